@@ -1,0 +1,54 @@
+# `make demo` and `make test` need Python >= 3.10 (with venv and headers), make and g++; the rest
+# goes into .venv. ARGS is passed on: make test ARGS="-k conv2d", make demo ARGS="lenet5".
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+SOURCES := $(shell find csrc -type f)
+CXX_FILES := $(filter %.h %.cpp %.cu %.cuh %.inc,$(SOURCES))
+
+.PHONY: help demo test bench check format clean
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+
+demo: $(VENV)/.built ## compare cnnext with PyTorch on this machine
+	$(PY) -m cnnext compare $(ARGS)
+
+test: $(VENV)/.built build/cmake/.built ## run the test suite
+	PYTHONPATH=build/cmake $(PY) -m pytest $(ARGS)
+
+bench: $(VENV)/.built ## run the benchmarks
+	$(PY) -m pytest benchmarks $(ARGS)
+
+check: $(VENV)/.built ## format, lint, types, dependency rule, symbols of the ISA objects
+	ruff check
+	ruff format --check
+	clang-format --dry-run -Werror $(CXX_FILES)
+	mypy
+	$(PY) tools/check_dependencies.py
+	$(PY) tools/check_symbols.py
+
+format: $(VENV)/.installed ## format all sources
+	ruff check --fix
+	ruff format
+	clang-format -i $(CXX_FILES)
+
+clean: ## remove what was built, keep the environment
+	rm -rf build dist *.egg-info cnnext/*.so $(VENV)/.built
+
+$(VENV)/.installed: requirements-dev.txt
+	@test -x $(PY) || $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and \
+	    "Python 3.10 or newer is needed: make PYTHON=...")'
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --requirement requirements-dev.txt
+	touch $@
+
+$(VENV)/.built: $(VENV)/.installed $(SOURCES) setup.py build_backend.py pyproject.toml
+	$(PY) -m pip install --no-build-isolation --no-deps --editable .
+	touch $@
+
+build/cmake/.built: $(VENV)/.installed $(SOURCES) CMakeLists.txt
+	cmake -S . -B build/cmake -G Ninja -D Python_EXECUTABLE=$(CURDIR)/$(PY)
+	cmake --build build/cmake
+	touch $@

@@ -1,0 +1,1 @@
+"""The compiled library. Importing it registers the operators torch.ops.cnnext.*."""

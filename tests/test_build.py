@@ -1,0 +1,204 @@
+"""What a build must be, whatever it computes: portable, free of OpenMP, and clear when it fails."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import cnnext._C
+
+ROOT = Path(__file__).parents[1]
+ISA_TABLE = json.loads((ROOT / "csrc/isa.json").read_text())
+
+
+def load(path: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# The binary
+
+
+def test_binary_needs_only_stable_torch_functions() -> None:
+    command = ["nm", "-DC", "--undefined-only", cnnext._C.__file__]
+    symbols = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "aoti_torch_" in symbols
+    assert not re.findall(r".*\b(?:at|c10|caffe2|torch)::.*", symbols)
+
+
+def test_binary_is_for_every_python() -> None:
+    assert cnnext._C.__file__.endswith(".abi3.so")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_one_openmp_library() -> None:
+    query = "import cnnext; print(open('/proc/self/maps').read())"
+    command = [sys.executable, "-c", query]
+    maps = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert len(set(re.findall(r"\S*/lib[gi]?omp\S*", maps))) == 1
+
+
+# The source
+
+
+def test_dependency_rule() -> None:
+    assert list(load("tools/check_dependencies.py").violations(ROOT)) == []
+
+
+def test_dependency_rule_finds_violations(tmp_path: Path) -> None:
+    sources = {
+        "csrc/relu/relu.h": "#include <torch/csrc/stable/tensor.h>",
+        "csrc/relu/avx2.cpp": "#include <cstdint>\n#include <vector>",
+        "csrc/relu/torch_cpu.cpp": "#include <torch/csrc/stable/tensor.h>",
+        "csrc/isa.json": json.dumps(ISA_TABLE),
+        "cnnext/ops/relu.py": "from cnnext.models import vgg16",
+    }
+    for path, text in sources.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    found = [
+        line.split(":")[0] for line in load("tools/check_dependencies.py").violations(tmp_path)
+    ]
+    expected = ["csrc/relu/avx2.cpp", "csrc/relu/relu.h", "cnnext/ops/relu.py"]
+    assert found == [str(tmp_path / path) for path in expected]
+
+
+@pytest.mark.skipif(not (ROOT / "build/objects").exists(), reason="not built in this tree")
+def test_isa_objects_have_no_weak_symbols() -> None:
+    checker = load("tools/check_symbols.py")
+    assert checker.isa_objects(ROOT)
+    assert list(checker.violations(ROOT)) == []
+
+
+@pytest.mark.parametrize("processor", ISA_TABLE)
+def test_isa_table(processor: str) -> None:
+    assert "baseline" in ISA_TABLE[processor]
+    forbidden = re.compile(r"-std=|-march=native|-mtune=|-fopenmp|-ffast-math|-Ofast")
+    for isa, flags in ISA_TABLE[processor].items():
+        assert not [flag for flag in flags if forbidden.match(flag)]
+        assert "-ffp-contract=fast" in flags
+        missing = [flag for flag in ISA_TABLE[processor]["baseline"] if flag not in flags]
+        assert not missing, f"{isa} lacks {missing}"
+
+
+# The backend
+
+
+def torch_folder(folder: Path, version: str) -> str:
+    metadata = folder / f"torch-{version}.dist-info/METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n")
+    return str(folder)
+
+
+def test_backend_builds_with_the_installed_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = load("build_backend.py")
+    monkeypatch.delenv("CNNEXT_TORCH_PATH", raising=False)
+    monkeypatch.setenv("PYTHONPATH", "/nowhere")  # as pip's isolation does
+    assert backend.get_requires_for_build_wheel() == []
+    assert backend.get_requires_for_build_editable() == []
+
+
+def test_backend_asks_for_torch_where_there_is_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    backend = load("build_backend.py")
+    monkeypatch.delenv("CNNEXT_TORCH_PATH", raising=False)
+    (tmp_path / "python").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert backend.get_requires_for_build_wheel() == ["torch>=2.10"]
+
+
+def test_backend_follows_torch_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    backend = load("build_backend.py")
+    monkeypatch.setenv("CNNEXT_TORCH_PATH", torch_folder(tmp_path, "2.10.0+cu128"))
+    assert backend.get_requires_for_build_wheel() == []
+    assert backend.installed_torch() == str(tmp_path)
+
+
+def test_backend_refuses_torch_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    backend = load("build_backend.py")
+    monkeypatch.setenv("CNNEXT_TORCH_PATH", torch_folder(tmp_path, "2.9.1"))
+    with pytest.raises(SystemExit, match="holds no PyTorch 2.10 or newer; set it to"):
+        backend.get_requires_for_build_wheel()
+
+
+# Errors of setup.py: one sentence that says what to do
+
+
+@pytest.fixture
+def setup_py(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.syspath_prepend(str(ROOT))
+    return load("setup.py")
+
+
+def test_no_compiler(setup_py: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(SystemExit, match=r"no C\+\+ compiler .* install g\+\+"):
+        setup_py.require_compiler()
+    monkeypatch.setenv("CXX", "my-compiler -pipe")
+    with pytest.raises(SystemExit, match="looked for my-compiler"):
+        setup_py.require_compiler()
+
+
+def test_no_ninja(setup_py: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(SystemExit, match="run `pip install ninja`"):
+        setup_py.require_ninja()
+
+
+def test_no_torch(setup_py: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(SystemExit, match="run `pip install torch`"):
+        setup_py.require_torch()
+
+
+def test_old_torch(setup_py: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = ModuleType("torch")
+    old.__version__ = "2.9.1+cpu"
+    monkeypatch.setitem(sys.modules, "torch", old)
+    with pytest.raises(SystemExit, match=r"2\.10 or newer .* 2\.9\.1\+cpu; run `pip install --up"):
+        setup_py.require_torch()
+
+
+@pytest.mark.parametrize(
+    ("torch_cuda", "nvcc", "reason"),
+    [
+        (None, None, "this PyTorch has no CUDA"),
+        ("13.0", None, "nvcc was not found"),
+        ("13.0", "12.8", "nvcc is of CUDA 12.8 but PyTorch of CUDA 13.0"),
+        ("13.0", "13.2", "this version of cnnext has no CUDA kernels"),
+    ],
+)
+def test_no_cuda(
+    setup_py: ModuleType, torch_cuda: str | None, nvcc: str | None, reason: str
+) -> None:
+    assert setup_py.why_no_cuda("auto", torch_cuda, nvcc) == reason
+    with pytest.raises(SystemExit, match=f"CNNEXT_CUDA=1, but {reason}; .*or set CNNEXT_CUDA=0"):
+        setup_py.why_no_cuda("1", torch_cuda, nvcc)
+    assert setup_py.why_no_cuda("0", torch_cuda, nvcc) == "CNNEXT_CUDA=0"
+
+
+def test_unknown_cuda_choice(setup_py: ModuleType) -> None:
+    with pytest.raises(SystemExit, match="CNNEXT_CUDA=yes is not one of auto, 0, 1"):
+        setup_py.why_no_cuda("yes", None, None)
+
+
+def test_sources(setup_py: ModuleType) -> None:
+    sources = [Path(source) for source in setup_py.sources()]
+    assert Path("csrc/common/isa.cpp") in sources
+    assert not [path for path in sources if path.name.startswith("numpy_")]
+    assert setup_py.ISA_FLAGS.keys() >= {path.stem for path in sources} & {"avx2", "avx512"}
