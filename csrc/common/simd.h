@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Vectors of N floats on the compiler's vector extension, and the few operations the extension
+// lacks. This is the one place with intrinsics that operators share. Everything here has internal
+// linkage, because each ISA file compiles its own copy with its own flags.
+#pragma once
+
+#include <cstdint>
+
+#include "common/isa.h"
+
+#if CNNEXT_X86
+#include <immintrin.h>
+#endif
+
+namespace cnnext {
+namespace {
+
+template <int N>
+struct VecTypes {
+  typedef float f32 __attribute__((vector_size(N * 4)));
+  typedef float f32_unaligned __attribute__((vector_size(N * 4), aligned(4), may_alias));
+  typedef int32_t i32 __attribute__((vector_size(N * 4)));
+  typedef uint8_t u8_unaligned __attribute__((vector_size(N), aligned(1), may_alias));
+};
+template <int N>
+using f32 = typename VecTypes<N>::f32;
+template <int N>
+using i32 = typename VecTypes<N>::i32;
+
+template <int N>
+CNNEXT_INLINE f32<N> load(const float* p) {
+  return *reinterpret_cast<const typename VecTypes<N>::f32_unaligned*>(p);
+}
+
+template <int N>
+CNNEXT_INLINE void store(float* p, f32<N> v) {
+  *reinterpret_cast<typename VecTypes<N>::f32_unaligned*>(p) = v;
+}
+
+// x - 0 is x to the last bit (x + 0 would lose the sign of -0), so this is a bare broadcast.
+template <int N>
+CNNEXT_INLINE f32<N> broadcast(float x) {
+  return x - f32<N>{};
+}
+
+// The first `count` lanes, 0 <= count <= N; a load leaves the other lanes zero.
+template <int N>
+CNNEXT_INLINE f32<N> load_partial(const float* p, int64_t count) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) {
+    return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), p);
+  }
+#endif
+  if (count == N) return load<N>(p);
+  f32<N> v{};
+  for (int lane = 0; lane < N; ++lane) {
+    if (lane < count) v[lane] = p[lane];
+  }
+  return v;
+}
+
+template <int N>
+CNNEXT_INLINE void store_partial(float* p, f32<N> v, int64_t count) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) {
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << count) - 1), v);
+    return;
+  }
+#endif
+  if (count == N) return store<N>(p, v);
+  for (int lane = 0; lane < N; ++lane) {
+    if (lane < count) p[lane] = v[lane];
+  }
+}
+
+template <int N>
+CNNEXT_INLINE float sum_of_lanes(f32<N> v) {
+  if constexpr (N == 1) {
+    return v[0];
+  } else {
+    f32<N / 2> low, high;
+    __builtin_memcpy(&low, &v, sizeof(low));
+    __builtin_memcpy(&high, reinterpret_cast<const char*>(&v) + sizeof(low), sizeof(high));
+    return sum_of_lanes<N / 2>(low + high);
+  }
+}
+
+// rows[i][j] <-> rows[j][i] of an N x N block held in N vectors.
+template <int N>
+CNNEXT_INLINE void transpose(f32<N> (&rows)[N]) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) {
+    __m512 t[16];
+    for (int i = 0; i < 16; i += 2) {
+      t[i] = _mm512_unpacklo_ps(rows[i], rows[i + 1]);
+      t[i + 1] = _mm512_unpackhi_ps(rows[i], rows[i + 1]);
+    }
+    // u[4g + q]: within each 128-bit lane L, column 4L + q of rows 4g .. 4g+3.
+    __m512 u[16];
+    for (int g = 0; g < 4; ++g) {
+      u[4 * g + 0] = _mm512_shuffle_ps(t[4 * g], t[4 * g + 2], 0x44);
+      u[4 * g + 1] = _mm512_shuffle_ps(t[4 * g], t[4 * g + 2], 0xee);
+      u[4 * g + 2] = _mm512_shuffle_ps(t[4 * g + 1], t[4 * g + 3], 0x44);
+      u[4 * g + 3] = _mm512_shuffle_ps(t[4 * g + 1], t[4 * g + 3], 0xee);
+    }
+    for (int q = 0; q < 4; ++q) {
+      const __m512 even_low = _mm512_shuffle_f32x4(u[q], u[4 + q], 0x88);
+      const __m512 odd_low = _mm512_shuffle_f32x4(u[q], u[4 + q], 0xdd);
+      const __m512 even_high = _mm512_shuffle_f32x4(u[8 + q], u[12 + q], 0x88);
+      const __m512 odd_high = _mm512_shuffle_f32x4(u[8 + q], u[12 + q], 0xdd);
+      rows[q] = _mm512_shuffle_f32x4(even_low, even_high, 0x88);
+      rows[8 + q] = _mm512_shuffle_f32x4(even_low, even_high, 0xdd);
+      rows[4 + q] = _mm512_shuffle_f32x4(odd_low, odd_high, 0x88);
+      rows[12 + q] = _mm512_shuffle_f32x4(odd_low, odd_high, 0xdd);
+    }
+    return;
+  }
+#endif
+#if defined(__AVX2__)
+  if constexpr (N == 8) {
+    __m256 t[8], u[8];
+    for (int i = 0; i < 8; i += 2) {
+      t[i] = _mm256_unpacklo_ps(rows[i], rows[i + 1]);
+      t[i + 1] = _mm256_unpackhi_ps(rows[i], rows[i + 1]);
+    }
+    for (int g = 0; g < 2; ++g) {
+      u[4 * g + 0] = _mm256_shuffle_ps(t[4 * g], t[4 * g + 2], 0x44);
+      u[4 * g + 1] = _mm256_shuffle_ps(t[4 * g], t[4 * g + 2], 0xee);
+      u[4 * g + 2] = _mm256_shuffle_ps(t[4 * g + 1], t[4 * g + 3], 0x44);
+      u[4 * g + 3] = _mm256_shuffle_ps(t[4 * g + 1], t[4 * g + 3], 0xee);
+    }
+    for (int q = 0; q < 4; ++q) {
+      rows[q] = _mm256_permute2f128_ps(u[q], u[4 + q], 0x20);
+      rows[4 + q] = _mm256_permute2f128_ps(u[q], u[4 + q], 0x31);
+    }
+    return;
+  }
+#endif
+#if CNNEXT_X86
+  if constexpr (N == 4) {
+    _MM_TRANSPOSE4_PS(rows[0], rows[1], rows[2], rows[3]);
+    return;
+  }
+#endif
+  for (int i = 0; i < N; ++i) {
+    for (int j = 0; j < i; ++j) {
+      const float x = rows[i][j];
+      rows[i][j] = rows[j][i];
+      rows[j][i] = x;
+    }
+  }
+}
+
+// dst[j * dst_row + i] = src[i * src_row + j] for i < height, j < width.
+template <int N>
+void transpose_block(const float* src, int64_t src_row, float* dst, int64_t dst_row, int64_t height,
+                     int64_t width) {
+  int64_t i = 0;
+  for (; i + N <= height; i += N) {
+    int64_t j = 0;
+    for (; j + N <= width; j += N) {
+      f32<N> rows[N];
+      for (int r = 0; r < N; ++r) rows[r] = load<N>(src + (i + r) * src_row + j);
+      transpose<N>(rows);
+      for (int r = 0; r < N; ++r) store<N>(dst + (j + r) * dst_row + i, rows[r]);
+    }
+    for (; j < width; ++j) {
+      for (int r = 0; r < N; ++r) dst[j * dst_row + i + r] = src[(i + r) * src_row + j];
+    }
+  }
+  for (; i < height; ++i) {
+    for (int64_t j = 0; j < width; ++j) dst[j * dst_row + i] = src[i * src_row + j];
+  }
+}
+
+CNNEXT_INLINE void fill_zero(float* p, int64_t count) {
+  __builtin_memset(p, 0, static_cast<uint64_t>(count) * sizeof(float));
+}
+
+CNNEXT_INLINE void copy(float* dst, const float* src, int64_t count) {
+  __builtin_memcpy(dst, src, static_cast<uint64_t>(count) * sizeof(float));
+}
+
+}  // namespace
+}  // namespace cnnext

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the torch adapters share: checks, layouts, allocation, the choice of element type.
+#pragma once
+
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include <optional>
+
+#include "common/kernel.h"
+#include "common/parallel.h"
+
+// The text names the operator's argument and its value; the condition itself says nothing to a
+// user.
+#define CNNEXT_CHECK(condition, ...) STD_TORCH_CHECK(condition, __VA_ARGS__)
+
+namespace cnnext {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+
+inline void check_dim(const Tensor& t, int64_t dim, const char* name) {
+  CNNEXT_CHECK(t.dim() == dim, name, " must have ", dim, " dimensions, but has ", t.dim());
+}
+
+inline void check_like(const Tensor& t, const Tensor& like, const char* name) {
+  CNNEXT_CHECK(t.scalar_type() == like.scalar_type(), name,
+               " must have the dtype of the other operands");
+  CNNEXT_CHECK(t.is_cpu(), name, " must be on the CPU");
+}
+
+// Calls f(T()) with the element type of t.
+template <class F>
+auto with_element_type(const Tensor& t, const F& f) {
+  CNNEXT_CHECK(t.scalar_type() == ScalarType::Float || t.scalar_type() == ScalarType::Double,
+               "cnnext kernels take float32 and float64");
+  return t.scalar_type() == ScalarType::Float ? f(float()) : f(double());
+}
+
+// ATen's rule (c10::is_channels_last_strides_2d): ascending strides in the order C, W, H, N.
+inline bool prefers_channels_last(const Tensor& t) {
+  if (t.dim() != 4 || t.stride(1) == 0) return false;
+  int64_t least_stride = 0;
+  for (const int64_t d : {1, 3, 2, 0}) {
+    if (t.size(d) == 0 || t.stride(d) < least_stride) return false;
+    if (d == 0 && least_stride == t.stride(1)) return false;  // N111 is ambiguous, hence not
+    least_stride = t.stride(d) * (t.size(d) > 1 ? t.size(d) : 1);
+  }
+  return true;
+}
+
+inline Layout preferred_layout(const Tensor& t) {
+  return prefers_channels_last(t) ? Layout::channels_last : Layout::nchw;
+}
+
+// Whether t is dense in `layout`; the strides of dimensions of size one mean nothing.
+inline bool is_dense(const Tensor& t, Layout layout) {
+  if (layout == Layout::nchw) return t.is_contiguous();
+  int64_t stride = 1;
+  for (const int64_t d : {1, 3, 2, 0}) {
+    if (t.size(d) != 1 && t.stride(d) != stride) return false;
+    stride *= t.size(d);
+  }
+  return true;
+}
+
+inline Tensor dense(const Tensor& t) {
+  return t.is_contiguous() ? t : torch::stable::contiguous(t);
+}
+
+inline Tensor dense(const Tensor& t, Layout layout) {
+  if (is_dense(t, layout)) return t;
+  return torch::stable::contiguous(t, layout == Layout::nchw
+                                          ? torch::headeronly::MemoryFormat::Contiguous
+                                          : torch::headeronly::MemoryFormat::ChannelsLast);
+}
+
+// The shim spares the look-up of aten::empty by name, a fifth of a small operator's time.
+inline Tensor empty_strided(int64_t dim, const int64_t* sizes, const int64_t* strides,
+                            ScalarType dtype) {
+  AtenTensorHandle handle;
+  const int32_t type = torch::stable::detail::to<int32_t>(torch::stable::detail::from(dtype));
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(dim, sizes, strides, type,
+                                                         aoti_torch_device_type_cpu(), 0, &handle));
+  return Tensor(handle);
+}
+
+inline Tensor empty_as(const Tensor& t) {
+  return empty_strided(t.dim(), t.sizes().data(), t.strides().data(), t.scalar_type());
+}
+
+inline Tensor empty_2d(int64_t rows, int64_t columns, ScalarType dtype) {
+  const int64_t sizes[2] = {rows, columns};
+  const int64_t strides[2] = {columns, 1};
+  return empty_strided(2, sizes, strides, dtype);
+}
+
+inline Tensor empty_4d(int64_t n, int64_t c, int64_t h, int64_t w, Layout layout,
+                       ScalarType dtype) {
+  const int64_t sizes[4] = {n, c, h, w};
+  const bool last = layout == Layout::channels_last;
+  const int64_t strides[4] = {c * h * w, last ? 1 : h * w, last ? w * c : w, last ? c : 1};
+  return empty_strided(4, sizes, strides, dtype);
+}
+
+template <class T>
+const T* data(const Tensor& t) {
+  return static_cast<const T*>(t.data_ptr());
+}
+
+template <class T>
+const T* data(const std::optional<Tensor>& t) {
+  return t.has_value() ? data<T>(*t) : nullptr;
+}
+
+template <class T>
+T* mutable_data(const Tensor& t) {
+  return static_cast<T*>(t.data_ptr());
+}
+
+// Waking another thread takes about two microseconds: the time of that many multiply-adds.
+inline int useful_threads(double macs) { return macs < 1e5 ? 1 : torch_threads(); }
+
+}  // namespace cnnext

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// conv2d for AVX2 and FMA: 16 registers of 8 lanes; 12 accumulators, 2 of the filter, 1 broadcast.
+#include "conv2d/direct.h"
+#include "conv2d/direct_weight.h"
+#include "conv2d/pointwise.h"
+
+namespace cnnext {
+namespace {
+using Tile = TileShape<8, 6, 2>;
+}
+
+#define CNNEXT_DEFINE(name, ...) \
+  CNNEXT_DEFINE_KERNEL(Conv2dShape, Conv2dOperands<float>, name##_avx2, __VA_ARGS__)
+
+CNNEXT_DEFINE(conv2d_direct_f32, DirectGather<Tile, Pass::forward>)
+CNNEXT_DEFINE(conv2d_direct_bwd_input_f32, DirectGather<Tile, Pass::bwd_input>)
+CNNEXT_DEFINE(conv2d_direct_bwd_weight_f32, DirectBackwardWeight<Tile>)
+CNNEXT_DEFINE(conv2d_pointwise_f32, Pointwise<Tile, Pass::forward>)
+CNNEXT_DEFINE(conv2d_pointwise_bwd_input_f32, Pointwise<Tile, Pass::bwd_input>)
+
+}  // namespace cnnext

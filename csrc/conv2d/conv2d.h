@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// conv2d: the contract between its kernels and its adapters.
+//
+//   y[n,k,i,j] = b[k] + sum_{c,r,s} x[n, g*C/G + c, i*stride_h - pad_h + r*dilation_h,
+//                                              j*stride_w - pad_w + s*dilation_w] * w[k,c,r,s]
+//
+// with g = k / (K/G), G groups, c < C/G, r < k_h, s < k_w, and x zero outside the image. The
+// gradients are the transposes of this linear map in x and in w:
+//
+//   dx[n,c,p,q] = sum of dy[n,k,i,j] * w[k,c,r,s] over all terms above that read x[n,c,p,q]
+//   dw[k,c,r,s] = sum_{n,i,j} dy[n,k,i,j] * x[n, g*C/G + c, ...]
+//
+// Names: x input, w weight, b bias, y output, dx dw dy their gradients; n images, c channels in,
+// k channels out, r s filter taps. x, y, dx and dy are dense in `layout`; w and dw have any
+// strides. The adapter allocates everything; a kernel writes every element of its result. Sizes
+// of zero never reach a kernel: n, c_in, c_out, h_out and w_out are positive.
+#pragma once
+
+#include <cstdint>
+
+#include "common/kernel.h"
+
+namespace cnnext {
+
+struct Conv2dShape {
+  int64_t n, c_in, h_in, w_in;
+  int64_t c_out, k_h, k_w;
+  int64_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
+  int64_t groups;
+  Layout layout;
+
+  CNNEXT_INLINE int64_t h_out() const {
+    return (h_in + 2 * pad_h - dilation_h * (k_h - 1) - 1) / stride_h + 1;
+  }
+  CNNEXT_INLINE int64_t w_out() const {
+    return (w_in + 2 * pad_w - dilation_w * (k_w - 1) - 1) / stride_w + 1;
+  }
+  CNNEXT_INLINE int64_t c_in_per_group() const { return c_in / groups; }
+  CNNEXT_INLINE int64_t c_out_per_group() const { return c_out / groups; }
+  // Multiply-adds of any of the three passes.
+  CNNEXT_INLINE double macs() const {
+    return static_cast<double>(n) * c_out * h_out() * w_out() * c_in_per_group() * k_h * k_w;
+  }
+};
+
+//                 first   second   bias       result
+//   forward       x       w        b or null  y
+//   bwd_input     dy      w        -          dx
+//   bwd_weight    dy      x        -          dw
+template <class T>
+struct Conv2dOperands {
+  const T* first;
+  const T* second;
+  const T* bias;
+  T* result;
+  int64_t w_strides[4];  // of w or dw, in elements: k, c, r, s
+};
+
+#define CNNEXT_KERNEL(type, pass, isa, name, cost) \
+  CNNEXT_DECLARE_KERNEL(Conv2dShape, Conv2dOperands<type>, name)
+#include "conv2d/kernels.inc"
+#undef CNNEXT_KERNEL
+
+}  // namespace cnnext

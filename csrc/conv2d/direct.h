@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Direct convolution, forward and input gradient, for any shape: blocked over rows and channels.
+//
+//   phase 0, one task per panel of Tile::kColumns output channels:
+//     pack the filter to [panel][tap][c][column]
+//   phase 1, one task per (image, group, block of rows, block of panels):
+//     copy the strip of input that the rows need (strip.h)             -- L2
+//     for each panel, for each row: multiply_panel over the row's pixels -- registers
+//
+// A pixel is a row of the micro-kernel's tile and the output channels are its columns; the sum
+// over (filter row, tap, channel) runs inside one tile, so each output is written once. Taps that
+// are neighbours in the strip form one segment, which keeps the inner loop long when the image has
+// few channels. The filter of a panel (taps * c * 128 B) streams from L2 at 9 B per cycle, half of
+// what L2 gives; a row block reuses it as often as it has tiles, so L3 hardly matters. What limits
+// the kernel is the multiply-add units, except where c_out is far from a multiple of the columns.
+#pragma once
+
+#include "conv2d/strip.h"
+#include "gemm/tile.h"
+
+namespace cnnext {
+namespace {
+
+template <class Tile, Pass kPass>
+struct DirectGather {
+  static constexpr int64_t kStripFloats = 96 * 1024;  // 384 KB: leaves half of a 1 MB L2 free
+  static constexpr int64_t kFewRows = 4;  // below, the rows that blocks share cost too much
+
+  struct Blocking {
+    int64_t rows, row_blocks, panels, panel_blocks, all_panels;
+  };
+
+  static Plan plan(const Conv2dShape& s, int threads) {
+    const int64_t no_strides[4] = {};
+    Plan plan;
+    plan.n_phases = 2;
+    plan.block[0] = threads;
+    for (int64_t i = 0; i < gather_count(s, kPass); ++i) {
+      const Gather g = make_gather(s, kPass, no_strides, i);
+      const Blocking b = blocking(g, threads);
+      plan.tasks[0] += g.groups * b.all_panels;
+      plan.tasks[1] += tasks(g, b);
+      plan.shared_bytes += filter_floats(g, b) * static_cast<int64_t>(sizeof(float));
+      const int64_t floats = g.strip_floats(b.rows) + g.w.grid * Tile::kColumns;
+      plan.chunk_bytes = most(plan.chunk_bytes, 64 + 8 * g.taps() + 4 * floats);
+    }
+    return plan;
+  }
+
+  static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
+                  const Slice& slice) {
+    const int threads = static_cast<int>(plan.block[0]);
+    float* filter = reinterpret_cast<float*>(slice.shared);
+    int64_t before = 0;  // tasks of the gathers before this one
+    for (int64_t i = 0; i < gather_count(s, kPass); ++i) {
+      const Gather g = make_gather(s, kPass, o.w_strides, i);
+      const Blocking b = blocking(g, threads);
+      const int64_t count = slice.phase == 0 ? g.groups * b.all_panels : tasks(g, b);
+      const int64_t begin = most(slice.begin, before) - before;
+      const int64_t end = least(slice.end, before + count) - before;
+      if (begin < end) {
+        if (slice.phase == 0) {
+          for (int64_t task = begin; task < end; ++task) {
+            pack_filter(g, b, o.second, task, filter + task * panel_floats(g));
+          }
+        } else {
+          multiply(g, b, o, filter, begin, end, slice.chunk);
+        }
+      }
+      before += count;
+      filter += filter_floats(g, b);
+    }
+  }
+
+ private:
+  static int64_t panel_floats(const Gather& g) { return g.taps() * g.c * Tile::kColumns; }
+
+  static int64_t filter_floats(const Gather& g, const Blocking& b) {
+    return g.groups * b.all_panels * panel_floats(g);
+  }
+
+  static int64_t tasks(const Gather& g, const Blocking& b) {
+    return g.h.grid == 0 || g.w.grid == 0 ? 0 : g.images * g.groups * b.row_blocks * b.panel_blocks;
+  }
+
+  static Blocking blocking(const Gather& g, int threads) {
+    Blocking b{};
+    b.all_panels = ceil_div(g.k, Tile::kColumns);
+    b.rows = most(1, g.h.grid);
+    while (b.rows > 1 && g.strip_floats(b.rows) > kStripFloats) b.rows = ceil_div(b.rows, 2);
+    const int64_t wanted = 4 * threads;
+    const int64_t planes = g.images * g.groups;
+    while (b.rows > kFewRows && planes * ceil_div(g.h.grid, b.rows) < wanted) {
+      b.rows = ceil_div(b.rows, 2);
+    }
+    b.row_blocks = ceil_div(g.h.grid, b.rows);
+    b.panel_blocks = least(b.all_panels, ceil_div(wanted, most(1, planes * b.row_blocks)));
+    b.panels = ceil_div(b.all_panels, b.panel_blocks);
+    b.panel_blocks = ceil_div(b.all_panels, b.panels);
+    return b;
+  }
+
+  static void pack_filter(const Gather& g, const Blocking& b, const float* w, int64_t task,
+                          float* dst) {
+    const int64_t k0 = task % b.all_panels * Tile::kColumns;
+    const int64_t columns = least(Tile::kColumns, g.k - k0);
+    const float* panel = w + task / b.all_panels * g.w_group + k0 * g.w_k;
+    // Stale scratch in unused lanes could hold denormals, which multiply slowly.
+    if (columns < Tile::kColumns) fill_zero(dst, panel_floats(g));
+    for (int64_t r = 0; r < g.h.taps; ++r) {
+      for (int64_t t = 0; t < g.w.taps; ++t) {
+        const float* tap = panel + (g.h.tap_first + r * g.h.tap_step) * g.w_h +
+                           (g.w.tap_first + t * g.w.tap_step) * g.w_w;
+        for (int64_t c = 0; c < g.c; ++c, dst += Tile::kColumns) {
+          const float* src = tap + c * g.w_c;
+          for (int64_t j = 0; j < columns; ++j) dst[j] = src[j * g.w_k];
+        }
+      }
+    }
+  }
+
+  static void multiply(const Gather& g, const Blocking& b, const Conv2dOperands<float>& o,
+                       const float* filter, int64_t begin, int64_t end, unsigned char* scratch) {
+    int64_t* const segments = reinterpret_cast<int64_t*>(scratch);
+    float* const strip = reinterpret_cast<float*>(scratch + round_up(8 * g.taps(), 64));
+    const int64_t strip_w = g.strip_w();
+
+    TileOperands t;
+    t.segments = segments;
+    const bool merge_taps = g.w.offset_step == 1;
+    t.length = merge_taps ? g.w.taps * g.c : g.c;
+    const int64_t segments_per_row = merge_taps ? 1 : g.w.taps;
+    t.n_segments = g.taps() == 0 ? 0 : g.h.taps * segments_per_row;
+    for (int64_t i = 0; i < t.n_segments; ++i) {
+      segments[i] = (i / segments_per_row * g.h.offset_step * strip_w +
+                     i % segments_per_row * g.w.offset_step) *
+                    g.c;
+    }
+    t.a_row = g.w.in_step * g.c;
+    t.a_k = 1;
+    t.b_k = Tile::kColumns;
+    t.init_row = 0;
+
+    const int64_t in_channels = g.groups * g.c, out_channels = g.groups * g.k;
+    const int64_t in_image = in_channels * g.h.in_size * g.w.in_size;
+    const int64_t out_plane = g.h.out_size * g.w.out_size;
+    int64_t packed = -1;  // which strip the scratch holds
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t strip_index = task / b.panel_blocks;
+      const int64_t i0 = strip_index % b.row_blocks * b.rows;
+      const int64_t rows = least(b.rows, g.h.grid - i0);
+      const int64_t group = strip_index / b.row_blocks % g.groups;
+      const int64_t image = strip_index / b.row_blocks / g.groups;
+      float* const row_buffer = strip + g.strip_floats(b.rows);
+      if (packed != strip_index && g.taps() > 0) {
+        pack_strip<Tile::kLanes>(o.first + image * in_image, g.layout, in_channels, g.h.in_size,
+                                 g.w.in_size, i0 * g.h.in_step + g.h.offset_first, g.w.offset_first,
+                                 g.h.span(rows), strip_w, group * g.c, g.c, strip);
+        packed = strip_index;
+      }
+      const int64_t panel0 = task % b.panel_blocks * b.panels;
+      const int64_t panel1 = least(b.all_panels, panel0 + b.panels);
+      for (int64_t panel = panel0; panel < panel1; ++panel) {
+        const int64_t k0 = group * g.k + panel * Tile::kColumns;  // among all output channels
+        t.columns = least(Tile::kColumns, g.k - panel * Tile::kColumns);
+        t.b = filter + (group * b.all_panels + panel) * panel_floats(g);
+        t.init = o.bias == nullptr ? nullptr : o.bias + k0;
+        for (int64_t i = 0; i < rows; ++i) {
+          const int64_t out_row = g.h.out_first + (i0 + i) * g.h.out_step;
+          t.a = strip + i * g.h.in_step * strip_w * g.c;
+          if (g.layout == Layout::channels_last) {
+            t.c = o.result +
+                  (image * out_plane + out_row * g.w.out_size + g.w.out_first) * out_channels + k0;
+            t.c_row = g.w.out_step * out_channels;
+            multiply_panel<Tile>(g.w.grid, t);
+          } else {
+            t.c = row_buffer;
+            t.c_row = Tile::kColumns;
+            multiply_panel<Tile>(g.w.grid, t);
+            store_row_nchw(
+                row_buffer, g.w, t.columns,
+                o.result + (image * out_channels + k0) * out_plane + out_row * g.w.out_size,
+                out_plane);
+          }
+        }
+      }
+    }
+  }
+
+  // Spreads a row of pixels x columns over the planes of its output channels.
+  static void store_row_nchw(const float* row, const Axis& w, int64_t columns, float* dst,
+                             int64_t plane) {
+    if (w.out_step == 1) {
+      transpose_block<Tile::kLanes>(row, Tile::kColumns, dst, plane, w.grid, columns);
+      return;
+    }
+    for (int64_t j = 0; j < columns; ++j) {
+      float* out = dst + j * plane + w.out_first;
+      for (int64_t i = 0; i < w.grid; ++i) out[i * w.out_step] = row[i * Tile::kColumns + j];
+    }
+  }
+};
+
+}  // namespace
+}  // namespace cnnext

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Direct convolution, weight gradient:
+//
+//   dw[k, (r,s,c)] = sum over images and pixels of dy[pixel, k] * x[pixel moved by tap (r,s), c]
+//
+// a matrix product whose reduction runs over pixels. With x in a strip and dy packed to panels of
+// output channels, one step of the micro-kernel is one pixel: its rows are (tap, channel), which
+// lie side by side in the strip, its columns output channels.
+//
+//   phase 0, one task per (split, group, block of panels):
+//     for each block of output rows of the split's share of all images:
+//       copy the strip of x and the panels of dy
+//       for each filter row, for each panel: partial[split][panel][(r,s,c)][column] += ...
+//   phase 1, one task per (group, panel): add up the splits in order, write dw
+//
+// The partial sums leave the registers once per block of rows, which bounds how long a chain of
+// additions grows, and with it the rounding error. Splits exist only where there are fewer blocks
+// of panels than threads; their number and the order of additions depend on nothing but shape
+// and thread count, so equal calls give equal bits.
+#pragma once
+
+#include "conv2d/strip.h"
+#include "gemm/tile.h"
+
+namespace cnnext {
+namespace {
+
+template <class Tile>
+struct DirectBackwardWeight {
+  static constexpr int64_t kStripFloats = 64 * 1024;  // 256 KB of x beside the panels of dy in L2
+  static constexpr int64_t kPanelsPerTask = 4;        // shares the copy of x among 128 channels
+
+  struct Blocking {
+    int64_t rows, row_blocks, all_panels, panels, panel_blocks, splits;
+  };
+
+  static Plan plan(const Conv2dShape& s, int threads) {
+    const Gather g = gather(s);
+    const Blocking b = blocking(g, threads);
+    Plan plan;
+    plan.n_phases = 2;
+    plan.block[0] = threads;
+    plan.tasks[0] = b.splits * g.groups * b.panel_blocks;
+    plan.tasks[1] = g.groups * b.all_panels;
+    plan.shared_bytes = b.splits * g.groups * b.all_panels * panel_floats(g) * 4;
+    plan.chunk_bytes =
+        round_up(8 * b.rows, 64) + 4 * (g.strip_floats(b.rows) + b.panels * dy_panel_floats(g, b));
+    return plan;
+  }
+
+  static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
+                  const Slice& slice) {
+    const Gather g = gather(s);
+    const Blocking b = blocking(g, static_cast<int>(plan.block[0]));
+    float* const partial = reinterpret_cast<float*>(slice.shared);
+    for (int64_t task = slice.begin; task < slice.end; ++task) {
+      if (slice.phase == 0) {
+        accumulate(g, b, o, task, partial, slice.chunk);
+      } else {
+        reduce(g, b, o, task, partial);
+      }
+    }
+  }
+
+ private:
+  // The geometry of the forward pass; the filter's strides are not used.
+  static Gather gather(const Conv2dShape& s) {
+    const int64_t no_strides[4] = {};
+    return make_gather(s, Pass::forward, no_strides, 0);
+  }
+
+  static int64_t panel_floats(const Gather& g) { return g.taps() * g.c * Tile::kColumns; }
+
+  static int64_t dy_panel_floats(const Gather& g, const Blocking& b) {
+    return b.rows * g.w.grid * Tile::kColumns;
+  }
+
+  static Blocking blocking(const Gather& g, int threads) {
+    Blocking b;
+    b.rows = g.h.grid;
+    while (b.rows > 1 && g.strip_floats(b.rows) > kStripFloats) b.rows = ceil_div(b.rows, 2);
+    b.row_blocks = ceil_div(g.h.grid, b.rows);
+    b.all_panels = ceil_div(g.k, Tile::kColumns);
+    const int64_t enough = ceil_div(threads, g.groups);
+    b.panels = least(kPanelsPerTask, most(1, b.all_panels / enough));
+    b.panel_blocks = ceil_div(b.all_panels, b.panels);
+    b.splits = least(g.images * b.row_blocks, ceil_div(threads, g.groups * b.panel_blocks));
+    return b;
+  }
+
+  static void accumulate(const Gather& g, const Blocking& b, const Conv2dOperands<float>& o,
+                         int64_t task, float* partial, unsigned char* scratch) {
+    const int64_t panel0 = task % b.panel_blocks * b.panels;
+    const int64_t panels = least(b.panels, b.all_panels - panel0);
+    const int64_t group = task / b.panel_blocks % g.groups;
+    const int64_t split = task / b.panel_blocks / g.groups;
+    const int64_t items = g.images * b.row_blocks;
+
+    int64_t* const segments = reinterpret_cast<int64_t*>(scratch);
+    float* const strip = reinterpret_cast<float*>(scratch + round_up(8 * b.rows, 64));
+    float* const dy_panels = strip + g.strip_floats(b.rows);
+    const int64_t strip_w = g.strip_w();
+    for (int64_t i = 0; i < b.rows; ++i) segments[i] = i * g.h.in_step * strip_w * g.c;
+
+    const int64_t x_channels = g.groups * g.c, y_channels = g.groups * g.k;
+    const int64_t x_image = x_channels * g.h.in_size * g.w.in_size;
+    const int64_t y_image = y_channels * g.h.out_size * g.w.out_size;
+    const bool merge_taps = g.w.offset_step == 1;
+    const int64_t runs = merge_taps ? 1 : g.w.taps;
+    const int64_t run_rows = g.w.taps / runs * g.c;
+
+    TileOperands t;
+    t.segments = segments;
+    t.length = g.w.grid;
+    t.a_row = 1;
+    t.a_k = g.w.in_step * g.c;
+    t.b_k = Tile::kColumns;
+    t.c_row = t.init_row = Tile::kColumns;
+
+    const int64_t first = items * split / b.splits, last = items * (split + 1) / b.splits;
+    for (int64_t item = first; item < last; ++item) {
+      const int64_t image = item / b.row_blocks;
+      const int64_t i0 = item % b.row_blocks * b.rows;
+      t.n_segments = least(b.rows, g.h.grid - i0);
+      pack_strip<Tile::kLanes>(o.second + image * x_image, g.layout, x_channels, g.h.in_size,
+                               g.w.in_size, i0 * g.h.in_step + g.h.offset_first, g.w.offset_first,
+                               g.h.span(t.n_segments), strip_w, group * g.c, g.c, strip);
+      for (int64_t p = 0; p < panels; ++p) {
+        const int64_t k0 = (panel0 + p) * Tile::kColumns;
+        t.columns = least(Tile::kColumns, g.k - k0);
+        float* const dy_panel = dy_panels + p * dy_panel_floats(g, b);
+        // Stale scratch in unused lanes could hold denormals, which multiply slowly.
+        if (t.columns < Tile::kColumns) fill_zero(dy_panel, dy_panel_floats(g, b));
+        for (int64_t i = 0; i < t.n_segments; ++i) {
+          pack_pixels<Tile::kLanes>(o.first + image * y_image, g.layout, y_channels, g.h.out_size,
+                                    g.w.out_size, i0 + i, 0, g.w.grid, group * g.k + k0, t.columns,
+                                    dy_panel + i * g.w.grid * Tile::kColumns, Tile::kColumns);
+        }
+        t.b = dy_panel;
+        float* out =
+            partial + ((split * g.groups + group) * b.all_panels + panel0 + p) * panel_floats(g);
+        for (int64_t r = 0; r < g.h.taps; ++r) {
+          for (int64_t run = 0; run < runs; ++run) {
+            t.a = strip + (r * g.h.offset_step * strip_w + run * g.w.offset_step) * g.c;
+            t.c = out;
+            t.init = item == first ? nullptr : out;
+            multiply_panel<Tile>(run_rows, t);
+            out += run_rows * Tile::kColumns;
+          }
+        }
+      }
+    }
+  }
+
+  static void reduce(const Gather& g, const Blocking& b, const Conv2dOperands<float>& o,
+                     int64_t task, float* partial) {
+    const int64_t k0 = task % b.all_panels * Tile::kColumns;
+    const int64_t columns = least(Tile::kColumns, g.k - k0);
+    const int64_t k_first = task / b.all_panels * g.k + k0;  // among all output channels
+    const int64_t split_floats = g.groups * b.all_panels * panel_floats(g);
+    float* sum = partial + task * panel_floats(g);
+    for (int64_t split = 1; split < b.splits; ++split) {
+      const float* other = sum + split * split_floats;
+      for (int64_t i = 0; i < panel_floats(g); i += Tile::kLanes) {
+        store<Tile::kLanes>(sum + i, load<Tile::kLanes>(sum + i) + load<Tile::kLanes>(other + i));
+      }
+    }
+    for (int64_t r = 0; r < g.h.taps; ++r) {
+      for (int64_t s = 0; s < g.w.taps; ++s) {
+        for (int64_t c = 0; c < g.c; ++c, sum += Tile::kColumns) {
+          float* dw = o.result + k_first * o.w_strides[0] + c * o.w_strides[1] +
+                      r * o.w_strides[2] + s * o.w_strides[3];
+          for (int64_t j = 0; j < columns; ++j) dw[j * o.w_strides[0]] = sum[j];
+        }
+      }
+    }
+  }
+};
+
+}  // namespace
+}  // namespace cnnext

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// 1x1 convolution with stride 1, no padding and one group, forward and input gradient: a matrix
+// product in either layout, without moving the image.
+//
+//   channels_last  y[n h w, k] = x[n h w, c] w^T      one product, pixels are rows
+//   nchw           y_n[k, h w] = w x_n[c, h w]        one product an image, pixels are columns
+#pragma once
+
+#include "conv2d/conv2d.h"
+#include "gemm/block.h"
+
+namespace cnnext {
+namespace {
+
+template <class Tile, Pass kPass>
+struct Pointwise {
+  using Product = BlockedProduct<Tile>;
+
+  static Plan plan(const Conv2dShape& s, int threads) {
+    Plan plan;
+    plan.block[0] = threads;
+    const Conv2dOperands<float> none{};
+    plan.tasks[0] = products(s) * blocking(s, product(s, none, 0), threads).tasks();
+    plan.chunk_bytes = Product::kScratchBytes;
+    return plan;
+  }
+
+  static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
+                  const Slice& slice) {
+    const auto b = blocking(s, product(s, o, 0), static_cast<int>(plan.block[0]));
+    for (int64_t task = slice.begin; task < slice.end; ++task) {
+      Product::run_task(product(s, o, task / b.tasks()), b, task % b.tasks(),
+                        reinterpret_cast<float*>(slice.chunk));
+    }
+  }
+
+ private:
+  static int64_t products(const Conv2dShape& s) { return s.layout == Layout::nchw ? s.n : 1; }
+
+  static typename Product::Blocking blocking(const Conv2dShape& s, const MatrixProduct& p,
+                                             int threads) {
+    return Product::blocking(p.m, p.n, products(s), threads);
+  }
+
+  static MatrixProduct product(const Conv2dShape& s, const Conv2dOperands<float>& o,
+                               int64_t index) {
+    const bool forward = kPass == Pass::forward;
+    const int64_t c = forward ? s.c_in : s.c_out, k = forward ? s.c_out : s.c_in;
+    const int64_t w_c = o.w_strides[forward ? 1 : 0], w_k = o.w_strides[forward ? 0 : 1];
+    const int64_t pixels = s.h_in * s.w_in;
+    MatrixProduct p{};
+    p.k = c;
+    p.c = o.result;
+    if (s.layout == Layout::channels_last) {
+      p.m = s.n * pixels;
+      p.n = k;
+      p.a = o.first;
+      p.a_row = c;
+      p.a_k = 1;
+      p.b = o.second;
+      p.b_k = w_c;
+      p.b_column = w_k;
+      p.column_bias = o.bias;
+      p.c_row = k;
+    } else {
+      p.m = k;
+      p.n = pixels;
+      p.a = o.second;
+      p.a_row = w_k;
+      p.a_k = w_c;
+      p.b = o.first + index * c * pixels;
+      p.b_k = pixels;
+      p.b_column = 1;
+      p.row_bias = o.bias;
+      p.c += index * k * pixels;
+      p.c_row = pixels;
+    }
+    return p;
+  }
+};
+
+}  // namespace
+}  // namespace cnnext

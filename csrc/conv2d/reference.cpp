@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The three passes as the formulas of conv2d.h say them, summed in double: the oracle for every
+// other kernel, the float64 path, and the last resort of the selection.
+#include "conv2d/conv2d.h"
+
+namespace cnnext {
+namespace {
+
+// Element [n, c, h, w] of an activation.
+struct Index {
+  int64_t channels, height, width;
+  Layout layout;
+  int64_t operator()(int64_t n, int64_t c, int64_t h, int64_t w) const {
+    return layout == Layout::nchw ? ((n * channels + c) * height + h) * width + w
+                                  : ((n * height + h) * width + w) * channels + c;
+  }
+};
+
+struct Indices {
+  explicit Indices(const Conv2dShape& s)
+      : x{s.c_in, s.h_in, s.w_in, s.layout}, y{s.c_out, s.h_out(), s.w_out(), s.layout} {}
+  Index x, y;
+};
+
+template <class T>
+int64_t w_index(const Conv2dOperands<T>& o, int64_t k, int64_t c, int64_t r, int64_t s) {
+  return k * o.w_strides[0] + c * o.w_strides[1] + r * o.w_strides[2] + s * o.w_strides[3];
+}
+
+Plan one_phase(int64_t tasks) {
+  Plan plan;
+  plan.tasks[0] = tasks;
+  return plan;
+}
+
+template <class T>
+struct Forward {
+  static Plan plan(const Conv2dShape& s, int) { return one_phase(s.n * s.c_out); }
+
+  static void run(const Conv2dShape& s, const Plan&, const Conv2dOperands<T>& o,
+                  const Slice& slice) {
+    const Indices at(s);
+    for (int64_t task = slice.begin; task < slice.end; ++task) {
+      const int64_t n = task / s.c_out, k = task % s.c_out;
+      const int64_t c0 = k / s.c_out_per_group() * s.c_in_per_group();
+      for (int64_t i = 0; i < s.h_out(); ++i) {
+        for (int64_t j = 0; j < s.w_out(); ++j) {
+          double sum = o.bias == nullptr ? 0.0 : static_cast<double>(o.bias[k]);
+          for (int64_t c = 0; c < s.c_in_per_group(); ++c) {
+            for (int64_t r = 0; r < s.k_h; ++r) {
+              const int64_t h = i * s.stride_h - s.pad_h + r * s.dilation_h;
+              if (h < 0 || h >= s.h_in) continue;
+              for (int64_t t = 0; t < s.k_w; ++t) {
+                const int64_t w = j * s.stride_w - s.pad_w + t * s.dilation_w;
+                if (w < 0 || w >= s.w_in) continue;
+                sum += static_cast<double>(o.first[at.x(n, c0 + c, h, w)]) *
+                       static_cast<double>(o.second[w_index(o, k, c, r, t)]);
+              }
+            }
+          }
+          o.result[at.y(n, k, i, j)] = static_cast<T>(sum);
+        }
+      }
+    }
+  }
+};
+
+template <class T>
+struct BackwardInput {
+  static Plan plan(const Conv2dShape& s, int) { return one_phase(s.n * s.c_in); }
+
+  static void run(const Conv2dShape& s, const Plan&, const Conv2dOperands<T>& o,
+                  const Slice& slice) {
+    const Indices at(s);
+    for (int64_t task = slice.begin; task < slice.end; ++task) {
+      const int64_t n = task / s.c_in, channel = task % s.c_in;
+      const int64_t c = channel % s.c_in_per_group();
+      const int64_t k0 = channel / s.c_in_per_group() * s.c_out_per_group();
+      for (int64_t h = 0; h < s.h_in; ++h) {
+        for (int64_t w = 0; w < s.w_in; ++w) {
+          double sum = 0.0;
+          for (int64_t r = 0; r < s.k_h; ++r) {
+            const int64_t i = h + s.pad_h - r * s.dilation_h;
+            if (i < 0 || i % s.stride_h != 0 || i / s.stride_h >= s.h_out()) continue;
+            for (int64_t t = 0; t < s.k_w; ++t) {
+              const int64_t j = w + s.pad_w - t * s.dilation_w;
+              if (j < 0 || j % s.stride_w != 0 || j / s.stride_w >= s.w_out()) continue;
+              for (int64_t k = k0; k < k0 + s.c_out_per_group(); ++k) {
+                sum += static_cast<double>(o.first[at.y(n, k, i / s.stride_h, j / s.stride_w)]) *
+                       static_cast<double>(o.second[w_index(o, k, c, r, t)]);
+              }
+            }
+          }
+          o.result[at.x(n, channel, h, w)] = static_cast<T>(sum);
+        }
+      }
+    }
+  }
+};
+
+template <class T>
+struct BackwardWeight {
+  static Plan plan(const Conv2dShape& s, int) { return one_phase(s.c_out * s.c_in_per_group()); }
+
+  static void run(const Conv2dShape& s, const Plan&, const Conv2dOperands<T>& o,
+                  const Slice& slice) {
+    const Indices at(s);
+    for (int64_t task = slice.begin; task < slice.end; ++task) {
+      const int64_t k = task / s.c_in_per_group(), c = task % s.c_in_per_group();
+      const int64_t channel = k / s.c_out_per_group() * s.c_in_per_group() + c;
+      for (int64_t r = 0; r < s.k_h; ++r) {
+        for (int64_t t = 0; t < s.k_w; ++t) {
+          double sum = 0.0;
+          for (int64_t n = 0; n < s.n; ++n) {
+            for (int64_t i = 0; i < s.h_out(); ++i) {
+              const int64_t h = i * s.stride_h - s.pad_h + r * s.dilation_h;
+              if (h < 0 || h >= s.h_in) continue;
+              for (int64_t j = 0; j < s.w_out(); ++j) {
+                const int64_t w = j * s.stride_w - s.pad_w + t * s.dilation_w;
+                if (w < 0 || w >= s.w_in) continue;
+                sum += static_cast<double>(o.first[at.y(n, k, i, j)]) *
+                       static_cast<double>(o.second[at.x(n, channel, h, w)]);
+              }
+            }
+          }
+          o.result[w_index(o, k, c, r, t)] = static_cast<T>(sum);
+        }
+      }
+    }
+  }
+};
+
+}  // namespace
+
+#define CNNEXT_DEFINE(type, name, Algorithm) \
+  CNNEXT_DEFINE_KERNEL(Conv2dShape, Conv2dOperands<type>, name, Algorithm)
+
+CNNEXT_DEFINE(float, conv2d_reference_f32, Forward<float>)
+CNNEXT_DEFINE(float, conv2d_reference_bwd_input_f32, BackwardInput<float>)
+CNNEXT_DEFINE(float, conv2d_reference_bwd_weight_f32, BackwardWeight<float>)
+CNNEXT_DEFINE(double, conv2d_reference_f64, Forward<double>)
+CNNEXT_DEFINE(double, conv2d_reference_bwd_input_f64, BackwardInput<double>)
+CNNEXT_DEFINE(double, conv2d_reference_bwd_weight_f64, BackwardWeight<double>)
+
+}  // namespace cnnext

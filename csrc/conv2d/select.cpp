@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "conv2d/select.h"
+
+#include "common/cost.h"
+
+namespace cnnext {
+namespace {
+
+double reference_cost(const Conv2dShape& s, int threads) {
+  return s.macs() / (kReferenceMacsPerSecond * threads);
+}
+
+// The multiply-adds of full vectors of output channels, which is what the tiles compute.
+double vector_macs(const Conv2dShape& s, Isa isa) {
+  const int64_t k = s.c_out_per_group();
+  return s.macs() / static_cast<double>(k) * static_cast<double>(round_up(k, simd_lanes(isa)));
+}
+
+template <Isa isa>
+double direct_cost(const Conv2dShape& s, int threads) {
+  constexpr double kStripOverhead = 1.1;  // copying the strip and packing the filter
+  return kStripOverhead * vector_macs(s, isa) / (tile_macs_per_second(isa) * threads);
+}
+
+template <Isa isa>
+double pointwise_cost(const Conv2dShape& s, int threads) {
+  const bool applies = s.k_h == 1 && s.k_w == 1 && s.stride_h == 1 && s.stride_w == 1 &&
+                       s.pad_h == 0 && s.pad_w == 0 && s.groups == 1;
+  return applies ? vector_macs(s, isa) / (tile_macs_per_second(isa) * threads) : kNotApplicable;
+}
+
+template <class T>
+const std::vector<Conv2dKernel<T>>& registry() {
+  static const std::vector<Conv2dKernel<T>> kernels = [] {
+    std::vector<Conv2dKernel<T>> list;
+#define CNNEXT_KERNEL CNNEXT_REGISTRY_ENTRY
+#include "conv2d/kernels.inc"
+#undef CNNEXT_KERNEL
+    return list;
+  }();
+  return kernels;
+}
+
+}  // namespace
+
+template <class T>
+const Conv2dKernel<T>& select_conv2d(Pass pass, const Conv2dShape& shape, int threads) {
+  return select_kernel("conv2d", registry<T>(), pass, shape, threads);
+}
+
+template const Conv2dKernel<float>& select_conv2d(Pass, const Conv2dShape&, int);
+template const Conv2dKernel<double>& select_conv2d(Pass, const Conv2dShape&, int);
+
+std::string list_conv2d_kernels() {
+  return list_kernels(registry<float>()) + list_kernels(registry<double>());
+}
+
+}  // namespace cnnext

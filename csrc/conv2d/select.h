@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Which conv2d kernel runs: a pure function of shape, ISA and threads (and of a forced name).
+#pragma once
+
+#include <string>
+
+#include "common/registry.h"
+#include "conv2d/conv2d.h"
+
+namespace cnnext {
+
+template <class T>
+using Conv2dKernel = Kernel<Conv2dShape, Conv2dOperands<T>>;
+
+// T is float or double. Throws std::runtime_error if a forced kernel does not apply.
+template <class T>
+const Conv2dKernel<T>& select_conv2d(Pass pass, const Conv2dShape& shape, int threads);
+
+// All of the registry, "name pass isa" a line.
+std::string list_conv2d_kernels();
+
+}  // namespace cnnext

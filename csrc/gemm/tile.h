@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The fp32 micro-kernel that conv2d, linear and the recurrent cells share.
+//
+//   c[i][j] = init[i][j] + sum_s sum_k a[segments[s] + i*a_row + k*a_k] * b[(s*length + k)*b_k + j]
+//
+// A tile of `rows` x `columns` outputs stays in registers while the whole reduction streams past:
+// each step loads one row of b as vectors, broadcasts one element of a per row, and multiplies. The
+// columns are the vector dimension, so b is read contiguously (packed panels, mostly) and a may lie
+// anywhere with any strides: rows of a matrix, pixels of an image, or the transpose of either. A
+// segment is a run of the reduction with constant stride in a; a convolution has one per filter row
+// or tap, a matrix product just one.
+//
+// Tile sizes: rows x vectors accumulators, one row of b and one broadcast must fit the register
+// file: 14 x 2 of 32 (AVX-512), 6 x 2 of 16 (AVX2, SSE). Per step that is rows + vectors loads for
+// rows * vectors multiply-adds, so the multiply-add units are the limit, not the load ports. At
+// least 8 independent accumulators hide the latency of a multiply-add.
+#pragma once
+
+#include "common/simd.h"
+
+namespace cnnext {
+namespace {
+
+template <int Lanes, int Rows, int Vectors>
+struct TileShape {
+  static constexpr int kLanes = Lanes;
+  static constexpr int kRows = Rows;
+  static constexpr int kVectors = Vectors;
+  static constexpr int kColumns = Lanes * Vectors;
+};
+
+struct TileOperands {
+  const float* a;
+  const int64_t* segments;
+  int64_t n_segments, length;
+  int64_t a_row, a_k;
+  const float* b;
+  int64_t b_k;
+  const float* init;  // null: start from zero; init_row 0: one row for all, which is a bias
+  int64_t init_row;
+  float* c;
+  int64_t c_row;
+  int64_t columns;  // of init and c; b is readable up to the vector boundary
+};
+
+template <int N, int Rows, int Vectors>
+void multiply_tile(const TileOperands& t) {
+  // One address register serves three rows (x86 addresses base + {0, 1, 2} * stride), which keeps
+  // fourteen rows within the sixteen general registers.
+  constexpr int kRowsPerBase = 3;
+  constexpr int kBases = (Rows + kRowsPerBase - 1) / kRowsPerBase;
+
+  f32<N> acc[Rows][Vectors];
+  const bool full = t.columns == N * Vectors;
+  for (int i = 0; i < Rows; ++i) {
+    for (int j = 0; j < Vectors; ++j) {
+      if (t.init == nullptr) {
+        acc[i][j] = f32<N>{};
+      } else if (full) {
+        acc[i][j] = load<N>(t.init + i * t.init_row + j * N);
+      } else {
+        const int64_t count = t.columns - j * N;
+        acc[i][j] = load_partial<N>(t.init + i * t.init_row + j * N, count < N ? count : N);
+      }
+    }
+  }
+
+  const float* b = t.b;
+  for (int64_t s = 0; s < t.n_segments; ++s) {
+    const float* a[kBases];
+    for (int g = 0; g < kBases; ++g) a[g] = t.a + t.segments[s] + g * kRowsPerBase * t.a_row;
+    for (int64_t k = 0; k < t.length; ++k) {
+      f32<N> b_vec[Vectors];
+      for (int j = 0; j < Vectors; ++j) b_vec[j] = load<N>(b + j * N);
+      for (int i = 0; i < Rows; ++i) {
+        const f32<N> a_vec = broadcast<N>(a[i / kRowsPerBase][i % kRowsPerBase * t.a_row]);
+        for (int j = 0; j < Vectors; ++j) acc[i][j] += a_vec * b_vec[j];
+      }
+      for (int g = 0; g < kBases; ++g) a[g] += t.a_k;
+      b += t.b_k;
+    }
+  }
+
+  for (int i = 0; i < Rows; ++i) {
+    for (int j = 0; j < Vectors; ++j) {
+      if (full) {
+        store<N>(t.c + i * t.c_row + j * N, acc[i][j]);
+      } else {
+        const int64_t count = t.columns - j * N;
+        store_partial<N>(t.c + i * t.c_row + j * N, acc[i][j], count < N ? count : N);
+      }
+    }
+  }
+}
+
+template <class Tile, int Rows>
+void multiply_rows(int64_t rows, const TileOperands& t) {
+  if (rows == Rows) {
+    // A narrow panel has no use for the second vector.
+    if (t.columns <= Tile::kLanes) {
+      multiply_tile<Tile::kLanes, Rows, 1>(t);
+    } else {
+      multiply_tile<Tile::kLanes, Rows, Tile::kVectors>(t);
+    }
+  } else if constexpr (Rows > 1) {
+    multiply_rows<Tile, Rows - 1>(rows, t);
+  }
+}
+
+// All `rows` rows, tile after tile; a and c (and init, if it has rows) advance together.
+template <class Tile>
+void multiply_panel(int64_t rows, TileOperands t) {
+  static_assert(Tile::kVectors == 2, "multiply_rows narrows two vectors to one");
+  while (rows > 0) {
+    // Even tiles: 16 rows run as 8 + 8 rather than 14 + 2.
+    const int64_t tiles = (rows + Tile::kRows - 1) / Tile::kRows;
+    const int64_t tile_rows = (rows + tiles - 1) / tiles;
+    multiply_rows<Tile, Tile::kRows>(tile_rows, t);
+    rows -= tile_rows;
+    t.a += tile_rows * t.a_row;
+    if (t.init != nullptr) t.init += tile_rows * t.init_row;
+    t.c += tile_rows * t.c_row;
+  }
+}
+
+}  // namespace
+}  // namespace cnnext

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// linear for the ISA every build has (SSE on x86, NEON on Arm).
+#include "linear/dot.h"
+#include "linear/gemm.h"
+
+namespace cnnext {
+namespace {
+using Tile = TileShape<4, 6, 2>;
+}
+
+#define CNNEXT_DEFINE(name, ...) \
+  CNNEXT_DEFINE_KERNEL(LinearShape, LinearOperands<float>, name##_baseline, __VA_ARGS__)
+
+CNNEXT_DEFINE(linear_gemm_f32, LinearGemm<Tile, Pass::forward>)
+CNNEXT_DEFINE(linear_gemm_bwd_input_f32, LinearGemm<Tile, Pass::bwd_input>)
+CNNEXT_DEFINE(linear_gemm_bwd_weight_f32, LinearGemm<Tile, Pass::bwd_weight>)
+CNNEXT_DEFINE(linear_dot_f32, LinearDot<Tile::kLanes>)
+
+}  // namespace cnnext

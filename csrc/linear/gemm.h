@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The three passes of linear as blocked matrix products (gemm/block.h): they differ in strides
+// only.
+#pragma once
+
+#include "gemm/block.h"
+#include "linear/linear.h"
+
+namespace cnnext {
+namespace {
+
+template <class Tile, Pass kPass>
+struct LinearGemm {
+  using Product = BlockedProduct<Tile>;
+
+  static Plan plan(const LinearShape& s, int threads) {
+    const MatrixProduct p = product(s, {});
+    Plan plan;
+    plan.block[0] = threads;
+    plan.tasks[0] = Product::blocking(p.m, p.n, 1, threads).tasks();
+    plan.chunk_bytes = Product::kScratchBytes;
+    return plan;
+  }
+
+  static void run(const LinearShape& s, const Plan& plan, const LinearOperands<float>& o,
+                  const Slice& slice) {
+    const MatrixProduct p = product(s, o);
+    const auto b = Product::blocking(p.m, p.n, 1, static_cast<int>(plan.block[0]));
+    for (int64_t task = slice.begin; task < slice.end; ++task) {
+      Product::run_task(p, b, task, reinterpret_cast<float*>(slice.chunk));
+    }
+  }
+
+ private:
+  static MatrixProduct product(const LinearShape& s, const LinearOperands<float>& o) {
+    MatrixProduct p{};
+    p.a = o.first;
+    p.b = o.second;
+    p.column_bias = o.bias;
+    p.c = o.result;
+    if (kPass == Pass::forward) {
+      p.m = s.m, p.n = s.n, p.k = s.k;
+      p.a_row = s.k, p.a_k = 1;
+      p.b_k = 1, p.b_column = s.k;
+    } else if (kPass == Pass::bwd_input) {
+      p.m = s.m, p.n = s.k, p.k = s.n;
+      p.a_row = s.n, p.a_k = 1;
+      p.b_k = s.k, p.b_column = 1;
+    } else {
+      p.m = s.n, p.n = s.k, p.k = s.m;
+      p.a_row = 1, p.a_k = s.n;
+      p.b_k = s.k, p.b_column = 1;
+    }
+    p.c_row = p.n;
+    return p;
+  }
+};
+
+}  // namespace
+}  // namespace cnnext

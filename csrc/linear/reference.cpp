@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// linear as its contract says it, summed in double: the oracle, and the float64 path.
+#include "linear/linear.h"
+
+namespace cnnext {
+namespace {
+
+// result[i,j] = bias[j] + sum_k a[i*a_row + k*a_k] * b[k*b_k + j*b_column]
+template <class T>
+struct Product {
+  int64_t rows, columns, depth;
+  int64_t a_row, a_k, b_k, b_column;
+
+  void row(const LinearOperands<T>& o, int64_t i) const {
+    for (int64_t j = 0; j < columns; ++j) {
+      double sum = o.bias == nullptr ? 0.0 : static_cast<double>(o.bias[j]);
+      for (int64_t k = 0; k < depth; ++k) {
+        sum += static_cast<double>(o.first[i * a_row + k * a_k]) *
+               static_cast<double>(o.second[k * b_k + j * b_column]);
+      }
+      o.result[i * columns + j] = static_cast<T>(sum);
+    }
+  }
+};
+
+template <class T, Pass kPass>
+struct Reference {
+  static Product<T> product(const LinearShape& s) {
+    if (kPass == Pass::forward) return {s.m, s.n, s.k, s.k, 1, 1, s.k};
+    if (kPass == Pass::bwd_input) return {s.m, s.k, s.n, s.n, 1, s.k, 1};
+    return {s.n, s.k, s.m, 1, s.n, s.k, 1};
+  }
+
+  static Plan plan(const LinearShape& s, int) {
+    Plan plan;
+    plan.tasks[0] = product(s).rows;
+    return plan;
+  }
+
+  static void run(const LinearShape& s, const Plan&, const LinearOperands<T>& o,
+                  const Slice& slice) {
+    for (int64_t i = slice.begin; i < slice.end; ++i) product(s).row(o, i);
+  }
+};
+
+}  // namespace
+
+#define CNNEXT_DEFINE(type, name, ...) \
+  CNNEXT_DEFINE_KERNEL(LinearShape, LinearOperands<type>, name, __VA_ARGS__)
+
+CNNEXT_DEFINE(float, linear_reference_f32, Reference<float, Pass::forward>)
+CNNEXT_DEFINE(float, linear_reference_bwd_input_f32, Reference<float, Pass::bwd_input>)
+CNNEXT_DEFINE(float, linear_reference_bwd_weight_f32, Reference<float, Pass::bwd_weight>)
+CNNEXT_DEFINE(double, linear_reference_f64, Reference<double, Pass::forward>)
+CNNEXT_DEFINE(double, linear_reference_bwd_input_f64, Reference<double, Pass::bwd_input>)
+CNNEXT_DEFINE(double, linear_reference_bwd_weight_f64, Reference<double, Pass::bwd_weight>)
+
+}  // namespace cnnext

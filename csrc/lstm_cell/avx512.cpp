@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// lstm_cell for AVX-512.
+#include "lstm_cell/gates.h"
+
+namespace cnnext {
+namespace {
+using Tile = TileShape<16, 14, 2>;
+}
+
+#define CNNEXT_DEFINE(name, ...) \
+  CNNEXT_DEFINE_KERNEL(LSTMCellShape, LSTMCellOperands<float>, name##_avx512, __VA_ARGS__)
+
+CNNEXT_DEFINE(lstm_cell_gemm_f32, LSTMCellForward<Tile::kLanes, BlockedGates<Tile>>)
+CNNEXT_DEFINE(lstm_cell_dot_f32, LSTMCellForward<Tile::kLanes, DotGates<Tile::kLanes>>)
+CNNEXT_DEFINE(lstm_cell_simd_bwd_f32, LSTMCellBackward<Tile::kLanes>)
+
+}  // namespace cnnext

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "lstm_cell/select.h"
+
+#include "common/cost.h"
+
+namespace cnnext {
+namespace {
+
+double reference_cost(const LSTMCellShape& s, int threads) {
+  return s.macs() / (kReferenceMacsPerSecond * threads);
+}
+
+template <Isa isa>
+double gemm_cost(const LSTMCellShape& s, int threads) {
+  // Packing a weight costs about as much as four rows' multiply-adds with it.
+  constexpr double kPackingRows = 4;
+  const double rows = static_cast<double>(s.batch) + kPackingRows;
+  return rows / static_cast<double>(s.batch) * s.macs() / (tile_macs_per_second(isa) * threads);
+}
+
+// Loads two operands for every multiply-add, so it runs at half the rate of the tiles.
+template <Isa isa>
+double dot_cost(const LSTMCellShape& s, int threads) {
+  return 2 * s.macs() / (tile_macs_per_second(isa) * threads);
+}
+
+double pointwise_cost(const LSTMCellShape& s, int) {
+  return static_cast<double>(s.batch * s.hidden) / kMovedFloatsPerSecond;
+}
+
+template <class T>
+const std::vector<LSTMCellKernel<T>>& registry() {
+  static const std::vector<LSTMCellKernel<T>> kernels = [] {
+    std::vector<LSTMCellKernel<T>> list;
+#define CNNEXT_KERNEL CNNEXT_REGISTRY_ENTRY
+#include "lstm_cell/kernels.inc"
+#undef CNNEXT_KERNEL
+    return list;
+  }();
+  return kernels;
+}
+
+}  // namespace
+
+template <class T>
+const LSTMCellKernel<T>& select_lstm_cell(Pass pass, const LSTMCellShape& shape, int threads) {
+  return select_kernel("lstm_cell", registry<T>(), pass, shape, threads);
+}
+
+template const LSTMCellKernel<float>& select_lstm_cell(Pass, const LSTMCellShape&, int);
+template const LSTMCellKernel<double>& select_lstm_cell(Pass, const LSTMCellShape&, int);
+
+std::string list_lstm_cell_kernels() {
+  return list_kernels(registry<float>()) + list_kernels(registry<double>());
+}
+
+}  // namespace cnnext

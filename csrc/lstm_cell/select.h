@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Which lstm_cell kernel runs: a pure function of shape, ISA and threads (and of a forced name).
+#pragma once
+
+#include <string>
+
+#include "common/registry.h"
+#include "lstm_cell/lstm_cell.h"
+
+namespace cnnext {
+
+template <class T>
+using LSTMCellKernel = Kernel<LSTMCellShape, LSTMCellOperands<T>>;
+
+// T is float or double. Throws std::runtime_error if a forced kernel does not apply.
+template <class T>
+const LSTMCellKernel<T>& select_lstm_cell(Pass pass, const LSTMCellShape& shape, int threads);
+
+// All of the registry, "name pass isa" a line.
+std::string list_lstm_cell_kernels();
+
+}  // namespace cnnext

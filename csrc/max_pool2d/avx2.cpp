@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// max_pool2d for AVX2.
+#include "max_pool2d/simd.h"
+
+namespace cnnext {
+
+#define CNNEXT_DEFINE(name, ...) \
+  CNNEXT_DEFINE_KERNEL(MaxPool2dShape, MaxPool2dOperands<float>, name##_avx2, __VA_ARGS__)
+
+CNNEXT_DEFINE(max_pool2d_simd_f32, MaxPool2dForward<8>)
+CNNEXT_DEFINE(max_pool2d_simd_bwd_input_f32, MaxPool2dBackwardInput<8>)
+
+}  // namespace cnnext

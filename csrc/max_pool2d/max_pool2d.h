@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// max_pool2d: the contract between its kernels and its adapters.
+//
+//   y[n,c,i,j] = max over r < k_h, s < k_w of x[n,c, i*stride_h - pad_h + r*dilation_h,
+//                                                   j*stride_w - pad_w + s*dilation_w]
+//
+// over the positions inside the image. As in ATen the first maximum in row-major order wins a
+// tie, the last NaN wins over everything, and a window of nothing but -inf yields its first
+// position inside the image. Every window has such a position (the adapter sees to it).
+//
+// Where the maximum was is recorded as wanted: as the window offset r*k_w + s in one byte, for
+// windows of at most 256 elements, or as the position h*w_in + w in the plane, in eight. Both lie
+// in memory as y does. The gradient adds dy to that position of dx and leaves zero elsewhere.
+#pragma once
+
+#include <cstdint>
+
+#include "common/kernel.h"
+
+namespace cnnext {
+
+enum class Record : int { nothing, offsets, indices };
+
+struct MaxPool2dShape {
+  int64_t n, c, h_in, w_in, h_out, w_out;  // h_out and w_out are given: ceil_mode is the adapter's
+  int64_t k_h, k_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
+  Layout layout;
+  Record record;
+
+  CNNEXT_INLINE int64_t window() const { return k_h * k_w; }
+};
+
+//              in    out   offsets, indices
+//   forward    x     y     written (the one that is recorded, the other null)
+//   bwd_input  dy    dx    read
+template <class T>
+struct MaxPool2dOperands {
+  const T* in;
+  T* out;
+  uint8_t* offsets;
+  int64_t* indices;
+};
+
+// The taps of one window along one axis that fall inside the image: [first, last).
+struct TapRange {
+  int64_t first, last;
+};
+
+CNNEXT_INLINE TapRange taps_inside(int64_t start, int64_t kernel, int64_t dilation, int64_t size) {
+  const int64_t first = start < 0 ? ceil_div(-start, dilation) : 0;
+  const int64_t last = start < size ? least(kernel, ceil_div(size - start, dilation)) : 0;
+  return {first, last};
+}
+
+#define CNNEXT_KERNEL(type, pass, isa, name, cost) \
+  CNNEXT_DECLARE_KERNEL(MaxPool2dShape, MaxPool2dOperands<type>, name)
+#include "max_pool2d/kernels.inc"
+#undef CNNEXT_KERNEL
+
+// indices[i] = position in the plane of offsets[i], for the planes (nchw) or output rows
+// (channels_last) of a whole tensor.
+void max_pool2d_expand_offsets(const MaxPool2dShape& shape, const uint8_t* offsets,
+                               int64_t* indices);
+
+}  // namespace cnnext
