@@ -1,0 +1,31 @@
+"""Convolutional and recurrent networks, faster inside PyTorch.
+
+Three doors: drop in a module (`cnnext.Conv2d` is a `torch.nn.Conv2d` with the same arguments),
+convert a model (`cnnext.convert(model)`, undone by `cnnext.restore(model)`), compare on your own
+machine (`python -m cnnext compare`).
+"""
+
+from cnnext import _library  # isort: skip  (loads the kernels that everything below calls)
+from cnnext import autograd, functional, models, nn
+from cnnext._routing import NativeFallbackWarning
+from cnnext.convert import ConversionReport, convert, report, restore
+from cnnext.nn import Conv2d, Linear, LSTMCell, MaxPool2d, ReLU
+
+__version__ = _library.VERSION
+
+__all__ = [
+    "Conv2d",
+    "ConversionReport",
+    "LSTMCell",
+    "Linear",
+    "MaxPool2d",
+    "NativeFallbackWarning",
+    "ReLU",
+    "autograd",
+    "convert",
+    "functional",
+    "models",
+    "nn",
+    "report",
+    "restore",
+]

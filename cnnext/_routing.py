@@ -1,0 +1,74 @@
+"""Where a call goes: to our kernels, or to ATen because it asks for something they do not do.
+
+ATen's answer is the same, only not faster; the user hears about it once per operator and reason
+(`NativeFallbackWarning`), and with `CNNEXT_STRICT=1` in the environment it is an error.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.nn import Parameter
+
+_KERNEL_DTYPES = frozenset((torch.float32, torch.float64))
+_PLAIN_TYPES = frozenset((Tensor, Parameter))
+_noticed: set[tuple[str, str]] = set()
+
+
+class NativeFallbackWarning(UserWarning):
+    """An operator of cnnext was computed by native PyTorch; the message says why."""
+
+
+def why_native(*operands: Tensor | None) -> str | None:
+    """The reason why ATen has to compute on these operands, or None if our kernels can."""
+    for operand in operands:
+        if operand is None:
+            continue
+        if type(operand) not in _PLAIN_TYPES and not _is_traced(operand):
+            return f"{type(operand).__name__} is not a plain tensor"
+        if not operand.is_cpu:
+            return f"there are no kernels for device type '{operand.device.type}'"
+        if operand.dtype not in _KERNEL_DTYPES:
+            return f"there are no kernels for {operand.dtype}"
+        if operand.layout is not torch.strided:
+            return f"there are no kernels for {operand.layout}"
+    if torch.is_autocast_enabled("cpu"):
+        return "autocast is on"
+    if torch._C._are_functorch_transforms_active():
+        return "a torch.func transform is active"
+    if forward_ad._current_level >= 0:
+        return "forward-mode automatic differentiation is active"
+    return None
+
+
+def _is_traced(operand: Any) -> bool:
+    """Whether this is a tensor under torch.compile or torch.export, which are not plain there."""
+    return torch.compiler.is_compiling() and isinstance(operand, Tensor)
+
+
+def fall_back(op: str, reason: str, native: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """`native(*args, **kwargs)`, said aloud the first time."""
+    if torch.compiler.is_compiling():
+        return native(*args, **kwargs)
+    if os.environ.get("CNNEXT_STRICT", "0") not in ("", "0"):
+        raise RuntimeError(f"cnnext.{op}: {reason}, and CNNEXT_STRICT forbids native PyTorch")
+    result = native(*args, **kwargs)
+    if (op, reason) not in _noticed:
+        _noticed.add((op, reason))
+        warnings.warn(
+            f"cnnext.{op} uses native PyTorch: {reason}", NativeFallbackWarning, stacklevel=3
+        )
+    return result
+
+
+def gradient_needed(*operands: Tensor | None) -> bool:
+    """Whether autograd has to record an operator on these operands."""
+    return torch.is_grad_enabled() and any(
+        operand is not None and operand.requires_grad for operand in operands
+    )

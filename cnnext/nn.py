@@ -1,0 +1,30 @@
+"""`torch.nn`, with cnnext's modules in the place of those it has kernels for.
+
+`import cnnext.nn as nn` works wherever `import torch.nn as nn` does; other names are torch.nn's.
+"""
+
+from typing import Any
+
+import torch.nn
+
+from cnnext.ops.conv2d import Conv2d
+from cnnext.ops.linear import Linear
+from cnnext.ops.lstm_cell import LSTMCell
+from cnnext.ops.max_pool2d import MaxPool2d
+from cnnext.ops.relu import ReLU
+
+# Each is a direct subclass of its namesake in torch.nn; `cnnext.convert` swaps exactly these.
+MODULES: tuple[type[torch.nn.Module], ...] = (Conv2d, Linear, LSTMCell, MaxPool2d, ReLU)
+
+__all__ = ["MODULES", "Conv2d", "LSTMCell", "Linear", "MaxPool2d", "ReLU"]
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        return getattr(torch.nn, name)
+    except AttributeError:
+        raise AttributeError(f"neither cnnext.nn nor torch.nn has an attribute {name!r}") from None
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *dir(torch.nn)})

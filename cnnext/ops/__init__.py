@@ -1,0 +1,1 @@
+"""One file an operator: fake kernels, autograd, the function, the module."""

@@ -1,0 +1,293 @@
+"""conv2d: `torch.nn.functional.conv2d` and `torch.nn.Conv2d` on cnnext's kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch._prims_common import suggest_memory_format
+
+from cnnext._arguments import (
+    IntOrPair,
+    as_int,
+    check_positive,
+    check_same_dtype,
+    int_pair,
+    shape_of,
+)
+from cnnext._library import ops
+from cnnext._routing import fall_back, gradient_needed, why_native
+
+Pair = tuple[int, int]
+
+# ------------------------------------------------------------------------------- fake kernels
+
+
+def _result_format(activation: Tensor, weight: Tensor) -> torch.memory_format:
+    """channels_last if either operand is, as in ATen."""
+    formats = (suggest_memory_format(activation), suggest_memory_format(weight))
+    return torch.channels_last if torch.channels_last in formats else torch.contiguous_format
+
+
+def _output_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def _fake_forward(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+    dilation_h: int,
+    dilation_w: int,
+    groups: int,
+) -> Tensor:
+    n, _, h, w = input.shape
+    c_out, _, k_h, k_w = weight.shape
+    size = (
+        n,
+        c_out,
+        _output_size(h, k_h, stride_h, pad_h, dilation_h),
+        _output_size(w, k_w, stride_w, pad_w, dilation_w),
+    )
+    return input.new_empty(size).to(memory_format=_result_format(input, weight))
+
+
+torch.library.register_fake("cnnext::conv2d")(_fake_forward)
+torch.library.register_fake("cnnext::conv2d_forward")(_fake_forward)
+
+
+@torch.library.register_fake("cnnext::conv2d_backward_input")
+def _fake_backward_input(
+    grad_output: Tensor, weight: Tensor, h_in: int, w_in: int, *geometry: int
+) -> Tensor:
+    size = (grad_output.shape[0], weight.shape[1] * geometry[-1], h_in, w_in)
+    return grad_output.new_empty(size).to(memory_format=_result_format(grad_output, weight))
+
+
+@torch.library.register_fake("cnnext::conv2d_backward_weight")
+def _fake_backward_weight(
+    grad_output: Tensor, input: Tensor, weight: Tensor, *geometry: int
+) -> Tensor:
+    return grad_output.new_empty(weight.shape).to(memory_format=suggest_memory_format(weight))
+
+
+# ----------------------------------------------------------------------------------- autograd
+
+
+def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients of input, weight and bias that ctx.needs_input_grad asks for."""
+    input, weight = ctx.saved_tensors
+    need_input, need_weight, need_bias = ctx.needs_input_grad[:3]
+    stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups = ctx.geometry
+    if torch.is_grad_enabled():  # a graph of the backward pass is wanted: ATen's is differentiable
+        return torch.ops.aten.convolution_backward.default(
+            grad_output,
+            input,
+            weight,
+            [weight.shape[0]],
+            (stride_h, stride_w),
+            (pad_h, pad_w),
+            (dilation_h, dilation_w),
+            False,
+            (0, 0),
+            groups,
+            (need_input, need_weight, need_bias),
+        )
+    grad_input = grad_weight = grad_bias = None
+    if need_input:
+        grad_input = ops.conv2d_backward_input.default(
+            grad_output, weight, input.shape[2], input.shape[3], *ctx.geometry
+        )
+    if need_weight:
+        grad_weight = ops.conv2d_backward_weight.default(grad_output, input, weight, *ctx.geometry)
+    if need_bias:
+        grad_bias = grad_output.sum((0, 2, 3))
+    return grad_input, grad_weight, grad_bias
+
+
+class Conv2dFunction(torch.autograd.Function):
+    """conv2d of a batched float32 or float64 CPU input; arguments as `cnnext.functional.conv2d`.
+
+    `padding` is an int or a pair here. Twice differentiable.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        input: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: IntOrPair = 1,
+        padding: IntOrPair = 0,
+        dilation: IntOrPair = 1,
+        groups: int = 1,
+    ) -> Tensor:
+        ctx.save_for_backward(input, weight)
+        ctx.geometry = (
+            *int_pair("conv2d", "stride", stride),
+            *int_pair("conv2d", "padding", padding),
+            *int_pair("conv2d", "dilation", dilation),
+            groups,
+        )
+        return ops.conv2d_forward.default(input, weight, bias, *ctx.geometry)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        return *_backward(ctx, grad_output), None, None, None, None
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(inputs[0], inputs[1])
+    ctx.geometry = inputs[3:]
+
+
+def _backward_of_op(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+    return *_backward(ctx, grad_output), *(None,) * 7
+
+
+torch.library.register_autograd("cnnext::conv2d", _backward_of_op, setup_context=_setup_context)
+
+# ----------------------------------------------------------------------------------- function
+
+
+def conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: IntOrPair = 1,
+    padding: str | IntOrPair = 0,
+    dilation: IntOrPair = 1,
+    groups: int = 1,
+) -> Tensor:
+    """2-D convolution (cross-correlation), as `torch.nn.functional.conv2d`.
+
+    Args:
+        input: (N, C_in, H, W) or (C_in, H, W), float32 or float64 on the CPU (anything else that
+            native takes is computed by native PyTorch, with one `NativeFallbackWarning`).
+        weight: (C_out, C_in / groups, K_h, K_w), of the same dtype.
+        bias: (C_out,) or None.
+        stride, dilation: pixels, an int or (vertical, horizontal).
+        padding: pixels, an int or a pair, or 'valid', or 'same' (stride 1 only).
+        groups: divides C_in and C_out.
+
+    Returns:
+        (N, C_out, H_out, W_out) or (C_out, H_out, W_out), channels_last if input or weight is, with
+        H_out = floor((H + 2 padding - dilation (K_h - 1) - 1) / stride) + 1.
+
+    Raises:
+        RuntimeError: shapes, dtypes or values do not fit, as in torch.nn.functional.
+        TypeError: an argument has a type that torch.nn.functional rejects.
+    """
+    operands = (input, weight, bias)
+    geometry: tuple[Any, ...] = (stride, padding, dilation, groups)
+    reason = why_native(*operands)
+    if reason is not None:
+        return fall_back("conv2d", reason, F.conv2d, *operands, *geometry)
+    if 0 in input.shape or 0 in weight.shape:  # nothing to compute, everything to check
+        return F.conv2d(*operands, *geometry)
+
+    if input.dim() == 3:
+        return conv2d(input.unsqueeze(0), weight, bias, *geometry).squeeze(0)
+    stride = int_pair("conv2d", "stride", stride)
+    dilation = int_pair("conv2d", "dilation", dilation)
+    groups = as_int("conv2d", "groups", groups)
+    _check_operands(input, weight, bias, stride, dilation, groups)
+    if isinstance(padding, str):
+        input, padding = _pad_by_name(input, weight, stride, padding, dilation)
+    else:
+        padding = int_pair("conv2d", "padding", padding)
+    _check_extent(input, weight, padding, dilation)
+
+    if torch.compiler.is_compiling():
+        return ops.conv2d.default(input, weight, bias, *stride, *padding, *dilation, groups)
+    if gradient_needed(input, weight, bias):
+        return Conv2dFunction.apply(input, weight, bias, stride, padding, dilation, groups)
+    return ops.conv2d_forward.default(input, weight, bias, *stride, *padding, *dilation, groups)
+
+
+def _check_operands(
+    input: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, dilation: Pair, groups: int
+) -> None:
+    if input.dim() != 4:
+        raise RuntimeError(
+            "conv2d(): input must be 3-D (unbatched) or 4-D (batched), "
+            f"but got input.shape={shape_of(input)}"
+        )
+    if weight.dim() != 4:
+        raise RuntimeError(f"conv2d(): weight must be 4-D, but got weight.shape={shape_of(weight)}")
+    check_same_dtype("conv2d", input, weight=weight, bias=bias)
+    check_positive("conv2d", "stride", stride)
+    check_positive("conv2d", "dilation", dilation)
+    if groups <= 0:
+        raise RuntimeError(f"conv2d(): groups must be positive, but got groups={groups}")
+    if weight.shape[0] % groups != 0:
+        raise RuntimeError(
+            f"conv2d(): groups must divide the output channels, but got groups={groups} "
+            f"and weight.shape={shape_of(weight)}"
+        )
+    if input.shape[1] != weight.shape[1] * groups:
+        raise RuntimeError(
+            f"conv2d(): weight.shape={shape_of(weight)} with groups={groups} asks for "
+            f"{weight.shape[1] * groups} input channels, but got input.shape={shape_of(input)}"
+        )
+    if bias is not None and (bias.dim() != 1 or bias.shape[0] != weight.shape[0]):
+        raise RuntimeError(
+            f"conv2d(): bias must have {weight.shape[0]} elements, one for each output channel, "
+            f"but got bias.shape={shape_of(bias)}"
+        )
+
+
+def _pad_by_name(
+    input: Tensor, weight: Tensor, stride: Pair, padding: str, dilation: Pair
+) -> tuple[Tensor, Pair]:
+    """'valid' and 'same' in pixels; what 'same' needs on one side only is padded right here."""
+    if padding == "valid":
+        return input, (0, 0)
+    if padding != "same":
+        raise RuntimeError(
+            f"conv2d(): padding must be 'valid', 'same' or numbers, but got padding={padding!r}"
+        )
+    if stride != (1, 1):
+        raise RuntimeError(f"conv2d(): padding='same' needs stride 1, but got stride={stride}")
+    total_h = dilation[0] * (weight.shape[2] - 1)
+    total_w = dilation[1] * (weight.shape[3] - 1)
+    if total_h % 2 or total_w % 2:
+        input = F.pad(input, (0, total_w % 2, 0, total_h % 2))
+    return input, (total_h // 2, total_w // 2)
+
+
+def _check_extent(input: Tensor, weight: Tensor, padding: Pair, dilation: Pair) -> None:
+    if padding[0] < 0 or padding[1] < 0:
+        raise RuntimeError(f"conv2d(): padding must not be negative, but got padding={padding}")
+    for axis in (0, 1):
+        padded = input.shape[2 + axis] + 2 * padding[axis]
+        extent = dilation[axis] * (weight.shape[2 + axis] - 1) + 1
+        if padded < extent:
+            raise RuntimeError(
+                f"conv2d(): the kernel spans {extent} pixels, more than the padded input's "
+                f"{padded}: input.shape={shape_of(input)}, weight.shape={shape_of(weight)}, "
+                f"padding={padding}, dilation={dilation}"
+            )
+
+
+# ------------------------------------------------------------------------------------- module
+
+
+class Conv2d(torch.nn.Conv2d):
+    """`torch.nn.Conv2d` on cnnext's kernels: same arguments, parameters, errors and results.
+
+    Shapes: input (N, C_in, H, W) or (C_in, H, W); see `cnnext.functional.conv2d`.
+    """
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        padding: Any = self.padding
+        if self.padding_mode != "zeros":
+            input = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
+            padding = 0
+        return conv2d(input, weight, bias, self.stride, padding, self.dilation, self.groups)

@@ -1,0 +1,147 @@
+"""linear: `torch.nn.functional.linear` and `torch.nn.Linear` on cnnext's kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cnnext._arguments import check_same_dtype, shape_of
+from cnnext._library import ops
+from cnnext._routing import fall_back, gradient_needed, why_native
+
+# ------------------------------------------------------------------------------- fake kernels
+
+
+def _fake_forward(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return input.new_empty((*input.shape[:-1], weight.shape[0]))
+
+
+torch.library.register_fake("cnnext::linear")(_fake_forward)
+torch.library.register_fake("cnnext::linear_forward")(_fake_forward)
+
+
+@torch.library.register_fake("cnnext::linear_backward_input")
+def _fake_backward_input(grad_output: Tensor, weight: Tensor) -> Tensor:
+    return grad_output.new_empty((*grad_output.shape[:-1], weight.shape[1]))
+
+
+@torch.library.register_fake("cnnext::linear_backward_weight")
+def _fake_backward_weight(grad_output: Tensor, input: Tensor) -> Tensor:
+    return grad_output.new_empty((grad_output.shape[-1], input.shape[-1]))
+
+
+# ----------------------------------------------------------------------------------- autograd
+
+
+def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients of input, weight and bias that ctx.needs_input_grad asks for."""
+    input, weight = ctx.saved_tensors
+    need_input, need_weight, need_bias = ctx.needs_input_grad[:3]
+    grad_input = grad_weight = grad_bias = None
+    rows = grad_output.flatten(0, -2) if grad_output.dim() > 1 else grad_output.unsqueeze(0)
+    if torch.is_grad_enabled():  # a graph of the backward pass is wanted: ATen's is differentiable
+        if need_input:
+            grad_input = grad_output @ weight
+        if need_weight:
+            grad_weight = rows.t() @ input.reshape(-1, input.shape[-1])
+    else:
+        if need_input:
+            grad_input = ops.linear_backward_input.default(grad_output, weight)
+        if need_weight:
+            grad_weight = ops.linear_backward_weight.default(grad_output, input)
+    if need_bias:
+        grad_bias = rows.sum(0)
+    return grad_input, grad_weight, grad_bias
+
+
+class LinearFunction(torch.autograd.Function):
+    """linear of a float32 or float64 CPU input; arguments as `cnnext.functional.linear`.
+
+    Twice differentiable.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        ctx.save_for_backward(input, weight)
+        return ops.linear_forward.default(input, weight, bias)
+
+    @staticmethod
+    def backward(
+        ctx: Any, grad_output: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        return _backward(ctx, grad_output)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(inputs[0], inputs[1])
+
+
+torch.library.register_autograd("cnnext::linear", _backward, setup_context=_setup_context)
+
+# ----------------------------------------------------------------------------------- function
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """y = x w^T + b, as `torch.nn.functional.linear`.
+
+    Args:
+        input: (*, K), float32 or float64 on the CPU (anything else that native takes is computed by
+            native PyTorch, with one `NativeFallbackWarning`).
+        weight: (M, K), of the same dtype.
+        bias: (M,) or None.
+
+    Returns:
+        (*, M).
+
+    Raises:
+        RuntimeError: shapes or dtypes do not fit, as in torch.nn.functional.
+        TypeError: an argument is not a tensor.
+    """
+    reason = why_native(input, weight, bias)
+    if reason is None and weight.dim() == 1:
+        reason = "weight is a vector"
+    if reason is None and bias is not None and bias.dim() != 1:
+        reason = "bias is not a vector"
+    if reason is not None:
+        return fall_back("linear", reason, F.linear, input, weight, bias)
+    if 0 in input.shape or 0 in weight.shape:  # nothing to compute, everything to check
+        return F.linear(input, weight, bias)
+    _check_operands(input, weight, bias)
+
+    if torch.compiler.is_compiling():
+        return ops.linear.default(input, weight, bias)
+    if gradient_needed(input, weight, bias):
+        return LinearFunction.apply(input, weight, bias)
+    return ops.linear_forward.default(input, weight, bias)
+
+
+def _check_operands(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    if weight.dim() != 2:
+        raise RuntimeError(f"linear(): weight must be 2-D, but got weight.shape={shape_of(weight)}")
+    check_same_dtype("linear", input, weight=weight, bias=bias)
+    if input.dim() == 0 or input.shape[-1] != weight.shape[1]:
+        raise RuntimeError(
+            f"linear(): the last dimension of input must be weight's {weight.shape[1]}, "
+            f"but got input.shape={shape_of(input)} and weight.shape={shape_of(weight)}"
+        )
+    if bias is not None and bias.shape[0] != weight.shape[0]:
+        raise RuntimeError(
+            f"linear(): bias must have weight's {weight.shape[0]} rows as elements, "
+            f"but got bias.shape={shape_of(bias)}"
+        )
+
+
+# ------------------------------------------------------------------------------------- module
+
+
+class Linear(torch.nn.Linear):
+    """`torch.nn.Linear` on cnnext's kernels: same arguments, parameters, errors and results.
+
+    Shapes: input (*, in_features), output (*, out_features).
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return linear(input, self.weight, self.bias)

@@ -1,0 +1,240 @@
+"""lstm_cell: `torch.lstm_cell` and `torch.nn.LSTMCell` on cnnext's kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cnnext._arguments import check_same_dtype, shape_of
+from cnnext._library import ops
+from cnnext._routing import fall_back, gradient_needed, why_native
+
+States = tuple[Tensor, Tensor]
+
+# ------------------------------------------------------------------------------- fake kernels
+
+
+def _fake_forward(input: Tensor, hx: Tensor, *rest: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    batch, hidden = hx.shape
+    return (
+        hx.new_empty((batch, hidden)),
+        hx.new_empty((batch, hidden)),
+        hx.new_empty((batch, 4 * hidden)),
+    )
+
+
+torch.library.register_fake("cnnext::lstm_cell")(_fake_forward)
+torch.library.register_fake("cnnext::lstm_cell_forward")(_fake_forward)
+
+
+@torch.library.register_fake("cnnext::lstm_cell_backward")
+def _fake_backward(
+    grad_h: Tensor | None, grad_c: Tensor | None, cx: Tensor, c_next: Tensor, gates: Tensor
+) -> States:
+    batch, hidden = cx.shape
+    return cx.new_empty((batch, 4 * hidden)), cx.new_empty((batch, hidden))
+
+
+# ----------------------------------------------------------------------------------- autograd
+
+
+def _backward(ctx: Any, grad_h: Tensor | None, grad_c: Tensor | None) -> tuple[Tensor | None, ...]:
+    """The gradients of input, hx, cx, w_ih, w_hh, b_ih, b_hh that are needed."""
+    *inputs, c_next, gates = ctx.saved_tensors
+    input, hx, cx, w_ih, w_hh, b_ih, b_hh = inputs
+    needed = ctx.needs_input_grad[:7]
+    if grad_h is None and grad_c is None:
+        return (None,) * 7
+    if torch.is_grad_enabled():  # a graph of the backward pass is wanted: ATen's is differentiable
+        return _differentiable_backward(inputs, needed, grad_h, grad_c)
+    dz, grad_cx = ops.lstm_cell_backward.default(grad_h, grad_c, cx, c_next, gates)
+    return (
+        ops.linear_backward_input.default(dz, w_ih) if needed[0] else None,
+        ops.linear_backward_input.default(dz, w_hh) if needed[1] else None,
+        grad_cx if needed[2] else None,
+        ops.linear_backward_weight.default(dz, input) if needed[3] else None,
+        ops.linear_backward_weight.default(dz, hx) if needed[4] else None,
+        dz.sum(0) if needed[5] else None,
+        dz.sum(0) if needed[6] else None,
+    )
+
+
+def _differentiable_backward(
+    inputs: list[Any], needed: tuple[bool, ...], grad_h: Tensor | None, grad_c: Tensor | None
+) -> tuple[Tensor | None, ...]:
+    input, hx, cx, *parameters = inputs
+    outputs = torch.lstm_cell(input, (hx, cx), *parameters)
+    wanted = [operand for operand, need in zip(inputs, needed, strict=True) if need]
+    pairs = [(o, g) for o, g in zip(outputs, (grad_h, grad_c), strict=True) if g is not None]
+    gradients = iter(
+        torch.autograd.grad(
+            [output for output, _ in pairs],
+            wanted,
+            [gradient for _, gradient in pairs],
+            create_graph=True,
+            allow_unused=True,
+        )
+    )
+    return tuple(next(gradients) if need else None for need in needed)
+
+
+class LSTMCellFunction(torch.autograd.Function):
+    """One step of an LSTM on float32 or float64 CPU matrices; returns (h', c').
+
+    Arguments: input (B, I), hx and cx (B, H), w_ih (4H, I), w_hh (4H, H), b_ih and b_hh (4H) or
+    both None. Twice differentiable.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        input: Tensor,
+        hx: Tensor,
+        cx: Tensor,
+        w_ih: Tensor,
+        w_hh: Tensor,
+        b_ih: Tensor | None = None,
+        b_hh: Tensor | None = None,
+    ) -> States:
+        inputs = (input, hx, cx, w_ih, w_hh, b_ih, b_hh)
+        h_next, c_next, gates = ops.lstm_cell_forward.default(*inputs)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*inputs, c_next, gates)
+        return h_next, c_next
+
+    @staticmethod
+    def backward(
+        ctx: Any, grad_h: Tensor | None, grad_c: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
+        return _backward(ctx, grad_h, grad_c)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    _, c_next, gates = output
+    ctx.set_materialize_grads(False)
+    ctx.mark_non_differentiable(gates)
+    ctx.save_for_backward(*inputs, c_next, gates)
+
+
+def _backward_of_op(
+    ctx: Any, grad_h: Tensor | None, grad_c: Tensor | None, _: Tensor | None
+) -> tuple[Tensor | None, ...]:
+    return _backward(ctx, grad_h, grad_c)
+
+
+torch.library.register_autograd("cnnext::lstm_cell", _backward_of_op, setup_context=_setup_context)
+
+# ----------------------------------------------------------------------------------- function
+
+
+def lstm_cell(
+    input: Tensor,
+    hx: States | list[Tensor],
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None = None,
+    b_hh: Tensor | None = None,
+) -> States:
+    """One step of an LSTM (Hochreiter and Schmidhuber 1997), as `torch.lstm_cell`.
+
+    Args:
+        input: (B, I), float32 or float64 on the CPU (anything else that native takes is computed by
+            native PyTorch, with one `NativeFallbackWarning`).
+        hx: hidden and cell state, each (B, H).
+        w_ih, w_hh: (4H, I) and (4H, H), the gates in the order input, forget, cell, output.
+        b_ih, b_hh: (4H,) or None.
+
+    Returns:
+        The next hidden and cell state, each (B, H).
+
+    Raises:
+        RuntimeError: shapes or dtypes do not fit.
+        TypeError: an argument is not a tensor.
+    """
+    h, c = hx
+    operands = (input, h, c, w_ih, w_hh, b_ih, b_hh)
+    reason = why_native(*operands)
+    if reason is None and (b_ih is None) != (b_hh is None):
+        reason = "only one of b_ih and b_hh is given"
+    if reason is not None:
+        return fall_back("lstm_cell", reason, torch.lstm_cell, input, hx, w_ih, w_hh, b_ih, b_hh)
+    _check_operands(*operands)
+    if any(0 in operand.shape for operand in (input, h, w_ih)):  # nothing to compute
+        return torch.lstm_cell(input, hx, w_ih, w_hh, b_ih, b_hh)
+
+    if torch.compiler.is_compiling():
+        return ops.lstm_cell.default(*operands)[:2]
+    if gradient_needed(*operands):
+        return LSTMCellFunction.apply(*operands)
+    return ops.lstm_cell_forward.default(*operands)[:2]
+
+
+def _check_operands(
+    input: Tensor,
+    h: Tensor,
+    c: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None,
+    b_hh: Tensor | None,
+) -> None:
+    check_same_dtype("lstm_cell", input, hx=h, cx=c, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh)
+    matrices = {"input": input, "hx[0]": h, "hx[1]": c, "w_ih": w_ih, "w_hh": w_hh}
+    for name, matrix in matrices.items():
+        if matrix.dim() != 2:
+            raise RuntimeError(
+                f"lstm_cell(): {name} must be 2-D, but got {name}.shape={shape_of(matrix)}"
+            )
+    batch, hidden = input.shape[0], w_hh.shape[1]
+    expected: dict[str, tuple[Tensor | None, list[int]]] = {
+        "hx[0]": (h, [batch, hidden]),
+        "hx[1]": (c, [batch, hidden]),
+        "w_ih": (w_ih, [4 * hidden, input.shape[1]]),
+        "w_hh": (w_hh, [4 * hidden, hidden]),
+        "b_ih": (b_ih, [4 * hidden]),
+        "b_hh": (b_hh, [4 * hidden]),
+    }
+    for name, (operand, shape) in expected.items():
+        if operand is not None and shape_of(operand) != shape:
+            raise RuntimeError(
+                f"lstm_cell(): {name} must have shape {shape} to fit input.shape={shape_of(input)} "
+                f"and w_hh.shape={shape_of(w_hh)}, but got {name}.shape={shape_of(operand)}"
+            )
+
+
+# ------------------------------------------------------------------------------------- module
+
+
+class LSTMCell(torch.nn.LSTMCell):
+    """`torch.nn.LSTMCell` on cnnext's kernels: same arguments, parameters and results.
+
+    Shapes: input (B, input_size) or (input_size,), states (B, hidden_size) or (hidden_size,).
+    """
+
+    def forward(self, input: Tensor, hx: States | None = None) -> States:
+        if input.dim() not in (1, 2):
+            raise ValueError(f"LSTMCell: Expected input to be 1D or 2D, got {input.dim()}D instead")
+        batched = input.dim() == 2
+        if hx is not None:
+            for index, state in enumerate(hx):
+                if state.dim() not in (1, 2):
+                    raise ValueError(
+                        f"LSTMCell: Expected hx[{index}] to be 1D or 2D, got {state.dim()}D instead"
+                    )
+                if state.dim() != input.dim():
+                    raise RuntimeError(
+                        f"LSTMCell: hx[{index}] must be batched if and only if input is, but got "
+                        f"input.shape={shape_of(input)} and hx[{index}].shape={shape_of(state)}"
+                    )
+        rows = input if batched else input.unsqueeze(0)
+        if hx is None:
+            zeros = torch.zeros(
+                rows.size(0), self.hidden_size, dtype=input.dtype, device=input.device
+            )
+            hx = (zeros, zeros)
+        elif not batched:
+            hx = (hx[0].unsqueeze(0), hx[1].unsqueeze(0))
+        h, c = lstm_cell(rows, hx, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        return (h, c) if batched else (h.squeeze(0), c.squeeze(0))

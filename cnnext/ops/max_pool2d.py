@@ -1,0 +1,250 @@
+"""max_pool2d: `torch.nn.functional.max_pool2d` and `torch.nn.MaxPool2d` on cnnext's kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch._prims_common import suggest_memory_format
+
+from cnnext._arguments import IntOrPair, check_positive, int_pair, shape_of
+from cnnext._library import ops
+from cnnext._routing import fall_back, gradient_needed, why_native
+
+Pair = tuple[int, int]
+
+# ------------------------------------------------------------------------------- fake kernels
+
+
+def _fake_forward(
+    input: Tensor, h_out: int, w_out: int, k_h: int, k_w: int, *rest: Any
+) -> tuple[Tensor, Tensor]:
+    layout = suggest_memory_format(input)
+    size = (input.shape[0], input.shape[1], h_out, w_out)
+    where_dtype = torch.uint8 if k_h * k_w <= 256 else torch.int64
+    where_size = size if rest[-1] else (0,)
+    where = input.new_empty(where_size, dtype=where_dtype)
+    if rest[-1]:
+        where = where.to(memory_format=layout)
+    return input.new_empty(size).to(memory_format=layout), where
+
+
+torch.library.register_fake("cnnext::max_pool2d")(_fake_forward)
+torch.library.register_fake("cnnext::max_pool2d_forward")(_fake_forward)
+
+
+@torch.library.register_fake("cnnext::max_pool2d_backward")
+def _fake_backward(
+    grad_output: Tensor, where: Tensor, h_in: int, w_in: int, *geometry: int
+) -> Tensor:
+    grad_input = grad_output.new_empty((where.shape[0], where.shape[1], h_in, w_in))
+    return grad_input.to(memory_format=suggest_memory_format(where))
+
+
+@torch.library.register_fake("cnnext::max_pool2d_indices")
+def _fake_indices(where: Tensor, h_in: int, w_in: int, *geometry: int) -> Tensor:
+    indices = where.new_empty(where.shape, dtype=torch.int64)
+    return indices.to(memory_format=suggest_memory_format(where))
+
+
+# ----------------------------------------------------------------------------------- autograd
+
+
+def _indices(where: Tensor, size: Pair, geometry: tuple[int, ...]) -> Tensor:
+    """Positions in the plane (int64), as torch returns them."""
+    if where.dtype == torch.int64:
+        return where
+    return ops.max_pool2d_indices.default(where, *size, *geometry)
+
+
+def _backward(ctx: Any, grad_output: Tensor) -> Tensor:
+    (where,) = ctx.saved_tensors
+    if torch.is_grad_enabled():  # a graph of the backward pass is wanted: ATen's is differentiable
+        h_in, w_in = ctx.size
+        planes = grad_output.new_zeros((*where.shape[:2], h_in * w_in))
+        indices = _indices(where, ctx.size, ctx.geometry).flatten(2)
+        return planes.scatter_add(2, indices, grad_output.flatten(2)).unflatten(2, (h_in, w_in))
+    return ops.max_pool2d_backward.default(grad_output, where, *ctx.size, *ctx.geometry)
+
+
+class MaxPool2dFunction(torch.autograd.Function):
+    """max_pool2d of a batched float32 or float64 CPU input.
+
+    Arguments as `cnnext.functional.max_pool2d`; returns (output, indices) if `return_indices`, else
+    output. Twice differentiable.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        input: Tensor,
+        kernel_size: IntOrPair,
+        stride: IntOrPair | None = None,
+        padding: IntOrPair = 0,
+        dilation: IntOrPair = 1,
+        ceil_mode: bool = False,
+        return_indices: bool = False,
+    ) -> Any:
+        geometry = _geometry(kernel_size, stride, padding, dilation)
+        ctx.size = (input.shape[2], input.shape[3])
+        ctx.geometry = geometry
+        output, where = ops.max_pool2d_forward.default(
+            input, *_output_size(input, geometry, ceil_mode), *geometry, True
+        )
+        ctx.save_for_backward(where)
+        if not return_indices:
+            return output
+        indices = _indices(where, ctx.size, geometry)
+        ctx.mark_non_differentiable(indices)
+        return output, indices
+
+    @staticmethod
+    def backward(
+        ctx: Any, grad_output: Tensor, grad_indices: Tensor | None = None
+    ) -> tuple[Tensor | None, ...]:
+        return _backward(ctx, grad_output), None, None, None, None, None, None
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    input, _, _, *geometry, _ = inputs
+    ctx.size = (input.shape[2], input.shape[3])
+    ctx.geometry = tuple(geometry)
+    ctx.mark_non_differentiable(output[1])
+    ctx.save_for_backward(output[1])
+
+
+def _backward_of_op(ctx: Any, grad_output: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
+    return _backward(ctx, grad_output), *(None,) * 11
+
+
+torch.library.register_autograd("cnnext::max_pool2d", _backward_of_op, setup_context=_setup_context)
+
+# ----------------------------------------------------------------------------------- function
+
+
+def _geometry(
+    kernel_size: Any, stride: Any, padding: Any, dilation: Any
+) -> tuple[int, int, int, int, int, int, int, int]:
+    """k_h, k_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w; all checked."""
+    kernel = int_pair("max_pool2d", "kernel_size", kernel_size)
+    no_stride = stride is None or (isinstance(stride, tuple | list) and len(stride) == 0)
+    step = kernel if no_stride else int_pair("max_pool2d", "stride", stride)
+    pad = int_pair("max_pool2d", "padding", padding)
+    spread = int_pair("max_pool2d", "dilation", dilation)
+    check_positive("max_pool2d", "kernel_size", kernel)
+    check_positive("max_pool2d", "stride", step)
+    check_positive("max_pool2d", "dilation", spread)
+    if not (0 <= pad[0] <= kernel[0] // 2 and 0 <= pad[1] <= kernel[1] // 2):
+        raise RuntimeError(
+            "max_pool2d(): padding must be between zero and half of kernel_size, "
+            f"but got padding={pad} and kernel_size={kernel}"
+        )
+    return *kernel, *step, *pad, *spread
+
+
+def _output_size(input: Tensor, geometry: tuple[int, ...], ceil_mode: bool) -> Pair:
+    k_h, k_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w = geometry
+    h = _output_extent(input.shape[2], k_h, stride_h, pad_h, dilation_h, ceil_mode)
+    w = _output_extent(input.shape[3], k_w, stride_w, pad_w, dilation_w, ceil_mode)
+    if h <= 0 or w <= 0:
+        raise RuntimeError(
+            f"max_pool2d(): the output would be {h} x {w}, too small: "
+            f"input.shape={shape_of(input)}, kernel_size={(k_h, k_w)}, "
+            f"padding={(pad_h, pad_w)}, dilation={(dilation_h, dilation_w)}"
+        )
+    return h, w
+
+
+def _output_extent(
+    size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool
+) -> int:
+    reach = size + 2 * padding - dilation * (kernel - 1) - 1
+    if not ceil_mode:
+        return reach // stride + 1
+    extent = -(-reach // stride) + 1
+    # The last window has to begin inside the input or its left padding.
+    return extent - 1 if (extent - 1) * stride >= size + padding else extent
+
+
+def max_pool2d(
+    input: Tensor,
+    kernel_size: IntOrPair,
+    stride: IntOrPair | None = None,
+    padding: IntOrPair = 0,
+    dilation: IntOrPair = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """Maxima of 2-D windows, as `torch.nn.functional.max_pool2d`.
+
+    NaN wins over every number; of equal maxima the first in row-major order is the one indexed.
+
+    Args:
+        input: (N, C, H, W) or (C, H, W), float32 or float64 on the CPU (anything else that native
+            takes is computed by native PyTorch, with one `NativeFallbackWarning`).
+        kernel_size, padding, dilation: pixels, an int or (vertical, horizontal); padding is at most
+            half of kernel_size and counts as minus infinity.
+        stride: pixels; None means kernel_size.
+        ceil_mode: round the output size up instead of down.
+        return_indices: also return the int64 position of each maximum in its plane.
+
+    Returns:
+        (N, C, H_out, W_out) or (C, H_out, W_out), in the layout of the input; with
+        `return_indices` a tuple of that and the indices.
+
+    Raises:
+        RuntimeError: shapes or values do not fit, as in torch.nn.functional.
+        TypeError: an argument has a type that torch.nn.functional rejects.
+    """
+    window: tuple[Any, ...] = (kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+    reason = why_native(input)
+    if reason is not None:
+        return fall_back("max_pool2d", reason, F.max_pool2d, input, *window)
+    if 0 in input.shape:  # nothing to compute, everything to check
+        return F.max_pool2d(input, *window)
+
+    if input.dim() == 3:
+        result = max_pool2d(input.unsqueeze(0), *window)
+        return tuple(t.squeeze(0) for t in result) if return_indices else result.squeeze(0)
+    if input.dim() != 4:
+        raise RuntimeError(
+            "max_pool2d(): input must be 3-D (unbatched) or 4-D (batched), "
+            f"but got input.shape={shape_of(input)}"
+        )
+    geometry = _geometry(kernel_size, stride, padding, dilation)
+    size = _output_size(input, geometry, ceil_mode)
+
+    need_gradient = gradient_needed(input)
+    if need_gradient and not torch.compiler.is_compiling():
+        return MaxPool2dFunction.apply(
+            input, geometry[0:2], geometry[2:4], geometry[4:6], geometry[6:8], ceil_mode,
+            return_indices,
+        )  # fmt: skip
+    op = ops.max_pool2d if torch.compiler.is_compiling() else ops.max_pool2d_forward
+    output, where = op.default(input, *size, *geometry, need_gradient or return_indices)
+    if not return_indices:
+        return output
+    return output, _indices(where, (input.shape[2], input.shape[3]), geometry)
+
+
+# ------------------------------------------------------------------------------------- module
+
+
+class MaxPool2d(torch.nn.MaxPool2d):
+    """`torch.nn.MaxPool2d` on cnnext's kernels: same arguments, errors and results.
+
+    Shapes: input (N, C, H, W) or (C, H, W); see `cnnext.functional.max_pool2d`.
+    """
+
+    def forward(self, input: Tensor) -> Any:
+        return max_pool2d(
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.ceil_mode,
+            self.return_indices,
+        )

@@ -1,0 +1,124 @@
+"""relu: `torch.nn.functional.relu` and `torch.nn.ReLU` on cnnext's kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cnnext._library import ops
+from cnnext._routing import fall_back, gradient_needed, why_native
+
+# ------------------------------------------------------------------------------- fake kernels
+
+
+def _is_flat(tensor: Tensor) -> bool:
+    """Whether the tensor is one dense array in either layout."""
+    return tensor.is_contiguous() or (
+        tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+    )
+
+
+def _empty_flat(like: Tensor) -> Tensor:
+    if _is_flat(like):
+        return torch.empty_strided(like.shape, like.stride(), dtype=like.dtype, device=like.device)
+    return torch.empty_like(like, memory_format=torch.contiguous_format)
+
+
+torch.library.register_fake("cnnext::relu")(_empty_flat)
+torch.library.register_fake("cnnext::relu_forward")(_empty_flat)
+
+
+@torch.library.register_fake("cnnext::relu_backward")
+def _fake_backward(grad_output: Tensor, output: Tensor) -> Tensor:
+    return _empty_flat(output)
+
+
+@torch.library.register_fake("cnnext::relu_")
+def _fake_in_place(self: Tensor) -> None:
+    return None
+
+
+# ----------------------------------------------------------------------------------- autograd
+
+
+def _backward(ctx: Any, grad_output: Tensor) -> Tensor:
+    (output,) = ctx.saved_tensors
+    if torch.is_grad_enabled():  # a graph of the backward pass is wanted: ATen's is differentiable
+        return torch.ops.aten.threshold_backward.default(grad_output, output, 0)
+    return ops.relu_backward.default(grad_output, output)
+
+
+class ReLUFunction(torch.autograd.Function):
+    """relu of a float32 or float64 CPU tensor (a dense one if `inplace`). Twice differentiable."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, inplace: bool = False) -> Tensor:
+        if inplace:
+            ctx.mark_dirty(input)
+            ops.relu_.default(input)
+            output = input
+        else:
+            output = ops.relu_forward.default(input)
+        ctx.save_for_backward(output)
+        return output
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None]:
+        return _backward(ctx, grad_output), None
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(output)
+
+
+torch.library.register_autograd("cnnext::relu", _backward, setup_context=_setup_context)
+
+# ----------------------------------------------------------------------------------- function
+
+
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """max(0, x) element by element, as `torch.nn.functional.relu`; NaN and -0 pass through.
+
+    Args:
+        input: any shape, float32 or float64 on the CPU (anything else that native takes is computed
+            by native PyTorch, with one `NativeFallbackWarning`).
+        inplace: overwrite and return `input`.
+
+    Raises:
+        RuntimeError: a dtype that native rejects, or an in-place call that autograd forbids.
+        TypeError: `input` is not a tensor.
+    """
+    reason = why_native(input)
+    if reason is not None:
+        return fall_back("relu", reason, F.relu, input, inplace)
+    if inplace:
+        return _relu_in_place(input)
+    if torch.compiler.is_compiling():
+        return ops.relu.default(input)
+    if gradient_needed(input):
+        return ReLUFunction.apply(input)
+    return ops.relu_forward.default(input)
+
+
+def _relu_in_place(input: Tensor) -> Tensor:
+    # Strided views are ATen's business, and so are the tensors that it must not write to.
+    if torch.compiler.is_compiling() or not _is_flat(input):
+        return torch.relu_(input)
+    if gradient_needed(input):
+        return ReLUFunction.apply(input, True)
+    ops.relu_.default(input)
+    torch.autograd.graph.increment_version(input)
+    return input
+
+
+# ------------------------------------------------------------------------------------- module
+
+
+class ReLU(torch.nn.ReLU):
+    """`torch.nn.ReLU` on cnnext's kernels: same arguments, errors and results; any shape."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return relu(input, self.inplace)

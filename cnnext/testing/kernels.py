@@ -1,0 +1,73 @@
+"""Looking at the kernels and steering which of them runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from cnnext._library import ops
+
+OPERATORS = ("conv2d", "linear", "lstm_cell", "max_pool2d", "relu")
+
+
+class KernelInfo(NamedTuple):
+    """One line of an operator's registry."""
+
+    name: str
+    direction: str  # "forward", "bwd_input", "bwd_weight" or "backward"
+    isa: str
+
+
+def active_isa() -> str:
+    """The instruction set in use: "baseline", "avx2" or "avx512"."""
+    return ops.active_isa()
+
+
+def detected_isa() -> str:
+    """The best instruction set of this machine that this build knows."""
+    return ops.detected_isa()
+
+
+def build_info() -> dict[str, Any]:
+    """What the build recorded: torch version, compiler, flags, ISAs, CUDA or why not."""
+    return json.loads(ops.build_info())
+
+
+def built_isas() -> list[str]:
+    """The instruction sets that this build has kernels for."""
+    return build_info()["isas"]
+
+
+def registry(op: str) -> list[KernelInfo]:
+    """All kernels of an operator."""
+    lines = getattr(ops, f"{op}_kernels")().splitlines()
+    return [KernelInfo(*line.split()) for line in lines]
+
+
+def kernels(op: str) -> list[str]:
+    """The names of all kernels of an operator."""
+    return [kernel.name for kernel in registry(op)]
+
+
+@contextmanager
+def use_isa(name: str) -> Iterator[None]:
+    """Within, no kernel of a higher instruction set than this one runs (process-wide)."""
+    ops.set_isa_cap(name)
+    try:
+        yield
+    finally:
+        ops.set_isa_cap("")
+
+
+@contextmanager
+def use_kernel(op: str, name: str) -> Iterator[None]:
+    """Within, calls of `op` in that kernel's direction run it, or fail if it does not apply."""
+    if name not in kernels(op):
+        raise ValueError(f"{op} has no kernel named {name!r}; it has {', '.join(kernels(op))}")
+    ops.force_kernel(op, name)
+    try:
+        yield
+    finally:
+        ops.force_kernel(op, "")
