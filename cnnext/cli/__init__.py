@@ -1,0 +1,45 @@
+"""The command line: ``python -m cnnext COMMAND``, also installed as ``cnnext``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from cnnext.cli import bench, compare, env
+from cnnext.cli.arguments import UserError
+
+_COMMANDS = (compare, bench, env)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a bad argument in one sentence, without the usage text, with exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the arguments after the program's name; None takes them from the process.
+
+    Returns:
+        The exit code: 0, or 1 if cnnext and native PyTorch disagree, or 2 if the command could
+        not be run. (Bad arguments raise SystemExit with 2.)
+    """
+    parser = _Parser(
+        prog="cnnext",
+        description="Faster convolutional and recurrent PyTorch networks, checked on your machine.",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        command.add_parser(commands)
+    arguments = parser.parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except UserError as error:
+        print(f"cnnext: {error}", file=sys.stderr)
+        return 2

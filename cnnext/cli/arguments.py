@@ -1,0 +1,44 @@
+"""Arguments and errors that the commands share."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+
+class UserError(Exception):
+    """What keeps a command from running, in one sentence for the user."""
+
+
+def positive_int(text: str) -> int:
+    """An argument of at least 1."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a positive integer, got {text!r}")
+    return int(text)
+
+
+def output_file(text: str) -> Path:
+    """A file that can be written, so that no measurement is lost for want of a folder."""
+    path = Path(text)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is a folder")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"the folder {str(path.parent)!r} does not exist")
+    return path
+
+
+def demo_module(name: str) -> ModuleType:
+    """Import a module of the extra ``cnnext[demo]``.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        missing = error.name or name
+        raise UserError(
+            f'the Python module {missing!r} is missing: pip install "cnnext[demo]"'
+        ) from error

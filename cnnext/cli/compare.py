@@ -1,0 +1,93 @@
+"""``cnnext compare``: whole models, native PyTorch against cnnext, on real input."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from cnnext.cli import plot, report, results, subjects
+from cnnext.cli.arguments import output_file, positive_int
+from cnnext.cli.comparison import compare_model, steps
+from cnnext.testing import machine
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser(
+        "compare",
+        help="check and time whole models against native PyTorch",
+        description=(
+            "Build each model twice with the same weights, natively and with cnnext's layers;"
+            " compare both with float64 on real images; then time them in alternating blocks."
+            " Exit code 1 if a model disagrees."
+        ),
+    )
+    parser.add_argument(
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        help=f"any of {', '.join(subjects.names())} (default: {' '.join(subjects.DEFAULT)})",
+    )
+    parser.add_argument(
+        "--batch",
+        type=positive_int,
+        metavar="N",
+        help="images in a batch (default: 64 for lenet5, 1 for the others)",
+    )
+    parser.add_argument(
+        "--threads", type=positive_int, metavar="N", help="threads (default: PyTorch's choice)"
+    )
+    parser.add_argument(
+        "--train",
+        action="store_true",
+        help="check the gradients and time the training step (forward, loss, backward, SGD) too",
+    )
+    parser.add_argument(
+        "--plot", type=output_file, metavar="FILE", help="draw the speed-ups (png, svg or pdf)"
+    )
+    parser.add_argument(
+        "--json", type=output_file, metavar="FILE", help="store the measurements and the machine"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compare the models, print the tables, write the files; 1 if a model disagrees."""
+    models = list(dict.fromkeys(arguments.models or subjects.DEFAULT))
+    for model in models:
+        subjects.check_name(model)
+    if arguments.plot is not None:
+        plot.check(arguments.plot)
+    threads = arguments.threads or torch.get_num_threads()
+    rows = []
+    total = len(models) * steps(arguments.train)
+    with tqdm(total=total, bar_format="{l_bar}{bar}| {elapsed}{postfix}") as bar:
+        for number, model in enumerate(models, start=1):
+
+            def progress(done: str, model: str = model) -> None:
+                bar.set_postfix_str(f"{model}: {done}", refresh=False)
+                bar.update()
+
+            rows.append(
+                compare_model(
+                    model,
+                    arguments.batch or subjects.default_batch(model),
+                    threads=threads,
+                    train=arguments.train,
+                    progress=progress,
+                )
+            )
+            # A model that disagrees is not timed and takes fewer steps.
+            bar.update(number * steps(arguments.train) - bar.n)
+    print(machine.summary(machine.describe() | {"threads": threads}), end="\n\n")
+    print("\n\n".join(table.text() for table in report.compare_reports(rows)))
+    if arguments.json is not None:
+        results.write(arguments.json, "compare", rows, threads)
+    if arguments.plot is not None:
+        plot.speed_ups(arguments.plot, rows)
+    disagreeing = [row["model"] for row in rows if not row["agrees"]]
+    if disagreeing:
+        print(f"\nNot equal to native PyTorch: {', '.join(disagreeing)}")
+    return 1 if disagreeing else 0

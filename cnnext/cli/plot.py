@@ -1,0 +1,68 @@
+"""The speed-ups of ``compare`` as a bar chart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cnnext.cli.arguments import UserError, demo_module
+from cnnext.cli.results import Row
+from cnnext.testing.twins import CHANNELS_LAST, CNNEXT, NCHW
+
+_BASELINES = (NCHW, CHANNELS_LAST)
+_TITLES = {"forward": "forward", "training": "training step"}
+
+
+def check(path: Path) -> None:
+    """Raise a UserError unless matplotlib is installed and can write this kind of file."""
+    demo_module("matplotlib")
+    formats = _figure(1)[0].canvas.get_supported_filetypes()
+    if path.suffix.lstrip(".").lower() not in formats:
+        raise UserError(f"cannot plot to {str(path)!r}: the name must end in .png, .svg or .pdf")
+
+
+def speed_ups(path: Path, rows: Sequence[Row]) -> None:
+    """Draw cnnext's speed-up over both native layouts, one panel for each measured mode."""
+    panels = [mode for mode in _TITLES if any(row[mode] is not None for row in rows)]
+    if not panels:
+        return
+    figure, axes = _figure(len(panels))
+    for axis, mode in zip(axes, panels, strict=True):
+        _draw(axis, mode, [row for row in rows if row[mode] is not None])
+    axes[0].set_ylabel("speed-up")
+    axes[0].legend()
+    figure.savefig(path)
+
+
+def _figure(panels: int) -> tuple[Any, Any]:
+    """A figure that needs no display, and its axes."""
+    figure = demo_module("matplotlib.figure").Figure(
+        figsize=(1 + 5 * panels, 4), layout="constrained"
+    )
+    return figure, figure.subplots(1, panels, squeeze=False, sharey=True)[0]
+
+
+def _draw(axis: Any, mode: str, rows: Sequence[Row]) -> None:
+    width = 0.8 / len(_BASELINES)
+    for offset, baseline in enumerate(_BASELINES):
+        heights = [
+            row[mode]["times"][baseline]["median"] / row[mode]["times"][CNNEXT]["median"]
+            for row in rows
+        ]
+        places = [number + (offset - 0.5) * width for number in range(len(rows))]
+        # Bars start from 1, equal speed, so that a loss points down as far as a gain points up.
+        bars = axis.bar(
+            places,
+            [height - 1 for height in heights],
+            width,
+            bottom=1,
+            label=f"{CNNEXT} over {baseline}",
+        )
+        axis.bar_label(bars, [f"{height:.2f}x" for height in heights], fontsize=8)
+    axis.axhline(1, color="black", linewidth=0.8)
+    axis.set_yscale("log", base=2)
+    axis.yaxis.set_major_formatter("{x:g}x")
+    axis.margins(y=0.15)
+    axis.set_title(_TITLES[mode])
+    axis.set_xticks(range(len(rows)), [f"{row['model']}\nbatch {row['batch']}" for row in rows])

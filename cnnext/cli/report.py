@@ -1,0 +1,122 @@
+"""Stored rows as tables, for the terminal and for the README."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cnnext.cli.results import Row
+from cnnext.cli.table import format_table, mebibytes, milliseconds, speed_up
+from cnnext.testing.twins import CHANNELS_LAST, CNNEXT, CONTESTANTS, NCHW
+
+
+@dataclass(frozen=True)
+class Report:
+    """A table with a title; the README refers to it by its name."""
+
+    name: str
+    title: str
+    headers: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+    def text(self) -> str:
+        return f"{self.title}\n\n{format_table(self.headers, self.rows)}"
+
+    def markdown(self) -> str:
+        lines = (self.headers, ("---", *["---:"] * (len(self.headers) - 1)), *self.rows)
+        table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        return f"{self.title}\n\n{table}"
+
+
+def reports(command: str, rows: Sequence[Row]) -> list[Report]:
+    """The tables of a stored document, by the command that made its rows."""
+    return {"compare": compare_reports, "bench": bench_reports}[command](rows)
+
+
+def compare_reports(rows: Sequence[Row]) -> list[Report]:
+    """The tables of ``compare``: agreement, forward time and, if measured, training time."""
+    tables = [_agreement(rows)]
+    for mode, title in (("forward", "Forward"), ("training", "Training step")):
+        measured = [row for row in rows if row[mode] is not None]
+        if measured:
+            tables.append(_model_times(measured, mode, title))
+    return tables
+
+
+def _agreement(rows: Sequence[Row]) -> Report:
+    return Report(
+        "agreement",
+        "Largest error against float64, over the largest output",
+        ("model", "batch", "input", "parameters", *CONTESTANTS, "agrees"),
+        [
+            (
+                row["model"],
+                str(row["batch"]),
+                row["input"],
+                f"{row['parameters']:,}",
+                *(f"{row['errors'][name]:.1e}" for name in CONTESTANTS),
+                "yes" if row["agrees"] else "NO",
+            )
+            for row in rows
+        ],
+    )
+
+
+def _model_times(rows: Sequence[Row], mode: str, title: str) -> Report:
+    cells = []
+    for row in rows:
+        seconds = {name: row[mode]["times"][name]["median"] for name in CONTESTANTS}
+        memory = row[mode]["peak_memory"]
+        cells.append(
+            (
+                row["model"],
+                str(row["batch"]),
+                *(milliseconds(seconds[name]) for name in CONTESTANTS),
+                speed_up(seconds[NCHW], seconds[CNNEXT]),
+                speed_up(seconds[CHANNELS_LAST], seconds[CNNEXT]),
+                " / ".join(mebibytes(memory[name]) for name in CONTESTANTS),
+            )
+        )
+    return Report(
+        mode,
+        f"{title}: time in ms, speed-up of {CNNEXT}, peak memory in MiB in the same order",
+        (
+            "model",
+            "batch",
+            *CONTESTANTS,
+            "over NCHW",
+            "over channels_last",
+            "peak memory",
+        ),
+        cells,
+    )
+
+
+def bench_reports(rows: Sequence[Row]) -> list[Report]:
+    """The tables of ``bench``: one for each operator and mode, in the order of the rows."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["op"], row["mode"]), []).append(row)
+    return [_op_times(op, mode, group) for (op, mode), group in groups.items()]
+
+
+def _op_times(op: str, mode: str, rows: Sequence[Row]) -> Report:
+    contestants = tuple(rows[0]["times"])
+    ours = tuple(name for name in contestants if name.startswith("cnnext"))
+    cells = []
+    for row in rows:
+        seconds = {name: row["times"][name]["median"] for name in contestants}
+        best_native = min(seconds[name] for name in contestants if name not in ours)
+        cells.append(
+            (
+                row["case"],
+                *(milliseconds(seconds[name]) for name in contestants),
+                *(speed_up(best_native, seconds[name]) for name in ours),
+            )
+        )
+    return Report(
+        f"{op}-{mode}",
+        f"{op}, {mode}: time in ms, speed-up over the better torch",
+        ("case", *contestants, *(name.replace("cnnext", "speed-up", 1) for name in ours)),
+        cells,
+    )

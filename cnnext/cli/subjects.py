@@ -1,0 +1,71 @@
+"""The models that ``compare`` knows, each with its builder and its real input."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from cnnext import models
+from cnnext.cli.arguments import UserError
+from cnnext.cli.data import Sample, digits, photographs
+from cnnext.testing.twins import Build
+
+#: The models compared by default.
+DEFAULT = ("lenet5", "vgg16", "resnet50", "bottleneck")
+
+#: The bottleneck block of ResNet-50's first stage, alone.
+BOTTLENECK = "bottleneck"
+
+_DIGIT_MODELS = ("lenet5",)
+_DEFAULT_BATCH = {"lenet5": 64}
+
+
+def names() -> list[str]:
+    """Every name that ``build`` takes."""
+    builders = [name for name in models.__all__ if inspect.isfunction(getattr(models, name))]
+    return [*builders, BOTTLENECK]
+
+
+def check_name(name: str) -> None:
+    """Raise a UserError if no model has this name."""
+    if name not in names():
+        raise UserError(f"unknown model {name!r}: choose from {', '.join(names())}")
+
+
+def default_batch(name: str) -> int:
+    """1, the latency that users see; more for a model too small to be measured so."""
+    return _DEFAULT_BATCH.get(name, 1)
+
+
+def build(name: str) -> Build:
+    """The builder of a model, as a function of the layer namespace alone."""
+    if name == BOTTLENECK:
+        return lambda layers: models.Bottleneck(256, 64, layers=layers)
+    builder = getattr(models, name)
+    return lambda layers: builder(layers=layers)
+
+
+def sample(name: str, batch: int) -> Sample:
+    """Real input for a model.
+
+    Raises:
+        UserError: a package of the extra ``cnnext[demo]`` is missing.
+    """
+    if name in _DIGIT_MODELS:
+        return digits(batch)
+    photos = photographs(batch)
+    return _stage1_features(photos) if name == BOTTLENECK else photos
+
+
+def _stage1_features(photos: Sample) -> Sample:
+    """What a ResNet-50's first block makes of the photographs: the input of its second block."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net: Any = models.resnet50(layers=torch.nn).eval()
+    with torch.no_grad():
+        stem = net.maxpool(net.relu(net.bn1(net.conv1(photos.images))))
+        features = net.layer1[0](stem)
+    return replace(photos, images=features, description=f"features of {photos.description}")

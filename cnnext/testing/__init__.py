@@ -1,0 +1,7 @@
+"""What tests, benchmarks and the command line share, so that each is defined once.
+
+``cases`` named shapes · ``errors`` input classes and the numerics contract · ``contests`` one
+case as the calls of native PyTorch and of cnnext · ``twins`` one model as three contestants ·
+``timing`` the measuring harness · ``machine`` what a stored row says about its machine ·
+``kernels`` the kernel registry, by name.
+"""

@@ -1,0 +1,379 @@
+"""Named operator shapes, shared by the tests and the benchmarks.
+
+A case is a frozen dataclass: plain integers, a ``name`` which is its test id and benchmark row
+(``str(case)``), and derived sizes as methods. The names say where a shape comes from:
+``resnet50_3x3_s2_128@56`` is the 3x3 convolution of stride 2 with 128 channels that reads 56x56
+in ResNet-50. Where a network holds the same convolution several times, ``count`` says how often.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
+
+CaseT = TypeVar("CaseT", bound="Case")
+
+
+@dataclass(frozen=True)
+class Case:
+    """The common part of all cases: a name that is the test id and the benchmark row."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+    def sizes(self) -> dict[str, Any]:
+        """Every field but the name, for a stored row."""
+        return {key: value for key, value in asdict(self).items() if key != "name"}
+
+
+def _with_batch(case: CaseT, field: str, batch: int) -> CaseT:
+    """The case at another batch size; its name gets the suffix ``_b<batch>``."""
+    if getattr(case, field) == batch:
+        return case
+    return replace(case, name=f"{case.name}_b{batch}", **{field: batch})
+
+
+def _sliding_out(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    """Positions of a sliding window along one axis."""
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+@dataclass(frozen=True)
+class Conv2dCase(Case):
+    """A convolution: input (n, c_in, h_in, w_in), weight (c_out, c_in / groups, k_h, k_w)."""
+
+    n: int
+    c_in: int
+    h_in: int
+    w_in: int
+    c_out: int
+    k_h: int
+    k_w: int
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    count: int = 1
+
+    @property
+    def input_shape(self) -> tuple[int, int, int, int]:
+        return (self.n, self.c_in, self.h_in, self.w_in)
+
+    @property
+    def weight_shape(self) -> tuple[int, int, int, int]:
+        return (self.c_out, self.c_in // self.groups, self.k_h, self.k_w)
+
+    @property
+    def output_shape(self) -> tuple[int, int, int, int]:
+        h_out, w_out = (
+            _sliding_out(size, kernel, stride, padding, dilation)
+            for size, kernel, stride, padding, dilation in zip(
+                (self.h_in, self.w_in),
+                (self.k_h, self.k_w),
+                self.stride,
+                self.padding,
+                self.dilation,
+                strict=True,
+            )
+        )
+        return (self.n, self.c_out, h_out, w_out)
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of the direct method, a multiply-add counted as two."""
+        return 2 * math.prod(self.output_shape) * math.prod(self.weight_shape[1:])
+
+    def kwargs(self) -> dict[str, Any]:
+        """The keyword arguments of ``conv2d`` other than tensors."""
+        return {
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+        }
+
+    def with_batch(self, n: int) -> Conv2dCase:
+        return _with_batch(self, "n", n)
+
+
+@dataclass(frozen=True)
+class MaxPool2dCase(Case):
+    """A max-pool over (n, channels, h_in, w_in)."""
+
+    n: int
+    channels: int
+    h_in: int
+    w_in: int
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    ceil_mode: bool = False
+
+    @property
+    def input_shape(self) -> tuple[int, int, int, int]:
+        return (self.n, self.channels, self.h_in, self.w_in)
+
+    def kwargs(self) -> dict[str, Any]:
+        """The keyword arguments of ``max_pool2d`` other than the input."""
+        return {
+            "kernel_size": self.kernel_size,
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "ceil_mode": self.ceil_mode,
+        }
+
+    def with_batch(self, n: int) -> MaxPool2dCase:
+        return _with_batch(self, "n", n)
+
+
+@dataclass(frozen=True)
+class ReluCase(Case):
+    """A ReLU over ``shape``, whose first size is the batch."""
+
+    shape: tuple[int, ...]
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return self.shape
+
+    def with_batch(self, n: int) -> ReluCase:
+        if self.shape[0] == n:
+            return self
+        return ReluCase(f"{self.name}_b{n}", (n, *self.shape[1:]))
+
+
+@dataclass(frozen=True)
+class LinearCase(Case):
+    """A fully connected layer: input (m, k), weight (n, k), output (m, n)."""
+
+    m: int
+    k: int
+    n: int
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        return (self.m, self.k)
+
+    @property
+    def weight_shape(self) -> tuple[int, int]:
+        return (self.n, self.k)
+
+    @property
+    def flops(self) -> int:
+        return 2 * self.m * self.k * self.n
+
+    def with_batch(self, m: int) -> LinearCase:
+        return _with_batch(self, "m", m)
+
+
+@dataclass(frozen=True)
+class LSTMCellCase(Case):
+    """An LSTM cell: input (batch, input), states (batch, hidden), four gates."""
+
+    batch: int
+    input: int
+    hidden: int
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        return (self.batch, self.input)
+
+    @property
+    def flops(self) -> int:
+        """Operations of the two matrix products; the gates' functions are not counted."""
+        return 2 * self.batch * 4 * self.hidden * (self.input + self.hidden)
+
+    def with_batch(self, batch: int) -> LSTMCellCase:
+        return _with_batch(self, "batch", batch)
+
+
+def _square(
+    name: str, c_in: int, size: int, c_out: int, k: int, stride: int = 1, count: int = 1
+) -> Conv2dCase:
+    """A square convolution of batch 1, padded to keep its size (3x3, 7x7) as in the networks."""
+    options: dict[str, Any] = {"stride": (stride, stride), "padding": (k // 2, k // 2)}
+    return Conv2dCase(name, 1, c_in, size, size, c_out, k, k, count=count, **options)
+
+
+def _resnet50() -> tuple[Conv2dCase, ...]:
+    """The distinct convolutions of ResNet-50 v1.5, whose stage stride is on the 3x3."""
+
+    def layer(k: int, c_in: int, c_out: int, size: int, count: int, stride: int = 1) -> Conv2dCase:
+        channels = f"{c_in}" if c_in == c_out else f"{c_in}_{c_out}"
+        suffix = "" if stride == 1 else f"_s{stride}"
+        name = f"resnet50_{k}x{k}{suffix}_{channels}@{size}"
+        return _square(name, c_in, size, c_out, k, stride, count)
+
+    convs = [layer(7, 3, 64, 224, count=1, stride=2)]
+    c_in, size = 64, 56
+    for stage, (width, blocks) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3))):
+        c_out, stride = 4 * width, 1 if stage == 0 else 2
+        out = size // stride
+        convs.append(layer(1, c_in, width, size, count=1))
+        if stride == 1:
+            # Here the shortcut's projection has the shape of the blocks' last convolution.
+            convs.append(layer(3, width, width, out, count=blocks))
+            convs.append(layer(1, width, c_out, out, count=blocks + 1))
+        else:
+            convs.append(layer(3, width, width, size, count=1, stride=stride))
+            convs.append(layer(3, width, width, out, count=blocks - 1))
+            convs.append(layer(1, width, c_out, out, count=blocks))
+            convs.append(layer(1, c_in, c_out, size, count=1, stride=stride))
+        convs.append(layer(1, c_out, width, out, count=blocks - 1))
+        c_in, size = c_out, out
+    return tuple(convs)
+
+
+LENET5 = (
+    Conv2dCase("lenet5_conv1", 1, 1, 32, 32, 6, 5, 5),
+    Conv2dCase("lenet5_conv2", 1, 6, 14, 14, 16, 5, 5),
+)
+
+VGG16 = (
+    _square("vgg16_conv1_1", 3, 224, 64, 3),
+    _square("vgg16_conv1_2", 64, 224, 64, 3),
+    _square("vgg16_conv2_1", 64, 112, 128, 3),
+    _square("vgg16_conv2_2", 128, 112, 128, 3),
+    _square("vgg16_conv3_1", 128, 56, 256, 3),
+    _square("vgg16_conv3_2", 256, 56, 256, 3, count=2),
+    _square("vgg16_conv4_1", 256, 28, 512, 3),
+    _square("vgg16_conv4_2", 512, 28, 512, 3, count=2),
+    _square("vgg16_conv5_1", 512, 14, 512, 3, count=3),
+)
+
+RESNET50 = _resnet50()
+
+POOLS = (
+    MaxPool2dCase("lenet5_pool1", 64, 6, 28, 28, (2, 2), (2, 2)),
+    MaxPool2dCase("lenet5_pool2", 64, 16, 10, 10, (2, 2), (2, 2)),
+    MaxPool2dCase("vgg16_pool1", 1, 64, 224, 224, (2, 2), (2, 2)),
+    MaxPool2dCase("vgg16_pool2", 1, 128, 112, 112, (2, 2), (2, 2)),
+    MaxPool2dCase("vgg16_pool3", 1, 256, 56, 56, (2, 2), (2, 2)),
+    MaxPool2dCase("vgg16_pool4", 1, 512, 28, 28, (2, 2), (2, 2)),
+    MaxPool2dCase("vgg16_pool5", 1, 512, 14, 14, (2, 2), (2, 2)),
+    MaxPool2dCase("resnet50_pool", 1, 64, 112, 112, (3, 3), (2, 2), (1, 1)),
+)
+
+RELUS = (
+    ReluCase("lenet5_relu1", (64, 6, 28, 28)),
+    ReluCase("lenet5_relu3", (64, 120)),
+    ReluCase("vgg16_relu1_1", (1, 64, 224, 224)),
+    ReluCase("resnet50_relu_64@112", (1, 64, 112, 112)),
+    ReluCase("resnet50_relu_256@56", (1, 256, 56, 56)),
+    ReluCase("resnet50_relu_2048@7", (1, 2048, 7, 7)),
+)
+
+LINEARS = (
+    LinearCase("lenet5_fc1", 64, 400, 120),
+    LinearCase("lenet5_fc2", 64, 120, 84),
+    LinearCase("lenet5_fc3", 64, 84, 10),
+    LinearCase("vgg16_fc6", 1, 25088, 4096),
+    LinearCase("vgg16_fc7", 1, 4096, 4096),
+    LinearCase("vgg16_fc8", 1, 4096, 1000),
+    LinearCase("resnet50_fc", 1, 2048, 1000),
+)
+
+LSTM_CELLS = tuple(
+    LSTMCellCase(f"lstm_cell_b{batch}_{hidden}", batch, hidden, hidden)
+    for batch, hidden in ((1, 32), (1, 128), (32, 128), (64, 512))
+)
+
+#: Sizes one below, at and one above the vector widths (4, 8 and 16 floats) and their doubles.
+VECTOR_SIZES = (1, 7, 8, 9, 15, 16, 17, 31, 33)
+
+
+def _edge(name: str, *sizes: Any, **options: Any) -> Conv2dCase:
+    return Conv2dCase(f"edge_{name}", *sizes, **options)
+
+
+#: Small convolutions at the corners of the definition: (n, c_in, h_in, w_in, c_out, k_h, k_w).
+EDGE = (
+    *(_edge(f"c_out_{c}", 1, 3, 5, 6, c, 3, 3, padding=(1, 1)) for c in VECTOR_SIZES),
+    *(_edge(f"c_in_{c}", 1, c, 5, 6, 4, 3, 3, padding=(1, 1)) for c in VECTOR_SIZES),
+    *(_edge(f"width_{w}", 2, 3, 4, w, 5, 3, 3, padding=(1, 1)) for w in VECTOR_SIZES),
+    *(_edge(f"1x1_{c}", 2, c, 3, 5, c + 1, 1, 1) for c in VECTOR_SIZES),
+    _edge("1x1_s2", 2, 17, 9, 8, 33, 1, 1, stride=(2, 2)),
+    _edge("1x1_padded", 1, 5, 4, 4, 6, 1, 1, padding=(1, 2)),
+    _edge("single_output", 1, 9, 5, 5, 7, 5, 5),
+    _edge("large_kernel_7x7_s2", 1, 3, 17, 15, 8, 7, 7, stride=(2, 2), padding=(3, 3)),
+    _edge("even_2x2", 1, 7, 9, 8, 9, 2, 2),
+    _edge("even_4x4_s2", 1, 7, 10, 9, 9, 4, 4, stride=(2, 2), padding=(1, 1)),
+    _edge("asymmetric_1x7", 1, 8, 7, 17, 16, 1, 7, padding=(0, 3)),
+    _edge("asymmetric_7x1", 1, 8, 17, 7, 16, 7, 1, padding=(3, 0)),
+    _edge("asymmetric_options", 2, 3, 11, 13, 4, 3, 2, (2, 1), (1, 2), (1, 3)),
+    _edge("stride_above_kernel", 1, 8, 13, 13, 9, 2, 2, stride=(3, 5)),
+    _edge("padding_above_kernel", 1, 4, 3, 3, 5, 3, 3, padding=(5, 4)),
+    _edge("padding_only_rows", 1, 4, 5, 5, 5, 3, 3, padding=(2, 0)),
+    _edge("dilated_2", 1, 8, 11, 12, 9, 3, 3, padding=(2, 2), dilation=(2, 2)),
+    _edge("dilated_s2", 2, 9, 13, 11, 8, 3, 3, (2, 2), (3, 3), (3, 2)),
+    _edge("dilated_above_input", 1, 3, 4, 4, 5, 3, 3, padding=(6, 6), dilation=(6, 6)),
+    _edge("groups_2", 1, 16, 7, 7, 34, 3, 3, padding=(1, 1), groups=2),
+    _edge("groups_3_odd", 2, 21, 6, 5, 27, 3, 3, padding=(1, 1), groups=3),
+    _edge("groups_1x1", 1, 24, 5, 5, 12, 1, 1, groups=4),
+    *(
+        _edge(f"depthwise_{c}", 1, c, 8, 9, c, 3, 3, padding=(1, 1), groups=c)
+        for c in (1, 8, 17, 33)
+    ),
+    _edge("depthwise_s2", 2, 16, 9, 9, 16, 3, 3, (2, 2), (1, 1), (1, 1), 16),
+    _edge("depthwise_multiplier_2", 1, 9, 7, 7, 18, 3, 3, padding=(1, 1), groups=9),
+    _edge("empty_batch", 0, 3, 6, 5, 4, 3, 3, padding=(1, 1)),
+    _edge("batch_3", 3, 5, 6, 7, 6, 3, 3, padding=(1, 1)),
+)
+
+EDGE_POOLS = (
+    *(MaxPool2dCase(f"edge_pool_width_{w}", 2, 3, 6, w + 1, (2, 2), (2, 2)) for w in VECTOR_SIZES),
+    *(
+        MaxPool2dCase(f"edge_pool_channels_{c}", 1, c, 6, 7, (3, 3), (2, 2), (1, 1))
+        for c in VECTOR_SIZES
+    ),
+    MaxPool2dCase("edge_pool_overlapping", 1, 5, 9, 9, (3, 3), (1, 1), (1, 1)),
+    MaxPool2dCase("edge_pool_asymmetric", 1, 4, 9, 11, (2, 3), (3, 1), (1, 0)),
+    MaxPool2dCase("edge_pool_stride_above_kernel", 1, 4, 11, 11, (2, 2), (4, 3)),
+    MaxPool2dCase("edge_pool_dilated", 1, 4, 11, 12, (3, 2), (2, 2), (1, 1), (2, 3)),
+    MaxPool2dCase("edge_pool_ceil", 1, 4, 8, 8, (3, 3), (2, 2), (0, 0), (1, 1), True),
+    MaxPool2dCase("edge_pool_ceil_padded", 1, 4, 7, 6, (2, 2), (2, 2), (1, 1), (1, 1), True),
+    MaxPool2dCase("edge_pool_global", 2, 9, 7, 5, (7, 5), (7, 5)),
+    MaxPool2dCase("edge_pool_window_above_256", 1, 2, 18, 17, (17, 17), (1, 1), (8, 8)),
+    MaxPool2dCase("edge_pool_empty_batch", 0, 3, 6, 6, (2, 2), (2, 2)),
+)
+
+EDGE_RELUS = (
+    *(ReluCase(f"edge_relu_{size}", (size,)) for size in (0, *VECTOR_SIZES)),
+    ReluCase("edge_relu_nchw", (2, 3, 5, 7)),
+)
+
+EDGE_LINEARS = (
+    *(LinearCase(f"edge_linear_{size}", 3, size, size + 1) for size in VECTOR_SIZES),
+    LinearCase("edge_linear_empty_batch", 0, 5, 4),
+    LinearCase("edge_linear_no_features", 2, 0, 3),
+)
+
+EDGE_LSTM_CELLS = (
+    *(LSTMCellCase(f"edge_lstm_cell_{size}", 3, size + 2, size) for size in VECTOR_SIZES),
+    LSTMCellCase("edge_lstm_cell_empty_batch", 0, 3, 4),
+)
+
+#: By operator: the cases that speed is measured on.
+BENCHMARK_CASES: dict[str, tuple[Case, ...]] = {
+    "conv2d": (*(case.with_batch(64) for case in LENET5), *VGG16, *RESNET50),
+    "max_pool2d": POOLS,
+    "relu": RELUS,
+    "linear": LINEARS,
+    "lstm_cell": LSTM_CELLS,
+}
+
+#: By operator: the small cases that only correctness is checked on.
+EDGE_CASES: dict[str, tuple[Case, ...]] = {
+    "conv2d": EDGE,
+    "max_pool2d": EDGE_POOLS,
+    "relu": EDGE_RELUS,
+    "linear": EDGE_LINEARS,
+    "lstm_cell": EDGE_LSTM_CELLS,
+}
+
+OPS = tuple(BENCHMARK_CASES)

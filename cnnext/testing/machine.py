@@ -1,0 +1,72 @@
+"""What a stored measurement says about the machine that made it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import cnnext
+from cnnext.testing import kernels
+
+_OPENMP_LIBRARY = re.compile(r"/lib(gomp|omp|iomp5)\b[^/]*\.so[^/]*$")
+
+
+def describe() -> dict[str, Any]:
+    """Processor, cores, ISA, threads, versions, OpenMP libraries and date, ready for JSON."""
+    return {
+        "cpu": cpu_name(),
+        "cores": usable_cores(),
+        "isa": kernels.active_isa(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "cnnext": cnnext.__version__,
+        "python": platform.python_version(),
+        "os": platform.platform(),
+        "openmp_libraries": openmp_libraries(),
+        "date": datetime.now(timezone.utc).date().isoformat(),
+    }
+
+
+def summary(machine: dict[str, Any]) -> str:
+    """The description in one line, for the head of a table."""
+    threads = machine["threads"]
+    return (
+        f"{machine['cpu']} · {machine['isa']} · {threads} thread{'s' if threads > 1 else ''}"
+        f" · torch {machine['torch']} · cnnext {machine['cnnext']} · {machine['date']}"
+    )
+
+
+def cpu_name() -> str:
+    """The processor's name as the system reports it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or platform.machine()
+    match = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return match[1] if match else platform.machine()
+
+
+def usable_cores() -> int:
+    """The logical processors that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def openmp_libraries() -> list[str]:
+    """Paths of the OpenMP runtimes in this process (Linux; empty elsewhere).
+
+    More than one is trouble: each has a pool of threads of its own.
+    """
+    try:
+        text = Path("/proc/self/maps").read_text()
+    except OSError:
+        return []
+    paths = {line.split(maxsplit=5)[5] for line in text.splitlines() if line.count("/")}
+    return sorted(path for path in paths if _OPENMP_LIBRARY.search(path))

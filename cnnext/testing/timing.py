@@ -1,0 +1,174 @@
+"""The measuring harness: alternating blocks, and peak memory.
+
+Two libraries must not be timed call by call in turn: the worker threads of the one keep spinning
+for some milliseconds after a call and slow the other down by a factor of two and more. So each
+contestant runs alone for a block, whose beginning is discarded, and the blocks alternate, so that
+a change of clock frequency or of other load meets all contestants alike.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import math
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+# Calls shorter than this are timed several at a time, to keep the clock's own cost below 1 %.
+_MIN_SAMPLE_S = 20e-6
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Time of one call in seconds: percentiles of the blocks' medians, and the calls timed."""
+
+    median: float
+    p20: float
+    p80: float
+    n: int
+
+
+def compare_blocks(
+    contestants: Mapping[str, Callable[[], object]],
+    *,
+    min_block_s: float = 0.2,
+    discard_s: float = 0.02,
+    blocks: int = 5,
+    threads: int | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> dict[str, Timing]:
+    """Time callables against each other in alternating blocks.
+
+    Each block runs one contestant alone: for ``discard_s`` untimed (at least one call), then for
+    ``min_block_s`` timed (at least one call). The order rotates from round to round. The garbage
+    collector is off meanwhile.
+
+    Args:
+        contestants: the calls to time, by name.
+        min_block_s: timed seconds in a block.
+        discard_s: untimed seconds at the beginning of a block.
+        blocks: blocks for each contestant.
+        threads: PyTorch's intra-op threads meanwhile; None leaves them.
+        progress: called with a contestant's name after each of its blocks.
+
+    Returns:
+        The contestants' timings, in the order given.
+
+    Raises:
+        ValueError: no contestants, or no blocks.
+    """
+    if not contestants:
+        raise ValueError("contestants must not be empty")
+    if blocks < 1:
+        raise ValueError(f"blocks must be at least 1, got {blocks}")
+    names = list(contestants)
+    medians: dict[str, list[float]] = {name: [] for name in names}
+    calls = dict.fromkeys(names, 0)
+    with torch_threads(threads), _collector_off():
+        for round_ in range(blocks):
+            first = round_ % len(names)
+            for name in names[first:] + names[:first]:
+                samples, timed = _run_block(contestants[name], min_block_s, discard_s)
+                medians[name].append(statistics.median(samples))
+                calls[name] += timed
+                if progress is not None:
+                    progress(name)
+    return {name: _summary(medians[name], calls[name]) for name in names}
+
+
+def _run_block(
+    call: Callable[[], object], min_block_s: float, discard_s: float
+) -> tuple[list[float], int]:
+    """Seconds a call, one value a sample, and the number of calls timed."""
+    clock = time.perf_counter
+    begin = now = clock()
+    untimed = 0
+    while untimed == 0 or now - begin < discard_s:
+        call()
+        untimed += 1
+        now = clock()
+    repeat = math.ceil(_MIN_SAMPLE_S * untimed / max(now - begin, 1e-9))
+    samples: list[float] = []
+    begin = clock()
+    end = begin
+    while not samples or end - begin < min_block_s:
+        start = clock()
+        for _ in range(repeat):
+            call()
+        end = clock()
+        samples.append((end - start) / repeat)
+    return samples, repeat * len(samples)
+
+
+def _summary(medians: list[float], calls: int) -> Timing:
+    if len(medians) == 1:
+        return Timing(medians[0], medians[0], medians[0], calls)
+    fifths = statistics.quantiles(medians, n=5, method="inclusive")
+    return Timing(statistics.median(medians), fifths[0], fifths[3], calls)
+
+
+@contextmanager
+def torch_threads(threads: int | None) -> Iterator[None]:
+    """PyTorch's intra-op threads for a while; None leaves them as they are."""
+    if threads is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _collector_off() -> Iterator[None]:
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def peak_memory(call: Callable[[], Any]) -> int | None:
+    """Bytes by which ``call`` raises the resident memory at its peak; None if unknown.
+
+    Linux only: the process' peak is reset through ``/proc/self/clear_refs`` and read back. Run
+    ``call`` once before, or its one-time allocations (plans, threads) count as well.
+    """
+    if sys.platform != "linux":
+        return None
+    gc.collect()
+    _return_free_memory()
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, see proc(5)
+    except OSError:
+        return None
+    before = _status_bytes("VmRSS")
+    call()
+    return max(0, _status_bytes("VmHWM") - before)
+
+
+def _return_free_memory() -> None:
+    """Give the allocator's free pages back, so that a call's use of them is seen."""
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is not None:  # glibc has it, musl has not
+        malloc_trim(0)
+
+
+def _status_bytes(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return 1024 * int(line.split()[1])
+    raise RuntimeError(f"/proc/self/status has no {field}")

@@ -1,0 +1,80 @@
+"""The command line as a whole: help, and one clear sentence for every mistake."""
+
+import subprocess
+import sys
+
+import pytest
+
+from cnnext import cli
+from cnnext.cli import arguments
+
+COMMANDS = ("compare", "bench", "env")
+
+
+@pytest.mark.parametrize("argv", [[], *([command] for command in COMMANDS)])
+def test_help(argv, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main([*argv, "--help"])
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: {' '.join(['cnnext', *argv])}")
+
+
+def test_help_names_every_command(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    text = capsys.readouterr().out
+    assert all(command in text for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("argv", "part"),
+    [
+        ([], "COMMAND"),
+        (["frobnicate"], "invalid choice: 'frobnicate'"),
+        (["env", "--colour"], "unrecognized arguments: --colour"),
+        (["compare", "--batch", "0"], "--batch: must be a positive integer, got '0'"),
+        (["compare", "--batch", "two"], "--batch: must be a positive integer, got 'two'"),
+        (["compare", "--threads", "-1"], "--threads"),
+        (["compare", "--json", "no/such/folder/file"], "'no/such/folder' does not exist"),
+        (["compare", "--plot", "."], "--plot: '.' is a folder"),
+        (["bench", "--op", "conv9d"], "invalid choice: 'conv9d'"),
+        (["bench", "--mode", "sideways"], "invalid choice: 'sideways'"),
+    ],
+)
+def test_bad_arguments_exit_with_2_and_one_line(argv, part, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(argv)
+    assert exit_.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert part in captured.err
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("argv", "part"),
+    [
+        (["compare", "lenet6"], "unknown model 'lenet6': choose from"),
+        (["compare", "lenet5", "--plot", "speed.txt"], "must end in .png, .svg or .pdf"),
+        (["bench", "--op", "relu", "--case", "none*"], "no case of relu matches 'none*'"),
+    ],
+)
+def test_impossible_requests_return_2_and_one_line(argv, part, capsys):
+    assert cli.main(argv) == 2
+    captured = capsys.readouterr()
+    assert part in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_missing_demo_package_is_named_with_the_cure(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(arguments.UserError, match=r'pip install "cnnext\[demo\]"'):
+        arguments.demo_module("sklearn")
+
+
+def test_runs_as_a_module():
+    run = subprocess.run(
+        [sys.executable, "-m", "cnnext", "frobnicate"], capture_output=True, text=True
+    )
+    assert run.returncode == 2
+    assert run.stderr.startswith("cnnext: ")

@@ -1,0 +1,103 @@
+"""``compare`` shows equal models with their times, and fails on a model that differs."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+import cnnext.nn
+from cnnext import cli
+from cnnext.cli import subjects
+from cnnext.testing.twins import CONTESTANTS
+
+pytest.importorskip("sklearn")
+pytest.importorskip("PIL")
+
+LENET5 = ("compare", "lenet5", "--batch", "4", "--threads", "1")
+
+
+class WrongReLU(torch.nn.ReLU):
+    def forward(self, x):
+        return 1.01 * super().forward(x)
+
+
+@pytest.fixture(autouse=True)
+def _fast(fast_timing):
+    pass
+
+
+def test_prints_agreement_and_forward_time(capsys):
+    assert cli.main(LENET5) == 0
+    text = capsys.readouterr().out
+    agreement, forward = text.split("Largest error")[1].split("Forward: ")
+    (row,) = [line.split() for line in agreement.splitlines() if line.startswith("lenet5")]
+    assert row[:2] == ["lenet5", "4"]
+    assert "61,706" in row
+    assert row[-1] == "yes"
+    (row,) = [line.split() for line in forward.splitlines() if line.startswith("lenet5")]
+    assert sum(cell.endswith("x") for cell in row) == 2
+    assert "1 thread" in text
+    assert "Training step" not in text
+
+
+def test_training_on_request_and_stored_rows(tmp_path, capsys):
+    stored = tmp_path / "compare.json"
+    assert cli.main([*LENET5, "--train", "--json", str(stored)]) == 0
+    assert "Training step" in capsys.readouterr().out
+    document = json.loads(stored.read_text())
+    assert document["command"] == "compare"
+    assert document["machine"]["threads"] == 1
+    (row,) = document["rows"]
+    assert row["model"] == "lenet5"
+    assert row["agrees"] is True
+    for mode in ("forward", "training"):
+        assert tuple(row[mode]["times"]) == CONTESTANTS
+        assert all(time["median"] > 0 for time in row[mode]["times"].values())
+        assert set(row[mode]["peak_memory"]) == set(CONTESTANTS)
+    assert set(row["errors"]) == set(row["gradient_errors"]) == set(CONTESTANTS)
+
+
+def test_progress_bar_reaches_the_end(capsys):
+    cli.main([*LENET5, "--train"])
+    assert "100%" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_plot(tmp_path):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "speed.svg"
+    assert cli.main([*LENET5, "--train", "--plot", str(picture)]) == 0
+    assert "<svg" in picture.read_text()
+
+
+def test_wrong_layer_fails_and_is_not_timed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cnnext.nn, "ReLU", WrongReLU)
+    stored = tmp_path / "compare.json"
+    models = ["lenet5", "bottleneck"]
+    assert cli.main(["compare", *models, "--train", "--json", str(stored)]) == 1
+    captured = capsys.readouterr()
+    assert "Not equal to native PyTorch: lenet5, bottleneck" in captured.out
+    assert "Forward: " not in captured.out
+    assert "100%" in captured.err.splitlines()[-1]
+    rows = json.loads(stored.read_text())["rows"]
+    assert [(row["agrees"], row["forward"]) for row in rows] == [(False, None)] * 2
+
+
+def test_nothing_to_plot_when_no_model_agrees(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(cnnext.nn, "ReLU", WrongReLU)
+    picture = tmp_path / "speed.png"
+    assert cli.main([*LENET5, "--plot", str(picture)]) == 1
+    assert not picture.exists()
+
+
+def test_missing_package_is_one_sentence(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    assert cli.main(LENET5) == 2
+    assert 'pip install "cnnext[demo]"' in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_default_is_the_main_job():
+    assert subjects.DEFAULT == ("lenet5", "vgg16", "resnet50", "bottleneck")
+    assert set(subjects.DEFAULT) < set(subjects.names())
+    assert "Bottleneck" not in subjects.names()

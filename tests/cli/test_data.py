@@ -1,0 +1,49 @@
+"""Real input: right shapes, really different images, the same every time."""
+
+import pytest
+import torch
+
+from cnnext.cli import data, subjects
+
+pytest.importorskip("sklearn")
+pytest.importorskip("PIL")
+
+
+def test_digits():
+    sample = data.digits(16)
+    assert sample.images.shape == (16, 1, 32, 32)
+    assert sample.images.dtype == torch.float32
+    assert abs(sample.images.mean()) < 1e-4
+    assert abs(sample.images.std() - 1) < 1e-4
+    assert sample.labels.tolist()[:10] == list(range(10))
+
+
+def test_more_digits_than_there_are():
+    assert data.digits(1800).images.shape[0] == 1800
+
+
+def test_photographs_are_all_different():
+    images = data.photographs(12).images
+    assert images.shape == (12, 3, 224, 224)
+    assert all(not torch.equal(a, b) for i, a in enumerate(images) for b in images[:i])
+
+
+def test_photographs_are_normalised_as_for_imagenet():
+    images = data.photographs(2).images
+    assert -2.2 < images.min() < images.max() < 2.7
+    assert torch.equal(images, data.photographs(2).images)
+
+
+def test_bottleneck_reads_features_of_the_photographs():
+    sample = subjects.sample("bottleneck", 2)
+    assert sample.images.shape == (2, 256, 56, 56)
+    assert sample.images.min() >= 0
+    assert not torch.equal(sample.images[0], sample.images[1])
+    assert "features" in sample.description
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("lenet5", (3, 1, 32, 32)), ("vgg11", (3, 3, 224, 224))]
+)
+def test_each_model_gets_its_input(name, shape):
+    assert subjects.sample(name, 3).images.shape == shape

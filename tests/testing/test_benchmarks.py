@@ -1,0 +1,43 @@
+"""The benchmarks run: one iteration of the small ones, each checked as it runs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cnnext.testing.cases import OPS
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "benchmarks"
+
+
+def pytest_run(*arguments):
+    """Output of a pytest run on the benchmarks, which must succeed."""
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(FOLDER), *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PYTEST_ADDOPTS": ""},
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+def test_every_operator_has_one():
+    assert {path.stem for path in FOLDER.glob("bench_*.py")} == {
+        *(f"bench_{op}" for op in OPS),
+        "bench_models",
+    }
+
+
+def test_small_ones_run():
+    names = "lenet5 or lstm_cell_b1_32 or resnet50_relu_2048"
+    assert " passed" in pytest_run("--benchmark-disable", "-k", names)
+
+
+@pytest.mark.slow
+def test_all_run():
+    assert " passed" in pytest_run("--benchmark-disable")

@@ -1,0 +1,107 @@
+"""Named shapes: unique, consistent with PyTorch, and truly those of the networks."""
+
+from collections import Counter
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from cnnext import models
+from cnnext.testing import cases
+from cnnext.testing.cases import Conv2dCase, LinearCase, MaxPool2dCase
+
+ALL_CASES = [
+    case
+    for table in (cases.BENCHMARK_CASES, cases.EDGE_CASES)
+    for group in table.values()
+    for case in group
+]
+CONV2D_CASES = [case for case in ALL_CASES if isinstance(case, Conv2dCase)]
+POOL_CASES = [case for case in ALL_CASES if isinstance(case, MaxPool2dCase)]
+
+
+def on_meta(shape):
+    return torch.empty(shape, device="meta")
+
+
+def test_names_are_unique_and_are_the_text():
+    names = Counter(map(str, ALL_CASES))
+    assert max(names.values()) == 1
+    assert "resnet50_3x3_s2_128@56" in names
+    assert "vgg16_conv1_2" in names
+
+
+@pytest.mark.parametrize("case", CONV2D_CASES, ids=str)
+def test_conv2d_sizes_and_flops_are_torchs(case):
+    with FlopCounterMode(display=False) as counter:
+        output = torch.nn.functional.conv2d(
+            on_meta(case.input_shape), on_meta(case.weight_shape), **case.kwargs()
+        )
+    assert case.output_shape == tuple(output.shape)
+    assert case.flops == counter.get_total_flops()
+
+
+@pytest.mark.parametrize("case", POOL_CASES, ids=str)
+def test_max_pool2d_cases_are_valid(case):
+    torch.nn.functional.max_pool2d(on_meta(case.input_shape), **case.kwargs())
+
+
+def layers_run(model, layer_type, shape):
+    """How often each (input shape, layer) of a type runs in one forward pass."""
+    seen = []
+    for module in model.modules():
+        if type(module) is layer_type:
+            module.register_forward_hook(
+                lambda layer, inputs, output: seen.append((tuple(inputs[0].shape), layer))
+            )
+    model(on_meta(shape))
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "expected"),
+    [
+        ("lenet5", (1, 32, 32), cases.LENET5),
+        ("vgg16", (3, 224, 224), cases.VGG16),
+        ("resnet50", (3, 224, 224), cases.RESNET50),
+    ],
+)
+def test_convolutions_are_those_of_the_network(name, image, expected):
+    with torch.device("meta"):
+        model = getattr(models, name)(layers=torch.nn)
+    found = Counter(
+        (shape, tuple(layer.weight.shape), layer.stride, layer.padding)
+        for shape, layer in layers_run(model, torch.nn.Conv2d, (1, *image))
+    )
+    assert found == {
+        (case.input_shape, case.weight_shape, case.stride, case.padding): case.count
+        for case in expected
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "image"), [("lenet5", (64, 1, 32, 32)), ("vgg16", (1, 3, 224, 224))]
+)
+def test_linears_and_pools_are_those_of_the_network(name, image):
+    with torch.device("meta"):
+        model = getattr(models, name)(layers=torch.nn)
+    linears = {
+        (*shape, layer.out_features) for shape, layer in layers_run(model, torch.nn.Linear, image)
+    }
+    pools = {shape for shape, _ in layers_run(model, torch.nn.MaxPool2d, image)}
+    named = [case for case in ALL_CASES if case.name.startswith(name)]
+    assert linears == {(c.m, c.k, c.n) for c in named if isinstance(c, LinearCase)}
+    assert pools == {c.input_shape for c in named if isinstance(c, MaxPool2dCase)}
+
+
+@pytest.mark.parametrize("group", cases.BENCHMARK_CASES.values(), ids=cases.OPS)
+def test_with_batch_changes_batch_and_name(group):
+    case = group[0]
+    larger = case.with_batch(3)
+    assert larger.input_shape == (3, *case.input_shape[1:])
+    assert larger.name == f"{case.name}_b3"
+    assert larger.with_batch(3) is larger
+
+
+def test_sizes_are_the_fields_without_the_name():
+    assert LinearCase("some", 1, 2, 3).sizes() == {"m": 1, "k": 2, "n": 3}

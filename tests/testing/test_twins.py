@@ -1,0 +1,110 @@
+"""Twins: the same weights three times, agreement checked in both directions."""
+
+import pytest
+import torch
+
+import cnnext.nn
+from cnnext.testing.errors import GRADIENT_TOLERANCE
+from cnnext.testing.twins import CHANNELS_LAST, CNNEXT, CONTESTANTS, NCHW, Twins
+
+
+def small_model(layers):
+    return torch.nn.Sequential(
+        layers.Conv2d(3, 8, 3, padding=1),
+        layers.BatchNorm2d(8),
+        layers.ReLU(inplace=True),
+        layers.MaxPool2d(2),
+        torch.nn.Flatten(),
+        layers.Dropout(0.5),
+        layers.Linear(8 * 4 * 4, 5),
+    )
+
+
+def make_twins(build=small_model):
+    images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    return Twins(build, images, torch.tensor([1, 3]))
+
+
+def scaled_relu(factor, backward_factor=1.0):
+    """A ReLU whose output, and gradient, are off by a factor."""
+
+    class Scaled(torch.nn.ReLU):
+        def forward(self, x):
+            out = factor * torch.relu(x)
+            if out.requires_grad:
+                out.register_hook(lambda grad: backward_factor * grad)
+            return out
+
+    return Scaled
+
+
+def test_weights_are_shared_and_layers_differ():
+    twins = make_twins()
+    native, channels_last, ours = (twins.models[name] for name in CONTESTANTS)
+    assert type(ours[0]) is cnnext.nn.Conv2d
+    assert type(native[0]) is torch.nn.Conv2d
+    for a, b, c in zip(
+        native.parameters(), channels_last.parameters(), ours.parameters(), strict=True
+    ):
+        assert torch.equal(a, b)
+        assert a.data_ptr() == c.data_ptr()
+    assert twins.parameters == sum(p.numel() for p in native.parameters())
+    assert twins.inputs[CHANNELS_LAST].is_contiguous(memory_format=torch.channels_last)
+    assert twins.inputs[CNNEXT] is twins.inputs[NCHW]
+
+
+def test_seed_decides_the_weights_and_leaves_the_global_generator_alone():
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    first, second = make_twins(), make_twins()
+    assert torch.equal(torch.rand(1), expected)
+    assert torch.equal(first.models[NCHW][0].weight, second.models[NCHW][0].weight)
+
+
+def test_equal_models_agree():
+    twins = make_twins()
+    agreement = twins.check_forward()
+    assert agreement.ok
+    assert set(agreement.errors) == set(CONTESTANTS)
+    assert max(agreement.errors.values()) < 1e-5
+    assert max(twins.check_gradients().values()) < GRADIENT_TOLERANCE
+
+
+def test_wrong_forward_disagrees(monkeypatch):
+    monkeypatch.setattr(cnnext.nn, "ReLU", lambda inplace: scaled_relu(1.001)())
+    agreement = make_twins().check_forward()
+    assert not agreement.ok
+    assert agreement.errors[CNNEXT] > 1e-5 > agreement.errors[NCHW]
+
+
+def test_wrong_backward_disagrees(monkeypatch):
+    monkeypatch.setattr(cnnext.nn, "ReLU", lambda inplace: scaled_relu(1.0, 1.5)())
+    twins = make_twins()
+    assert twins.check_forward().ok
+    assert twins.check_gradients()[CNNEXT] > GRADIENT_TOLERANCE
+
+
+def test_forward_calls_infer():
+    for call in make_twins().forward_calls().values():
+        output = call()
+        assert not output.requires_grad
+        assert torch.equal(output, call())
+
+
+@pytest.mark.parametrize("name", CONTESTANTS)
+def test_training_calls_train(name):
+    twins = make_twins()
+    weight = twins.models[name][0].weight
+    before = weight.detach().clone()
+    loss = twins.training_calls()[name]()
+    assert loss.ndim == 0
+    assert weight.grad is not None
+    assert not torch.equal(weight, before)
+
+
+def test_loss_of_a_feature_map():
+    def build(layers):
+        return layers.Conv2d(3, 4, 3)
+
+    assert make_twins(build).training_calls()[CNNEXT]() > 0
