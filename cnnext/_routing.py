@@ -25,11 +25,12 @@ class NativeFallbackWarning(UserWarning):
     """An operator of cnnext was computed by native PyTorch; the message says why."""
 
 
-def why_native(*operands: Tensor | None) -> str | None:
-    """The reason why ATen has to compute on these operands, or None if our kernels can."""
-    for operand in operands:
-        if operand is None:
-            continue
+def why_native(*operands: Any, optional: tuple[Any, ...] = ()) -> str | None:
+    """The reason why ATen has to compute on these operands, or None if our kernels can.
+
+    Only an `optional` one may be None. What is no tensor at all is also for ATen: to reject.
+    """
+    for operand in (*operands, *[o for o in optional if o is not None]) if optional else operands:
         if type(operand) not in _PLAIN_TYPES and not _is_traced(operand):
             return f"{type(operand).__name__} is not a plain tensor"
         if not operand.is_cpu:

@@ -15,6 +15,7 @@ from cnnext.cli.arguments import UserError, output_file, positive_int
 from cnnext.cli.results import Row
 from cnnext.testing import contests, machine
 from cnnext.testing.cases import OPS, Case
+from cnnext.testing.load import OtherLoad
 from cnnext.testing.timing import compare_blocks
 
 
@@ -56,6 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         where = "" if arguments.op is None else f" of {arguments.op}"
         raise UserError(f"no case{where} matches {arguments.case!r}")
     threads = arguments.threads or torch.get_num_threads()
+    load = OtherLoad()
     rows: list[Row] = []
     failures = 0
     with tqdm(chosen, bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}") as bar:
@@ -66,11 +68,14 @@ def run(arguments: argparse.Namespace) -> int:
             except AssertionError as error:
                 bar.write(f"Wrong result: {error}", file=sys.stderr)
                 failures += 1
-    print(machine.summary(machine.describe() | {"threads": threads}))
+    described = results.describe(threads, load)
+    print(machine.summary(described))
     for table in report.bench_reports(rows):
         print(f"\n{table.text()}")
     if arguments.json is not None:
-        results.write(arguments.json, "bench", rows, threads)
+        results.write(arguments.json, "bench", rows, described)
+    if warning := load.warning():
+        print(f"\nWarning: {warning}.", file=sys.stderr)
     if failures:
         print(f"\n{failures} of {len(chosen)} results are wrong", file=sys.stderr)
     return 1 if failures else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from cnnext.cli import plot, report, results, subjects
 from cnnext.cli.arguments import output_file, positive_int
 from cnnext.cli.comparison import compare_model, steps
 from cnnext.testing import machine
+from cnnext.testing.load import OtherLoad
 
 
 def add_parser(commands: Any) -> None:
@@ -61,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.plot is not None:
         plot.check(arguments.plot)
     threads = arguments.threads or torch.get_num_threads()
+    load = OtherLoad()
     rows = []
     total = len(models) * steps(arguments.train)
     with tqdm(total=total, bar_format="{l_bar}{bar}| {elapsed}{postfix}") as bar:
@@ -81,12 +84,15 @@ def run(arguments: argparse.Namespace) -> int:
             )
             # A model that disagrees is not timed and takes fewer steps.
             bar.update(number * steps(arguments.train) - bar.n)
-    print(machine.summary(machine.describe() | {"threads": threads}), end="\n\n")
+    described = results.describe(threads, load)
+    print(machine.summary(described), end="\n\n")
     print("\n\n".join(table.text() for table in report.compare_reports(rows)))
     if arguments.json is not None:
-        results.write(arguments.json, "compare", rows, threads)
+        results.write(arguments.json, "compare", rows, described)
     if arguments.plot is not None:
         plot.speed_ups(arguments.plot, rows)
+    if warning := load.warning():
+        print(f"\nWarning: {warning}.", file=sys.stderr)
     disagreeing = [row["model"] for row in rows if not row["agrees"]]
     if disagreeing:
         print(f"\nNot equal to native PyTorch: {', '.join(disagreeing)}")

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from cnnext.cli import selftest
@@ -63,13 +64,19 @@ def _text(facts: dict[str, dict[str, Any]]) -> str:
     lines = []
     for section, values in facts.items():
         lines.append(section)
-        width = max(map(len, values), default=0)
-        lines += [f"  {name:<{width}}  {_value(value)}" for name, value in values.items()]
-        lines += [] if values else ["  (none)"]
+        entries = list(_entries(values)) or [("(none)", "")]
+        width = max(len(name) for name, _ in entries)
+        lines += [f"  {name:<{width}}  {text}".rstrip() for name, text in entries]
     return "\n".join((*lines, "", "If something is wrong, paste this into an issue."))
 
 
-def _value(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(str, value)) or "none"
-    return str(value)
+def _entries(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Names and texts of the facts of a section; a nested section's names follow its own."""
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _entries(value, f"{name} ")
+        elif isinstance(value, list):
+            yield name, " ".join(map(str, value)) or "none"
+        else:
+            yield name, "none" if value is None else str(value)

@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from cnnext.testing import machine
+from cnnext.testing.load import OtherLoad
 
 #: A measurement as it is stored: JSON types only, times in seconds, sizes in bytes.
 Row = dict[str, Any]
 
 
-def write(path: Path, command: str, rows: Sequence[Row], threads: int) -> None:
-    """Store the rows of a command that ran on so many threads."""
-    document = {
-        "command": command,
-        "machine": machine.describe() | {"threads": threads},
-        "rows": list(rows),
-    }
+def describe(threads: int, load: OtherLoad) -> dict[str, Any]:
+    """The machine, on so many threads and with what else kept it busy since ``load`` began."""
+    return machine.describe() | {"threads": threads, "cores_busy_with_others": load.cores()}
+
+
+def write(path: Path, command: str, rows: Sequence[Row], described: dict[str, Any]) -> None:
+    """Store the rows of a command with the description of the machine."""
+    document = {"command": command, "machine": described, "rows": list(rows)}
     path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
 

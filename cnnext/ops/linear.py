@@ -100,11 +100,14 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         RuntimeError: shapes or dtypes do not fit, as in torch.nn.functional.
         TypeError: an argument is not a tensor.
     """
-    reason = why_native(input, weight, bias)
+    reason = why_native(input, weight, optional=(bias,))
     if reason is None and weight.dim() == 1:
         reason = "weight is a vector"
-    if reason is None and bias is not None and bias.dim() != 1:
-        reason = "bias is not a vector"
+    if reason is None and bias is not None:
+        if bias.dim() != 1:
+            reason = "bias is not a vector"
+        elif bias.shape[0] == 1 != weight.shape[0]:
+            reason = "bias has one element for all rows of weight"
     if reason is not None:
         return fall_back("linear", reason, F.linear, input, weight, bias)
     if 0 in input.shape or 0 in weight.shape:  # nothing to compute, everything to check

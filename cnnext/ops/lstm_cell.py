@@ -153,11 +153,18 @@ def lstm_cell(
         RuntimeError: shapes or dtypes do not fit.
         TypeError: an argument is not a tensor.
     """
+    if not isinstance(hx, tuple | list):
+        raise TypeError(f"lstm_cell(): hx must be a tuple of tensors, but is {type(hx).__name__}")
+    if len(hx) != 2:
+        raise RuntimeError(f"lstm_cell(): hx must hold two states, but holds {len(hx)}")
     h, c = hx
     operands = (input, h, c, w_ih, w_hh, b_ih, b_hh)
-    reason = why_native(*operands)
-    if reason is None and (b_ih is None) != (b_hh is None):
-        reason = "only one of b_ih and b_hh is given"
+    reason = why_native(input, h, c, w_ih, w_hh, optional=(b_ih, b_hh))
+    if reason is None and (b_ih is not None or b_hh is not None):
+        if b_ih is None or b_hh is None:
+            reason = "only one of b_ih and b_hh is given"
+        elif not (_is_vector(b_ih) and _is_vector(b_hh)):
+            reason = "b_ih or b_hh is not a vector of as many elements as w_ih has rows"
     if reason is not None:
         return fall_back("lstm_cell", reason, torch.lstm_cell, input, hx, w_ih, w_hh, b_ih, b_hh)
     _check_operands(*operands)
@@ -169,6 +176,11 @@ def lstm_cell(
     if gradient_needed(*operands):
         return LSTMCellFunction.apply(*operands)
     return ops.lstm_cell_forward.default(*operands)[:2]
+
+
+def _is_vector(bias: Tensor) -> bool:
+    """Whether native takes this bias element by element, and does not broadcast it."""
+    return bias.dim() == 1 and bias.shape[0] != 1
 
 
 def _check_operands(

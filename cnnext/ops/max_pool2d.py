@@ -202,6 +202,9 @@ def max_pool2d(
     reason = why_native(input)
     if reason is not None:
         return fall_back("max_pool2d", reason, F.max_pool2d, input, *window)
+    if not isinstance(ceil_mode, bool):
+        raise TypeError(f"max_pool2d(): ceil_mode must be a bool, but got ceil_mode={ceil_mode!r}")
+    return_indices = bool(return_indices)  # as torch.nn.functional, which asks no more of it
     if 0 in input.shape:  # nothing to compute, everything to check
         return F.max_pool2d(input, *window)
 

@@ -104,10 +104,15 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def _relu_in_place(input: Tensor) -> Tensor:
-    # Strided views are ATen's business, and so are the tensors that it must not write to.
+    # Strided tensors are ATen's business, and so are those that autograd may forbid to write to:
+    # a Function would find that out after the kernel has overwritten them.
     if torch.compiler.is_compiling() or not _is_flat(input):
         return torch.relu_(input)
+    if input.is_inference() and not torch.is_inference_mode_enabled():
+        return torch.relu_(input)
     if gradient_needed(input):
+        if input.is_leaf or input._is_view():
+            return torch.relu_(input)
         return ReLUFunction.apply(input, True)
     ops.relu_.default(input)
     torch.autograd.graph.increment_version(input)

@@ -3,5 +3,5 @@
 ``cases`` named shapes · ``errors`` input classes and the numerics contract · ``contests`` one
 case as the calls of native PyTorch and of cnnext · ``twins`` one model as three contestants ·
 ``timing`` the measuring harness · ``machine`` what a stored row says about its machine ·
-``kernels`` the kernel registry, by name.
+``load`` what else kept the machine busy · ``kernels`` the kernel registry, by name.
 """

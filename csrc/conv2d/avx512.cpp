@@ -17,5 +17,6 @@ CNNEXT_DEFINE(conv2d_direct_bwd_input_f32, DirectGather<Tile, Pass::bwd_input>)
 CNNEXT_DEFINE(conv2d_direct_bwd_weight_f32, DirectBackwardWeight<Tile>)
 CNNEXT_DEFINE(conv2d_pointwise_f32, Pointwise<Tile, Pass::forward>)
 CNNEXT_DEFINE(conv2d_pointwise_bwd_input_f32, Pointwise<Tile, Pass::bwd_input>)
+CNNEXT_DEFINE(conv2d_pointwise_bwd_weight_f32, PointwiseBackwardWeight<Tile>)
 
 }  // namespace cnnext

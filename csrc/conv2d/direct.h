@@ -43,6 +43,8 @@ struct DirectGather {
       plan.shared_bytes += filter_floats(g, b) * static_cast<int64_t>(sizeof(float));
       const int64_t floats = g.strip_floats(b.rows) + g.w.grid * Tile::kColumns;
       plan.chunk_bytes = most(plan.chunk_bytes, 64 + 8 * g.taps() + 4 * floats);
+      plan.chunk_bytes =
+          most(plan.chunk_bytes, 4 * FilterPanel<Tile>::scratch_floats(g.filter_taps));
     }
     return plan;
   }
@@ -61,7 +63,10 @@ struct DirectGather {
       if (begin < end) {
         if (slice.phase == 0) {
           for (int64_t task = begin; task < end; ++task) {
-            pack_filter(g, b, o.second, task, filter + task * panel_floats(g));
+            const int64_t k0 = task % b.all_panels * Tile::kColumns;
+            const float* w = o.second + task / b.all_panels * g.w_group + k0 * g.w_k;
+            filter_panel<Tile>(g, k0).pack(w, filter + task * panel_floats(g),
+                                           reinterpret_cast<float*>(slice.chunk));
           }
         } else {
           multiply(g, b, o, filter, begin, end, slice.chunk);
@@ -98,25 +103,6 @@ struct DirectGather {
     b.panels = ceil_div(b.all_panels, b.panel_blocks);
     b.panel_blocks = ceil_div(b.all_panels, b.panels);
     return b;
-  }
-
-  static void pack_filter(const Gather& g, const Blocking& b, const float* w, int64_t task,
-                          float* dst) {
-    const int64_t k0 = task % b.all_panels * Tile::kColumns;
-    const int64_t columns = least(Tile::kColumns, g.k - k0);
-    const float* panel = w + task / b.all_panels * g.w_group + k0 * g.w_k;
-    // Stale scratch in unused lanes could hold denormals, which multiply slowly.
-    if (columns < Tile::kColumns) fill_zero(dst, panel_floats(g));
-    for (int64_t r = 0; r < g.h.taps; ++r) {
-      for (int64_t t = 0; t < g.w.taps; ++t) {
-        const float* tap = panel + (g.h.tap_first + r * g.h.tap_step) * g.w_h +
-                           (g.w.tap_first + t * g.w.tap_step) * g.w_w;
-        for (int64_t c = 0; c < g.c; ++c, dst += Tile::kColumns) {
-          const float* src = tap + c * g.w_c;
-          for (int64_t j = 0; j < columns; ++j) dst[j] = src[j * g.w_k];
-        }
-      }
-    }
   }
 
   static void multiply(const Gather& g, const Blocking& b, const Conv2dOperands<float>& o,

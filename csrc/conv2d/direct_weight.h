@@ -13,8 +13,7 @@
 //       for each filter row, for each panel: partial[split][panel][(r,s,c)][column] += ...
 //   phase 1, one task per (group, panel): add up the splits in order, write dw
 //
-// The partial sums leave the registers once per block of rows, which bounds how long a chain of
-// additions grows, and with it the rounding error. Splits exist only where there are fewer blocks
+// Splits exist only where there are fewer blocks
 // of panels than threads; their number and the order of additions depend on nothing but shape
 // and thread count, so equal calls give equal bits.
 #pragma once
@@ -35,7 +34,8 @@ struct DirectBackwardWeight {
   };
 
   static Plan plan(const Conv2dShape& s, int threads) {
-    const Gather g = gather(s);
+    const int64_t no_strides[4] = {};
+    const Gather g = make_gather(s, Pass::forward, no_strides, 0);
     const Blocking b = blocking(g, threads);
     Plan plan;
     plan.n_phases = 2;
@@ -43,32 +43,27 @@ struct DirectBackwardWeight {
     plan.tasks[0] = b.splits * g.groups * b.panel_blocks;
     plan.tasks[1] = g.groups * b.all_panels;
     plan.shared_bytes = b.splits * g.groups * b.all_panels * panel_floats(g) * 4;
-    plan.chunk_bytes =
+    const int64_t sums =
         round_up(8 * b.rows, 64) + 4 * (g.strip_floats(b.rows) + b.panels * dy_panel_floats(g, b));
+    plan.chunk_bytes = most(sums, 4 * FilterPanel<Tile>::scratch_floats(g.filter_taps));
     return plan;
   }
 
   static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
                   const Slice& slice) {
-    const Gather g = gather(s);
+    const Gather g = make_gather(s, Pass::forward, o.w_strides, 0);
     const Blocking b = blocking(g, static_cast<int>(plan.block[0]));
     float* const partial = reinterpret_cast<float*>(slice.shared);
     for (int64_t task = slice.begin; task < slice.end; ++task) {
       if (slice.phase == 0) {
         accumulate(g, b, o, task, partial, slice.chunk);
       } else {
-        reduce(g, b, o, task, partial);
+        reduce(g, b, o, task, partial, reinterpret_cast<float*>(slice.chunk));
       }
     }
   }
 
  private:
-  // The geometry of the forward pass; the filter's strides are not used.
-  static Gather gather(const Conv2dShape& s) {
-    const int64_t no_strides[4] = {};
-    return make_gather(s, Pass::forward, no_strides, 0);
-  }
-
   static int64_t panel_floats(const Gather& g) { return g.taps() * g.c * Tile::kColumns; }
 
   static int64_t dy_panel_floats(const Gather& g, const Blocking& b) {
@@ -153,10 +148,9 @@ struct DirectBackwardWeight {
   }
 
   static void reduce(const Gather& g, const Blocking& b, const Conv2dOperands<float>& o,
-                     int64_t task, float* partial) {
+                     int64_t task, float* partial, float* scratch) {
     const int64_t k0 = task % b.all_panels * Tile::kColumns;
-    const int64_t columns = least(Tile::kColumns, g.k - k0);
-    const int64_t k_first = task / b.all_panels * g.k + k0;  // among all output channels
+    const int64_t group = task / b.all_panels;
     const int64_t split_floats = g.groups * b.all_panels * panel_floats(g);
     float* sum = partial + task * panel_floats(g);
     for (int64_t split = 1; split < b.splits; ++split) {
@@ -165,15 +159,7 @@ struct DirectBackwardWeight {
         store<Tile::kLanes>(sum + i, load<Tile::kLanes>(sum + i) + load<Tile::kLanes>(other + i));
       }
     }
-    for (int64_t r = 0; r < g.h.taps; ++r) {
-      for (int64_t s = 0; s < g.w.taps; ++s) {
-        for (int64_t c = 0; c < g.c; ++c, sum += Tile::kColumns) {
-          float* dw = o.result + k_first * o.w_strides[0] + c * o.w_strides[1] +
-                      r * o.w_strides[2] + s * o.w_strides[3];
-          for (int64_t j = 0; j < columns; ++j) dw[j * o.w_strides[0]] = sum[j];
-        }
-      }
-    }
+    filter_panel<Tile>(g, k0).unpack(sum, o.result + group * g.w_group + k0 * g.w_k, scratch);
   }
 };
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// 1x1 convolution with stride 1, no padding and one group, forward and input gradient: a matrix
-// product in either layout, without moving the image.
+// 1x1 convolution with stride 1, no padding and one group: matrix products in either layout,
+// without moving the image.
 //
 //   channels_last  y[n h w, k] = x[n h w, c] w^T      one product, pixels are rows
+//                  dw[k, c] = dy^T x
 //   nchw           y_n[k, h w] = w x_n[c, h w]        one product an image, pixels are columns
+//                  dw[k, c] = sum over n of dy_n x_n^T
 #pragma once
 
 #include "conv2d/conv2d.h"
@@ -76,6 +78,44 @@ struct Pointwise {
       p.c_row = pixels;
     }
     return p;
+  }
+};
+
+template <class Tile>
+struct PointwiseBackwardWeight {
+  using Product = BlockedProduct<Tile>;
+
+  static Plan plan(const Conv2dShape& s, int threads) {
+    Plan plan;
+    plan.block[0] = threads;
+    plan.tasks[0] = Product::blocking(s.c_out, s.c_in, 1, threads).tasks();
+    plan.chunk_bytes = Product::kScratchBytes;
+    return plan;
+  }
+
+  static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
+                  const Slice& slice) {
+    const auto b = Product::blocking(s.c_out, s.c_in, 1, static_cast<int>(plan.block[0]));
+    const bool planes = s.layout == Layout::nchw;
+    const int64_t pixels = s.h_in * s.w_in;
+    MatrixProduct p{};
+    p.m = s.c_out;
+    p.n = s.c_in;
+    p.k = planes ? pixels : s.n * pixels;
+    p.a_row = planes ? pixels : 1;
+    p.a_k = planes ? 1 : s.c_out;
+    p.b_column = planes ? pixels : 1;
+    p.b_k = planes ? 1 : s.c_in;
+    p.c = o.result;
+    p.c_row = o.w_strides[0];
+    for (int64_t task = slice.begin; task < slice.end; ++task) {
+      for (int64_t image = 0; image < (planes ? s.n : 1); ++image) {
+        p.a = o.first + image * s.c_out * pixels;
+        p.b = o.second + image * s.c_in * pixels;
+        p.accumulate = image > 0;
+        Product::run_task(p, b, task, reinterpret_cast<float*>(slice.chunk));
+      }
+    }
   }
 };
 

@@ -29,8 +29,10 @@ double pointwise_cost(const Conv2dShape& s, int threads) {
   return applies ? vector_macs(s, isa) / (tile_macs_per_second(isa) * threads) : kNotApplicable;
 }
 
+}  // namespace
+
 template <class T>
-const std::vector<Conv2dKernel<T>>& registry() {
+const std::vector<Conv2dKernel<T>>& conv2d_registry() {
   static const std::vector<Conv2dKernel<T>> kernels = [] {
     std::vector<Conv2dKernel<T>> list;
 #define CNNEXT_KERNEL CNNEXT_REGISTRY_ENTRY
@@ -41,18 +43,19 @@ const std::vector<Conv2dKernel<T>>& registry() {
   return kernels;
 }
 
-}  // namespace
+template const std::vector<Conv2dKernel<float>>& conv2d_registry();
+template const std::vector<Conv2dKernel<double>>& conv2d_registry();
 
 template <class T>
 const Conv2dKernel<T>& select_conv2d(Pass pass, const Conv2dShape& shape, int threads) {
-  return select_kernel("conv2d", registry<T>(), pass, shape, threads);
+  return select_kernel("conv2d", conv2d_registry<T>(), pass, shape, threads);
 }
 
 template const Conv2dKernel<float>& select_conv2d(Pass, const Conv2dShape&, int);
 template const Conv2dKernel<double>& select_conv2d(Pass, const Conv2dShape&, int);
 
 std::string list_conv2d_kernels() {
-  return list_kernels(registry<float>()) + list_kernels(registry<double>());
+  return list_kernels(conv2d_registry<float>()) + list_kernels(conv2d_registry<double>());
 }
 
 }  // namespace cnnext

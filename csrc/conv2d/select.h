@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "common/registry.h"
 #include "conv2d/conv2d.h"
@@ -15,6 +16,10 @@ using Conv2dKernel = Kernel<Conv2dShape, Conv2dOperands<T>>;
 // T is float or double. Throws std::runtime_error if a forced kernel does not apply.
 template <class T>
 const Conv2dKernel<T>& select_conv2d(Pass pass, const Conv2dShape& shape, int threads);
+
+// All kernels whose elements are of type T, float or double.
+template <class T>
+const std::vector<Conv2dKernel<T>>& conv2d_registry();
 
 // All of the registry, "name pass isa" a line.
 std::string list_conv2d_kernels();

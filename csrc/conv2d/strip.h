@@ -19,6 +19,7 @@
 #include "common/kernel.h"
 #include "common/simd.h"
 #include "conv2d/conv2d.h"
+#include "conv2d/filter.h"
 
 namespace cnnext {
 namespace {
@@ -71,6 +72,7 @@ struct Gather {
   int64_t images, groups, c, k;  // c is summed over, k is produced
   Layout layout;
   int64_t w_group, w_k, w_c, w_h, w_w;  // strides of the filter
+  int64_t filter_taps;                  // k_h * k_w, of which h.taps * w.taps are used
 
   CNNEXT_INLINE int64_t taps() const { return h.taps * w.taps; }
   CNNEXT_INLINE int64_t strip_w() const { return w.span(w.grid); }
@@ -88,6 +90,7 @@ CNNEXT_INLINE Gather make_gather(const Conv2dShape& s, Pass pass, const int64_t 
   g.groups = s.groups;
   g.layout = s.layout;
   g.w_group = s.c_out_per_group() * w_strides[0];
+  g.filter_taps = s.k_h * s.k_w;
   g.w_h = w_strides[2];
   g.w_w = w_strides[3];
   if (pass == Pass::forward) {
@@ -108,6 +111,18 @@ CNNEXT_INLINE Gather make_gather(const Conv2dShape& s, Pass pass, const int64_t 
     g.w_c = w_strides[0];
   }
   return g;
+}
+
+// A panel of output channels [k0, k0 + Tile::kColumns) of the gather's filter.
+template <class Tile>
+CNNEXT_INLINE FilterPanel<Tile> filter_panel(const Gather& g, int64_t k0) {
+  const FilterTaps taps{g.h.taps,
+                        g.w.taps,
+                        g.h.tap_first * g.w_h,
+                        g.w.tap_first * g.w_w,
+                        g.h.tap_step * g.w_h,
+                        g.w.tap_step * g.w_w};
+  return {taps, g.c, least(Tile::kColumns, g.k - k0), g.w_c, g.w_k, g.filter_taps};
 }
 
 // Channels [c0, c0 + channels) of the columns [column, column + width) of one image row, as

@@ -2,14 +2,16 @@
 // Matrix products out of tiles: c = a b + bias, with any strides in a and b.
 //
 //   for each task: a block of rows x a block of column panels
-//     for k0 in steps of kDepth:
-//       for each panel (Tile::kColumns columns):
-//         pack b[k0 : k0+kDepth, panel] into scratch        -- contiguous, stays in L1
-//         for each tile of rows: multiply, adding to c
+//     for k0 in steps of kDepth, for each group of panels that fits the scratch:
+//       pack b[k0 : k0+kDepth, group] into scratch             -- 256 KB, stays in L2
+//       for each tile of rows, for each panel of the group:
+//         multiply, adding to c                                -- a's rows stay in L1
 //
 // Only b is packed, and right where it is used: each element once per block of rows, so that a
 // matrix of weights that is read for a few rows of activations streams through the caches once. The
-// rows of a are read in place: kDepth of them per row, which the hardware prefetches.
+// rows of a are read in place. Tiles walk along the rows of c, so that even a product of little
+// depth, which is all writing, writes memory in order. With few rows and contiguous columns there
+// is nothing to gain from packing: b is read in place, few rows of it at a time, in order.
 #pragma once
 
 #include "common/kernel.h"
@@ -33,11 +35,13 @@ struct MatrixProduct {
 
 template <class Tile>
 struct BlockedProduct {
-  static constexpr int64_t kDepth = 256;  // kDepth x 32 columns fill two thirds of a 48 KB L1
-  // A block of a (384 x kDepth x 4 B = 384 KB) stays in L2, and the packing of b, which every block
-  // of rows repeats, stays below 5 % of the multiplications.
+  static constexpr int64_t kDepth = kChain;                // a tile's rows of a (14 KB) stay in L1
+  static constexpr int64_t kScratchFloats = kDepth * 256;  // a quarter of a 1 MB L2
+  static constexpr int64_t kScratchBytes = kScratchFloats * sizeof(float);
+  // The packing of b, which every block of rows repeats, stays below 5 % of the multiplications.
   static constexpr int64_t kRowsPerTask = 384 / Tile::kRows * Tile::kRows;
-  static constexpr int64_t kScratchBytes = kDepth * Tile::kColumns * sizeof(float);
+  static constexpr int64_t kFewRows = 8;        // up to here, b is read in place where it can be
+  static constexpr int64_t kInPlaceDepth = 16;  // rows of b that the prefetchers can follow
 
   struct Blocking {
     int64_t row_blocks, rows;      // rows per block
@@ -71,50 +75,87 @@ struct BlockedProduct {
       }
     }
     const bool c_is_set = p.accumulate || p.row_bias != nullptr;
-    const int64_t segment = 0;
-    for (int64_t k0 = 0; k0 < p.k; k0 += kDepth) {
-      const int64_t depth = least(kDepth, p.k - k0);
-      for (int64_t j = n0; j < n1; j += Tile::kColumns) {
-        TileOperands t;
-        t.columns = least(Tile::kColumns, n1 - j);
-        pack_columns(p.b + k0 * p.b_k + j * p.b_column, p.b_k, p.b_column, depth, t.columns,
-                     scratch);
-        t.a = p.a + m0 * p.a_row + k0 * p.a_k;
-        t.segments = &segment;
-        t.n_segments = 1;
-        t.length = depth;
-        t.a_row = p.a_row;
-        t.a_k = p.a_k;
-        t.b = scratch;
-        t.b_k = Tile::kColumns;
-        t.c = p.c + m0 * p.c_row + j;
-        t.c_row = p.c_row;
-        if (k0 > 0 || c_is_set) {
-          t.init = t.c;
-          t.init_row = p.c_row;
-        } else {
-          t.init = p.column_bias == nullptr ? nullptr : p.column_bias + j;
-          t.init_row = 0;
+    const bool in_place = p.b_column == 1 && rows <= kFewRows;
+    const int64_t step = in_place ? kInPlaceDepth : kDepth;
+    for (int64_t k0 = 0; k0 < p.k; k0 += step) {
+      const int64_t depth = least(step, p.k - k0);
+      const int64_t group = kScratchFloats / (depth * Tile::kColumns) * Tile::kColumns;
+      for (int64_t g0 = n0; g0 < n1; g0 += group) {
+        const int64_t g1 = least(n1, g0 + group);
+        const int64_t packed0 = in_place ? g0 + (g1 - g0) / Tile::kColumns * Tile::kColumns : g0;
+        pack_columns(p.b + k0 * p.b_k + packed0 * p.b_column, p.b_k, p.b_column, depth,
+                     g1 - packed0, scratch + (packed0 - g0) * depth);
+        for (int64_t i = 0; i < rows; i += Tile::kRows) {
+          for (int64_t j = g0; j < g1; j += Tile::kColumns) {
+            TileOperands t = tile_operands(p, m0 + i, k0, depth, k0 > 0 || c_is_set, j);
+            t.columns = least(Tile::kColumns, g1 - j);
+            if (in_place && t.columns == Tile::kColumns) {
+              t.b = p.b + k0 * p.b_k + j;
+              t.b_k = p.b_k;
+            } else {
+              t.b = scratch + (j - g0) * depth;
+              t.b_k = Tile::kColumns;
+            }
+            multiply_rows<Tile, Tile::kRows>(least(Tile::kRows, rows - i), t);
+          }
         }
-        multiply_panel<Tile>(rows, t);
       }
     }
   }
 
  private:
-  // dst[k * kColumns + j] = b[k * b_k + j * b_column], and zero for the lanes past `columns`:
-  // stale scratch could hold denormals, which multiply slowly.
+  // The tile at row i, column j, without b.
+  CNNEXT_INLINE static TileOperands tile_operands(const MatrixProduct& p, int64_t i, int64_t k0,
+                                                  int64_t depth, bool add, int64_t j) {
+    static constexpr int64_t kSegment = 0;
+    TileOperands t;
+    t.a = p.a + i * p.a_row + k0 * p.a_k;
+    t.segments = &kSegment;
+    t.n_segments = 1;
+    t.length = depth;
+    t.a_row = p.a_row;
+    t.a_k = p.a_k;
+    t.c = p.c + i * p.c_row + j;
+    t.c_row = p.c_row;
+    if (add) {
+      t.init = t.c;
+      t.init_row = p.c_row;
+    } else {
+      t.init = p.column_bias == nullptr ? nullptr : p.column_bias + j;
+      t.init_row = 0;
+    }
+    return t;
+  }
+
+  // Panels of kColumns: dst[(j / kColumns * depth + k) * kColumns + j % kColumns] =
+  // b[k * b_k + j * b_column]. The last panel is filled up with zeros, since stale scratch could
+  // hold denormals, which multiply slowly.
   static void pack_columns(const float* b, int64_t b_k, int64_t b_column, int64_t depth,
                            int64_t columns, float* dst) {
-    if (columns < Tile::kColumns) fill_zero(dst, depth * Tile::kColumns);
+    const int64_t whole = columns / Tile::kColumns * Tile::kColumns;
+    if (whole < columns) fill_zero(dst + whole * depth, depth * Tile::kColumns);
     if (b_column == 1) {
-      for (int64_t k = 0; k < depth; ++k) copy(dst + k * Tile::kColumns, b + k * b_k, columns);
-    } else if (b_k == 1) {
-      transpose_block<Tile::kLanes>(b, b_column, dst, Tile::kColumns, columns, depth);
-    } else {
+      for (int64_t k = 0; k < depth; ++k) {  // along the rows of b, in the order of its memory
+        float* row = dst + k * Tile::kColumns;
+        const float* src = b + k * b_k;
+        for (int64_t j = 0; j < whole; j += Tile::kColumns) {
+          copy(row + j * depth, src + j, Tile::kColumns);
+        }
+        copy(row + whole * depth, src + whole, columns - whole);
+      }
+      return;
+    }
+    for (int64_t j = 0; j < columns; j += Tile::kColumns) {
+      const float* src = b + j * b_column;
+      float* panel = dst + j * depth;
+      const int64_t width = least(Tile::kColumns, columns - j);
+      if (b_k == 1) {
+        transpose_block<Tile::kLanes>(src, b_column, panel, Tile::kColumns, width, depth);
+        continue;
+      }
       for (int64_t k = 0; k < depth; ++k) {
-        for (int64_t j = 0; j < columns; ++j) {
-          dst[k * Tile::kColumns + j] = b[k * b_k + j * b_column];
+        for (int64_t i = 0; i < width; ++i) {
+          panel[k * Tile::kColumns + i] = src[k * b_k + i * b_column];
         }
       }
     }

@@ -14,7 +14,7 @@ namespace {
 
 template <int N>
 struct DotProducts {
-  static constexpr int kRows = 2;
+  static constexpr int kRows = N == 16 ? 4 : 2;  // 16 accumulators of 32 registers, or 8 of 16
   static constexpr int kColumns = 4;
 
   // Rows [0, m) of a, columns [j0, j1); c starts from `bias` (of c's columns, or null for zero), or
@@ -22,50 +22,66 @@ struct DotProducts {
   static void run(int64_t m, int64_t k, const float* a, const float* b, const float* bias, float* c,
                   int64_t c_row, int64_t j0, int64_t j1, bool accumulate) {
     for (int64_t j = j0; j < j1; j += kColumns) {
-      const bool wide = j + kColumns <= j1;
       for (int64_t i = 0; i < m; i += kRows) {
-        const int64_t rows = least(kRows, m - i);
-        for (int64_t jj = j; jj < least(j + kColumns, j1); jj += wide ? kColumns : 1) {
-          const float* const a_rows = a + i * k;
-          const float* const b_rows = b + jj * k;
-          float* const out = c + i * c_row + jj;
-          const float* const start = bias == nullptr ? nullptr : bias + jj;
-          if (wide) {
-            rows == 2 ? block<2, kColumns>(k, a_rows, b_rows, start, out, c_row, accumulate)
-                      : block<1, kColumns>(k, a_rows, b_rows, start, out, c_row, accumulate);
-          } else {
-            rows == 2 ? block<2, 1>(k, a_rows, b_rows, start, out, c_row, accumulate)
-                      : block<1, 1>(k, a_rows, b_rows, start, out, c_row, accumulate);
-          }
-        }
+        const float* const start = bias == nullptr ? nullptr : bias + j;
+        const Operands o{k, a + i * k, b + j * k, start, c + i * c_row + j, c_row, accumulate};
+        rows<kRows>(least(kRows, m - i), least(kColumns, j1 - j), o);
       }
     }
   }
 
  private:
+  struct Operands {
+    int64_t k;
+    const float *a, *b, *bias;
+    float* c;
+    int64_t c_row;
+    bool accumulate;
+  };
+
+  template <int Rows>
+  static void rows(int64_t rows_left, int64_t columns_left, const Operands& o) {
+    if (rows_left == Rows) {
+      columns<Rows, kColumns>(columns_left, o);
+    } else if constexpr (Rows > 1) {
+      rows<Rows - 1>(rows_left, columns_left, o);
+    }
+  }
+
   template <int Rows, int Columns>
-  static void block(int64_t k, const float* a, const float* b, const float* bias, float* c,
-                    int64_t c_row, bool accumulate) {
+  static void columns(int64_t columns_left, const Operands& o) {
+    if (columns_left == Columns) {
+      block<Rows, Columns>(o);
+    } else if constexpr (Columns > 1) {
+      columns<Rows, Columns - 1>(columns_left, o);
+    }
+  }
+
+  template <int Rows, int Columns>
+  static void block(const Operands& o) {
     f32<N> acc[Rows][Columns] = {};
     int64_t p = 0;
-    for (; p + N <= k; p += N) {
+    for (; p + N <= o.k; p += N) {
       f32<N> a_vec[Rows];
-      for (int i = 0; i < Rows; ++i) a_vec[i] = load<N>(a + i * k + p);
+      for (int i = 0; i < Rows; ++i) a_vec[i] = load<N>(o.a + i * o.k + p);
       for (int j = 0; j < Columns; ++j) {
-        const f32<N> b_vec = load<N>(b + j * k + p);
+        const f32<N> b_vec = load<N>(o.b + j * o.k + p);
         for (int i = 0; i < Rows; ++i) acc[i][j] += a_vec[i] * b_vec;
       }
     }
-    if (p < k) {
+    if (p < o.k) {
+      const int64_t rest = o.k - p;
       for (int j = 0; j < Columns; ++j) {
-        const f32<N> b_vec = load_partial<N>(b + j * k + p, k - p);
-        for (int i = 0; i < Rows; ++i) acc[i][j] += load_partial<N>(a + i * k + p, k - p) * b_vec;
+        const f32<N> b_vec = load_partial<N>(o.b + j * o.k + p, rest);
+        for (int i = 0; i < Rows; ++i)
+          acc[i][j] += load_partial<N>(o.a + i * o.k + p, rest) * b_vec;
       }
     }
     for (int i = 0; i < Rows; ++i) {
       for (int j = 0; j < Columns; ++j) {
-        const float start = accumulate ? c[i * c_row + j] : bias == nullptr ? 0.0f : bias[j];
-        c[i * c_row + j] = start + sum_of_lanes<N>(acc[i][j]);
+        float& c = o.c[i * o.c_row + j];
+        const float start = o.accumulate ? c : o.bias == nullptr ? 0.0f : o.bias[j];
+        c = start + sum_of_lanes<N>(acc[i][j]);
       }
     }
   }

@@ -3,7 +3,7 @@
 //
 //   c[i][j] = init[i][j] + sum_s sum_k a[segments[s] + i*a_row + k*a_k] * b[(s*length + k)*b_k + j]
 //
-// A tile of `rows` x `columns` outputs stays in registers while the whole reduction streams past:
+// A tile of `rows` x `columns` outputs stays in registers while the reduction streams past:
 // each step loads one row of b as vectors, broadcasts one element of a per row, and multiplies. The
 // columns are the vector dimension, so b is read contiguously (packed panels, mostly) and a may lie
 // anywhere with any strides: rows of a matrix, pixels of an image, or the transpose of either. A
@@ -14,6 +14,10 @@
 // file: 14 x 2 of 32 (AVX-512), 6 x 2 of 16 (AVX2, SSE). Per step that is rows + vectors loads for
 // rows * vectors multiply-adds, so the multiply-add units are the limit, not the load ports. At
 // least 8 independent accumulators hide the latency of a multiply-add.
+//
+// After kChain steps the sums leave the registers for c and start again from zero. That costs 2 %
+// and bounds how long a chain of additions grows, and with it the rounding error: the partial sums
+// are as exact as those of a product of depth kChain, and there are few of them.
 #pragma once
 
 #include "common/simd.h"
@@ -28,6 +32,8 @@ struct TileShape {
   static constexpr int kVectors = Vectors;
   static constexpr int kColumns = Lanes * Vectors;
 };
+
+constexpr int64_t kChain = 256;
 
 struct TileOperands {
   const float* a;
@@ -50,47 +56,54 @@ void multiply_tile(const TileOperands& t) {
   constexpr int kRowsPerBase = 3;
   constexpr int kBases = (Rows + kRowsPerBase - 1) / kRowsPerBase;
 
-  f32<N> acc[Rows][Vectors];
   const bool full = t.columns == N * Vectors;
-  for (int i = 0; i < Rows; ++i) {
-    for (int j = 0; j < Vectors; ++j) {
-      if (t.init == nullptr) {
-        acc[i][j] = f32<N>{};
-      } else if (full) {
-        acc[i][j] = load<N>(t.init + i * t.init_row + j * N);
-      } else {
-        const int64_t count = t.columns - j * N;
-        acc[i][j] = load_partial<N>(t.init + i * t.init_row + j * N, count < N ? count : N);
-      }
-    }
-  }
-
   const float* b = t.b;
-  for (int64_t s = 0; s < t.n_segments; ++s) {
-    const float* a[kBases];
-    for (int g = 0; g < kBases; ++g) a[g] = t.a + t.segments[s] + g * kRowsPerBase * t.a_row;
-    for (int64_t k = 0; k < t.length; ++k) {
-      f32<N> b_vec[Vectors];
-      for (int j = 0; j < Vectors; ++j) b_vec[j] = load<N>(b + j * N);
-      for (int i = 0; i < Rows; ++i) {
-        const f32<N> a_vec = broadcast<N>(a[i / kRowsPerBase][i % kRowsPerBase * t.a_row]);
-        for (int j = 0; j < Vectors; ++j) acc[i][j] += a_vec * b_vec[j];
+  const float* init = t.init;
+  int64_t init_row = t.init_row;
+  int64_t s = 0, k = 0;  // where the reduction stands
+  do {
+    f32<N> acc[Rows][Vectors] = {};
+    for (int64_t chain = kChain; chain > 0 && s < t.n_segments;) {
+      const int64_t steps = t.length - k < chain ? t.length - k : chain;
+      const float* a[kBases];
+      for (int g = 0; g < kBases; ++g) {
+        a[g] = t.a + t.segments[s] + k * t.a_k + g * kRowsPerBase * t.a_row;
       }
-      for (int g = 0; g < kBases; ++g) a[g] += t.a_k;
-      b += t.b_k;
-    }
-  }
-
-  for (int i = 0; i < Rows; ++i) {
-    for (int j = 0; j < Vectors; ++j) {
-      if (full) {
-        store<N>(t.c + i * t.c_row + j * N, acc[i][j]);
-      } else {
-        const int64_t count = t.columns - j * N;
-        store_partial<N>(t.c + i * t.c_row + j * N, acc[i][j], count < N ? count : N);
+      for (int64_t step = 0; step < steps; ++step) {
+        f32<N> b_vec[Vectors];
+        for (int j = 0; j < Vectors; ++j) b_vec[j] = load<N>(b + j * N);
+        for (int i = 0; i < Rows; ++i) {
+          const f32<N> a_vec = broadcast<N>(a[i / kRowsPerBase][i % kRowsPerBase * t.a_row]);
+          for (int j = 0; j < Vectors; ++j) acc[i][j] += a_vec * b_vec[j];
+        }
+        for (int g = 0; g < kBases; ++g) a[g] += t.a_k;
+        b += t.b_k;
+      }
+      chain -= steps;
+      k += steps;
+      if (k == t.length) {
+        k = 0;
+        ++s;
       }
     }
-  }
+    for (int i = 0; i < Rows; ++i) {
+      for (int j = 0; j < Vectors; ++j) {
+        const int64_t count = t.columns - j * N < N ? t.columns - j * N : N;
+        float* const c = t.c + i * t.c_row + j * N;
+        if (init != nullptr) {
+          const float* start = init + i * init_row + j * N;
+          acc[i][j] += full ? load<N>(start) : load_partial<N>(start, count);
+        }
+        if (full) {
+          store<N>(c, acc[i][j]);
+        } else {
+          store_partial<N>(c, acc[i][j], count);
+        }
+      }
+    }
+    init = t.c;
+    init_row = t.c_row;
+  } while (s < t.n_segments);
 }
 
 template <class Tile, int Rows>

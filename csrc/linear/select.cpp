@@ -12,20 +12,22 @@ double reference_cost(const LinearShape& s, int threads) {
 
 template <Isa isa>
 double gemm_cost(const LinearShape& s, int threads) {
-  // Packing a weight costs about as much as four rows' multiply-adds with it.
-  constexpr double kPackingRows = 4;
+  // Packing a weight costs about as much as eight rows' multiply-adds with it.
+  constexpr double kPackingRows = 8;
   const double rows = static_cast<double>(s.m) + kPackingRows;
   return rows / static_cast<double>(s.m) * s.macs() / (tile_macs_per_second(isa) * threads);
 }
 
-// Loads two operands for every multiply-add, so it runs at half the rate of the tiles.
+// Loads one operand for every two multiply-adds, which costs the load ports about this much.
 template <Isa isa>
 double dot_cost(const LinearShape& s, int threads) {
-  return 2 * s.macs() / (tile_macs_per_second(isa) * threads);
+  return 1.4 * s.macs() / (tile_macs_per_second(isa) * threads);
 }
 
+}  // namespace
+
 template <class T>
-const std::vector<LinearKernel<T>>& registry() {
+const std::vector<LinearKernel<T>>& linear_registry() {
   static const std::vector<LinearKernel<T>> kernels = [] {
     std::vector<LinearKernel<T>> list;
 #define CNNEXT_KERNEL CNNEXT_REGISTRY_ENTRY
@@ -36,18 +38,19 @@ const std::vector<LinearKernel<T>>& registry() {
   return kernels;
 }
 
-}  // namespace
+template const std::vector<LinearKernel<float>>& linear_registry();
+template const std::vector<LinearKernel<double>>& linear_registry();
 
 template <class T>
 const LinearKernel<T>& select_linear(Pass pass, const LinearShape& shape, int threads) {
-  return select_kernel("linear", registry<T>(), pass, shape, threads);
+  return select_kernel("linear", linear_registry<T>(), pass, shape, threads);
 }
 
 template const LinearKernel<float>& select_linear(Pass, const LinearShape&, int);
 template const LinearKernel<double>& select_linear(Pass, const LinearShape&, int);
 
 std::string list_linear_kernels() {
-  return list_kernels(registry<float>()) + list_kernels(registry<double>());
+  return list_kernels(linear_registry<float>()) + list_kernels(linear_registry<double>());
 }
 
 }  // namespace cnnext

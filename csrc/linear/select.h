@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "common/registry.h"
 #include "linear/linear.h"
@@ -15,6 +16,10 @@ using LinearKernel = Kernel<LinearShape, LinearOperands<T>>;
 // T is float or double. Throws std::runtime_error if a forced kernel does not apply.
 template <class T>
 const LinearKernel<T>& select_linear(Pass pass, const LinearShape& shape, int threads);
+
+// All kernels whose elements are of type T, float or double.
+template <class T>
+const std::vector<LinearKernel<T>>& linear_registry();
 
 // All of the registry, "name pass isa" a line.
 std::string list_linear_kernels();

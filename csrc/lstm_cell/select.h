@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "common/registry.h"
 #include "lstm_cell/lstm_cell.h"
@@ -15,6 +16,10 @@ using LSTMCellKernel = Kernel<LSTMCellShape, LSTMCellOperands<T>>;
 // T is float or double. Throws std::runtime_error if a forced kernel does not apply.
 template <class T>
 const LSTMCellKernel<T>& select_lstm_cell(Pass pass, const LSTMCellShape& shape, int threads);
+
+// All kernels whose elements are of type T, float or double.
+template <class T>
+const std::vector<LSTMCellKernel<T>>& lstm_cell_registry();
 
 // All of the registry, "name pass isa" a line.
 std::string list_lstm_cell_kernels();

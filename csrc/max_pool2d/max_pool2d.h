@@ -48,8 +48,8 @@ struct TapRange {
 
 CNNEXT_INLINE TapRange taps_inside(int64_t start, int64_t kernel, int64_t dilation, int64_t size) {
   const int64_t first = start < 0 ? ceil_div(-start, dilation) : 0;
-  const int64_t last = start < size ? least(kernel, ceil_div(size - start, dilation)) : 0;
-  return {first, last};
+  const bool all_before_end = start + (kernel - 1) * dilation < size;  // spares a division
+  return {first, all_before_end ? kernel : start < size ? ceil_div(size - start, dilation) : 0};
 }
 
 #define CNNEXT_KERNEL(type, pass, isa, name, cost) \

@@ -20,8 +20,10 @@ double simd_cost(const MaxPool2dShape& s, int threads) {
                                      : comparisons(s) / (kMovedFloatsPerSecond * threads);
 }
 
+}  // namespace
+
 template <class T>
-const std::vector<MaxPool2dKernel<T>>& registry() {
+const std::vector<MaxPool2dKernel<T>>& max_pool2d_registry() {
   static const std::vector<MaxPool2dKernel<T>> kernels = [] {
     std::vector<MaxPool2dKernel<T>> list;
 #define CNNEXT_KERNEL CNNEXT_REGISTRY_ENTRY
@@ -32,18 +34,19 @@ const std::vector<MaxPool2dKernel<T>>& registry() {
   return kernels;
 }
 
-}  // namespace
+template const std::vector<MaxPool2dKernel<float>>& max_pool2d_registry();
+template const std::vector<MaxPool2dKernel<double>>& max_pool2d_registry();
 
 template <class T>
 const MaxPool2dKernel<T>& select_max_pool2d(Pass pass, const MaxPool2dShape& shape, int threads) {
-  return select_kernel("max_pool2d", registry<T>(), pass, shape, threads);
+  return select_kernel("max_pool2d", max_pool2d_registry<T>(), pass, shape, threads);
 }
 
 template const MaxPool2dKernel<float>& select_max_pool2d(Pass, const MaxPool2dShape&, int);
 template const MaxPool2dKernel<double>& select_max_pool2d(Pass, const MaxPool2dShape&, int);
 
 std::string list_max_pool2d_kernels() {
-  return list_kernels(registry<float>()) + list_kernels(registry<double>());
+  return list_kernels(max_pool2d_registry<float>()) + list_kernels(max_pool2d_registry<double>());
 }
 
 }  // namespace cnnext

@@ -45,6 +45,8 @@ struct Maximum {
     offset = wins ? i32<N>{} + candidate_offset : offset;
   }
 
+  CNNEXT_INLINE void store_value(float* p) const { store<N>(p, value); }
+
   CNNEXT_INLINE void store_offsets(uint8_t* p) const {
     typedef uint8_t u8 __attribute__((vector_size(N)));
     const u8 bytes = __builtin_convertvector(offset, u8);
@@ -52,26 +54,49 @@ struct Maximum {
   }
 };
 
-// p[0], p[stride], ..., p[(N-1) * stride]. May read up to p[N * stride - 1].
+template <>
+struct Maximum<1> {
+  float value;
+  int32_t offset;
+
+  CNNEXT_INLINE void start(f32<1> first, int32_t first_offset) {
+    value = first[0];
+    offset = first_offset;
+  }
+
+  CNNEXT_INLINE void take(f32<1> candidate, int32_t candidate_offset) {
+    const float v = candidate[0];
+    if (v > value || v != v) {
+      value = v;
+      offset = candidate_offset;
+    }
+  }
+
+  CNNEXT_INLINE void store_value(float* p) const { *p = value; }
+  CNNEXT_INLINE void store_offsets(uint8_t* p) const { *p = static_cast<uint8_t>(offset); }
+};
+
+// p[0], p[stride], ..., p[(N-1) * stride]. Reads nothing past the last of them: for stride 2 the
+// second vector begins at p[N-1], so that its odd elements are wanted.
 template <int N>
 CNNEXT_INLINE f32<N> load_strided(const float* p, int64_t stride) {
   if (stride == 1) return load<N>(p);
 #if CNNEXT_X86
   if (stride == 2) {
     if constexpr (N == 4) {
-      return _mm_shuffle_ps(load<4>(p), load<4>(p + 4), 0x88);
+      return _mm_shuffle_ps(load<4>(p), load<4>(p + 3), 0xd8);
     }
 #if defined(__AVX2__)
     if constexpr (N == 8) {
-      const __m256 pairs = _mm256_shuffle_ps(load<8>(p), load<8>(p + 8), 0x88);
+      const __m256 pairs = _mm256_shuffle_ps(load<8>(p), load<8>(p + 7), 0xd8);
       return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(pairs), 0xd8));
     }
 #endif
 #if defined(__AVX512F__)
     if constexpr (N == 16) {
-      const __m512i even =
-          _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-      return _mm512_permutex2var_ps(load<16>(p), even, load<16>(p + 16));
+      const __m512i wanted =
+          _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31);
+      return _mm512_permutex2var_ps(load<16>(p), wanted, load<16>(p + 15));
     }
 #endif
   }
@@ -91,10 +116,15 @@ struct MaxPool2dForward {
 
   static void run(const MaxPool2dShape& s, const Plan&, const MaxPool2dOperands<float>& o,
                   const Slice& slice) {
+    // Of each row, the outputs [first, last) whose windows touch neither side border.
+    const int64_t room = s.w_in + s.pad_w - (s.k_w - 1) * s.dilation_w - 1;
+    const int64_t first = least(s.w_out, ceil_div(s.pad_w, s.stride_w));
+    const int64_t last = most(first, room < 0 ? 0 : least(s.w_out, room / s.stride_w + 1));
     for (int64_t task = slice.begin; task < slice.end; ++task) {
       if (s.layout == Layout::nchw) {
         for (int64_t i = 0; i < s.h_out; ++i) {
-          row_nchw(s, i, o.in + task * s.h_in * s.w_in, o.out + (task * s.h_out + i) * s.w_out,
+          row_nchw(s, i, first, last, o.in + task * s.h_in * s.w_in,
+                   o.out + (task * s.h_out + i) * s.w_out,
                    o.offsets == nullptr ? nullptr : o.offsets + (task * s.h_out + i) * s.w_out);
         }
       } else {
@@ -119,12 +149,21 @@ struct MaxPool2dForward {
       for (; c + 2 * Lanes <= s.c; c += 2 * Lanes) {
         channels<Lanes, 2>(s, window + c, rows, columns, y + j * s.c + c, out ? out + c : out);
       }
-      for (; c + Lanes <= s.c; c += Lanes) {
-        channels<Lanes, 1>(s, window + c, rows, columns, y + j * s.c + c, out ? out + c : out);
+      remaining_channels<Lanes>(s, c, window, rows, columns, y + j * s.c, out);
+    }
+  }
+
+  // Channels [c, s.c), which may be few; the last vector overlaps the one before it.
+  template <int N>
+  static void remaining_channels(const MaxPool2dShape& s, int64_t c, const float* window,
+                                 TapRange rows, TapRange columns, float* y, uint8_t* offsets) {
+    if (c < s.c && s.c >= N) {
+      for (; c < s.c; c += N) {
+        const int64_t at = least(c, s.c - N);
+        channels<N, 1>(s, window + at, rows, columns, y + at, offsets ? offsets + at : offsets);
       }
-      for (; c < s.c; ++c) {
-        channels<1, 1>(s, window + c, rows, columns, y + j * s.c + c, out ? out + c : out);
-      }
+    } else if constexpr (N > 1) {
+      remaining_channels<(N > 4 ? N / 2 : 1)>(s, c, window, rows, columns, y, offsets);
     }
   }
 
@@ -148,36 +187,30 @@ struct MaxPool2dForward {
       }
     }
     for (int v = 0; v < Vectors; ++v) {
-      store<N>(y + v * N, best[v].value);
+      best[v].store_value(y + v * N);
       if (offsets != nullptr) best[v].store_offsets(offsets + v * N);
     }
   }
 
-  static void row_nchw(const MaxPool2dShape& s, int64_t i, const float* plane, float* y,
-                       uint8_t* offsets) {
+  static void row_nchw(const MaxPool2dShape& s, int64_t i, int64_t first, int64_t last,
+                       const float* plane, float* y, uint8_t* offsets) {
     const int64_t h0 = i * s.stride_h - s.pad_h;
     const TapRange rows = taps_inside(h0, s.k_h, s.dilation_h, s.h_in);
-    // The outputs whose windows touch neither side border.
-    const int64_t reach = (s.k_w - 1) * s.dilation_w;
-    const int64_t inner = least(s.w_out, ceil_div(s.pad_w, s.stride_w));
-    int64_t j = 0;
-    for (; j < inner; ++j) outputs<1>(s, plane, h0, rows, j, y, offsets);
-    j = vectors<Lanes>(s, plane, h0, rows, j, reach, y, offsets);
-    for (; j < s.w_out; ++j) outputs<1>(s, plane, h0, rows, j, y, offsets);
+    for (int64_t j = 0; j < first; ++j) outputs<1>(s, plane, h0, rows, j, y, offsets);
+    inner_outputs<Lanes>(s, plane, h0, rows, first, last, y, offsets);
+    for (int64_t j = last; j < s.w_out; ++j) outputs<1>(s, plane, h0, rows, j, y, offsets);
   }
 
+  // Outputs [first, last), which may be few; the last vector overlaps the one before it.
   template <int N>
-  static int64_t vectors(const MaxPool2dShape& s, const float* plane, int64_t h0, TapRange rows,
-                         int64_t j, int64_t reach, float* y, uint8_t* offsets) {
-    // The last element that load_strided may touch has to lie within the row.
-    while (j + N <= s.w_out && (j + N) * s.stride_w - 1 - s.pad_w + reach < s.w_in) {
-      outputs<N>(s, plane, h0, rows, j, y, offsets);
-      j += N;
-    }
-    if constexpr (N > 4) {
-      return vectors<N / 2>(s, plane, h0, rows, j, reach, y, offsets);
-    } else {
-      return j;
+  static void inner_outputs(const MaxPool2dShape& s, const float* plane, int64_t h0, TapRange rows,
+                            int64_t first, int64_t last, float* y, uint8_t* offsets) {
+    if (last - first >= N) {
+      for (int64_t j = first; j < last; j += N) {
+        outputs<N>(s, plane, h0, rows, least(j, last - N), y, offsets);
+      }
+    } else if constexpr (N > 1) {
+      inner_outputs<(N > 4 ? N / 2 : 1)>(s, plane, h0, rows, first, last, y, offsets);
     }
   }
 
@@ -200,7 +233,7 @@ struct MaxPool2dForward {
                   static_cast<int32_t>(r * s.k_w + t));
       }
     }
-    store<N>(y + j, best.value);
+    best.store_value(y + j);
     if (offsets != nullptr) best.store_offsets(offsets + j);
   }
 };

@@ -14,8 +14,10 @@ double simd_cost(const ReluShape& s, int) {
   return static_cast<double>(s.size) / kMovedFloatsPerSecond;
 }
 
+}  // namespace
+
 template <class T>
-const std::vector<ReluKernel<T>>& registry() {
+const std::vector<ReluKernel<T>>& relu_registry() {
   static const std::vector<ReluKernel<T>> kernels = [] {
     std::vector<ReluKernel<T>> list;
 #define CNNEXT_KERNEL CNNEXT_REGISTRY_ENTRY
@@ -26,18 +28,19 @@ const std::vector<ReluKernel<T>>& registry() {
   return kernels;
 }
 
-}  // namespace
+template const std::vector<ReluKernel<float>>& relu_registry();
+template const std::vector<ReluKernel<double>>& relu_registry();
 
 template <class T>
 const ReluKernel<T>& select_relu(Pass pass, const ReluShape& shape, int threads) {
-  return select_kernel("relu", registry<T>(), pass, shape, threads);
+  return select_kernel("relu", relu_registry<T>(), pass, shape, threads);
 }
 
 template const ReluKernel<float>& select_relu(Pass, const ReluShape&, int);
 template const ReluKernel<double>& select_relu(Pass, const ReluShape&, int);
 
 std::string list_relu_kernels() {
-  return list_kernels(registry<float>()) + list_kernels(registry<double>());
+  return list_kernels(relu_registry<float>()) + list_kernels(relu_registry<double>());
 }
 
 }  // namespace cnnext

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "common/registry.h"
 #include "relu/relu.h"
@@ -15,6 +16,10 @@ using ReluKernel = Kernel<ReluShape, ReluOperands<T>>;
 // T is float or double. Throws std::runtime_error if a forced kernel does not apply.
 template <class T>
 const ReluKernel<T>& select_relu(Pass pass, const ReluShape& shape, int threads);
+
+// All kernels whose elements are of type T, float or double.
+template <class T>
+const std::vector<ReluKernel<T>>& relu_registry();
 
 // All of the registry, "name pass isa" a line.
 std::string list_relu_kernels();

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A filter between torch's memory order and panels: [tap][c][column], a column an output channel.
+//
+// Two orders are common and go through vectors: c before the taps (torch's default), by way of a
+// block of panel rows in scratch, and c after the taps (channels_last), directly. Everything else
+// is moved element by element, walking the filter in the order of its memory.
+#pragma once
+
+#include "common/kernel.h"
+#include "common/simd.h"
+
+namespace cnnext {
+namespace {
+
+// The taps of a panel, in its order, within the filter.
+struct FilterTaps {
+  int64_t h, w;              // how many
+  int64_t h_first, w_first;  // offsets in the filter of the first, in elements
+  int64_t h_step, w_step;    // from one to the next
+
+  CNNEXT_INLINE int64_t count() const { return h * w; }
+  CNNEXT_INLINE int64_t offset(int64_t tap) const {
+    return h_first + tap / w * h_step + w_first + tap % w * w_step;
+  }
+};
+
+template <class Tile>
+struct FilterPanel {
+  static constexpr int64_t kChannelBlock = 16;  // of a 3x3 filter, 18 KB of panel rows
+
+  FilterTaps taps;
+  int64_t c, columns;      // channels summed over, output channels of this panel
+  int64_t c_step, k_step;  // strides of the filter, in elements
+  int64_t filter_taps;     // of the whole filter, used or not
+
+  static int64_t scratch_floats(int64_t filter_taps) {
+    return kChannelBlock * filter_taps * Tile::kColumns;
+  }
+
+  CNNEXT_INLINE int64_t floats() const { return taps.count() * c * Tile::kColumns; }
+
+  // `w` is the filter's element of the first output channel, c = 0 and tap (0, 0).
+  void pack(const float* w, float* panel, float* scratch) const {
+    // Stale scratch in unused columns could hold denormals, which multiply slowly.
+    if (columns < Tile::kColumns) fill_zero(panel, floats());
+    if (c_step == 1) {
+      for (int64_t tap = 0; tap < taps.count(); ++tap) {
+        transpose_block<Tile::kLanes>(w + taps.offset(tap), k_step, row(panel, tap, 0),
+                                      Tile::kColumns, columns, c);
+      }
+    } else if (c_step == filter_taps) {
+      for (int64_t c0 = 0; c0 < c; c0 += kChannelBlock) {
+        const int64_t channels = least(kChannelBlock, c - c0);
+        transpose_block<Tile::kLanes>(w + c0 * c_step, k_step, scratch, Tile::kColumns, columns,
+                                      channels * c_step);
+        for (int64_t tap = 0; tap < taps.count(); ++tap) {
+          for (int64_t i = 0; i < channels; ++i) {
+            copy(row(panel, tap, c0 + i),
+                 scratch + (i * c_step + taps.offset(tap)) * Tile::kColumns, columns);
+          }
+        }
+      }
+    } else {
+      for (int64_t i = 0; i < c; ++i) {
+        for (int64_t tap = 0; tap < taps.count(); ++tap) {
+          const float* src = w + i * c_step + taps.offset(tap);
+          float* dst = row(panel, tap, i);
+          if (k_step == 1) {
+            copy(dst, src, columns);
+          } else {
+            for (int64_t j = 0; j < columns; ++j) dst[j] = src[j * k_step];
+          }
+        }
+      }
+    }
+  }
+
+  // The inverse; every tap of the filter must be in the panel.
+  void unpack(float* panel, float* w, float* scratch) const {
+    if (c_step == 1) {
+      for (int64_t tap = 0; tap < taps.count(); ++tap) {
+        transpose_block<Tile::kLanes>(row(panel, tap, 0), Tile::kColumns, w + taps.offset(tap),
+                                      k_step, c, columns);
+      }
+    } else if (c_step == filter_taps) {
+      for (int64_t c0 = 0; c0 < c; c0 += kChannelBlock) {
+        const int64_t channels = least(kChannelBlock, c - c0);
+        for (int64_t tap = 0; tap < taps.count(); ++tap) {
+          for (int64_t i = 0; i < channels; ++i) {
+            copy(scratch + (i * c_step + taps.offset(tap)) * Tile::kColumns,
+                 row(panel, tap, c0 + i), columns);
+          }
+        }
+        transpose_block<Tile::kLanes>(scratch, Tile::kColumns, w + c0 * c_step, k_step,
+                                      channels * c_step, columns);
+      }
+    } else {
+      for (int64_t i = 0; i < c; ++i) {
+        for (int64_t tap = 0; tap < taps.count(); ++tap) {
+          float* dst = w + i * c_step + taps.offset(tap);
+          const float* src = row(panel, tap, i);
+          for (int64_t j = 0; j < columns; ++j) dst[j * k_step] = src[j];
+        }
+      }
+    }
+  }
+
+ private:
+  CNNEXT_INLINE float* row(float* panel, int64_t tap, int64_t channel) const {
+    return panel + (tap * c + channel) * Tile::kColumns;
+  }
+};
+
+}  // namespace
+}  // namespace cnnext

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// conv2d for NumPy arrays: see common/numpy_door.h. The filter has the strides `w_strides` (k, c,
+// r, s) and no elements past the last that they reach.
+#include <array>
+
+#include "common/numpy_door.h"
+#include "conv2d/select.h"
+
+namespace cnnext {
+namespace {
+
+using Strides = std::array<int64_t, 4>;
+
+struct Conv2d {
+  static constexpr const char* kName = "conv2d";
+  using Shape = Conv2dShape;
+
+  template <class T>
+  static const auto& registry() {
+    return conv2d_registry<T>();
+  }
+
+  template <class T>
+  static const auto& select(Pass pass, const Shape& shape, int threads) {
+    return select_conv2d<T>(pass, shape, threads);
+  }
+
+  static Shape shape(Fields& f) {
+    const Shape s{f.positive("n"),          f.positive("c_in"),     f.natural("h_in"),
+                  f.natural("w_in"),        f.positive("c_out"),    f.positive("k_h"),
+                  f.positive("k_w"),        f.positive("stride_h"), f.positive("stride_w"),
+                  f.natural("pad_h"),       f.natural("pad_w"),     f.positive("dilation_h"),
+                  f.positive("dilation_w"), f.positive("groups"),   f.layout()};
+    if (s.c_in % s.groups != 0 || s.c_out % s.groups != 0) {
+      throw py::value_error("groups must divide c_in and c_out");
+    }
+    if (s.h_in + 2 * s.pad_h <= s.dilation_h * (s.k_h - 1) ||
+        s.w_in + 2 * s.pad_w <= s.dilation_w * (s.k_w - 1)) {
+      throw py::value_error("the kernel is larger than the padded image");
+    }
+    return s;
+  }
+};
+
+int64_t w_size(const Conv2dShape& s, const Strides& strides) {
+  const Strides sizes{s.c_out, s.c_in_per_group(), s.k_h, s.k_w};
+  int64_t last = 0;
+  for (size_t d = 0; d < sizes.size(); ++d) {
+    if (strides[d] < 1) throw py::value_error("w_strides must be positive");
+    last += (sizes[d] - 1) * strides[d];
+  }
+  return last + 1;
+}
+
+py::array run(Pass pass, const std::string& name, const py::array& first, const py::array& second,
+              const std::optional<py::array>& bias, const Strides& w_strides, int threads,
+              const py::kwargs& shape) {
+  const Conv2dShape s = shape_from<Conv2d>(shape);
+  const ArraySpec x{"x", s.n * s.c_in * s.h_in * s.w_in}, w{"w", w_size(s, w_strides)};
+  const ArraySpec y{"y", s.n * s.c_out * s.h_out() * s.w_out()};
+  const ArraySpec dx{"dx", x.size}, dw{"dw", w.size}, dy{"dy", y.size};
+  const std::array<ArraySpec, 3> arrays = pass == Pass::forward     ? std::array{x, w, y}
+                                          : pass == Pass::bwd_input ? std::array{dy, w, dx}
+                                                                    : std::array{dy, x, dw};
+  return with_kernel<Conv2d>(name, [&](auto zero, const auto& kernel) {
+    using T = decltype(zero);
+    const Input<T> in1 = input<T>(arrays[0], first), in2 = input<T>(arrays[1], second);
+    const std::optional<Input<T>> in3 = input<T>({"b", s.c_out}, bias);
+    const Output<T> out(arrays[2].size);
+    Conv2dOperands<T> o{in1.data(), in2.data(), data_or_null(in3), out.data(), {}};
+    std::copy(w_strides.begin(), w_strides.end(), o.w_strides);
+    run_for_test(kernel, pass, s, o, threads);
+    return result(arrays[2].name, out, kernel.name);
+  });
+}
+
+void bind_gradient(py::module_& door, Pass pass, const char* second) {
+  door.def(
+      pass_name(pass),
+      [pass](const std::string& name, const py::array& dy, const py::array& other,
+             const Strides& w_strides, int threads, const py::kwargs& shape) {
+        return run(pass, name, dy, other, std::nullopt, w_strides, threads, shape);
+      },
+      "name"_a, "dy"_a, py::arg(second), py::kw_only(), "w_strides"_a, "threads"_a = 1);
+}
+
+void bind(py::module_& m) {
+  py::module_ door = bind_operator<Conv2d>(m);
+  door.def(
+      "forward",
+      [](const std::string& name, const py::array& x, const py::array& w,
+         const std::optional<py::array>& b, const Strides& w_strides, int threads,
+         const py::kwargs& shape) {
+        return run(Pass::forward, name, x, w, b, w_strides, threads, shape);
+      },
+      "name"_a, "x"_a, "w"_a, "b"_a = py::none(), py::kw_only(), "w_strides"_a, "threads"_a = 1);
+  bind_gradient(door, Pass::bwd_input, "w");
+  bind_gradient(door, Pass::bwd_weight, "x");
+}
+
+[[maybe_unused]] const bool registered = register_door(bind);
+
+}  // namespace
+}  // namespace cnnext

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// linear for NumPy arrays: see common/numpy_door.h.
+#include <array>
+
+#include "common/numpy_door.h"
+#include "linear/select.h"
+
+namespace cnnext {
+namespace {
+
+struct Linear {
+  static constexpr const char* kName = "linear";
+  using Shape = LinearShape;
+
+  template <class T>
+  static const auto& registry() {
+    return linear_registry<T>();
+  }
+
+  template <class T>
+  static const auto& select(Pass pass, const Shape& shape, int threads) {
+    return select_linear<T>(pass, shape, threads);
+  }
+
+  static Shape shape(Fields& f) { return {f.positive("m"), f.positive("n"), f.positive("k")}; }
+};
+
+py::array run(Pass pass, const std::string& name, const py::array& first, const py::array& second,
+              const std::optional<py::array>& bias, int threads, const py::kwargs& shape) {
+  const LinearShape s = shape_from<Linear>(shape);
+  const ArraySpec x{"x", s.m * s.k}, w{"w", s.n * s.k}, y{"y", s.m * s.n};
+  const ArraySpec dx{"dx", x.size}, dw{"dw", w.size}, dy{"dy", y.size};
+  const std::array<ArraySpec, 3> arrays = pass == Pass::forward     ? std::array{x, w, y}
+                                          : pass == Pass::bwd_input ? std::array{dy, w, dx}
+                                                                    : std::array{dy, x, dw};
+  return with_kernel<Linear>(name, [&](auto zero, const auto& kernel) {
+    using T = decltype(zero);
+    const Input<T> in1 = input<T>(arrays[0], first), in2 = input<T>(arrays[1], second);
+    const std::optional<Input<T>> in3 = input<T>({"b", s.n}, bias);
+    const Output<T> out(arrays[2].size);
+    run_for_test(kernel, pass, s, {in1.data(), in2.data(), data_or_null(in3), out.data()}, threads);
+    return result(arrays[2].name, out, kernel.name);
+  });
+}
+
+void bind_gradient(py::module_& door, Pass pass, const char* second) {
+  door.def(
+      pass_name(pass),
+      [pass](const std::string& name, const py::array& dy, const py::array& other, int threads,
+             const py::kwargs& shape) {
+        return run(pass, name, dy, other, std::nullopt, threads, shape);
+      },
+      "name"_a, "dy"_a, py::arg(second), py::kw_only(), "threads"_a = 1);
+}
+
+void bind(py::module_& m) {
+  py::module_ door = bind_operator<Linear>(m);
+  door.def(
+      "forward",
+      [](const std::string& name, const py::array& x, const py::array& w,
+         const std::optional<py::array>& b, int threads,
+         const py::kwargs& shape) { return run(Pass::forward, name, x, w, b, threads, shape); },
+      "name"_a, "x"_a, "w"_a, "b"_a = py::none(), py::kw_only(), "threads"_a = 1);
+  bind_gradient(door, Pass::bwd_input, "w");
+  bind_gradient(door, Pass::bwd_weight, "x");
+}
+
+[[maybe_unused]] const bool registered = register_door(bind);
+
+}  // namespace
+}  // namespace cnnext

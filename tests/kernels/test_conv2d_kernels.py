@@ -1,0 +1,289 @@
+"""Every conv2d kernel against the formulas of csrc/conv2d/conv2d.h in float64."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from door import SIZES, THREADS, Array, Kernel, Shape, assert_same_bits, each_kernel
+from numerics import INPUT_KINDS, assert_within, generator, sum_tolerance
+from numpy.lib.stride_tricks import as_strided
+from windows import Axis, Windows
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    n: int
+    c_in: int
+    image: tuple[int, int]
+    c_out: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    @property
+    def axes(self) -> tuple[Axis, Axis]:
+        h, w = (
+            Axis(*sizes)
+            for sizes in zip(
+                self.image, self.kernel, self.stride, self.padding, self.dilation, strict=True
+            )
+        )
+        return h, w
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:
+        return (self.n, self.c_in, *self.image)
+
+    @property
+    def w_shape(self) -> tuple[int, ...]:
+        return (self.c_out, self.c_in // self.groups, *self.kernel)
+
+    @property
+    def y_shape(self) -> tuple[int, ...]:
+        return (self.n, self.c_out, *(axis.out for axis in self.axes))
+
+    def shape(self, layout: str) -> Shape:
+        sizes = {"n": self.n, "c_in": self.c_in, "c_out": self.c_out, "groups": self.groups}
+        for d, axis in zip("hw", self.axes, strict=True):
+            sizes |= {
+                f"{d}_in": axis.size,
+                f"k_{d}": axis.kernel,
+                f"stride_{d}": axis.stride,
+                f"pad_{d}": axis.padding,
+                f"dilation_{d}": axis.dilation,
+            }
+        return {"layout": layout, **sizes}
+
+
+def _around_vector_widths() -> list[Case]:
+    """Each of SIZES as channels in, channels out and width, in changing company."""
+    cases = []
+    for i, size in enumerate(SIZES):
+        c_out, width = SIZES[i - 1], SIZES[i - 4]
+        name = f"{size}_to_{c_out}@{width}"
+        cases += [
+            Case(f"3x3_{name}", 2, size, (3, width), c_out, (3, 3), padding=(1, 1)),
+            Case(f"1x1_{name}", 2, size, (2, width), c_out, (1, 1)),
+        ]
+    return cases
+
+
+CASES = [
+    *_around_vector_widths(),
+    Case("one_element", 1, 1, (1, 1), 1, (1, 1)),
+    Case("no_padding", 2, 4, (7, 9), 5, (3, 3)),
+    Case("1x7", 1, 5, (6, 12), 6, (1, 7), padding=(0, 3)),
+    Case("7x1", 1, 5, (12, 6), 6, (7, 1), padding=(3, 0)),
+    Case("even_kernel", 2, 3, (8, 9), 4, (2, 4), padding=(1, 2)),
+    Case("kernel_is_image", 2, 3, (5, 6), 7, (5, 6)),
+    Case("image_is_all_padding", 1, 2, (1, 1), 3, (2, 2), padding=(2, 2)),
+    Case("more_padding_than_kernel", 1, 2, (4, 3), 3, (2, 1), padding=(3, 2)),
+    Case("stem_7x7_s2", 1, 3, (18, 21), 20, (7, 7), stride=(2, 2), padding=(3, 3)),
+    Case("3x3_s2", 2, 9, (11, 14), 8, (3, 3), stride=(2, 2), padding=(1, 1)),
+    Case("2x3_s3x2", 1, 4, (10, 13), 6, (2, 3), stride=(3, 2), padding=(0, 1)),
+    Case("1x1_s2", 2, 17, (7, 8), 9, (1, 1), stride=(2, 2)),
+    Case("stride_above_kernel", 1, 3, (13, 17), 5, (2, 2), stride=(4, 5)),
+    Case("stride_above_image", 1, 3, (2, 3), 5, (1, 1), stride=(4, 5)),
+    Case("dilation", 1, 5, (12, 13), 6, (3, 2), padding=(2, 1), dilation=(2, 3)),
+    Case("dilation_4_s2", 1, 2, (15, 16), 3, (3, 3), (2, 2), padding=(4, 4), dilation=(4, 4)),
+    Case("dilation_3_s2", 1, 2, (15, 16), 3, (3, 3), (2, 2), padding=(3, 3), dilation=(3, 3)),
+    Case("dilation_2_s6x4", 1, 2, (15, 16), 3, (4, 3), (6, 4), padding=(1, 2), dilation=(4, 2)),
+    Case("groups", 2, 6, (5, 6), 9, (3, 3), padding=(1, 1), groups=3),
+    Case("groups_of_17", 1, 34, (4, 5), 66, (3, 3), stride=(2, 1), padding=(1, 1), groups=2),
+    Case("1x1_groups", 1, 18, (4, 5), 34, (1, 1), groups=2),
+    Case("depthwise_7", 2, 7, (9, 8), 7, (3, 3), padding=(1, 1), groups=7),
+    Case("depthwise_33_s2", 1, 33, (9, 10), 33, (3, 3), (2, 2), padding=(1, 1), groups=33),
+    Case("depthwise_x2", 1, 8, (5, 17), 16, (5, 5), padding=(2, 2), dilation=(1, 1), groups=8),
+    # Beyond the kernels' blocks, to go through more than one of each.
+    Case("1x1_deep", 1, 260, (5, 77), 34, (1, 1)),
+    Case("1x1_wide", 2, 9, (3, 4), 420, (1, 1)),
+    Case("3x3_panels", 1, 20, (9, 10), 150, (3, 3), padding=(1, 1)),
+    Case("3x3_large_x", 1, 8, (90, 150), 1, (3, 3), padding=(1, 1)),
+    Case("3x3_large_y", 1, 1, (90, 150), 8, (3, 3), padding=(1, 1)),
+    Case("3x3_batch", 7, 3, (5, 5), 4, (3, 3), padding=(1, 1)),
+]
+
+
+class Memory(NamedTuple):
+    """How activations and filters lie in memory."""
+
+    layout: str
+    filters: str  # oihw, ohwi, or gaps: oihw with unused elements between all others
+
+    def __str__(self) -> str:
+        return f"{self.layout}-{self.filters}"
+
+    def pack(self, x: Array) -> Array:
+        return np.ascontiguousarray(x if self.layout == "nchw" else x.transpose(0, 2, 3, 1))
+
+    def unpack(self, flat: Array, shape: tuple[int, ...]) -> Array:
+        if self.layout == "nchw":
+            return flat.reshape(shape)
+        n, c, h, w = shape
+        return flat.reshape(n, h, w, c).transpose(0, 3, 1, 2)
+
+    def filter_strides(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        _, c, r, s = shape
+        if self.filters == "ohwi":
+            return (c * r * s, 1, s * c, c)
+        gap = 2 if self.filters == "gaps" else 1
+        return (gap**3 * c * r * s, gap**2 * r * s, gap * s, 1)
+
+    def filter_view(self, flat: Array, shape: tuple[int, ...]) -> Array:
+        strides = [stride * flat.itemsize for stride in self.filter_strides(shape)]
+        return as_strided(flat, shape, strides)
+
+    def pack_filter(self, w: Array) -> Array:
+        sizes = zip(w.shape, self.filter_strides(w.shape), strict=True)
+        flat = np.full(1 + sum((size - 1) * stride for size, stride in sizes), np.nan, w.dtype)
+        self.filter_view(flat, w.shape)[...] = w
+        return flat
+
+
+MEMORIES = [
+    Memory(layout, filters)
+    for layout in ("nchw", "channels_last")
+    for filters in ("oihw", "ohwi", "gaps")
+]
+
+
+class Operands(NamedTuple):
+    x: Array
+    w: Array
+    b: Array | None
+    dy: Array
+
+
+@cache
+def draw(case: Case, kind: str, dtype: str, bias: bool = True) -> Operands:
+    rng = generator("conv2d", case, kind, dtype)
+    activations = INPUT_KINDS[kind]
+    return Operands(
+        activations(rng, case.x_shape).astype(dtype),
+        rng.standard_normal(case.w_shape).astype(dtype),
+        rng.standard_normal(case.c_out).astype(dtype) if bias else None,
+        activations(rng, case.y_shape).astype(dtype),
+    )
+
+
+def exact(case: Case, direction: str, operands: Operands) -> Array:
+    """The contract's formula, its sums written as einsum over windows and groups."""
+    g = case.groups
+    windows = Windows.of(*case.axes, *case.y_shape[2:])
+    x, w, dy = (a.astype(np.float64) for a in (operands.x, operands.w, operands.dy))
+    w = w.reshape(g, case.c_out // g, *case.w_shape[1:])
+    dy = dy.reshape(case.n, g, case.c_out // g, *case.y_shape[2:])
+    if direction == "bwd_input":
+        terms = np.einsum("ngkij,gkcrs->ngcijrs", dy, w, optimize=True)
+        return windows.scatter(terms).reshape(case.x_shape)
+    x_windows = windows.gather(x.reshape(case.n, g, case.c_in // g, *case.image), outside=0)
+    if direction == "bwd_weight":
+        dw = np.einsum("ngkij,ngcijrs->gkcrs", dy, x_windows, optimize=True)
+        return dw.reshape(case.w_shape)
+    y = np.einsum("ngcijrs,gkcrs->ngkij", x_windows, w, optimize=True).reshape(case.y_shape)
+    return y if operands.b is None else y + operands.b.astype(np.float64)[:, None, None]
+
+
+@cache
+def reference(
+    case: Case, direction: str, kind: str, dtype: str, bias: bool = True
+) -> tuple[Array, Array]:
+    """The exact result and its tolerance."""
+    operands = draw(case, kind, dtype, bias)
+    magnitudes = Operands(*(None if a is None else np.abs(a) for a in operands))
+    taps = case.kernel[0] * case.kernel[1]
+    length = {
+        "forward": case.c_in // case.groups * taps + bias,
+        "bwd_input": case.c_out // case.groups * taps,
+        "bwd_weight": case.n * case.y_shape[2] * case.y_shape[3],
+    }[direction]
+    tolerance = sum_tolerance(exact(case, direction, magnitudes), length, dtype)
+    return exact(case, direction, operands), tolerance
+
+
+def run(kernel: Kernel, case: Case, memory: Memory, operands: Operands, threads: int) -> Array:
+    x, dy = memory.pack(operands.x), memory.pack(operands.dy)
+    arrays, result_shape = {
+        "forward": ((x, memory.pack_filter(operands.w), operands.b), case.y_shape),
+        "bwd_input": ((dy, memory.pack_filter(operands.w)), case.x_shape),
+        "bwd_weight": ((dy, x), case.w_shape),
+    }[kernel.direction]
+    strides = memory.filter_strides(case.w_shape)
+    flat = kernel.run(*arrays, threads=threads, w_strides=strides, **case.shape(memory.layout))
+    if kernel.direction != "bwd_weight":
+        return memory.unpack(flat, result_shape)
+    dw = memory.filter_view(flat, case.w_shape)
+    assert np.isnan(flat).sum() - np.isnan(dw).sum() == flat.size - dw.size, "dw's gaps are written"
+    return dw
+
+
+def variants(cases: list[Case], memories: list[Memory]) -> dict[str, tuple[Shape, list[object]]]:
+    return {
+        f"{case.name}-{memory}": (case.shape(memory.layout), [case, memory])
+        for case in cases
+        for memory in memories
+    }
+
+
+def named(*names: str) -> list[Case]:
+    found = [case for case in CASES if case.name in names]
+    assert len(found) == len(names)
+    return found
+
+
+NATURAL = [Memory("nchw", "oihw"), Memory("channels_last", "ohwi")]
+SOME_CASES = named("even_kernel", "3x3_s2", "dilation", "groups_of_17", "1x1_deep", "3x3_panels")
+
+
+@pytest.mark.parametrize(
+    "kernel, case, memory", each_kernel("conv2d", variants=variants(CASES, NATURAL))
+)
+def test_agrees_with_float64(kernel: Kernel, case: Case, memory: Memory) -> None:
+    for kind, threads in zip(INPUT_KINDS, THREADS, strict=True):
+        for bias in (True, False) if kernel.direction == "forward" else (False,):
+            operands = draw(case, kind, kernel.dtype, bias)
+            expected, tolerance = reference(case, kernel.direction, kind, kernel.dtype, bias)
+            actual = run(kernel, case, memory, operands, threads)
+            assert_within(actual, expected, tolerance, f"{kind}, bias {bias}, {threads} threads")
+
+
+@pytest.mark.parametrize(
+    "kernel, case, memory",
+    each_kernel("conv2d", variants=variants(SOME_CASES, sorted({*MEMORIES} - {*NATURAL}))),
+)
+def test_any_strides_of_the_filter(kernel: Kernel, case: Case, memory: Memory) -> None:
+    operands = draw(case, "normal", kernel.dtype)
+    expected, tolerance = reference(case, kernel.direction, "normal", kernel.dtype)
+    assert_within(run(kernel, case, memory, operands, threads=2), expected, tolerance, "result")
+
+
+@pytest.mark.parametrize(
+    "kernel, case, memory", each_kernel("conv2d", variants=variants(SOME_CASES, NATURAL))
+)
+def test_same_threads_same_bits(kernel: Kernel, case: Case, memory: Memory) -> None:
+    operands = draw(case, "normal", kernel.dtype)
+    for threads in THREADS:
+        first, second = (run(kernel, case, memory, operands, threads) for _ in range(2))
+        assert_same_bits(second, first, f"the second of two runs with {threads} threads")
+
+
+@pytest.mark.parametrize(
+    "kernel, case, memory", each_kernel("conv2d", variants=variants(SOME_CASES, NATURAL))
+)
+def test_nan_and_inf_reach_what_reads_them(kernel: Kernel, case: Case, memory: Memory) -> None:
+    operands = draw(case, "normal", kernel.dtype)
+    operands = operands._replace(x=operands.x.copy(), dy=operands.dy.copy())
+    special = operands.dy if kernel.direction == "bwd_input" else operands.x
+    rng = generator("conv2d specials", case)
+    special.flat[rng.choice(special.size, 3, replace=False)] = (np.nan, np.inf, -np.inf)
+    with np.errstate(invalid="ignore"):
+        expected = exact(case, kernel.direction, operands)
+    _, tolerance = reference(case, kernel.direction, "normal", kernel.dtype)
+    assert_within(run(kernel, case, memory, operands, threads=2), expected, tolerance, "result")

@@ -1,0 +1,234 @@
+"""Every max_pool2d kernel against csrc/max_pool2d/max_pool2d.h, to the bit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from door import SIZES, THREADS, Array, Kernel, Shape, _kernels, assert_same_bits, each_kernel
+from numerics import INPUT_KINDS, generator
+from windows import Axis, Windows
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    n: int
+    c: int
+    image: tuple[int, int]
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    out: tuple[int, int] | None = None  # where it is not the floor
+
+    @property
+    def axes(self) -> tuple[Axis, Axis]:
+        h, w = (
+            Axis(*sizes)
+            for sizes in zip(
+                self.image, self.kernel, self.stride, self.padding, self.dilation, strict=True
+            )
+        )
+        return h, w
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:
+        return (self.n, self.c, *self.image)
+
+    @property
+    def y_shape(self) -> tuple[int, ...]:
+        return (self.n, self.c, *(self.out or (axis.out for axis in self.axes)))
+
+    @property
+    def records(self) -> tuple[str, ...]:
+        fits_a_byte = self.kernel[0] * self.kernel[1] <= 256
+        return ("nothing", "offsets", "indices") if fits_a_byte else ("nothing", "indices")
+
+    @property
+    def windows(self) -> Windows:
+        return Windows.of(*self.axes, *self.y_shape[2:])
+
+    def shape(self, layout: str, record: str) -> Shape:
+        sizes = {"n": self.n, "c": self.c}
+        for d, axis, out in zip("hw", self.axes, self.y_shape[2:], strict=True):
+            sizes |= {
+                f"{d}_in": axis.size,
+                f"{d}_out": out,
+                f"k_{d}": axis.kernel,
+                f"stride_{d}": axis.stride,
+                f"pad_{d}": axis.padding,
+                f"dilation_{d}": axis.dilation,
+            }
+        return {"layout": layout, "record": record, **sizes}
+
+
+CASES = [
+    *(
+        Case(f"2x2_{c}@{width}", 2, c, (4, 2 * width), (2, 2), (2, 2))
+        for c, width in zip(SIZES, SIZES[::-1], strict=True)
+    ),
+    *(
+        Case(f"3x3_s1_{c}@{width}", 1, c, (5, width), (3, 3), (1, 1), (1, 1))
+        for c, width in zip(SIZES, SIZES[1:] + SIZES[:1], strict=True)
+    ),
+    Case("one_element", 1, 1, (1, 1), (1, 1), (1, 1)),
+    Case("stem_3x3_s2", 1, 35, (19, 39), (3, 3), (2, 2), (1, 1)),
+    Case("width_72_s2", 1, 3, (4, 72), (2, 2), (2, 2)),
+    Case("width_107_s3", 1, 2, (7, 107), (3, 5), (2, 3), (1, 2)),
+    Case("ceil_2x2", 2, 5, (5, 7), (2, 2), (2, 2), out=(3, 4)),
+    Case("ceil_3x3_s2", 1, 17, (8, 34), (3, 3), (2, 2), out=(4, 17)),
+    Case("ceil_padded", 1, 4, (8, 36), (3, 3), (2, 3), (1, 1), out=(5, 13)),
+    Case("even_kernel", 1, 6, (7, 20), (2, 4), (1, 2), (1, 2)),
+    Case("stride_above_kernel", 1, 6, (13, 50), (2, 1), (4, 3)),
+    Case("dilation", 1, 9, (14, 40), (3, 2), (1, 1), (1, 1), (2, 3)),
+    Case("dilation_ceil_s2", 1, 3, (13, 38), (3, 3), (2, 2), (1, 1), (3, 2), out=(5, 19)),
+    Case("kernel_above_image", 1, 5, (2, 3), (3, 4), (1, 1), (1, 2)),
+    Case("global", 2, 33, (7, 7), (7, 7), (1, 1)),
+    Case("window_of_256", 1, 3, (17, 40), (16, 16), (1, 2)),
+    Case("window_of_272", 1, 3, (18, 40), (17, 16), (1, 2)),
+    Case("channels_131", 2, 131, (5, 5), (3, 3), (2, 2), (1, 1)),
+    Case("batch", 5, 2, (5, 9), (3, 2), (2, 1), (1, 1)),
+]
+
+
+def _nans_of_many_payloads(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
+    """A fifth is NaN, each with other bits, so that the result tells which was taken."""
+    values = rng.standard_normal(shape).astype(dtype)
+    bits = np.full(shape, np.nan, dtype).view(f"u{values.itemsize}")
+    bits |= rng.integers(1, 1 << 16, shape, bits.dtype)
+    return np.where(rng.random(shape) < 0.2, bits.view(dtype), values)
+
+
+def _ties(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
+    return rng.choice(np.array([-1.0, -0.0, 0.0, 1.0], dtype), shape)
+
+
+def _minus_infinities(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> Array:
+    """Nine tenths are -inf, so that many windows hold nothing else."""
+    values = rng.standard_normal(shape).astype(dtype)
+    return np.where(rng.random(shape) < 0.9, values.dtype.type(-np.inf), values)
+
+
+SPECIAL_KINDS = {
+    "nans": _nans_of_many_payloads,
+    "ties": _ties,
+    "minus_infinities": _minus_infinities,
+}
+
+
+@cache
+def draw(case: Case, kind: str, dtype: str) -> Array:
+    rng = generator("max_pool2d", case, kind, dtype)
+    if kind in SPECIAL_KINDS:
+        return SPECIAL_KINDS[kind](rng, case.x_shape, dtype)
+    return INPUT_KINDS[kind](rng, case.x_shape).astype(dtype)
+
+
+class Pooled(NamedTuple):
+    y: Array
+    offsets: Array
+    indices: Array
+
+
+@cache
+def exact(case: Case, kind: str, dtype: str) -> Pooled:
+    windows = case.windows
+    taps = case.kernel[0] * case.kernel[1]
+    values = windows.gather(draw(case, kind, dtype), outside=-np.inf)
+    values = values.reshape(*case.y_shape, taps)
+    inside = windows.inside.reshape(*case.y_shape[2:], taps)
+    is_nan = np.isnan(values)
+    last_nan = taps - 1 - is_nan[..., ::-1].argmax(-1)
+    first_maximum = np.where(is_nan, -np.inf, values).argmax(-1)
+    nothing_but_infinities = (np.where(is_nan, np.inf, values) == -np.inf).all(-1)
+    offsets = np.where(nothing_but_infinities, inside.argmax(-1), first_maximum)
+    offsets = np.where(is_nan.any(-1), last_nan, offsets)
+    positions = np.broadcast_to(windows.rows * case.image[1] + windows.columns, inside_shape(case))
+    positions = np.broadcast_to(positions.reshape(inside.shape), values.shape)
+    chosen = offsets[..., None]
+    return Pooled(
+        np.take_along_axis(values, chosen, -1)[..., 0],
+        offsets.astype(np.uint8),
+        np.take_along_axis(positions, chosen, -1)[..., 0].astype(np.int64),
+    )
+
+
+def inside_shape(case: Case) -> tuple[int, ...]:
+    return (*case.y_shape[2:], *case.kernel)
+
+
+def pack(a: Array, layout: str) -> Array:
+    return np.ascontiguousarray(a if layout == "nchw" else a.transpose(0, 2, 3, 1))
+
+
+def unpack(flat: Array, shape: tuple[int, ...], layout: str) -> Array:
+    if layout == "nchw":
+        return flat.reshape(shape)
+    n, c, h, w = shape
+    return flat.reshape(n, h, w, c).transpose(0, 3, 1, 2)
+
+
+def variants(*records: str) -> dict[str, tuple[Shape, list[object]]]:
+    return {
+        f"{case.name}-{layout}-{record}": (case.shape(layout, record), [case, layout, record])
+        for case in CASES
+        for layout in ("nchw", "channels_last")
+        for record in records
+        if record in case.records
+    }
+
+
+@pytest.mark.parametrize(
+    "kernel, case, layout, record",
+    each_kernel("max_pool2d", "forward", variants=variants("nothing", "offsets", "indices")),
+)
+def test_forward(kernel: Kernel, case: Case, layout: str, record: str) -> None:
+    shape = case.shape(layout, record)
+    for i, kind in enumerate([*INPUT_KINDS, *SPECIAL_KINDS]):
+        threads = THREADS[i % len(THREADS)]
+        what = f"{kind}, {threads} threads"
+        expected = exact(case, kind, kernel.dtype)
+        x = pack(draw(case, kind, kernel.dtype), layout)
+        y, positions = kernel.run(x, threads=threads, **shape)
+        assert_same_bits(unpack(y, case.y_shape, layout), expected.y, f"y, {what}")
+        if record == "nothing":
+            assert positions is None
+        else:
+            positions = unpack(positions, case.y_shape, layout)
+            assert_same_bits(positions, getattr(expected, record), f"{record}, {what}")
+
+
+@pytest.mark.parametrize(
+    "kernel, case, layout, record",
+    each_kernel("max_pool2d", "bwd_input", variants=variants("offsets", "indices")),
+)
+def test_bwd_input(kernel: Kernel, case: Case, layout: str, record: str) -> None:
+    """On whole numbers, whose sums are exact in any order."""
+    rng = generator("max_pool2d dy", case)
+    dy = rng.integers(-8, 8, case.y_shape).astype(kernel.dtype)
+    for threads, kind in zip(THREADS, ("normal", "ties", "nans", "minus_infinities"), strict=True):
+        pooled = exact(case, kind, kernel.dtype)
+        planes = np.zeros((case.n * case.c, case.image[0] * case.image[1]), kernel.dtype)
+        in_planes = (len(planes), -1)
+        at = (np.arange(len(planes))[:, None], pooled.indices.reshape(in_planes))
+        np.add.at(planes, at, dy.reshape(in_planes))
+        positions = pack(getattr(pooled, record), layout)
+        dx = kernel.run(
+            pack(dy, layout), positions, threads=threads, **case.shape(layout, record)
+        )
+        expected = planes.reshape(case.x_shape)
+        assert_same_bits(unpack(dx, case.x_shape, layout), expected, f"{kind}, {threads} threads")
+
+
+@pytest.mark.parametrize("layout", ["nchw", "channels_last"])
+@pytest.mark.parametrize("case", [c for c in CASES if "offsets" in c.records], ids=lambda c: c.name)
+def test_offsets_stand_for_indices(case: Case, layout: str) -> None:
+    pooled = exact(case, "ties", "float32")
+    indices = _kernels.max_pool2d.expand_offsets(
+        pack(pooled.offsets, layout), **case.shape(layout, "offsets")
+    )
+    assert_same_bits(unpack(indices, case.y_shape, layout), pooled.indices, "indices")

@@ -1,0 +1,54 @@
+"""Fixtures of the operator tests: nothing computes by native PyTorch unseen."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import hypothesis
+import pytest
+import torch
+
+from cnnext import NativeFallbackWarning, _routing
+
+# Derandomized, so that a failure is the same on every machine and in every run.
+hypothesis.settings.register_profile(
+    "cnnext",
+    derandomize=True,
+    deadline=None,
+    max_examples=40,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("cnnext")
+
+
+@pytest.fixture(autouse=True)
+def _strict(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fallback to ATen is an error, except in the tests that ask for `fallbacks`."""
+    strict = "fallbacks" not in request.fixturenames
+    monkeypatch.setenv("CNNEXT_STRICT", "1" if strict else "0")
+
+
+@pytest.fixture
+def fallbacks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Allows fallbacks, as if none had been noticed before, and collects their warnings."""
+    monkeypatch.setattr(_routing, "_noticed", set())
+    messages: list[str] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", NativeFallbackWarning)
+        show = warnings.showwarning
+
+        def collect(message, category, *rest):
+            if category is NativeFallbackWarning:
+                messages.append(str(message))
+            else:
+                show(message, category, *rest)
+
+        monkeypatch.setattr(warnings, "showwarning", collect)
+        yield messages
+
+
+@pytest.fixture
+def generator(seed: int) -> torch.Generator:
+    """The test's own source of random numbers."""
+    return torch.Generator().manual_seed(seed)

@@ -1,0 +1,275 @@
+"""conv2d: every kernel against float64, its gradients, and their gradients.
+
+Graphs, layouts, the module and bad arguments have files of their own beside this one.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from cnnext.testing.cases import EDGE, LENET5, RESNET50, VGG16, Conv2dCase
+from cnnext.testing.errors import INPUT_KINDS, make_input
+from tests.ops.support import (
+    CNNEXT,
+    DTYPES,
+    LAYOUTS,
+    NATIVE,
+    Problem,
+    Tensors,
+    assert_agrees,
+    check_derivatives,
+    check_deterministic,
+    dtype_of,
+    expanded_one,
+    generator_for,
+    kernel_cases,
+    only_kernel,
+    seed_gradient,
+)
+
+INPUT, WEIGHT, BIAS = range(3)
+
+#: Of ResNet-50, what takes milliseconds.
+NETWORK = tuple(case for case in RESNET50 if case.h_in <= 14 and case.flops <= 3e8)
+SMALL = (*EDGE, *LENET5)
+
+
+def problem_of(
+    case: Conv2dCase, kind: str = "normal", dtype: torch.dtype = torch.float32, bias: bool = True
+) -> Problem:
+    """The case with inputs of a class and with weights that keep their variance."""
+    generator = generator_for(case, kind)
+    fan_in = math.prod(case.weight_shape[1:])
+    operands = (
+        make_input(kind, case.input_shape, generator, dtype),
+        make_input("normal", case.weight_shape, generator, dtype) / math.sqrt(fan_in),
+        make_input("normal", (case.c_out,), generator, dtype) if bias else None,
+    )
+    kwargs = case.kwargs()
+
+    def apply(library: Any, values: Sequence[Any]) -> Tensors:
+        return (library.conv2d(*values, **kwargs),)
+
+    return Problem(apply, operands)
+
+
+@functools.cache
+def problem_for(case: Conv2dCase, kind: str, layout: str, dtype: torch.dtype) -> Problem:
+    return problem_of(case, kind, dtype).in_layout(layout)
+
+
+def is_not_empty(case: Conv2dCase) -> bool:
+    return case.n > 0
+
+
+def put_in_the_middle(problem: Problem, value: float) -> None:
+    """Overwrites one pixel of the input."""
+    image = problem.operands[INPUT]
+    assert image is not None
+    if image.numel() > 0:
+        image[tuple(size // 2 for size in image.shape)] = value
+
+
+# ------------------------------------------------------------------------- forward vs float64
+
+
+@pytest.mark.parametrize(("kernel", "case"), kernel_cases("conv2d", "forward", SMALL, NETWORK))
+def test_forward(kernel: str, case: Conv2dCase) -> None:
+    for kind in INPUT_KINDS if case in SMALL else ("normal",):
+        for layout in LAYOUTS:
+            problem = problem_for(case, kind, layout, dtype_of(kernel))
+            with only_kernel("conv2d", kernel):
+                ours = problem.outputs(CNNEXT)
+            problem.check_outputs(ours, what=f"{kind} {layout} output")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", INPUT_KINDS)
+@pytest.mark.parametrize(
+    ("kernel", "case"), kernel_cases("conv2d", "forward", LENET5, (*VGG16, *RESNET50))
+)
+def test_forward_of_networks(kernel: str, case: Conv2dCase, kind: str) -> None:
+    problem = problem_of(case, kind, dtype_of(kernel))
+    with only_kernel("conv2d", kernel):
+        ours = problem.outputs(CNNEXT)
+    problem.check_outputs(ours)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("case", EDGE, ids=str)
+def test_forward_without_bias(case: Conv2dCase, layout: str) -> None:
+    problem = problem_of(case, bias=False).in_layout(layout)
+    problem.check_outputs(problem.outputs(CNNEXT))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("kernel", "case"), kernel_cases("conv2d", "forward", EDGE))
+def test_one_infinity_spreads_as_far_as_its_windows(
+    kernel: str, case: Conv2dCase, layout: str
+) -> None:
+    for value in (math.inf, -math.inf, math.nan):
+        problem = problem_of(case, dtype=dtype_of(kernel)).in_layout(layout)
+        put_in_the_middle(problem, value)
+        with only_kernel("conv2d", kernel):
+            ours = problem.outputs(CNNEXT)
+        problem.check_outputs(ours, what=f"{value} output")
+
+
+# ----------------------------------------------------------------------------------- backward
+
+
+@pytest.mark.parametrize(("kernel", "case"), kernel_cases("conv2d", "bwd_input", SMALL, NETWORK))
+def test_backward_input(kernel: str, case: Conv2dCase) -> None:
+    check_backward(kernel, case, INPUT)
+
+
+@pytest.mark.parametrize(("kernel", "case"), kernel_cases("conv2d", "bwd_weight", SMALL, NETWORK))
+def test_backward_weight(kernel: str, case: Conv2dCase) -> None:
+    check_backward(kernel, case, WEIGHT)
+
+
+def check_backward(kernel: str, case: Conv2dCase, place: int) -> None:
+    for kind in INPUT_KINDS if case in SMALL else ("normal",):
+        for layout in LAYOUTS:
+            problem = problem_for(case, kind, layout, dtype_of(kernel))
+            with only_kernel("conv2d", kernel):
+                ours = problem.gradients(CNNEXT, place)
+            problem.check_gradients(ours, place, what=f"{kind} {layout} gradient")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", (*VGG16, *RESNET50), ids=str)
+def test_backward_of_networks(case: Conv2dCase) -> None:
+    problem = problem_of(case)
+    problem.check_gradients(problem.gradients(CNNEXT))
+
+
+@pytest.mark.parametrize("case", EDGE, ids=str)
+def test_backward_of_all_operands(case: Conv2dCase) -> None:
+    problem = problem_for(case, "normal", "nchw", torch.float32)
+    problem.check_gradients(problem.gradients(CNNEXT))
+
+
+@pytest.mark.parametrize("wanted", ((INPUT,), (WEIGHT,), (BIAS,), (INPUT, BIAS)), ids=str)
+def test_backward_computes_what_is_wanted(wanted: tuple[int, ...]) -> None:
+    problem = problem_of(EDGE[0])
+    problem.check_gradients(problem.gradients(CNNEXT, *wanted), *wanted)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_one_infinity_spreads_backward_as_far_as_its_windows(layout: str) -> None:
+    def seed(output: Tensor) -> Tensor:
+        gradient = seed_gradient(output)
+        gradient[-1, 0, -1, output.shape[3] // 2] = math.inf
+        return gradient
+
+    for case in filter(is_not_empty, EDGE):
+        problem = problem_of(case).in_layout(layout)
+        ours, native, reference = (
+            candidate.gradients(library, INPUT, seed=seed)[0]
+            for candidate, library in (
+                (problem, CNNEXT),
+                (problem, NATIVE),
+                (problem.to(torch.float64), NATIVE),
+            )
+        )
+        assert_agrees(ours, native, reference, what=f"{case} gradient")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_one_infinity_reaches_the_weights_that_see_it(layout: str) -> None:
+    for case in filter(is_not_empty, EDGE):
+        problem = problem_of(case).in_layout(layout)
+        put_in_the_middle(problem, math.inf)
+        problem.check_gradients(problem.gradients(CNNEXT, WEIGHT), WEIGHT, what=f"{case} gradient")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("case", EDGE, ids=str)
+def test_gradient_of_a_sum(case: Conv2dCase, layout: str) -> None:
+    problem = problem_of(case).in_layout(layout)
+    ours, native, reference = (
+        candidate.gradients(library, seed=expanded_one)
+        for candidate, library in (
+            (problem, CNNEXT),
+            (problem, NATIVE),
+            (problem.to(torch.float64), NATIVE),
+        )
+    )
+    for place, answers in enumerate(zip(ours, native, reference, strict=True)):
+        assert_agrees(*answers, what=f"gradient {place}")
+
+
+# ------------------------------------------------------------------- gradcheck, gradgradcheck
+
+TINY = (
+    Conv2dCase("plain", 1, 2, 4, 3, 2, 3, 2),
+    Conv2dCase("all_options", 2, 4, 5, 6, 2, 2, 3, (2, 1), (1, 2), (1, 2), 2),
+    Conv2dCase("pointwise", 2, 3, 2, 2, 2, 1, 1),
+    Conv2dCase("depthwise", 1, 3, 4, 4, 3, 3, 3, padding=(1, 1), groups=3),
+)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("bias", (True, False), ids=("bias", "no_bias"))
+@pytest.mark.parametrize("case", TINY, ids=str)
+def test_derivatives(case: Conv2dCase, bias: bool, layout: str) -> None:
+    check_derivatives(problem_of(case, bias=bias).in_layout(layout))
+
+
+@pytest.mark.parametrize("padding", ("same", "valid"))
+def test_derivatives_with_named_padding(padding: str, generator: torch.Generator) -> None:
+    operands = (
+        make_input("normal", (1, 2, 4, 3), generator),
+        make_input("normal", (2, 2, 2, 3), generator),
+    )
+    check_derivatives(Problem(lambda library, v: (library.conv2d(*v, padding=padding),), operands))
+
+
+# ------------------------------------------------------------------- determinism, shape fuzz
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("case", NETWORK, ids=str)
+def test_same_bits_twice(case: Conv2dCase, layout: str) -> None:
+    check_deterministic(problem_of(case).in_layout(layout))
+
+
+@st.composite
+def conv2d_cases(draw: st.DrawFn) -> Conv2dCase:
+    """Any small convolution with an output."""
+    small, size = st.integers(1, 3), st.integers(1, 20)
+    pairs = st.tuples(small, small)
+    groups = draw(small)
+    case = Conv2dCase(
+        "fuzz",
+        n=draw(small),
+        c_in=groups * draw(st.integers(1, 18)),
+        h_in=draw(size),
+        w_in=draw(size),
+        c_out=groups * draw(st.integers(1, 18)),
+        k_h=draw(st.integers(1, 5)),
+        k_w=draw(st.integers(1, 5)),
+        stride=draw(pairs),
+        padding=draw(st.tuples(st.integers(0, 3), st.integers(0, 3))),
+        dilation=draw(pairs),
+        groups=groups,
+    )
+    assume(min(case.output_shape) > 0)
+    return case
+
+
+@given(case=conv2d_cases(), layout=st.sampled_from(list(LAYOUTS)), dtype=st.sampled_from(DTYPES))
+def test_any_shape(case: Conv2dCase, layout: str, dtype: torch.dtype) -> None:
+    problem = problem_of(case, dtype=dtype).in_layout(layout)
+    problem.check_outputs(problem.outputs(CNNEXT))
+    problem.check_gradients(problem.gradients(CNNEXT))
