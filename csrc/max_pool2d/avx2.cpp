@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // max_pool2d for AVX2.
-#include "max_pool2d/simd.h"
+#include "max_pool2d/backward.h"
+#include "max_pool2d/forward.h"
 
 namespace cnnext {
 

@@ -22,6 +22,15 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("cnnext")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    """One thread, where a test does not ask for more: threads wait long on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(autouse=True)
 def _strict(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fallback to ATen is an error, except in the tests that ask for `fallbacks`."""

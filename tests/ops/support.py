@@ -18,7 +18,6 @@ from torch.autograd import gradcheck, gradgradcheck
 
 import cnnext.functional
 from cnnext.testing import kernels
-from cnnext.testing.cases import Case
 from cnnext.testing.errors import (
     assert_bitwise_equal,
     assert_contract,
@@ -187,12 +186,17 @@ def assert_agrees(ours: Tensor, native: Tensor, reference64: Tensor, *, what: st
 
 
 def kernel_cases(
-    op: str, direction: str, cases: Sequence[Case], large_cases: Sequence[Case] = ()
+    op: str,
+    direction: str,
+    cases: Sequence[Any],
+    large_cases: Sequence[Any] = (),
+    may_apply: Callable[[str, Any], bool] = lambda kernel, case: True,
 ) -> list[Any]:
     """Parameters (kernel, case): every registered kernel of a direction on every case.
 
     The large cases are not for the reference kernels, which would take seconds. A kernel that this
-    process may not run is a single, skipped parameter.
+    process may not run is a single, skipped parameter. `may_apply(kernel, case)` leaves out what
+    would be skipped anyway.
     """
     isas = kernels.built_isas()
     active = kernels.active_isa()
@@ -206,7 +210,9 @@ def kernel_cases(
             continue
         more = () if "reference" in kernel.name else large_cases
         params += [
-            pytest.param(kernel.name, case, id=f"{kernel.name}-{case}") for case in (*cases, *more)
+            pytest.param(kernel.name, case, id=f"{kernel.name}-{case}")
+            for case in (*cases, *more)
+            if may_apply(kernel.name, case)
         ]
     return params
 
@@ -214,6 +220,17 @@ def kernel_cases(
 def dtype_of(kernel: str) -> torch.dtype:
     """The dtype in a kernel's name."""
     return torch.float64 if "_f64" in kernel else torch.float32
+
+
+@contextmanager
+def use_threads(count: int) -> Iterator[None]:
+    """Within, torch and cnnext compute with that many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// max_pool2d on vectors, for any window of at most 256 elements.
+//
+// channels_last: lanes are channels. Each output keeps its maximum and the window offset of it
+// in registers over all taps; padding costs nothing, since a tap outside is outside for every lane.
+//
+// nchw with wide rows: lanes are neighbouring outputs of one row, whose windows lie inside the
+// image from left to right (above and below, a tap is outside for all lanes alike); the outputs at
+// the two borders are computed one at a time.
+//
+// nchw with narrow rows: as many planes as there are lanes are transposed into scratch, pooled as
+// channels_last, and transposed back, which costs less than rows that fill no vector.
+//
+// Both read each input once per window that holds it; memory is the limit.
+#pragma once
+
+#include "max_pool2d/maximum.h"
+
+namespace cnnext {
+namespace {
+
+template <int Lanes>
+struct MaxPool2dForward {
+  static constexpr int64_t kWideRow = 2 * Lanes;
+
+  static Plan plan(const MaxPool2dShape& s, int) {
+    Plan plan;
+    if (s.layout == Layout::channels_last) {
+      plan.tasks[0] = s.n * s.h_out;
+    } else if (s.w_out >= kWideRow) {
+      plan.tasks[0] = s.n * s.c;
+    } else {
+      plan.tasks[0] = ceil_div(s.n * s.c, Lanes);
+      plan.chunk_bytes = PlaneBlock(s, nullptr).bytes();
+    }
+    return plan;
+  }
+
+  static void run(const MaxPool2dShape& s, const Plan&, const MaxPool2dOperands<float>& o,
+                  const Slice& slice) {
+    if (s.layout == Layout::channels_last) {
+      for (int64_t task = slice.begin; task < slice.end; ++task) {
+        const int64_t at = task * s.w_out * s.c;
+        row_channels_last(s, task % s.h_out, o.in + task / s.h_out * s.h_in * s.w_in * s.c,
+                          o.out + at, o.offsets == nullptr ? nullptr : o.offsets + at);
+      }
+    } else if (s.w_out >= kWideRow) {
+      planes(s, o, slice.begin, slice.end);
+    } else {
+      for (int64_t task = slice.begin; task < slice.end; ++task) {
+        narrow_planes(s, o, task * Lanes, PlaneBlock(s, slice.chunk));
+      }
+    }
+  }
+
+ private:
+  // Scratch for `Lanes` planes as channels_last: input, output, offsets.
+  struct PlaneBlock {
+    float *x, *y;
+    uint8_t* offsets;
+
+    PlaneBlock(const MaxPool2dShape& s, unsigned char* scratch)
+        : x(reinterpret_cast<float*>(scratch)),
+          y(x + s.h_in * s.w_in * Lanes),
+          offsets(reinterpret_cast<uint8_t*>(y + s.h_out * s.w_out * Lanes)),
+          end_(offsets + s.h_out * s.w_out * Lanes) {}
+
+    int64_t bytes() const { return end_ - reinterpret_cast<uint8_t*>(x); }
+
+   private:
+    uint8_t* end_;
+  };
+
+  static void narrow_planes(const MaxPool2dShape& s, const MaxPool2dOperands<float>& o,
+                            int64_t plane, const PlaneBlock& block) {
+    const int64_t in = s.h_in * s.w_in, out = s.h_out * s.w_out;
+    const int64_t count = least(Lanes, s.n * s.c - plane);
+    MaxPool2dShape lanes = s;
+    lanes.c = Lanes;
+    if (count < Lanes) fill_zero(block.x, in * Lanes);
+    transpose_block<Lanes>(o.in + plane * in, in, block.x, Lanes, count, in);
+    for (int64_t i = 0; i < s.h_out; ++i) {
+      row_channels_last(lanes, i, block.x, block.y + i * s.w_out * Lanes,
+                        o.offsets == nullptr ? nullptr : block.offsets + i * s.w_out * Lanes);
+    }
+    transpose_block<Lanes>(block.y, Lanes, o.out + plane * out, out, out, count);
+    if (o.offsets == nullptr) return;
+    for (int64_t lane = 0; lane < count; ++lane) {
+      for (int64_t i = 0; i < out; ++i) {
+        o.offsets[(plane + lane) * out + i] = block.offsets[i * Lanes + lane];
+      }
+    }
+  }
+
+  static void planes(const MaxPool2dShape& s, const MaxPool2dOperands<float>& o, int64_t begin,
+                     int64_t end) {
+    // Of each row, the outputs [first, last) whose windows touch neither side border.
+    const int64_t room = s.w_in + s.pad_w - (s.k_w - 1) * s.dilation_w - 1;
+    const int64_t first = least(s.w_out, ceil_div(s.pad_w, s.stride_w));
+    const int64_t last = most(first, room < 0 ? 0 : least(s.w_out, room / s.stride_w + 1));
+    for (int64_t plane = begin; plane < end; ++plane) {
+      for (int64_t i = 0; i < s.h_out; ++i) {
+        const int64_t at = (plane * s.h_out + i) * s.w_out;
+        row_nchw(s, i, first, last, o.in + plane * s.h_in * s.w_in, o.out + at,
+                 o.offsets == nullptr ? nullptr : o.offsets + at);
+      }
+    }
+  }
+
+  static void row_channels_last(const MaxPool2dShape& s, int64_t i, const float* image, float* y,
+                                uint8_t* offsets) {
+    const int64_t h0 = i * s.stride_h - s.pad_h;
+    const TapRange rows = taps_inside(h0, s.k_h, s.dilation_h, s.h_in);
+    for (int64_t j = 0; j < s.w_out; ++j) {
+      const int64_t w0 = j * s.stride_w - s.pad_w;
+      const TapRange columns = taps_inside(w0, s.k_w, s.dilation_w, s.w_in);
+      const float* window = image + (h0 * s.w_in + w0) * s.c;
+      uint8_t* const out = offsets == nullptr ? nullptr : offsets + j * s.c;
+      int64_t c = 0;
+      for (; c + 2 * Lanes <= s.c; c += 2 * Lanes) {
+        channels<Lanes, 2>(s, window + c, rows, columns, y + j * s.c + c, out ? out + c : out);
+      }
+      remaining_channels<Lanes>(s, c, window, rows, columns, y + j * s.c, out);
+    }
+  }
+
+  // Channels [c, s.c), which may be few; the last vector overlaps the one before it.
+  template <int N>
+  static void remaining_channels(const MaxPool2dShape& s, int64_t c, const float* window,
+                                 TapRange rows, TapRange columns, float* y, uint8_t* offsets) {
+    if (c < s.c && s.c >= N) {
+      for (; c < s.c; c += N) {
+        const int64_t at = least(c, s.c - N);
+        channels<N, 1>(s, window + at, rows, columns, y + at, offsets ? offsets + at : offsets);
+      }
+    } else if constexpr (N > 1) {
+      remaining_channels<(N > 4 ? N / 2 : 1)>(s, c, window, rows, columns, y, offsets);
+    }
+  }
+
+  // N * Vectors channels of one window.
+  template <int N, int Vectors>
+  static void channels(const MaxPool2dShape& s, const float* window, TapRange rows,
+                       TapRange columns, float* y, uint8_t* offsets) {
+    const int64_t step_h = s.dilation_h * s.w_in * s.c, step_w = s.dilation_w * s.c;
+    Maximum<N> best[Vectors];
+    const float* first = window + rows.first * step_h + columns.first * step_w;
+    for (int v = 0; v < Vectors; ++v) {
+      best[v].start(load<N>(first + v * N),
+                    static_cast<int32_t>(rows.first * s.k_w + columns.first));
+    }
+    for (int64_t r = rows.first; r < rows.last; ++r) {
+      for (int64_t t = columns.first; t < columns.last; ++t) {
+        const float* tap = window + r * step_h + t * step_w;
+        for (int v = 0; v < Vectors; ++v) {
+          best[v].take(load<N>(tap + v * N), static_cast<int32_t>(r * s.k_w + t));
+        }
+      }
+    }
+    for (int v = 0; v < Vectors; ++v) {
+      best[v].store_value(y + v * N);
+      if (offsets != nullptr) best[v].store_offsets(offsets + v * N);
+    }
+  }
+
+  static void row_nchw(const MaxPool2dShape& s, int64_t i, int64_t first, int64_t last,
+                       const float* plane, float* y, uint8_t* offsets) {
+    const int64_t h0 = i * s.stride_h - s.pad_h;
+    const TapRange rows = taps_inside(h0, s.k_h, s.dilation_h, s.h_in);
+    for (int64_t j = 0; j < first; ++j) outputs<1>(s, plane, h0, rows, j, y, offsets);
+    inner_outputs<Lanes>(s, plane, h0, rows, first, last, y, offsets);
+    for (int64_t j = last; j < s.w_out; ++j) outputs<1>(s, plane, h0, rows, j, y, offsets);
+  }
+
+  // Outputs [first, last), which may be few; the last vector overlaps the one before it.
+  template <int N>
+  static void inner_outputs(const MaxPool2dShape& s, const float* plane, int64_t h0, TapRange rows,
+                            int64_t first, int64_t last, float* y, uint8_t* offsets) {
+    if (last - first >= N) {
+      for (int64_t j = first; j < last; j += N) {
+        outputs<N>(s, plane, h0, rows, least(j, last - N), y, offsets);
+      }
+    } else if constexpr (N > 1) {
+      inner_outputs<(N > 4 ? N / 2 : 1)>(s, plane, h0, rows, first, last, y, offsets);
+    }
+  }
+
+  // Outputs j .. j+N-1 of a row; for N > 1 no window may touch a side border.
+  template <int N>
+  static void outputs(const MaxPool2dShape& s, const float* plane, int64_t h0, TapRange rows,
+                      int64_t j, float* y, uint8_t* offsets) {
+    const int64_t w0 = j * s.stride_w - s.pad_w;
+    const TapRange columns =
+        N > 1 ? TapRange{0, s.k_w} : taps_inside(w0, s.k_w, s.dilation_w, s.w_in);
+    const int64_t stride = N > 1 ? s.stride_w : 1;
+    const float* window = plane + h0 * s.w_in + w0;
+    const int64_t step_h = s.dilation_h * s.w_in;
+    Maximum<N> best;
+    best.start(load_strided<N>(window + rows.first * step_h + columns.first * s.dilation_w, stride),
+               static_cast<int32_t>(rows.first * s.k_w + columns.first));
+    for (int64_t r = rows.first; r < rows.last; ++r) {
+      for (int64_t t = columns.first; t < columns.last; ++t) {
+        best.take(load_strided<N>(window + r * step_h + t * s.dilation_w, stride),
+                  static_cast<int32_t>(r * s.k_w + t));
+      }
+    }
+    best.store_value(y + j);
+    if (offsets != nullptr) best.store_offsets(offsets + j);
+  }
+};
+
+}  // namespace
+}  // namespace cnnext

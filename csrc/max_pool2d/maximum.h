@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the max_pool2d kernels compute with: the running maximum of N windows, and strided loads.
+#pragma once
+
+#include "common/simd.h"
+#include "max_pool2d/max_pool2d.h"
+
+namespace cnnext {
+namespace {
+
+// The running maximum of N windows and its window offset.
+template <int N>
+struct Maximum {
+  f32<N> value;
+  i32<N> offset;
+
+  CNNEXT_INLINE void start(f32<N> first, int32_t first_offset) {
+    value = first;
+    offset = i32<N>{} + first_offset;
+  }
+
+  CNNEXT_INLINE void take(f32<N> candidate, int32_t candidate_offset) {
+#if defined(__AVX512F__)
+    if constexpr (N == 16) {
+      const __mmask16 larger = _mm512_cmp_ps_mask(candidate, value, _CMP_GT_OQ);
+      const __mmask16 nan = _mm512_cmp_ps_mask(candidate, candidate, _CMP_UNORD_Q);
+      const __mmask16 wins = _kor_mask16(larger, nan);
+      value = _mm512_mask_mov_ps(value, wins, candidate);
+      offset = reinterpret_cast<i32<N>>(
+          _mm512_mask_set1_epi32(reinterpret_cast<__m512i>(offset), wins, candidate_offset));
+      return;
+    }
+#endif
+    const i32<N> wins = (candidate > value) | (candidate != candidate);
+    value = wins ? candidate : value;
+    offset = wins ? i32<N>{} + candidate_offset : offset;
+  }
+
+  CNNEXT_INLINE void store_value(float* p) const { store<N>(p, value); }
+
+  CNNEXT_INLINE void store_offsets(uint8_t* p) const {
+    typedef uint8_t u8 __attribute__((vector_size(N)));
+    const u8 bytes = __builtin_convertvector(offset, u8);
+    __builtin_memcpy(p, &bytes, N);
+  }
+};
+
+template <>
+struct Maximum<1> {
+  float value;
+  int32_t offset;
+
+  CNNEXT_INLINE void start(f32<1> first, int32_t first_offset) {
+    value = first[0];
+    offset = first_offset;
+  }
+
+  CNNEXT_INLINE void take(f32<1> candidate, int32_t candidate_offset) {
+    const float v = candidate[0];
+    if (v > value || v != v) {
+      value = v;
+      offset = candidate_offset;
+    }
+  }
+
+  CNNEXT_INLINE void store_value(float* p) const { *p = value; }
+  CNNEXT_INLINE void store_offsets(uint8_t* p) const { *p = static_cast<uint8_t>(offset); }
+};
+
+// p[0], p[stride], ..., p[(N-1) * stride]. Reads nothing past the last of them: for stride 2 the
+// second vector begins at p[N-1], so that its odd elements are wanted.
+template <int N>
+CNNEXT_INLINE f32<N> load_strided(const float* p, int64_t stride) {
+  if (stride == 1) return load<N>(p);
+#if CNNEXT_X86
+  if (stride == 2) {
+    if constexpr (N == 4) {
+      return _mm_shuffle_ps(load<4>(p), load<4>(p + 3), 0xd8);
+    }
+#if defined(__AVX2__)
+    if constexpr (N == 8) {
+      const __m256 pairs = _mm256_shuffle_ps(load<8>(p), load<8>(p + 7), 0xd8);
+      return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(pairs), 0xd8));
+    }
+#endif
+#if defined(__AVX512F__)
+    if constexpr (N == 16) {
+      const __m512i wanted =
+          _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 17, 19, 21, 23, 25, 27, 29, 31);
+      return _mm512_permutex2var_ps(load<16>(p), wanted, load<16>(p + 15));
+    }
+#endif
+  }
+#endif
+  f32<N> v{};
+  for (int lane = 0; lane < N; ++lane) v[lane] = p[lane * stride];
+  return v;
+}
+
+}  // namespace
+}  // namespace cnnext
