@@ -39,7 +39,7 @@ def why_native(*operands: Any, optional: tuple[Any, ...] = ()) -> str | None:
             return f"there are no kernels for {operand.dtype}"
         if operand.layout is not torch.strided:
             return f"there are no kernels for {operand.layout}"
-    if torch.is_autocast_enabled("cpu"):
+    if torch._C._is_any_autocast_enabled() and torch.is_autocast_enabled("cpu"):
         return "autocast is on"
     if torch._C._are_functorch_transforms_active():
         return "a torch.func transform is active"
@@ -70,6 +70,8 @@ def fall_back(op: str, reason: str, native: Callable[..., Any], *args: Any, **kw
 
 def gradient_needed(*operands: Tensor | None) -> bool:
     """Whether autograd has to record an operator on these operands."""
-    return torch.is_grad_enabled() and any(
-        operand is not None and operand.requires_grad for operand in operands
-    )
+    if torch.is_grad_enabled():
+        for operand in operands:
+            if operand is not None and operand.requires_grad:
+                return True
+    return False

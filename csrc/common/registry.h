@@ -35,7 +35,7 @@ const K& select_kernel(const char* op, const std::vector<K>& kernels, Pass pass,
     if (kernel.pass != pass || kernel.isa > isa) continue;
     const double cost = kernel.cost(shape, threads);
     if (cost == kNotApplicable) continue;
-    if (forced == kernel.name) return kernel;
+    if (!forced.empty() && forced == kernel.name) return kernel;
     const bool tie_won =
         best != nullptr && cost == best_cost &&
         (kernel.isa > best->isa ||
@@ -46,7 +46,7 @@ const K& select_kernel(const char* op, const std::vector<K>& kernels, Pass pass,
     }
   }
   for (const K& kernel : kernels) {
-    if (forced == kernel.name && kernel.pass == pass) {
+    if (!forced.empty() && forced == kernel.name && kernel.pass == pass) {
       throw std::runtime_error("kernel '" + forced + "' was asked for, but it does not apply to " +
                                "this shape or this machine");
     }

@@ -11,7 +11,7 @@ import pytest
 from door import SIZES, THREADS, Array, Kernel, Shape, assert_same_bits, each_kernel
 from numerics import INPUT_KINDS, assert_within, generator, sum_tolerance
 from numpy.lib.stride_tricks import as_strided
-from windows import Axis, Windows
+from windows import LAYOUTS, Windows, axes, axis_fields, pack, unpack
 
 
 @dataclass(frozen=True)
@@ -28,16 +28,6 @@ class Case:
     groups: int = 1
 
     @property
-    def axes(self) -> tuple[Axis, Axis]:
-        h, w = (
-            Axis(*sizes)
-            for sizes in zip(
-                self.image, self.kernel, self.stride, self.padding, self.dilation, strict=True
-            )
-        )
-        return h, w
-
-    @property
     def x_shape(self) -> tuple[int, ...]:
         return (self.n, self.c_in, *self.image)
 
@@ -47,19 +37,11 @@ class Case:
 
     @property
     def y_shape(self) -> tuple[int, ...]:
-        return (self.n, self.c_out, *(axis.out for axis in self.axes))
+        return (self.n, self.c_out, *(axis.out for axis in axes(self)))
 
     def shape(self, layout: str) -> Shape:
-        sizes = {"n": self.n, "c_in": self.c_in, "c_out": self.c_out, "groups": self.groups}
-        for d, axis in zip("hw", self.axes, strict=True):
-            sizes |= {
-                f"{d}_in": axis.size,
-                f"k_{d}": axis.kernel,
-                f"stride_{d}": axis.stride,
-                f"pad_{d}": axis.padding,
-                f"dilation_{d}": axis.dilation,
-            }
-        return {"layout": layout, **sizes}
+        channels = {"c_in": self.c_in, "c_out": self.c_out, "groups": self.groups}
+        return {"n": self.n, "layout": layout, **channels, **axis_fields(self)}
 
 
 def _around_vector_widths() -> list[Case]:
@@ -120,15 +102,6 @@ class Memory(NamedTuple):
     def __str__(self) -> str:
         return f"{self.layout}-{self.filters}"
 
-    def pack(self, x: Array) -> Array:
-        return np.ascontiguousarray(x if self.layout == "nchw" else x.transpose(0, 2, 3, 1))
-
-    def unpack(self, flat: Array, shape: tuple[int, ...]) -> Array:
-        if self.layout == "nchw":
-            return flat.reshape(shape)
-        n, c, h, w = shape
-        return flat.reshape(n, h, w, c).transpose(0, 3, 1, 2)
-
     def filter_strides(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         _, c, r, s = shape
         if self.filters == "ohwi":
@@ -147,11 +120,7 @@ class Memory(NamedTuple):
         return flat
 
 
-MEMORIES = [
-    Memory(layout, filters)
-    for layout in ("nchw", "channels_last")
-    for filters in ("oihw", "ohwi", "gaps")
-]
+MEMORIES = [Memory(layout, filters) for layout in LAYOUTS for filters in ("oihw", "ohwi", "gaps")]
 
 
 class Operands(NamedTuple):
@@ -176,7 +145,7 @@ def draw(case: Case, kind: str, dtype: str, bias: bool = True) -> Operands:
 def exact(case: Case, direction: str, operands: Operands) -> Array:
     """The contract's formula, its sums written as einsum over windows and groups."""
     g = case.groups
-    windows = Windows.of(*case.axes, *case.y_shape[2:])
+    windows = Windows(case, case.y_shape[2:])
     x, w, dy = (a.astype(np.float64) for a in (operands.x, operands.w, operands.dy))
     w = w.reshape(g, case.c_out // g, *case.w_shape[1:])
     dy = dy.reshape(case.n, g, case.c_out // g, *case.y_shape[2:])
@@ -209,7 +178,7 @@ def reference(
 
 
 def run(kernel: Kernel, case: Case, memory: Memory, operands: Operands, threads: int) -> Array:
-    x, dy = memory.pack(operands.x), memory.pack(operands.dy)
+    x, dy = (pack(a, memory.layout) for a in (operands.x, operands.dy))
     arrays, result_shape = {
         "forward": ((x, memory.pack_filter(operands.w), operands.b), case.y_shape),
         "bwd_input": ((dy, memory.pack_filter(operands.w)), case.x_shape),
@@ -218,7 +187,7 @@ def run(kernel: Kernel, case: Case, memory: Memory, operands: Operands, threads:
     strides = memory.filter_strides(case.w_shape)
     flat = kernel.run(*arrays, threads=threads, w_strides=strides, **case.shape(memory.layout))
     if kernel.direction != "bwd_weight":
-        return memory.unpack(flat, result_shape)
+        return unpack(flat, result_shape, memory.layout)
     dw = memory.filter_view(flat, case.w_shape)
     assert np.isnan(flat).sum() - np.isnan(dw).sum() == flat.size - dw.size, "dw's gaps are written"
     return dw

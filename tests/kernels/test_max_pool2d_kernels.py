@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from door import SIZES, THREADS, Array, Kernel, Shape, _kernels, assert_same_bits, each_kernel
 from numerics import INPUT_KINDS, generator
-from windows import Axis, Windows
+from windows import LAYOUTS, Windows, axes, axis_fields, pack, unpack
 
 
 @dataclass(frozen=True)
@@ -26,44 +26,21 @@ class Case:
     out: tuple[int, int] | None = None  # where it is not the floor
 
     @property
-    def axes(self) -> tuple[Axis, Axis]:
-        h, w = (
-            Axis(*sizes)
-            for sizes in zip(
-                self.image, self.kernel, self.stride, self.padding, self.dilation, strict=True
-            )
-        )
-        return h, w
-
-    @property
     def x_shape(self) -> tuple[int, ...]:
         return (self.n, self.c, *self.image)
 
     @property
     def y_shape(self) -> tuple[int, ...]:
-        return (self.n, self.c, *(self.out or (axis.out for axis in self.axes)))
+        return (self.n, self.c, *(self.out or (axis.out for axis in axes(self))))
 
     @property
     def records(self) -> tuple[str, ...]:
         fits_a_byte = self.kernel[0] * self.kernel[1] <= 256
         return ("nothing", "offsets", "indices") if fits_a_byte else ("nothing", "indices")
 
-    @property
-    def windows(self) -> Windows:
-        return Windows.of(*self.axes, *self.y_shape[2:])
-
     def shape(self, layout: str, record: str) -> Shape:
-        sizes = {"n": self.n, "c": self.c}
-        for d, axis, out in zip("hw", self.axes, self.y_shape[2:], strict=True):
-            sizes |= {
-                f"{d}_in": axis.size,
-                f"{d}_out": out,
-                f"k_{d}": axis.kernel,
-                f"stride_{d}": axis.stride,
-                f"pad_{d}": axis.padding,
-                f"dilation_{d}": axis.dilation,
-            }
-        return {"layout": layout, "record": record, **sizes}
+        sizes = {"n": self.n, "c": self.c, "h_out": self.y_shape[2], "w_out": self.y_shape[3]}
+        return {"layout": layout, "record": record, **sizes, **axis_fields(self)}
 
 
 CASES = [
@@ -136,7 +113,7 @@ class Pooled(NamedTuple):
 
 @cache
 def exact(case: Case, kind: str, dtype: str) -> Pooled:
-    windows = case.windows
+    windows = Windows(case, case.y_shape[2:])
     taps = case.kernel[0] * case.kernel[1]
     values = windows.gather(draw(case, kind, dtype), outside=-np.inf)
     values = values.reshape(*case.y_shape, taps)
@@ -147,8 +124,7 @@ def exact(case: Case, kind: str, dtype: str) -> Pooled:
     nothing_but_infinities = (np.where(is_nan, np.inf, values) == -np.inf).all(-1)
     offsets = np.where(nothing_but_infinities, inside.argmax(-1), first_maximum)
     offsets = np.where(is_nan.any(-1), last_nan, offsets)
-    positions = np.broadcast_to(windows.rows * case.image[1] + windows.columns, inside_shape(case))
-    positions = np.broadcast_to(positions.reshape(inside.shape), values.shape)
+    positions = np.broadcast_to(windows.positions.reshape(inside.shape), values.shape)
     chosen = offsets[..., None]
     return Pooled(
         np.take_along_axis(values, chosen, -1)[..., 0],
@@ -157,26 +133,11 @@ def exact(case: Case, kind: str, dtype: str) -> Pooled:
     )
 
 
-def inside_shape(case: Case) -> tuple[int, ...]:
-    return (*case.y_shape[2:], *case.kernel)
-
-
-def pack(a: Array, layout: str) -> Array:
-    return np.ascontiguousarray(a if layout == "nchw" else a.transpose(0, 2, 3, 1))
-
-
-def unpack(flat: Array, shape: tuple[int, ...], layout: str) -> Array:
-    if layout == "nchw":
-        return flat.reshape(shape)
-    n, c, h, w = shape
-    return flat.reshape(n, h, w, c).transpose(0, 3, 1, 2)
-
-
 def variants(*records: str) -> dict[str, tuple[Shape, list[object]]]:
     return {
         f"{case.name}-{layout}-{record}": (case.shape(layout, record), [case, layout, record])
         for case in CASES
-        for layout in ("nchw", "channels_last")
+        for layout in LAYOUTS
         for record in records
         if record in case.records
     }
@@ -217,14 +178,12 @@ def test_bwd_input(kernel: Kernel, case: Case, layout: str, record: str) -> None
         at = (np.arange(len(planes))[:, None], pooled.indices.reshape(in_planes))
         np.add.at(planes, at, dy.reshape(in_planes))
         positions = pack(getattr(pooled, record), layout)
-        dx = kernel.run(
-            pack(dy, layout), positions, threads=threads, **case.shape(layout, record)
-        )
+        dx = kernel.run(pack(dy, layout), positions, threads=threads, **case.shape(layout, record))
         expected = planes.reshape(case.x_shape)
         assert_same_bits(unpack(dx, case.x_shape, layout), expected, f"{kind}, {threads} threads")
 
 
-@pytest.mark.parametrize("layout", ["nchw", "channels_last"])
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("case", [c for c in CASES if "offsets" in c.records], ids=lambda c: c.name)
 def test_offsets_stand_for_indices(case: Case, layout: str) -> None:
     pooled = exact(case, "ties", "float32")

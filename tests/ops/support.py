@@ -76,13 +76,13 @@ class Problem:
     def to(self, dtype: torch.dtype) -> Problem:
         return self.mapped(lambda operand: operand.to(dtype))
 
+    def mapped_images(self, change: Callable[[Tensor], Tensor]) -> Problem:
+        """The same call with its images and filters changed."""
+        return self.mapped(lambda operand: change(operand) if operand.dim() == 4 else operand)
+
     def in_layout(self, layout: str) -> Problem:
         """The same call with its images and filters in that memory layout."""
-        return self.mapped(
-            lambda operand: (
-                operand.contiguous(memory_format=LAYOUTS[layout]) if operand.dim() == 4 else operand
-            )
-        )
+        return self.mapped_images(lambda t: t.contiguous(memory_format=LAYOUTS[layout]))
 
     def outputs(self, library: Any) -> Tensors:
         with torch.no_grad():

@@ -1,6 +1,6 @@
 """conv2d: every kernel against float64, its gradients, and their gradients.
 
-Graphs, layouts, the module and bad arguments have files of their own beside this one.
+Graphs, layouts, the module and errors have files of their own beside this one.
 """
 
 from __future__ import annotations
@@ -8,8 +8,6 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Sequence
-from typing import Any
 
 import pytest
 import torch
@@ -19,58 +17,31 @@ from torch import Tensor
 
 from cnnext.testing.cases import EDGE, LENET5, RESNET50, VGG16, Conv2dCase
 from cnnext.testing.errors import INPUT_KINDS, make_input
+from tests.ops import problems
 from tests.ops.support import (
     CNNEXT,
     DTYPES,
     LAYOUTS,
     NATIVE,
     Problem,
-    Tensors,
     assert_agrees,
     check_derivatives,
     check_deterministic,
     dtype_of,
     expanded_one,
-    generator_for,
     kernel_cases,
     only_kernel,
     seed_gradient,
+    use_threads,
 )
 
 INPUT, WEIGHT, BIAS = range(3)
 
+_DEEPEST = ("resnet50_3x3_512@7", "resnet50_1x1_2048_512@7", "resnet50_1x1_s2_1024_2048@14")
+
 #: Of ResNet-50, what takes milliseconds and sums most: over 4608, 2048 and 1024 terms.
-NETWORK = tuple(
-    case
-    for case in RESNET50
-    if str(case)
-    in ("resnet50_3x3_512@7", "resnet50_1x1_2048_512@7", "resnet50_1x1_s2_1024_2048@14")
-)
+NETWORK = tuple(case for case in RESNET50 if case.name in _DEEPEST)
 SMALL = (*EDGE, *LENET5)
-
-
-def problem_of(
-    case: Conv2dCase, kind: str = "normal", dtype: torch.dtype = torch.float32, bias: bool = True
-) -> Problem:
-    """The case with inputs of a class and with weights that keep their variance."""
-    generator = generator_for(case, kind)
-    fan_in = math.prod(case.weight_shape[1:])
-    operands = (
-        make_input(kind, case.input_shape, generator, dtype),
-        make_input("normal", case.weight_shape, generator, dtype) / math.sqrt(fan_in),
-        make_input("normal", (case.c_out,), generator, dtype) if bias else None,
-    )
-    kwargs = case.kwargs()
-
-    def apply(library: Any, values: Sequence[Any]) -> Tensors:
-        return (library.conv2d(*values, **kwargs),)
-
-    return Problem(apply, operands)
-
-
-@functools.cache
-def problem_for(case: Conv2dCase, kind: str, layout: str, dtype: torch.dtype) -> Problem:
-    return problem_of(case, kind, dtype).in_layout(layout)
 
 
 def is_not_empty(case: Conv2dCase) -> bool:
@@ -89,6 +60,11 @@ def may_apply(kernel: str, case: Conv2dCase) -> bool:
     return "pointwise" not in kernel or (case.k_h, case.k_w) == (1, 1)
 
 
+def threads_for(case: Conv2dCase) -> int:
+    """Small cases are one chunk of work; the others are split unevenly."""
+    return 1 if case in SMALL else 3
+
+
 conv2d_kernels = functools.partial(kernel_cases, "conv2d", may_apply=may_apply)
 
 # ------------------------------------------------------------------------- forward vs float64
@@ -98,8 +74,8 @@ conv2d_kernels = functools.partial(kernel_cases, "conv2d", may_apply=may_apply)
 def test_forward(kernel: str, case: Conv2dCase) -> None:
     for kind in INPUT_KINDS if case in SMALL else ("normal",):
         for layout in LAYOUTS:
-            problem = problem_for(case, kind, layout, dtype_of(kernel))
-            with only_kernel("conv2d", kernel):
+            problem = problems.cached(problems.conv2d, case, kind, layout, dtype_of(kernel))
+            with only_kernel("conv2d", kernel), use_threads(threads_for(case)):
                 ours = problem.outputs(CNNEXT)
             problem.check_outputs(ours, what=f"{kind} {layout} output")
 
@@ -108,7 +84,7 @@ def test_forward(kernel: str, case: Conv2dCase) -> None:
 @pytest.mark.parametrize("kind", INPUT_KINDS)
 @pytest.mark.parametrize(("kernel", "case"), conv2d_kernels("forward", LENET5, (*VGG16, *RESNET50)))
 def test_forward_of_networks(kernel: str, case: Conv2dCase, kind: str) -> None:
-    problem = problem_of(case, kind, dtype_of(kernel))
+    problem = problems.conv2d(case, kind, dtype_of(kernel))
     with only_kernel("conv2d", kernel):
         ours = problem.outputs(CNNEXT)
     problem.check_outputs(ours)
@@ -117,14 +93,14 @@ def test_forward_of_networks(kernel: str, case: Conv2dCase, kind: str) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("case", EDGE, ids=str)
 def test_forward_without_bias(case: Conv2dCase, layout: str) -> None:
-    problem = problem_of(case, bias=False).in_layout(layout)
+    problem = problems.conv2d(case, bias=False).in_layout(layout)
     problem.check_outputs(problem.outputs(CNNEXT))
 
 
 @pytest.mark.parametrize(("kernel", "case"), conv2d_kernels("forward", EDGE))
 def test_one_infinity_spreads_as_far_as_its_windows(kernel: str, case: Conv2dCase) -> None:
     for layout, value in itertools.product(LAYOUTS, (math.inf, -math.inf, math.nan)):
-        problem = problem_of(case, dtype=dtype_of(kernel)).in_layout(layout)
+        problem = problems.conv2d(case, dtype=dtype_of(kernel)).in_layout(layout)
         put_in_the_middle(problem, value)
         with only_kernel("conv2d", kernel):
             ours = problem.outputs(CNNEXT)
@@ -147,8 +123,8 @@ def test_backward_weight(kernel: str, case: Conv2dCase) -> None:
 def check_backward(kernel: str, case: Conv2dCase, place: int) -> None:
     for kind in INPUT_KINDS if case in SMALL else ("normal",):
         for layout in LAYOUTS:
-            problem = problem_for(case, kind, layout, dtype_of(kernel))
-            with only_kernel("conv2d", kernel):
+            problem = problems.cached(problems.conv2d, case, kind, layout, dtype_of(kernel))
+            with only_kernel("conv2d", kernel), use_threads(threads_for(case)):
                 ours = problem.gradients(CNNEXT, place)
             problem.check_gradients(ours, place, what=f"{kind} {layout} gradient")
 
@@ -156,19 +132,19 @@ def check_backward(kernel: str, case: Conv2dCase, place: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("case", (*VGG16, *RESNET50), ids=str)
 def test_backward_of_networks(case: Conv2dCase) -> None:
-    problem = problem_of(case)
+    problem = problems.conv2d(case)
     problem.check_gradients(problem.gradients(CNNEXT))
 
 
 @pytest.mark.parametrize("case", EDGE, ids=str)
 def test_backward_of_all_operands(case: Conv2dCase) -> None:
-    problem = problem_for(case, "normal", "nchw", torch.float32)
+    problem = problems.cached(problems.conv2d, case, "normal", "nchw", torch.float32)
     problem.check_gradients(problem.gradients(CNNEXT))
 
 
 @pytest.mark.parametrize("wanted", ((INPUT,), (WEIGHT,), (BIAS,), (INPUT, BIAS)), ids=str)
 def test_backward_computes_what_is_wanted(wanted: tuple[int, ...]) -> None:
-    problem = problem_of(EDGE[0])
+    problem = problems.conv2d(EDGE[0])
     problem.check_gradients(problem.gradients(CNNEXT, *wanted), *wanted)
 
 
@@ -180,7 +156,7 @@ def test_one_infinity_spreads_backward_as_far_as_its_windows(layout: str) -> Non
         return gradient
 
     for case in filter(is_not_empty, EDGE):
-        problem = problem_of(case).in_layout(layout)
+        problem = problems.conv2d(case).in_layout(layout)
         ours, native, reference = (
             candidate.gradients(library, INPUT, seed=seed)[0]
             for candidate, library in (
@@ -195,7 +171,7 @@ def test_one_infinity_spreads_backward_as_far_as_its_windows(layout: str) -> Non
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_one_infinity_reaches_the_weights_that_see_it(layout: str) -> None:
     for case in filter(is_not_empty, EDGE):
-        problem = problem_of(case).in_layout(layout)
+        problem = problems.conv2d(case).in_layout(layout)
         put_in_the_middle(problem, math.inf)
         problem.check_gradients(problem.gradients(CNNEXT, WEIGHT), WEIGHT, what=f"{case} gradient")
 
@@ -203,7 +179,7 @@ def test_one_infinity_reaches_the_weights_that_see_it(layout: str) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("case", EDGE, ids=str)
 def test_gradient_of_a_sum(case: Conv2dCase, layout: str) -> None:
-    problem = problem_of(case).in_layout(layout)
+    problem = problems.conv2d(case).in_layout(layout)
     ours, native, reference = (
         candidate.gradients(library, seed=expanded_one)
         for candidate, library in (
@@ -230,7 +206,7 @@ TINY = (
 @pytest.mark.parametrize("bias", (True, False), ids=("bias", "no_bias"))
 @pytest.mark.parametrize("case", TINY, ids=str)
 def test_derivatives(case: Conv2dCase, bias: bool, layout: str) -> None:
-    check_derivatives(problem_of(case, bias=bias).in_layout(layout))
+    check_derivatives(problems.conv2d(case, bias=bias).in_layout(layout))
 
 
 @pytest.mark.parametrize("padding", ("same", "valid"))
@@ -248,7 +224,7 @@ def test_derivatives_with_named_padding(padding: str, generator: torch.Generator
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("case", NETWORK, ids=str)
 def test_same_bits_twice(case: Conv2dCase, layout: str) -> None:
-    check_deterministic(problem_of(case).in_layout(layout))
+    check_deterministic(problems.conv2d(case).in_layout(layout))
 
 
 @st.composite
@@ -277,6 +253,6 @@ def conv2d_cases(draw: st.DrawFn) -> Conv2dCase:
 
 @given(case=conv2d_cases(), layout=st.sampled_from(list(LAYOUTS)), dtype=st.sampled_from(DTYPES))
 def test_any_shape(case: Conv2dCase, layout: str, dtype: torch.dtype) -> None:
-    problem = problem_of(case, dtype=dtype).in_layout(layout)
+    problem = problems.conv2d(case, dtype=dtype).in_layout(layout)
     problem.check_outputs(problem.outputs(CNNEXT))
     problem.check_gradients(problem.gradients(CNNEXT))

@@ -1,0 +1,193 @@
+"""What is not about one operator: the registry, the selection, plans, and wrong arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from door import ISAS, OPERATORS, THREADS, Kernel, Shape, _kernels, registry
+
+SHAPES: dict[str, Shape] = {
+    "conv2d": {
+        **{"n": 2, "c_in": 3, "h_in": 8, "w_in": 9, "c_out": 20, "k_h": 1, "k_w": 1},
+        **{"stride_h": 1, "stride_w": 1, "pad_h": 0, "pad_w": 0, "dilation_h": 1, "dilation_w": 1},
+        **{"groups": 1, "layout": "nchw"},
+    },
+    "linear": {"m": 4, "n": 5, "k": 6},
+    "lstm_cell": {"batch": 2, "input": 3, "hidden": 20},
+    "max_pool2d": {
+        **{"n": 2, "c": 3, "h_in": 8, "w_in": 9, "h_out": 7, "w_out": 8, "k_h": 2, "k_w": 2},
+        **{"stride_h": 1, "stride_w": 1, "pad_h": 0, "pad_w": 0, "dilation_h": 1, "dilation_w": 1},
+        **{"layout": "nchw", "record": "offsets"},
+    },
+    "relu": {"size": 100},
+}
+
+KERNELS = [kernel for operator in OPERATORS for kernel in registry(operator)]
+each = pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
+
+
+@pytest.fixture(autouse=True)
+def _restore() -> Iterator[None]:
+    yield
+    _kernels.set_isa_cap("")
+    for operator in OPERATORS:
+        _kernels.force_kernel(operator, "")
+
+
+def select(kernel: Kernel, threads: int = 1, **changes: Any) -> str:
+    """What is chosen for the pass and type of the kernel."""
+    shape = SHAPES[kernel.operator] | changes
+    return kernel.door.select(kernel.direction, kernel.dtype, threads=threads, **shape)
+
+
+def test_names_say_what_a_kernel_is() -> None:
+    assert len({kernel.name for kernel in KERNELS}) == len(KERNELS)
+    for kernel in KERNELS:
+        words = kernel.name.removeprefix(f"{kernel.operator}_").split("_")
+        assert {"float32": "f32", "float64": "f64"}[kernel.dtype] in words, kernel
+        assert kernel.isa in words or words[0] == "reference", kernel
+        suffix = {"forward": "", "backward": "_bwd_f"}.get(kernel.direction, kernel.direction)
+        assert suffix in kernel.name and (suffix or "_bwd_" not in kernel.name), kernel
+
+
+def test_every_pass_has_a_kernel_for_any_machine_and_type() -> None:
+    needed = {(k.operator, k.direction, dtype) for k in KERNELS for dtype in ("float32", "float64")}
+    has = {(k.operator, k.direction, k.dtype) for k in KERNELS if k.isa == "baseline"}
+    assert has == needed
+
+
+@each
+def test_the_choice_is_the_cheapest_that_is_usable(kernel: Kernel) -> None:
+    for threads in THREADS:
+        shape = SHAPES[kernel.operator]
+        chosen = select(kernel, threads)
+        rivals = [k for k in registry(kernel.operator, kernel.direction) if k.dtype == kernel.dtype]
+        costs = {k.name: k.door.cost(k.name, threads=threads, **shape) for k in rivals}
+        assert costs[chosen] == min(costs[k.name] for k in rivals if k.is_usable)
+        assert select(kernel, threads) == chosen
+
+
+@each
+def test_a_forced_kernel_is_chosen_in_its_pass(kernel: Kernel) -> None:
+    before = {k: select(k) for k in registry(kernel.operator)}
+    _kernels.force_kernel(kernel.operator, kernel.name)
+    if not kernel.is_usable:
+        with pytest.raises(RuntimeError, match=f"'{kernel.name}'.*does not apply"):
+            select(kernel)
+        return
+    for other, choice in before.items():
+        same = (other.direction, other.dtype) == (kernel.direction, kernel.dtype)
+        assert select(other) == (kernel.name if same else choice)
+    _kernels.force_kernel(kernel.operator, "")
+    assert {k: select(k) for k in registry(kernel.operator)} == before
+
+
+def test_a_forced_kernel_is_never_replaced() -> None:
+    name = "conv2d_pointwise_f32_baseline"
+    _kernels.force_kernel("conv2d", name)
+    kernel = next(k for k in KERNELS if k.name == name)
+    assert select(kernel) == name
+    with pytest.raises(RuntimeError, match=f"'{name}'.*does not apply"):
+        select(kernel, k_h=3)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_a_cap_lowers_the_isa(isa: str) -> None:
+    active = _kernels.active_isa()
+    assert ISAS.index(active) <= ISAS.index(_kernels.detected_isa())
+    _kernels.set_isa_cap(isa)
+    assert _kernels.active_isa() == min(isa, active, key=ISAS.index)
+    for kernel in KERNELS:
+        assert not select(kernel).endswith(ISAS[ISAS.index(isa) + 1 :])
+    _kernels.set_isa_cap("")
+    assert _kernels.active_isa() == active
+
+
+def test_a_cap_must_be_an_isa() -> None:
+    with pytest.raises(RuntimeError, match="'sse9' is not one of baseline, avx2, avx512"):
+        _kernels.set_isa_cap("sse9")
+
+
+@each
+def test_plans_are_sane_and_repeatable(kernel: Kernel) -> None:
+    if not kernel.is_usable:
+        pytest.skip(f"needs {kernel.isa}, which is not active")
+    for threads in THREADS:
+        plan = kernel.door.plan(kernel.name, threads=threads, **SHAPES[kernel.operator])
+        assert 1 <= plan["phases"] <= 4 and len(plan["tasks"]) == plan["phases"]
+        assert all(tasks > 0 for tasks in plan["tasks"])
+        assert plan["shared_bytes"] >= 0 and plan["chunk_bytes"] >= 0
+        again = kernel.door.plan(kernel.name, threads=threads, **SHAPES[kernel.operator])
+        assert again == plan
+
+
+X = np.zeros(100, np.float32)
+
+
+@pytest.mark.parametrize(
+    "call, error, message",
+    [
+        (lambda relu: relu.forward("relu_fast", X, size=100), ValueError, "no kernel 'relu_fast'"),
+        (
+            lambda relu: relu.forward("relu_reference_bwd_input_f32", X, size=100),
+            ValueError,
+            "'relu_reference_bwd_input_f32' is of pass bwd_input, not forward",
+        ),
+        (
+            lambda relu: relu.forward("relu_reference_f32", X, size=99),
+            ValueError,
+            "x must have 99 elements, but has 100",
+        ),
+        (
+            lambda relu: relu.forward("relu_reference_f64", X, size=100),
+            TypeError,
+            "x must be a C-contiguous array of float64",
+        ),
+        (
+            lambda relu: relu.forward("relu_reference_f32", X[::2], size=50),
+            TypeError,
+            "x must be a C-contiguous array of float32",
+        ),
+        (lambda relu: relu.forward("relu_reference_f32", X), TypeError, "lacks its field 'size'"),
+        (
+            lambda relu: relu.forward("relu_reference_f32", X, size=100, sise=1),
+            TypeError,
+            "no field 'sise'",
+        ),
+        (
+            lambda relu: relu.forward("relu_reference_f32", X, size=0),
+            ValueError,
+            "size must be at least 1, but is 0",
+        ),
+        (
+            lambda relu: relu.forward("relu_reference_f32", X, size=100, threads=0),
+            ValueError,
+            "threads must be positive",
+        ),
+        (lambda relu: relu.select("sideways", "float32", size=1), ValueError, "no pass 'sideways'"),
+        (lambda relu: relu.select("forward", "int8", size=1), ValueError, "dtype must be float32"),
+    ],
+)
+def test_wrong_arguments(call: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call(_kernels.relu)
+
+
+def test_a_kernel_that_does_not_apply_says_so() -> None:
+    shape = SHAPES["conv2d"] | {"stride_h": 2}
+    name = "conv2d_pointwise_f32_baseline"
+    assert _kernels.conv2d.cost(name, **shape) == float("inf")
+    with pytest.raises(ValueError, match=f"'{name}' does not apply to this shape"):
+        _kernels.conv2d.plan(name, **shape)
+
+
+def test_a_kernel_above_the_active_isa_says_so() -> None:
+    _kernels.set_isa_cap("baseline")
+    for kernel in KERNELS:
+        if kernel.isa != "baseline":
+            message = f"'{kernel.name}' needs {kernel.isa}, but the active ISA is baseline"
+            with pytest.raises(ValueError, match=message):
+                kernel.door.plan(kernel.name, **SHAPES[kernel.operator])

@@ -1,0 +1,92 @@
+"""What the operator tests check of torch.library, torch.compile and torch.export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._dynamo.backends.registry import lookup_backend
+from torch.fx import GraphModule
+
+from tests.ops.support import CNNEXT, Problem
+
+BACKENDS = ("eager", "aot_eager", "inductor")
+BATCHES = (2, 3, 5)
+
+_OPCHECKS = (
+    "test_schema",
+    "test_autograd_registration",
+    "test_faketensor",
+    "test_aot_dispatch_dynamic",
+)
+
+
+def check_op(name: str, *arguments: Any) -> None:
+    """torch.library.opcheck of `torch.ops.cnnext.<name>`, all of its tests."""
+    torch.library.opcheck(getattr(torch.ops.cnnext, name).default, arguments, test_utils=_OPCHECKS)
+
+
+def ops_in(graph_module: torch.nn.Module) -> set[str]:
+    """The operators of cnnext that a graph calls."""
+    assert isinstance(graph_module, GraphModule)
+    targets = (node.target for node in graph_module.graph.nodes)
+    return {
+        target._schema.name.removeprefix("cnnext::")
+        for target in targets
+        if isinstance(target, torch._ops.OpOverload) and target.namespace == "cnnext"
+    }
+
+
+class Compiled(SimpleNamespace):
+    """cnnext.functional, each function compiled into one graph; remembers the graphs."""
+
+    def __init__(self, backend: str, *, dynamic: bool | None = None) -> None:
+        torch._dynamo.reset()
+        compile_graph = lookup_backend(backend)
+        self.graphs: list[GraphModule] = []
+
+        def record(graph: GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+            self.graphs.append(graph)
+            return compile_graph(graph, inputs)
+
+        for name in CNNEXT.__all__:
+            function = getattr(CNNEXT, name)
+            compiled = torch.compile(function, fullgraph=True, backend=record, dynamic=dynamic)
+            setattr(self, name, compiled)
+
+
+def check_compiled(op: str, problem: Problem, backend: str) -> None:
+    """Compiled in one piece, `op` gives the right outputs and gradients, with our kernels."""
+    library = Compiled(backend)
+    problem.check_outputs(problem.outputs(library), what="compiled output")
+    problem.check_gradients(problem.gradients(library), what="compiled gradient")
+    assert library.graphs
+    assert all(op in ops_in(graph) for graph in library.graphs)
+
+
+def check_dynamic_batch(op: str, problem_of_batch: Callable[[int], Problem]) -> None:
+    """One graph serves every batch size."""
+    library = Compiled("aot_eager", dynamic=True)
+    for batch in BATCHES:
+        problem = problem_of_batch(batch)
+        problem.check_gradients(problem.gradients(library), what=f"gradient at batch {batch}")
+    assert len(library.graphs) == 1
+    assert op in ops_in(library.graphs[0])
+
+
+def check_exported(
+    op: str, module: torch.nn.Module, inputs_of_batch: Callable[[int], tuple[Any, ...]]
+) -> None:
+    """Exported with a dynamic batch, the module calls `op` and computes what it did."""
+    inputs = inputs_of_batch(BATCHES[0])
+    dynamic = torch.utils._pytree.tree_map(lambda _: {0: torch.export.Dim("batch")}, inputs)
+    for strict in (False, True):
+        program = torch.export.export(module, inputs, dynamic_shapes=(*dynamic,), strict=strict)
+        assert op in ops_in(program.graph_module), f"strict={strict}"
+        for batch in BATCHES:
+            inputs = inputs_of_batch(batch)
+            with torch.no_grad():
+                torch.testing.assert_close(program.module()(*inputs), module(*inputs))
