@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // conv2d for AVX-512: 32 registers of 16 lanes; 28 accumulators, 2 of the filter, 1 broadcast.
+#include "conv2d/depthwise.h"
 #include "conv2d/direct.h"
 #include "conv2d/direct_weight.h"
 #include "conv2d/pointwise.h"
@@ -18,5 +19,8 @@ CNNEXT_DEFINE(conv2d_direct_bwd_weight_f32, DirectBackwardWeight<Tile>)
 CNNEXT_DEFINE(conv2d_pointwise_f32, Pointwise<Tile, Pass::forward>)
 CNNEXT_DEFINE(conv2d_pointwise_bwd_input_f32, Pointwise<Tile, Pass::bwd_input>)
 CNNEXT_DEFINE(conv2d_pointwise_bwd_weight_f32, PointwiseBackwardWeight<Tile>)
+CNNEXT_DEFINE(conv2d_depthwise_f32, DepthwiseGather<Tile::kLanes, Pass::forward>)
+CNNEXT_DEFINE(conv2d_depthwise_bwd_input_f32, DepthwiseGather<Tile::kLanes, Pass::bwd_input>)
+CNNEXT_DEFINE(conv2d_depthwise_bwd_weight_f32, DepthwiseBackwardWeight<Tile::kLanes>)
 
 }  // namespace cnnext

@@ -141,7 +141,7 @@ struct DirectGather {
       if (packed != strip_index && g.taps() > 0) {
         pack_strip<Tile::kLanes>(o.first + image * in_image, g.layout, in_channels, g.h.in_size,
                                  g.w.in_size, i0 * g.h.in_step + g.h.offset_first, g.w.offset_first,
-                                 g.h.span(rows), strip_w, group * g.c, g.c, strip);
+                                 g.h.span(rows), strip_w, group * g.c, g.c, g.c, strip);
         packed = strip_index;
       }
       const int64_t panel0 = task % b.panel_blocks * b.panels;
@@ -163,26 +163,13 @@ struct DirectGather {
             t.c = row_buffer;
             t.c_row = Tile::kColumns;
             multiply_panel<Tile>(g.w.grid, t);
-            store_row_nchw(
-                row_buffer, g.w, t.columns,
+            store_row_nchw<Tile::kLanes>(
+                row_buffer, Tile::kColumns, g.w, t.columns,
                 o.result + (image * out_channels + k0) * out_plane + out_row * g.w.out_size,
                 out_plane);
           }
         }
       }
-    }
-  }
-
-  // Spreads a row of pixels x columns over the planes of its output channels.
-  static void store_row_nchw(const float* row, const Axis& w, int64_t columns, float* dst,
-                             int64_t plane) {
-    if (w.out_step == 1) {
-      transpose_block<Tile::kLanes>(row, Tile::kColumns, dst, plane, w.grid, columns);
-      return;
-    }
-    for (int64_t j = 0; j < columns; ++j) {
-      float* out = dst + j * plane + w.out_first;
-      for (int64_t i = 0; i < w.grid; ++i) out[i * w.out_step] = row[i * Tile::kColumns + j];
     }
   }
 };

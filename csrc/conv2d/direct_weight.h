@@ -119,7 +119,7 @@ struct DirectBackwardWeight {
       t.n_segments = least(b.rows, g.h.grid - i0);
       pack_strip<Tile::kLanes>(o.second + image * x_image, g.layout, x_channels, g.h.in_size,
                                g.w.in_size, i0 * g.h.in_step + g.h.offset_first, g.w.offset_first,
-                               g.h.span(t.n_segments), strip_w, group * g.c, g.c, strip);
+                               g.h.span(t.n_segments), strip_w, group * g.c, g.c, g.c, strip);
       for (int64_t p = 0; p < panels; ++p) {
         const int64_t k0 = (panel0 + p) * Tile::kColumns;
         t.columns = least(Tile::kColumns, g.k - k0);

@@ -31,6 +31,13 @@ double pointwise_cost(const Conv2dShape& s, int threads) {
 
 }  // namespace
 
+// Loads bound: an operand for every multiply-add, at about a third of the tiles' rate.
+template <Isa isa>
+double depthwise_cost(const Conv2dShape& s, int threads) {
+  const bool applies = s.groups == s.c_in && s.groups == s.c_out;
+  return applies ? 3 * s.macs() / (tile_macs_per_second(isa) * threads) : kNotApplicable;
+}
+
 template <class T>
 const std::vector<Conv2dKernel<T>>& conv2d_registry() {
   static const std::vector<Conv2dKernel<T>> kernels = [] {

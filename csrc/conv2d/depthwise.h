@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Depthwise convolution (one channel a group): lanes are channels.
+//
+//   forward, input gradient: one task per (image, block of rows, block of channels)
+//     copy the strip of input that the rows need (strip.h)
+//     for each row, for each run of kPixels outputs, for each vector of channels:
+//       the filter's taps one after the other, each loaded once for all pixels of the run
+//   weight gradient: one task per vector of channels
+//     for each block of rows of all images: copy the strip of x and the rows of dy
+//       for each tap: sum dy * x over a row in registers, then add to the tap's sum
+//
+// With k_h * k_w multiply-adds for each number read and written there is nothing to reuse but the
+// filter and the rows that windows share; loads are the limit, and for large images memory.
+#pragma once
+
+#include "conv2d/strip.h"
+
+namespace cnnext {
+namespace {
+
+template <int Lanes, Pass kPass>
+struct DepthwiseGather {
+  static constexpr int64_t kVectors = 4;  // of channels in a block: whole cache lines in any ISA
+  static constexpr int64_t kBlock = kVectors * Lanes;
+  static constexpr int kPixels = 6;  // accumulators; with a filter vector they fit 16
+  static constexpr int64_t kStripFloats = 32 * 1024;  // 128 KB, of which a row's window is in L1
+
+  static Plan plan(const Conv2dShape& s, int threads) {
+    const int64_t no_strides[4] = {};
+    Plan plan;
+    plan.block[0] = threads;
+    for (int64_t i = 0; i < gather_count(s, kPass); ++i) {
+      const Gather g = make_gather(s, kPass, no_strides, i);
+      const int64_t rows = rows_per_task(g, threads);
+      plan.tasks[0] += tasks(g, rows);
+      const int64_t floats = (g.taps() + g.strip_floats(rows) + g.w.grid) * kBlock;
+      plan.chunk_bytes = most(plan.chunk_bytes, 4 * floats);
+    }
+    return plan;
+  }
+
+  static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
+                  const Slice& slice) {
+    int64_t before = 0;  // tasks of the gathers before this one
+    for (int64_t i = 0; i < gather_count(s, kPass); ++i) {
+      const Gather g = make_gather(s, kPass, o.w_strides, i);
+      const int64_t rows = rows_per_task(g, static_cast<int>(plan.block[0]));
+      const int64_t count = tasks(g, rows);
+      const int64_t begin = most(slice.begin, before) - before;
+      const int64_t end = least(slice.end, before + count) - before;
+      for (int64_t task = begin; task < end; ++task) {
+        run_task(g, rows, o, task, reinterpret_cast<float*>(slice.chunk));
+      }
+      before += count;
+    }
+  }
+
+ private:
+  static int64_t tasks(const Gather& g, int64_t rows) {
+    return g.w.grid == 0 ? 0 : g.images * ceil_div(g.h.grid, rows) * ceil_div(g.groups, kBlock);
+  }
+
+  static int64_t rows_per_task(const Gather& g, int threads) {
+    const int64_t planes = g.images * ceil_div(g.groups, kBlock);
+    int64_t rows = most(1, g.h.grid);
+    while (rows > 1 && (g.strip_floats(rows) * kBlock > kStripFloats ||
+                        (rows > 4 && planes * ceil_div(g.h.grid, rows) < 4 * threads))) {
+      rows = ceil_div(rows, 2);
+    }
+    return rows;
+  }
+
+  static void run_task(const Gather& g, int64_t rows_per_task, const Conv2dOperands<float>& o,
+                       int64_t task, float* scratch) {
+    const int64_t blocks = ceil_div(g.groups, kBlock);
+    const int64_t row_blocks = ceil_div(g.h.grid, rows_per_task);
+    const int64_t c0 = task % blocks * kBlock;
+    const int64_t channels = least(kBlock, g.groups - c0);
+    const int64_t i0 = task / blocks % row_blocks * rows_per_task;
+    const int64_t rows = least(rows_per_task, g.h.grid - i0);
+    const int64_t image = task / blocks / row_blocks;
+    // Scratch holds whole vectors of channels; the pixels of a strip are that far apart.
+    const int64_t width = round_up(channels, Lanes);
+    float* const filter = scratch;
+    float* const strip = filter + g.taps() * kBlock;
+    float* const row_buffer = strip + g.strip_floats(rows_per_task) * kBlock;
+
+    fill_zero(filter, g.taps() * width);
+    for (int64_t tap = 0; tap < g.taps(); ++tap) {
+      const float* w = o.second + c0 * g.w_group +
+                       (g.h.tap_first + tap / g.w.taps * g.h.tap_step) * g.w_h +
+                       (g.w.tap_first + tap % g.w.taps * g.w.tap_step) * g.w_w;
+      for (int64_t c = 0; c < channels; ++c) filter[tap * width + c] = w[c * g.w_group];
+    }
+    if (g.taps() > 0) {
+      if (width > channels) fill_zero(strip, g.strip_floats(rows) * width);
+      pack_strip<Lanes>(o.first + image * g.groups * g.h.in_size * g.w.in_size, g.layout, g.groups,
+                        g.h.in_size, g.w.in_size, i0 * g.h.in_step + g.h.offset_first,
+                        g.w.offset_first, g.h.span(rows), g.strip_w(), c0, channels, width, strip);
+    }
+
+    const int64_t plane = g.h.out_size * g.w.out_size;
+    for (int64_t i = 0; i < rows; ++i) {
+      const float* const window = strip + i * g.h.in_step * g.strip_w() * width;
+      const int64_t out_row = (g.h.out_first + (i0 + i) * g.h.out_step) * g.w.out_size;
+      const float* const bias = o.bias == nullptr ? nullptr : o.bias + c0;
+      if (g.layout == Layout::channels_last) {
+        float* y = o.result + (image * plane + out_row + g.w.out_first) * g.groups + c0;
+        row(g, width, channels, window, filter, bias, y, g.w.out_step * g.groups);
+      } else {
+        row(g, width, channels, window, filter, bias, row_buffer, width);
+        store_row_nchw<Lanes>(row_buffer, width, g.w, channels,
+                              o.result + (image * g.groups + c0) * plane + out_row, plane);
+      }
+    }
+  }
+
+  // One row of outputs; `width` floats from pixel to pixel in the strip, `y_pixel` in y.
+  static void row(const Gather& g, int64_t width, int64_t channels, const float* window,
+                  const float* filter, const float* bias, float* y, int64_t y_pixel) {
+    for (int64_t j = 0; j < g.w.grid; j += kPixels) {
+      const float* const x = window + j * g.w.in_step * width;
+      for (int64_t c = 0; c < channels; c += Lanes) {
+        pixels<kPixels>(least(kPixels, g.w.grid - j), g, width, x + c, filter + c,
+                        bias == nullptr ? nullptr : bias + c, y + j * y_pixel + c, y_pixel,
+                        least(Lanes, channels - c));
+      }
+    }
+  }
+
+  template <int Pixels>
+  static void pixels(int64_t count, const Gather& g, int64_t width, const float* x,
+                     const float* filter, const float* bias, float* y, int64_t y_pixel,
+                     int64_t lanes) {
+    if constexpr (Pixels > 1) {
+      if (count < Pixels) {
+        return pixels<Pixels - 1>(count, g, width, x, filter, bias, y, y_pixel, lanes);
+      }
+    }
+    f32<Lanes> acc[Pixels];
+    for (int p = 0; p < Pixels; ++p) {
+      acc[p] = bias == nullptr ? f32<Lanes>{} : load_partial<Lanes>(bias, lanes);
+    }
+    const int64_t row_step = g.h.offset_step * g.strip_w() * width;
+    const int64_t column_step = g.w.offset_step * width, pixel_step = g.w.in_step * width;
+    for (int64_t r = 0; r < g.h.taps; ++r) {
+      for (int64_t t = 0; t < g.w.taps; ++t, filter += width) {
+        const f32<Lanes> tap = load<Lanes>(filter);
+        const float* const at = x + r * row_step + t * column_step;
+        for (int p = 0; p < Pixels; ++p) acc[p] += load<Lanes>(at + p * pixel_step) * tap;
+      }
+    }
+    for (int p = 0; p < Pixels; ++p) store_partial<Lanes>(y + p * y_pixel, acc[p], lanes);
+  }
+};
+
+template <int Lanes>
+struct DepthwiseBackwardWeight {
+  static constexpr int64_t kStripFloats = 16 * 1024;  // 64 KB beside the rows of dy
+
+  static Plan plan(const Conv2dShape& s, int) {
+    const int64_t no_strides[4] = {};
+    const Gather g = make_gather(s, Pass::forward, no_strides, 0);
+    const int64_t rows = rows_at_once(g);
+    Plan plan;
+    plan.tasks[0] = ceil_div(g.groups, Lanes);
+    plan.chunk_bytes = 4 * Lanes * (g.taps() + g.strip_floats(rows) + rows * g.w.grid);
+    return plan;
+  }
+
+  static void run(const Conv2dShape& s, const Plan&, const Conv2dOperands<float>& o,
+                  const Slice& slice) {
+    const Gather g = make_gather(s, Pass::forward, o.w_strides, 0);
+    for (int64_t task = slice.begin; task < slice.end; ++task) {
+      run_task(g, o, task * Lanes, reinterpret_cast<float*>(slice.chunk));
+    }
+  }
+
+ private:
+  static int64_t rows_at_once(const Gather& g) {
+    int64_t rows = g.h.grid;
+    while (rows > 1 && g.strip_floats(rows) * Lanes > kStripFloats) rows = ceil_div(rows, 2);
+    return rows;
+  }
+
+  static void run_task(const Gather& g, const Conv2dOperands<float>& o, int64_t c0,
+                       float* scratch) {
+    const int64_t channels = least(Lanes, g.groups - c0);
+    const int64_t block = rows_at_once(g);
+    float* const sums = scratch;
+    float* const strip = sums + g.taps() * Lanes;
+    float* const dy = strip + g.strip_floats(block) * Lanes;
+    fill_zero(scratch, Lanes * (g.taps() + g.strip_floats(block) + block * g.w.grid));
+    const int64_t x_image = g.groups * g.h.in_size * g.w.in_size;
+    const int64_t y_image = g.groups * g.h.out_size * g.w.out_size;
+    for (int64_t image = 0; image < g.images; ++image) {
+      for (int64_t i0 = 0; i0 < g.h.grid; i0 += block) {
+        const int64_t rows = least(block, g.h.grid - i0);
+        pack_strip<Lanes>(o.second + image * x_image, g.layout, g.groups, g.h.in_size, g.w.in_size,
+                          i0 * g.h.in_step + g.h.offset_first, g.w.offset_first, g.h.span(rows),
+                          g.strip_w(), c0, channels, Lanes, strip);
+        for (int64_t i = 0; i < rows; ++i) {
+          pack_pixels<Lanes>(o.first + image * y_image, g.layout, g.groups, g.h.out_size,
+                             g.w.out_size, i0 + i, 0, g.w.grid, c0, channels,
+                             dy + i * g.w.grid * Lanes, Lanes);
+          add_row(g, strip + i * g.h.in_step * g.strip_w() * Lanes, dy + i * g.w.grid * Lanes,
+                  sums);
+        }
+      }
+    }
+    for (int64_t tap = 0; tap < g.taps(); ++tap) {
+      float* const dw = o.result + c0 * g.w_group + tap / g.w.taps * g.w_h + tap % g.w.taps * g.w_w;
+      for (int64_t c = 0; c < channels; ++c) dw[c * g.w_group] = sums[tap * Lanes + c];
+    }
+  }
+
+  static void add_row(const Gather& g, const float* x, const float* dy, float* sums) {
+    constexpr int kTaps = 4;  // accumulators that share the loads of dy
+    for (int64_t r = 0; r < g.h.taps; ++r) {
+      const float* const x_row = x + r * g.h.offset_step * g.strip_w() * Lanes;
+      float* const sum = sums + r * g.w.taps * Lanes;
+      int64_t t = 0;
+      for (; t + kTaps <= g.w.taps; t += kTaps) add_taps<kTaps>(g, x_row, dy, t, sum);
+      for (; t < g.w.taps; ++t) add_taps<1>(g, x_row, dy, t, sum);
+    }
+  }
+
+  template <int Taps>
+  static void add_taps(const Gather& g, const float* x, const float* dy, int64_t t, float* sum) {
+    f32<Lanes> acc[Taps] = {};
+    for (int64_t j = 0; j < g.w.grid; ++j) {
+      const f32<Lanes> dy_vec = load<Lanes>(dy + j * Lanes);
+      for (int i = 0; i < Taps; ++i) {
+        acc[i] += dy_vec * load<Lanes>(x + (j * g.w.in_step + (t + i) * g.w.offset_step) * Lanes);
+      }
+    }
+    for (int i = 0; i < Taps; ++i) {
+      float* const total = sum + (t + i) * Lanes;
+      store<Lanes>(total, load<Lanes>(total) + acc[i]);
+    }
+  }
+};
+
+}  // namespace
+}  // namespace cnnext
