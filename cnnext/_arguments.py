@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -11,38 +11,49 @@ from torch import Tensor
 IntOrPair = int | tuple[int, ...] | list[int]
 
 
+_INT64 = range(-(2**63), 2**63)
+
+
 def as_int(op: str, name: str, value: Any) -> int:
     """`value` as an int: Python and NumPy integers and 0-d integer tensors, no bools or floats."""
-    if type(value) is int:
-        return value
     if isinstance(value, torch.SymInt):
         return value  # type: ignore[return-value]
     try:
         if isinstance(value, bool):
             raise TypeError
-        return operator.index(value)
+        number = operator.index(value)
     except TypeError:
         raise TypeError(
             f"{op}(): {name} must be an int or a tuple of ints, "
             f"but got {type(value).__name__}: {name}={value!r}"
         ) from None
+    if number not in _INT64:
+        raise ValueError(f"{op}(): {name} must fit 64 bits, but got {name}={value!r}")
+    return number
 
 
-def int_pair(op: str, name: str, value: Any) -> tuple[int, int]:
-    """(vertical, horizontal) from an int or a sequence of one or two."""
-    if type(value) is int:
-        return value, value
+def int_pairs(op: str, **values: Any) -> list[tuple[int, int]]:
+    """Each value as (vertical, horizontal), from an int or a sequence of one or two.
+
+    As in torch, the types of all are checked before the length of any.
+    """
+    unpacked = [_unpack(op, name, value) for name, value in values.items()]
+    return [
+        (numbers[0], numbers[-1]) if len(numbers) in (1, 2) else _reject_length(op, name, numbers)
+        for name, numbers in zip(values, unpacked, strict=True)
+    ]
+
+
+def _unpack(op: str, name: str, value: Any) -> tuple[int, ...]:
     if isinstance(value, tuple | list):
-        if len(value) == 2:
-            return as_int(op, name, value[0]), as_int(op, name, value[1])
-        if len(value) == 1:
-            single = as_int(op, name, value[0])
-            return single, single
-        raise RuntimeError(
-            f"{op}(): {name} must be an int or hold one or two, but got {name}={value!r}"
-        )
-    single = as_int(op, name, value)
-    return single, single
+        return tuple([as_int(op, name, element) for element in value])
+    return (as_int(op, name, value),)
+
+
+def _reject_length(op: str, name: str, numbers: tuple[int, ...]) -> NoReturn:
+    raise RuntimeError(
+        f"{op}(): {name} must be an int or hold one or two, but got {name}={numbers}"
+    )
 
 
 def check_positive(op: str, name: str, pair: tuple[int, int]) -> None:

@@ -14,7 +14,7 @@ from cnnext._arguments import (
     as_int,
     check_positive,
     check_same_dtype,
-    int_pair,
+    int_pairs,
     shape_of,
 )
 from cnnext._library import ops
@@ -129,12 +129,8 @@ class Conv2dFunction(torch.autograd.Function):
         groups: int = 1,
     ) -> Tensor:
         ctx.save_for_backward(input, weight)
-        ctx.geometry = (
-            *int_pair("conv2d", "stride", stride),
-            *int_pair("conv2d", "padding", padding),
-            *int_pair("conv2d", "dilation", dilation),
-            groups,
-        )
+        pairs = int_pairs("conv2d", stride=stride, padding=padding, dilation=dilation)
+        ctx.geometry = (*pairs[0], *pairs[1], *pairs[2], groups)
         return ops.conv2d_forward.default(input, weight, bias, *ctx.geometry)
 
     @staticmethod
@@ -194,14 +190,16 @@ def conv2d(
 
     if input.dim() == 3:
         return conv2d(input.unsqueeze(0), weight, bias, *geometry).squeeze(0)
-    stride = int_pair("conv2d", "stride", stride)
-    dilation = int_pair("conv2d", "dilation", dilation)
     groups = as_int("conv2d", "groups", groups)
+    if isinstance(padding, str):
+        stride, dilation = int_pairs("conv2d", stride=stride, dilation=dilation)
+    else:
+        stride, padding, dilation = int_pairs(
+            "conv2d", stride=stride, padding=padding, dilation=dilation
+        )
     _check_operands(input, weight, bias, stride, dilation, groups)
     if isinstance(padding, str):
         input, padding = _pad_by_name(input, weight, stride, padding, dilation)
-    else:
-        padding = int_pair("conv2d", "padding", padding)
     _check_extent(input, weight, padding, dilation)
 
     if torch.compiler.is_compiling():

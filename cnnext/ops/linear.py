@@ -101,9 +101,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         TypeError: an argument is not a tensor.
     """
     reason = why_native(input, weight, optional=(bias,))
-    if reason is None and weight.dim() == 1:
-        reason = "weight is a vector"
-    if reason is None and bias is not None:
+    if reason is None and weight.dim() != 2:
+        reason = "weight is not a matrix"
+    elif reason is None and bias is not None:
         if bias.dim() != 1:
             reason = "bias is not a vector"
         elif bias.shape[0] == 1 != weight.shape[0]:
@@ -122,8 +122,6 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _check_operands(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
-    if weight.dim() != 2:
-        raise RuntimeError(f"linear(): weight must be 2-D, but got weight.shape={shape_of(weight)}")
     check_same_dtype("linear", input, weight=weight, bias=bias)
     if input.dim() == 0 or input.shape[-1] != weight.shape[1]:
         raise RuntimeError(

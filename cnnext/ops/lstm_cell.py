@@ -160,6 +160,8 @@ def lstm_cell(
     h, c = hx
     operands = (input, h, c, w_ih, w_hh, b_ih, b_hh)
     reason = why_native(input, h, c, w_ih, w_hh, optional=(b_ih, b_hh))
+    if reason is None and c.dtype != input.dtype:
+        reason = "hx[1] has another dtype than input"
     if reason is None and (b_ih is not None or b_hh is not None):
         if b_ih is None or b_hh is None:
             reason = "only one of b_ih and b_hh is given"
@@ -167,15 +169,19 @@ def lstm_cell(
             reason = "b_ih or b_hh is not a vector of as many elements as w_ih has rows"
     if reason is not None:
         return fall_back("lstm_cell", reason, torch.lstm_cell, input, hx, w_ih, w_hh, b_ih, b_hh)
+    if any(0 in operand.shape for operand in (input, h, w_ih)) and _all_matrices(*operands[:5]):
+        return torch.lstm_cell(input, hx, w_ih, w_hh, b_ih, b_hh)  # nothing to compute
     _check_operands(*operands)
-    if any(0 in operand.shape for operand in (input, h, w_ih)):  # nothing to compute
-        return torch.lstm_cell(input, hx, w_ih, w_hh, b_ih, b_hh)
 
     if torch.compiler.is_compiling():
         return ops.lstm_cell.default(*operands)[:2]
     if gradient_needed(*operands):
         return LSTMCellFunction.apply(*operands)
     return ops.lstm_cell_forward.default(*operands)[:2]
+
+
+def _all_matrices(*operands: Tensor) -> bool:
+    return all(operand.dim() == 2 for operand in operands)
 
 
 def _is_vector(bias: Tensor) -> bool:

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch._prims_common import suggest_memory_format
 
-from cnnext._arguments import IntOrPair, check_positive, int_pair, shape_of
+from cnnext._arguments import IntOrPair, check_positive, int_pairs, shape_of
 from cnnext._library import ops
 from cnnext._routing import fall_back, gradient_needed, why_native
 
@@ -128,11 +128,19 @@ def _geometry(
     kernel_size: Any, stride: Any, padding: Any, dilation: Any
 ) -> tuple[int, int, int, int, int, int, int, int]:
     """k_h, k_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w; all checked."""
-    kernel = int_pair("max_pool2d", "kernel_size", kernel_size)
     no_stride = stride is None or (isinstance(stride, tuple | list) and len(stride) == 0)
-    step = kernel if no_stride else int_pair("max_pool2d", "stride", stride)
-    pad = int_pair("max_pool2d", "padding", padding)
-    spread = int_pair("max_pool2d", "dilation", dilation)
+    kernel, step, pad, spread = int_pairs(
+        "max_pool2d",
+        kernel_size=kernel_size,
+        stride=kernel_size if no_stride else stride,
+        padding=padding,
+        dilation=dilation,
+    )
+    if max(*kernel, *step, *pad, *spread) >= 2**31:
+        raise RuntimeError(
+            "max_pool2d(): kernel_size, stride, padding and dilation must fit 32 bits, "
+            f"but got {kernel}, {step}, {pad} and {spread}"
+        )
     check_positive("max_pool2d", "kernel_size", kernel)
     check_positive("max_pool2d", "stride", step)
     check_positive("max_pool2d", "dilation", spread)
@@ -166,6 +174,14 @@ def _output_extent(
     extent = -(-reach // stride) + 1
     # The last window has to begin inside the input or its left padding.
     return extent - 1 if (extent - 1) * stride >= size + padding else extent
+
+
+def _window_may_miss(input: Tensor, geometry: tuple[int, ...]) -> bool:
+    """Whether there may be a window with no position inside the input."""
+    *_, pad_h, pad_w, dilation_h, dilation_w = geometry
+    return (pad_h > 0 and dilation_h > input.shape[2]) or (
+        pad_w > 0 and dilation_w > input.shape[3]
+    )
 
 
 def max_pool2d(
@@ -211,13 +227,16 @@ def max_pool2d(
     if input.dim() == 3:
         result = max_pool2d(input.unsqueeze(0), *window)
         return tuple(t.squeeze(0) for t in result) if return_indices else result.squeeze(0)
+    geometry = _geometry(kernel_size, stride, padding, dilation)
     if input.dim() != 4:
         raise RuntimeError(
             "max_pool2d(): input must be 3-D (unbatched) or 4-D (batched), "
             f"but got input.shape={shape_of(input)}"
         )
-    geometry = _geometry(kernel_size, stride, padding, dilation)
     size = _output_size(input, geometry, ceil_mode)
+    if _window_may_miss(input, geometry):
+        reason = "dilation steps over the whole input, so that a window may hold nothing of it"
+        return fall_back("max_pool2d", reason, F.max_pool2d, input, *window)
 
     need_gradient = gradient_needed(input)
     if need_gradient and not torch.compiler.is_compiling():

@@ -14,26 +14,17 @@ from cnnext._routing import fall_back, gradient_needed, why_native
 # ------------------------------------------------------------------------------- fake kernels
 
 
-def _is_flat(tensor: Tensor) -> bool:
-    """Whether the tensor is one dense array in either layout."""
-    return tensor.is_contiguous() or (
-        tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
-    )
+def _fake_forward(input: Tensor) -> Tensor:
+    return torch.empty_like(input)  # keeps the order of the dimensions in memory
 
 
-def _empty_flat(like: Tensor) -> Tensor:
-    if _is_flat(like):
-        return torch.empty_strided(like.shape, like.stride(), dtype=like.dtype, device=like.device)
-    return torch.empty_like(like, memory_format=torch.contiguous_format)
-
-
-torch.library.register_fake("cnnext::relu")(_empty_flat)
-torch.library.register_fake("cnnext::relu_forward")(_empty_flat)
+torch.library.register_fake("cnnext::relu")(_fake_forward)
+torch.library.register_fake("cnnext::relu_forward")(_fake_forward)
 
 
 @torch.library.register_fake("cnnext::relu_backward")
 def _fake_backward(grad_output: Tensor, output: Tensor) -> Tensor:
-    return _empty_flat(output)
+    return torch.empty_like(output)
 
 
 @torch.library.register_fake("cnnext::relu_")
@@ -101,6 +92,13 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     if gradient_needed(input):
         return ReLUFunction.apply(input)
     return ops.relu_forward.default(input)
+
+
+def _is_flat(tensor: Tensor) -> bool:
+    """Whether the tensor is one dense array in either layout."""
+    return tensor.is_contiguous() or (
+        tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
+    )
 
 
 def _relu_in_place(input: Tensor) -> Tensor:

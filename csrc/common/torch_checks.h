@@ -7,6 +7,7 @@
 #include <torch/csrc/stable/tensor.h>
 
 #include <optional>
+#include <vector>
 
 #include "common/kernel.h"
 #include "common/parallel.h"
@@ -16,6 +17,9 @@
 #define CNNEXT_CHECK(condition, ...) STD_TORCH_CHECK(condition, __VA_ARGS__)
 
 namespace cnnext {
+
+constexpr int64_t kMostElements = int64_t{1} << 58;  // no index or byte count overflows below
+constexpr int64_t kLargestStep = int64_t{1} << 40;   // of strides, paddings and dilations
 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
@@ -86,8 +90,15 @@ inline Tensor empty_strided(int64_t dim, const int64_t* sizes, const int64_t* st
   return Tensor(handle);
 }
 
-inline Tensor empty_as(const Tensor& t) {
-  return empty_strided(t.dim(), t.sizes().data(), t.strides().data(), t.scalar_type());
+// Empty and contiguous, of t's sizes but for the last.
+inline Tensor empty_contiguous(const Tensor& t, int64_t last) {
+  std::vector<int64_t> sizes(t.sizes().begin(), t.sizes().end());
+  if (!sizes.empty()) sizes.back() = last;
+  std::vector<int64_t> strides(sizes.size(), 1);
+  for (size_t d = sizes.size(); d > 1; --d) {
+    strides[d - 2] = strides[d - 1] * (sizes[d - 1] > 1 ? sizes[d - 1] : 1);
+  }
+  return empty_strided(t.dim(), sizes.data(), strides.data(), t.scalar_type());
 }
 
 inline Tensor empty_2d(int64_t rows, int64_t columns, ScalarType dtype) {
@@ -99,6 +110,12 @@ inline Tensor empty_2d(int64_t rows, int64_t columns, ScalarType dtype) {
 inline Tensor empty_4d(int64_t n, int64_t c, int64_t h, int64_t w, Layout layout,
                        ScalarType dtype) {
   const int64_t sizes[4] = {n, c, h, w};
+  int64_t elements = 1;
+  for (const int64_t size : sizes) {
+    CNNEXT_CHECK(size == 0 || elements <= kMostElements / size, "a result of shape (", n, ", ", c,
+                 ", ", h, ", ", w, ") is too large");
+    elements *= size;
+  }
   const bool last = layout == Layout::channels_last;
   const int64_t strides[4] = {c * h * w, last ? 1 : h * w, last ? w * c : w, last ? c : 1};
   return empty_strided(4, sizes, strides, dtype);

@@ -11,9 +11,10 @@
 //   dw[k,c,r,s] = sum_{n,i,j} dy[n,k,i,j] * x[n, g*C/G + c, ...]
 //
 // Names: x input, w weight, b bias, y output, dx dw dy their gradients; n images, c channels in,
-// k channels out, r s filter taps. x, y, dx and dy are dense in `layout`; w and dw have any
-// strides. The adapter allocates everything; a kernel writes every element of its result. Sizes
-// of zero never reach a kernel: n, c_in, c_out, h_out and w_out are positive.
+// k channels out, r s filter taps. x, y, dx and dy are dense in `layout`; w has any strides;
+// dw is dense in torch's default order or in channels_last. The adapter allocates everything; a
+// kernel writes every element of its result. Sizes of zero never reach a kernel: n, c_in, c_out,
+// h_out and w_out are positive.
 #pragma once
 
 #include <cstdint>

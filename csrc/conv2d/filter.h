@@ -31,7 +31,7 @@ struct FilterPanel {
   FilterTaps taps;
   int64_t c, columns;      // channels summed over, output channels of this panel
   int64_t c_step, k_step;  // strides of the filter, in elements
-  int64_t filter_taps;     // of the whole filter, used or not
+  bool channels_of_taps;   // all taps of a channel lie side by side, channel after channel
 
   static int64_t scratch_floats(int64_t filter_taps) {
     return kChannelBlock * filter_taps * Tile::kColumns;
@@ -48,7 +48,7 @@ struct FilterPanel {
         transpose_block<Tile::kLanes>(w + taps.offset(tap), k_step, row(panel, tap, 0),
                                       Tile::kColumns, columns, c);
       }
-    } else if (c_step == filter_taps) {
+    } else if (channels_of_taps) {
       for (int64_t c0 = 0; c0 < c; c0 += kChannelBlock) {
         const int64_t channels = least(kChannelBlock, c - c0);
         transpose_block<Tile::kLanes>(w + c0 * c_step, k_step, scratch, Tile::kColumns, columns,
@@ -82,7 +82,7 @@ struct FilterPanel {
         transpose_block<Tile::kLanes>(row(panel, tap, 0), Tile::kColumns, w + taps.offset(tap),
                                       k_step, c, columns);
       }
-    } else if (c_step == filter_taps) {
+    } else if (channels_of_taps) {
       for (int64_t c0 = 0; c0 < c; c0 += kChannelBlock) {
         const int64_t channels = least(kChannelBlock, c - c0);
         for (int64_t tap = 0; tap < taps.count(); ++tap) {

@@ -57,7 +57,7 @@ CNNEXT_INLINE Axis backward_axis(int64_t in_size, int64_t out_size, int64_t kern
   int64_t first = 0, step = 1;
   while (first < kernel && (phase + pad - first * dilation) % stride != 0) ++first;
   if (first == kernel) return axis;
-  while (step * dilation % stride != 0) ++step;
+  while (first + step < kernel && step * dilation % stride != 0) ++step;
   axis.taps = (kernel - 1 - first) / step + 1;
   axis.tap_first = first + (axis.taps - 1) * step;
   axis.tap_step = -step;
@@ -73,14 +73,18 @@ struct Gather {
   Layout layout;
   int64_t w_group, w_k, w_c, w_h, w_w;  // strides of the filter
   int64_t filter_taps;                  // k_h * k_w, of which h.taps * w.taps are used
+  bool taps_side_by_side;               // in memory, in torch's default order
 
   CNNEXT_INLINE int64_t taps() const { return h.taps * w.taps; }
   CNNEXT_INLINE int64_t strip_w() const { return w.span(w.grid); }
   CNNEXT_INLINE int64_t strip_floats(int64_t rows) const { return h.span(rows) * strip_w() * c; }
 };
 
+// Classes of positions; of those of a stride larger than dx, most have no position.
+CNNEXT_INLINE int64_t phases_w(const Conv2dShape& s) { return least(s.stride_w, s.w_in); }
+
 CNNEXT_INLINE int64_t gather_count(const Conv2dShape& s, Pass pass) {
-  return pass == Pass::forward ? 1 : s.stride_h * s.stride_w;
+  return pass == Pass::forward ? 1 : least(s.stride_h, s.h_in) * phases_w(s);
 }
 
 CNNEXT_INLINE Gather make_gather(const Conv2dShape& s, Pass pass, const int64_t (&w_strides)[4],
@@ -91,6 +95,7 @@ CNNEXT_INLINE Gather make_gather(const Conv2dShape& s, Pass pass, const int64_t 
   g.layout = s.layout;
   g.w_group = s.c_out_per_group() * w_strides[0];
   g.filter_taps = s.k_h * s.k_w;
+  g.taps_side_by_side = w_strides[2] == s.k_w && w_strides[3] == 1;
   g.w_h = w_strides[2];
   g.w_w = w_strides[3];
   if (pass == Pass::forward) {
@@ -102,9 +107,9 @@ CNNEXT_INLINE Gather make_gather(const Conv2dShape& s, Pass pass, const int64_t 
     g.w_c = w_strides[1];
   } else {
     g.h = backward_axis(s.h_out(), s.h_in, s.k_h, s.stride_h, s.pad_h, s.dilation_h,
-                        index / s.stride_w);
+                        index / phases_w(s));
     g.w = backward_axis(s.w_out(), s.w_in, s.k_w, s.stride_w, s.pad_w, s.dilation_w,
-                        index % s.stride_w);
+                        index % phases_w(s));
     g.c = s.c_out_per_group();
     g.k = s.c_in_per_group();
     g.w_k = w_strides[1];
@@ -122,7 +127,8 @@ CNNEXT_INLINE FilterPanel<Tile> filter_panel(const Gather& g, int64_t k0) {
                         g.w.tap_first * g.w_w,
                         g.h.tap_step * g.w_h,
                         g.w.tap_step * g.w_w};
-  return {taps, g.c, least(Tile::kColumns, g.k - k0), g.w_c, g.w_k, g.filter_taps};
+  const bool channels_of_taps = g.taps_side_by_side && g.w_c == g.filter_taps;
+  return {taps, g.c, least(Tile::kColumns, g.k - k0), g.w_c, g.w_k, channels_of_taps};
 }
 
 // Channels [c0, c0 + channels) of the columns [column, column + width) of one image row, as

@@ -16,6 +16,10 @@ Conv2dShape make_shape(int64_t n, int64_t c_in, int64_t h_in, int64_t w_in, cons
                        int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w,
                        int64_t dilation_h, int64_t dilation_w, int64_t groups, Layout layout) {
   check_dim(weight, 4, "weight");
+  for (const int64_t value : {stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w}) {
+    CNNEXT_CHECK(value <= kLargestStep, "stride, padding and dilation must not exceed ",
+                 kLargestStep, ", but one is ", value);
+  }
   CNNEXT_CHECK(stride_h > 0 && stride_w > 0, "stride must be positive, but is (", stride_h, ", ",
                stride_w, ")");
   CNNEXT_CHECK(pad_h >= 0 && pad_w >= 0, "padding must not be negative, but is (", pad_h, ", ",
@@ -120,7 +124,7 @@ Tensor backward_weight(const Tensor& grad_output, const Tensor& input, const Ten
   const Tensor grad_weight = empty_4d(s.c_out, s.c_in_per_group(), s.k_h, s.k_w,
                                       preferred_layout(weight), grad_output.scalar_type());
   if (grad_weight.numel() == 0) return grad_weight;
-  CNNEXT_CHECK(grad_output.numel() > 0, "grad_output must not be empty");
+  if (grad_output.numel() == 0) return torch::stable::fill_(grad_weight, 0);  // an empty batch
   const Tensor dy = dense(grad_output, layout), x = dense(input, layout);
   with_element_type(dy, [&](auto zero) {
     run<decltype(zero)>(Pass::bwd_weight, s, dy, x, std::nullopt, grad_weight, grad_weight);

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // linear for torch tensors on the CPU. Leading dimensions of the input are rows of one matrix.
-#include <vector>
-
 #include "common/torch_checks.h"
 #include "linear/select.h"
 
@@ -15,17 +13,6 @@ void run(Pass pass, const LinearShape& s, const Tensor& first, const Tensor& sec
                             mutable_data<T>(result)};
   const int threads = useful_threads(s.macs());
   run_on_torch_threads(select_linear<T>(pass, s, threads), s, o, threads);
-}
-
-// An empty tensor of t's leading dimensions and `last`.
-Tensor empty_rows(const Tensor& t, int64_t last) {
-  std::vector<int64_t> sizes(t.sizes().begin(), t.sizes().end());
-  sizes.back() = last;
-  std::vector<int64_t> strides(sizes.size(), 1);
-  for (size_t d = sizes.size() - 1; d > 0; --d) {
-    strides[d - 1] = strides[d] * (sizes[d] > 1 ? sizes[d] : 1);
-  }
-  return empty_strided(t.dim(), sizes.data(), strides.data(), t.scalar_type());
 }
 
 LinearShape make_shape(const Tensor& rows, int64_t n, int64_t k) {
@@ -45,7 +32,7 @@ Tensor forward(const Tensor& input, const Tensor& weight, const std::optional<Te
     CNNEXT_CHECK(bias->dim() == 1 && bias->size(0) == s.n, "bias must have ", s.n, " elements");
     b = dense(*bias);
   }
-  const Tensor output = empty_rows(input, s.n);
+  const Tensor output = empty_contiguous(input, s.n);
   if (output.numel() == 0) return output;
   const Tensor x = dense(input), w = dense(weight);
   with_element_type(x, [&](auto zero) { run<decltype(zero)>(Pass::forward, s, x, w, b, output); });
@@ -58,7 +45,7 @@ Tensor backward_input(const Tensor& grad_output, const Tensor& weight) {
   CNNEXT_CHECK(grad_output.dim() > 0 && grad_output.size(grad_output.dim() - 1) == weight.size(0),
                "grad_output must have ", weight.size(0), " columns");
   const LinearShape s = make_shape(grad_output, weight.size(0), weight.size(1));
-  const Tensor grad_input = empty_rows(grad_output, s.k);
+  const Tensor grad_input = empty_contiguous(grad_output, s.k);
   if (grad_input.numel() == 0) return grad_input;
   const Tensor dy = dense(grad_output), w = dense(weight);
   with_element_type(dy, [&](auto zero) {
@@ -73,9 +60,9 @@ Tensor backward_weight(const Tensor& grad_output, const Tensor& input) {
                "input and grad_output must have equally many dimensions");
   const int64_t last = input.dim() - 1;
   const LinearShape s = make_shape(grad_output, grad_output.size(last), input.size(last));
-  CNNEXT_CHECK(input.numel() == s.m * s.k && s.m > 0,
-               "input and grad_output must have equally many rows, and some");
+  CNNEXT_CHECK(input.numel() == s.m * s.k, "input and grad_output must have equally many rows");
   const Tensor grad_weight = empty_2d(s.n, s.k, input.scalar_type());
+  if (s.m == 0) return torch::stable::fill_(grad_weight, 0);
   const Tensor dy = dense(grad_output), x = dense(input);
   with_element_type(dy, [&](auto zero) {
     run<decltype(zero)>(Pass::bwd_weight, s, dy, x, std::nullopt, grad_weight);

@@ -16,6 +16,10 @@ MaxPool2dShape make_shape(int64_t n, int64_t c, int64_t h_in, int64_t w_in, int6
                           int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h,
                           int64_t dilation_w, Layout layout, Record record) {
   CNNEXT_CHECK(k_h > 0 && k_w > 0, "kernel_size must be positive, but is (", k_h, ", ", k_w, ")");
+  for (const int64_t value : {stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w}) {
+    CNNEXT_CHECK(value <= kLargestStep, "stride, padding and dilation must not exceed ",
+                 kLargestStep, ", but one is ", value);
+  }
   CNNEXT_CHECK(stride_h > 0 && stride_w > 0, "stride must be positive, but is (", stride_h, ", ",
                stride_w, ")");
   CNNEXT_CHECK(dilation_h > 0 && dilation_w > 0, "dilation must be positive, but is (", dilation_h,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,6 +32,20 @@ INPUT_KINDS: dict[str, Callable[[np.random.Generator, Sequence[int]], Array]] = 
 }
 
 
+def wide(arrays: Iterable[Array | None]) -> list[Any]:
+    """The arrays in float64; None, for an array that is not given, stays None."""
+    return [None if a is None else a.astype(np.float64) for a in arrays]
+
+
+def magnitudes(arrays: Iterable[Array | None]) -> list[Any]:
+    """The absolute values; None stays None."""
+    return [None if a is None else np.abs(a) for a in arrays]
+
+
+def eps_of(dtype: str) -> float:
+    return float(np.finfo(dtype).eps)
+
+
 def sum_tolerance(magnitude: Array, length: int, dtype: str) -> Array:
     """How far a sum of `length` products may be from exact, given the sum of their magnitudes.
 
@@ -42,7 +57,7 @@ def sum_tolerance(magnitude: Array, length: int, dtype: str) -> Array:
     lambda = 6). Both say u where this says eps = 2u: the other half is for the reference, which
     is no better than a float64 kernel.
     """
-    return min(length, 3 * length**0.5) * np.finfo(dtype).eps * magnitude
+    return min(length, 3 * length**0.5) * eps_of(dtype) * magnitude
 
 
 def assert_within(actual: Array, expected: Array, tolerance: Array, what: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from door import SIZES, THREADS, Array, Kernel, Shape, assert_same_bits, each_kernel
-from numerics import INPUT_KINDS, assert_within, generator, sum_tolerance
+from numerics import INPUT_KINDS, assert_within, generator, magnitudes, sum_tolerance, wide
 from numpy.lib.stride_tricks import as_strided
 from windows import LAYOUTS, Windows, axes, axis_fields, pack, unpack
 
@@ -53,6 +54,16 @@ def _around_vector_widths() -> list[Case]:
         cases += [
             Case(f"3x3_{name}", 2, size, (3, width), c_out, (3, 3), padding=(1, 1)),
             Case(f"1x1_{name}", 2, size, (2, width), c_out, (1, 1)),
+            Case(
+                f"depthwise_{size}@{width}",
+                2,
+                size,
+                (4, width),
+                size,
+                (3, 3),
+                padding=(1, 1),
+                groups=size,
+            ),
         ]
     return cases
 
@@ -80,16 +91,26 @@ CASES = [
     Case("groups", 2, 6, (5, 6), 9, (3, 3), padding=(1, 1), groups=3),
     Case("groups_of_17", 1, 34, (4, 5), 66, (3, 3), stride=(2, 1), padding=(1, 1), groups=2),
     Case("1x1_groups", 1, 18, (4, 5), 34, (1, 1), groups=2),
-    Case("depthwise_7", 2, 7, (9, 8), 7, (3, 3), padding=(1, 1), groups=7),
     Case("depthwise_33_s2", 1, 33, (9, 10), 33, (3, 3), (2, 2), padding=(1, 1), groups=33),
-    Case("depthwise_x2", 1, 8, (5, 17), 16, (5, 5), padding=(2, 2), dilation=(1, 1), groups=8),
+    Case("depthwise_even", 1, 9, (8, 9), 9, (2, 4), padding=(1, 2), groups=9),
+    Case("depthwise_sparse", 2, 5, (13, 17), 5, (3, 2), (2, 4), (2, 0), (3, 1), groups=5),
+    Case("depthwise_x2", 1, 8, (5, 17), 16, (5, 5), padding=(2, 2), groups=8),
     # Beyond the kernels' blocks, to go through more than one of each.
-    Case("1x1_deep", 1, 260, (5, 77), 34, (1, 1)),
+    Case("1x1_deep", 2, 260, (3, 5), 34, (1, 1)),
+    Case("1x1_large", 1, 9, (5, 77), 34, (1, 1)),
     Case("1x1_wide", 2, 9, (3, 4), 420, (1, 1)),
+    Case("1x1_deep_wide", 1, 300, (1, 3), 1300, (1, 1)),
+    Case("1x1_wide_deep", 1, 1300, (1, 3), 300, (1, 1)),
+    Case("1x1_deep_large", 1, 300, (13, 100), 3, (1, 1)),
+    Case("1x1_wide_large", 1, 3, (13, 100), 300, (1, 1)),
     Case("3x3_panels", 1, 20, (9, 10), 150, (3, 3), padding=(1, 1)),
-    Case("3x3_large_x", 1, 8, (90, 150), 1, (3, 3), padding=(1, 1)),
-    Case("3x3_large_y", 1, 1, (90, 150), 8, (3, 3), padding=(1, 1)),
+    Case("3x1_large_x", 1, 8, (90, 150), 1, (3, 1), padding=(1, 0)),
+    Case("3x1_large_y", 1, 1, (90, 150), 8, (3, 1), padding=(1, 0)),
+    Case("depthwise_large", 1, 70, (16, 40), 70, (3, 3), padding=(1, 1), groups=70),
     Case("3x3_batch", 7, 3, (5, 5), 4, (3, 3), padding=(1, 1)),
+    # Where strides of different dimensions coincide.
+    Case("3x3_of_3", 1, 3, (5, 6), 3, (3, 3), padding=(1, 1)),
+    Case("2x3_of_6", 1, 6, (5, 6), 6, (2, 3), stride=(1, 2)),
 ]
 
 
@@ -97,17 +118,20 @@ class Memory(NamedTuple):
     """How activations and filters lie in memory."""
 
     layout: str
-    filters: str  # oihw, ohwi, or gaps: oihw with unused elements between all others
+    filters: str  # a permutation of oihw, or gaps: oihw with unused elements between all others
 
     def __str__(self) -> str:
         return f"{self.layout}-{self.filters}"
 
     def filter_strides(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        _, c, r, s = shape
-        if self.filters == "ohwi":
-            return (c * r * s, 1, s * c, c)
-        gap = 2 if self.filters == "gaps" else 1
-        return (gap**3 * c * r * s, gap**2 * r * s, gap * s, 1)
+        """Of the dimensions o, i, h, w."""
+        gap, order = (2, "oihw") if self.filters == "gaps" else (1, self.filters)
+        sizes = dict(zip("oihw", shape, strict=True))
+        strides, stride = {}, 1
+        for dimension in reversed(order):
+            strides[dimension] = stride
+            stride *= gap * sizes[dimension]
+        return tuple(strides[dimension] for dimension in "oihw")
 
     def filter_view(self, flat: Array, shape: tuple[int, ...]) -> Array:
         strides = [stride * flat.itemsize for stride in self.filter_strides(shape)]
@@ -118,9 +142,6 @@ class Memory(NamedTuple):
         flat = np.full(1 + sum((size - 1) * stride for size, stride in sizes), np.nan, w.dtype)
         self.filter_view(flat, w.shape)[...] = w
         return flat
-
-
-MEMORIES = [Memory(layout, filters) for layout in LAYOUTS for filters in ("oihw", "ohwi", "gaps")]
 
 
 class Operands(NamedTuple):
@@ -146,7 +167,7 @@ def exact(case: Case, direction: str, operands: Operands) -> Array:
     """The contract's formula, its sums written as einsum over windows and groups."""
     g = case.groups
     windows = Windows(case, case.y_shape[2:])
-    x, w, dy = (a.astype(np.float64) for a in (operands.x, operands.w, operands.dy))
+    x, w, b, dy = wide(operands)
     w = w.reshape(g, case.c_out // g, *case.w_shape[1:])
     dy = dy.reshape(case.n, g, case.c_out // g, *case.y_shape[2:])
     if direction == "bwd_input":
@@ -157,7 +178,7 @@ def exact(case: Case, direction: str, operands: Operands) -> Array:
         dw = np.einsum("ngkij,ngcijrs->gkcrs", dy, x_windows, optimize=True)
         return dw.reshape(case.w_shape)
     y = np.einsum("ngcijrs,gkcrs->ngkij", x_windows, w, optimize=True).reshape(case.y_shape)
-    return y if operands.b is None else y + operands.b.astype(np.float64)[:, None, None]
+    return y if b is None else y + b[:, None, None]
 
 
 @cache
@@ -166,31 +187,32 @@ def reference(
 ) -> tuple[Array, Array]:
     """The exact result and its tolerance."""
     operands = draw(case, kind, dtype, bias)
-    magnitudes = Operands(*(None if a is None else np.abs(a) for a in operands))
     taps = case.kernel[0] * case.kernel[1]
     length = {
         "forward": case.c_in // case.groups * taps + bias,
         "bwd_input": case.c_out // case.groups * taps,
         "bwd_weight": case.n * case.y_shape[2] * case.y_shape[3],
     }[direction]
-    tolerance = sum_tolerance(exact(case, direction, magnitudes), length, dtype)
+    magnitude = exact(case, direction, Operands(*magnitudes(operands)))
+    tolerance = sum_tolerance(magnitude, length, dtype)
     return exact(case, direction, operands), tolerance
 
 
 def run(kernel: Kernel, case: Case, memory: Memory, operands: Operands, threads: int) -> Array:
     x, dy = (pack(a, memory.layout) for a in (operands.x, operands.dy))
-    arrays, result_shape = {
-        "forward": ((x, memory.pack_filter(operands.w), operands.b), case.y_shape),
-        "bwd_input": ((dy, memory.pack_filter(operands.w)), case.x_shape),
-        "bwd_weight": ((dy, x), case.w_shape),
-    }[kernel.direction]
-    strides = memory.filter_strides(case.w_shape)
-    flat = kernel.run(*arrays, threads=threads, w_strides=strides, **case.shape(memory.layout))
-    if kernel.direction != "bwd_weight":
-        return unpack(flat, result_shape, memory.layout)
-    dw = memory.filter_view(flat, case.w_shape)
-    assert np.isnan(flat).sum() - np.isnan(dw).sum() == flat.size - dw.size, "dw's gaps are written"
-    return dw
+    w = memory.pack_filter(operands.w)
+    arrays = {"forward": (x, w, operands.b), "bwd_input": (dy, w), "bwd_weight": (dy, x)}
+    flat = kernel.run(
+        *arrays[kernel.direction],
+        threads=threads,
+        w_strides=memory.filter_strides(case.w_shape),
+        **case.shape(memory.layout),
+    )
+    if kernel.direction == "bwd_weight":
+        return memory.filter_view(flat, case.w_shape)
+    return unpack(
+        flat, case.y_shape if kernel.direction == "forward" else case.x_shape, memory.layout
+    )
 
 
 def variants(cases: list[Case], memories: list[Memory]) -> dict[str, tuple[Shape, list[object]]]:
@@ -208,29 +230,54 @@ def named(*names: str) -> list[Case]:
 
 
 NATURAL = [Memory("nchw", "oihw"), Memory("channels_last", "ohwi")]
-SOME_CASES = named("even_kernel", "3x3_s2", "dilation", "groups_of_17", "1x1_deep", "3x3_panels")
+MIXED = [Memory("nchw", "ohwi"), Memory("channels_last", "oihw")]
+GAPS = [Memory(layout, "gaps") for layout in LAYOUTS]
+SOME_CASES = named(
+    *("even_kernel", "3x3_s2", "dilation", "groups_of_17", "depthwise_33_s2"),
+    *("1x1_deep", "3x3_panels", "depthwise_large"),
+)
 
 
 @pytest.mark.parametrize(
     "kernel, case, memory", each_kernel("conv2d", variants=variants(CASES, NATURAL))
 )
 def test_agrees_with_float64(kernel: Kernel, case: Case, memory: Memory) -> None:
-    for kind, threads in zip(INPUT_KINDS, THREADS, strict=True):
-        for bias in (True, False) if kernel.direction == "forward" else (False,):
-            operands = draw(case, kind, kernel.dtype, bias)
-            expected, tolerance = reference(case, kernel.direction, kind, kernel.dtype, bias)
-            actual = run(kernel, case, memory, operands, threads)
-            assert_within(actual, expected, tolerance, f"{kind}, bias {bias}, {threads} threads")
+    for i, (kind, threads) in enumerate(zip(INPUT_KINDS, THREADS, strict=True)):
+        bias = kernel.direction == "forward" and i % 2 == 0
+        operands = draw(case, kind, kernel.dtype, bias)
+        expected, tolerance = reference(case, kernel.direction, kind, kernel.dtype, bias)
+        actual = run(kernel, case, memory, operands, threads)
+        assert_within(actual, expected, tolerance, f"{kind}, bias {bias}, {threads} threads")
 
 
 @pytest.mark.parametrize(
     "kernel, case, memory",
-    each_kernel("conv2d", variants=variants(SOME_CASES, sorted({*MEMORIES} - {*NATURAL}))),
+    [
+        *each_kernel("conv2d", "forward", "bwd_input", variants=variants(SOME_CASES, MIXED + GAPS)),
+        *each_kernel("conv2d", "bwd_weight", variants=variants(SOME_CASES, MIXED)),
+    ],
+)
+def test_layout_of_the_filter(kernel: Kernel, case: Case, memory: Memory) -> None:
+    operands = draw(case, "normal", kernel.dtype)
+    expected, tolerance = reference(case, kernel.direction, "normal", kernel.dtype)
+    assert_within(run(kernel, case, memory, operands, threads=2), expected, tolerance, "result")
+
+
+@pytest.mark.parametrize(
+    "kernel, case, memory",
+    each_kernel(
+        "conv2d",
+        "forward",
+        "bwd_input",
+        variants=variants(named("3x3_of_3", "2x3_of_6", "1x1_wide", "depthwise_even"), NATURAL[:1]),
+    ),
 )
 def test_any_strides_of_the_filter(kernel: Kernel, case: Case, memory: Memory) -> None:
     operands = draw(case, "normal", kernel.dtype)
     expected, tolerance = reference(case, kernel.direction, "normal", kernel.dtype)
-    assert_within(run(kernel, case, memory, operands, threads=2), expected, tolerance, "result")
+    for order in map("".join, itertools.permutations("oihw")):
+        actual = run(kernel, case, memory._replace(filters=order), operands, threads=2)
+        assert_within(actual, expected, tolerance, order)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +285,7 @@ def test_any_strides_of_the_filter(kernel: Kernel, case: Case, memory: Memory) -
 )
 def test_same_threads_same_bits(kernel: Kernel, case: Case, memory: Memory) -> None:
     operands = draw(case, "normal", kernel.dtype)
-    for threads in THREADS:
+    for threads in THREADS[1:]:
         first, second = (run(kernel, case, memory, operands, threads) for _ in range(2))
         assert_same_bits(second, first, f"the second of two runs with {threads} threads")
 

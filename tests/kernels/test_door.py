@@ -9,20 +9,23 @@ import numpy as np
 import pytest
 from door import ISAS, OPERATORS, THREADS, Kernel, Shape, _kernels, registry
 
-SHAPES: dict[str, Shape] = {
-    "conv2d": {
-        **{"n": 2, "c_in": 3, "h_in": 8, "w_in": 9, "c_out": 20, "k_h": 1, "k_w": 1},
-        **{"stride_h": 1, "stride_w": 1, "pad_h": 0, "pad_w": 0, "dilation_h": 1, "dilation_w": 1},
-        **{"groups": 1, "layout": "nchw"},
-    },
-    "linear": {"m": 4, "n": 5, "k": 6},
-    "lstm_cell": {"batch": 2, "input": 3, "hidden": 20},
-    "max_pool2d": {
-        **{"n": 2, "c": 3, "h_in": 8, "w_in": 9, "h_out": 7, "w_out": 8, "k_h": 2, "k_w": 2},
-        **{"stride_h": 1, "stride_w": 1, "pad_h": 0, "pad_w": 0, "dilation_h": 1, "dilation_w": 1},
-        **{"layout": "nchw", "record": "offsets"},
-    },
-    "relu": {"size": 100},
+_WINDOW: Shape = {
+    **{"n": 2, "h_in": 8, "w_in": 9, "layout": "nchw", "stride_h": 1, "stride_w": 1},
+    **{"pad_h": 0, "pad_w": 0, "dilation_h": 1, "dilation_w": 1},
+}
+_CONV2D = {**_WINDOW, "c_in": 20, "c_out": 20}
+CONV2D_1X1 = {**_CONV2D, "groups": 1, "k_h": 1, "k_w": 1}
+CONV2D_3X3 = {**_CONV2D, "groups": 1, "k_h": 3, "k_w": 3}
+
+#: Every kernel applies to one of its operator's shapes, at least.
+SHAPES: dict[str, list[Shape]] = {
+    "conv2d": [CONV2D_1X1, CONV2D_3X3, CONV2D_3X3 | {"groups": 20}],
+    "linear": [{"m": 4, "n": 5, "k": 6}],
+    "lstm_cell": [{"batch": 2, "input": 3, "hidden": 20}],
+    "max_pool2d": [
+        {**_WINDOW, "c": 3, "h_out": 7, "w_out": 8, "k_h": 2, "k_w": 2, "record": "offsets"}
+    ],
+    "relu": [{"size": 100}],
 }
 
 KERNELS = [kernel for operator in OPERATORS for kernel in registry(operator)]
@@ -37,9 +40,12 @@ def _restore() -> Iterator[None]:
         _kernels.force_kernel(operator, "")
 
 
-def select(kernel: Kernel, threads: int = 1, **changes: Any) -> str:
+def shape_of(kernel: Kernel) -> Shape:
+    return next(shape for shape in SHAPES[kernel.operator] if kernel.applies(shape))
+
+
+def select(kernel: Kernel, shape: Shape, threads: int = 1) -> str:
     """What is chosen for the pass and type of the kernel."""
-    shape = SHAPES[kernel.operator] | changes
     return kernel.door.select(kernel.direction, kernel.dtype, threads=threads, **shape)
 
 
@@ -61,37 +67,37 @@ def test_every_pass_has_a_kernel_for_any_machine_and_type() -> None:
 
 @each
 def test_the_choice_is_the_cheapest_that_is_usable(kernel: Kernel) -> None:
+    shape = shape_of(kernel)
+    rivals = [k for k in registry(kernel.operator, kernel.direction) if k.dtype == kernel.dtype]
     for threads in THREADS:
-        shape = SHAPES[kernel.operator]
-        chosen = select(kernel, threads)
-        rivals = [k for k in registry(kernel.operator, kernel.direction) if k.dtype == kernel.dtype]
+        chosen = select(kernel, shape, threads)
         costs = {k.name: k.door.cost(k.name, threads=threads, **shape) for k in rivals}
         assert costs[chosen] == min(costs[k.name] for k in rivals if k.is_usable)
-        assert select(kernel, threads) == chosen
+        assert select(kernel, shape, threads) == chosen
 
 
 @each
 def test_a_forced_kernel_is_chosen_in_its_pass(kernel: Kernel) -> None:
-    before = {k: select(k) for k in registry(kernel.operator)}
+    shape = shape_of(kernel)
+    before = {other: select(other, shape) for other in registry(kernel.operator)}
     _kernels.force_kernel(kernel.operator, kernel.name)
     if not kernel.is_usable:
         with pytest.raises(RuntimeError, match=f"'{kernel.name}'.*does not apply"):
-            select(kernel)
+            select(kernel, shape)
         return
     for other, choice in before.items():
         same = (other.direction, other.dtype) == (kernel.direction, kernel.dtype)
-        assert select(other) == (kernel.name if same else choice)
+        assert select(other, shape) == (kernel.name if same else choice)
     _kernels.force_kernel(kernel.operator, "")
-    assert {k: select(k) for k in registry(kernel.operator)} == before
+    assert {other: select(other, shape) for other in before} == before
 
 
 def test_a_forced_kernel_is_never_replaced() -> None:
-    name = "conv2d_pointwise_f32_baseline"
-    _kernels.force_kernel("conv2d", name)
-    kernel = next(k for k in KERNELS if k.name == name)
-    assert select(kernel) == name
-    with pytest.raises(RuntimeError, match=f"'{name}'.*does not apply"):
-        select(kernel, k_h=3)
+    kernel = next(k for k in KERNELS if k.name == "conv2d_pointwise_f32_baseline")
+    _kernels.force_kernel("conv2d", kernel.name)
+    assert select(kernel, CONV2D_1X1) == kernel.name
+    with pytest.raises(RuntimeError, match=f"'{kernel.name}'.*does not apply"):
+        select(kernel, CONV2D_3X3)
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -101,7 +107,7 @@ def test_a_cap_lowers_the_isa(isa: str) -> None:
     _kernels.set_isa_cap(isa)
     assert _kernels.active_isa() == min(isa, active, key=ISAS.index)
     for kernel in KERNELS:
-        assert not select(kernel).endswith(ISAS[ISAS.index(isa) + 1 :])
+        assert not select(kernel, shape_of(kernel)).endswith(ISAS[ISAS.index(isa) + 1 :])
     _kernels.set_isa_cap("")
     assert _kernels.active_isa() == active
 
@@ -116,12 +122,11 @@ def test_plans_are_sane_and_repeatable(kernel: Kernel) -> None:
     if not kernel.is_usable:
         pytest.skip(f"needs {kernel.isa}, which is not active")
     for threads in THREADS:
-        plan = kernel.door.plan(kernel.name, threads=threads, **SHAPES[kernel.operator])
+        plan = kernel.door.plan(kernel.name, threads=threads, **shape_of(kernel))
         assert 1 <= plan["phases"] <= 4 and len(plan["tasks"]) == plan["phases"]
         assert all(tasks > 0 for tasks in plan["tasks"])
         assert plan["shared_bytes"] >= 0 and plan["chunk_bytes"] >= 0
-        again = kernel.door.plan(kernel.name, threads=threads, **SHAPES[kernel.operator])
-        assert again == plan
+        assert kernel.door.plan(kernel.name, threads=threads, **shape_of(kernel)) == plan
 
 
 X = np.zeros(100, np.float32)
@@ -177,11 +182,10 @@ def test_wrong_arguments(call: Any, error: type[Exception], message: str) -> Non
 
 
 def test_a_kernel_that_does_not_apply_says_so() -> None:
-    shape = SHAPES["conv2d"] | {"stride_h": 2}
     name = "conv2d_pointwise_f32_baseline"
-    assert _kernels.conv2d.cost(name, **shape) == float("inf")
+    assert _kernels.conv2d.cost(name, **CONV2D_3X3) == float("inf")
     with pytest.raises(ValueError, match=f"'{name}' does not apply to this shape"):
-        _kernels.conv2d.plan(name, **shape)
+        _kernels.conv2d.plan(name, **CONV2D_3X3)
 
 
 def test_a_kernel_above_the_active_isa_says_so() -> None:
@@ -190,4 +194,4 @@ def test_a_kernel_above_the_active_isa_says_so() -> None:
         if kernel.isa != "baseline":
             message = f"'{kernel.name}' needs {kernel.isa}, but the active ISA is baseline"
             with pytest.raises(ValueError, match=message):
-                kernel.door.plan(kernel.name, **SHAPES[kernel.operator])
+                kernel.door.plan(kernel.name, **shape_of(kernel))

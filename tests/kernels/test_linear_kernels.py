@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from door import SIZES, THREADS, Array, Kernel, Shape, assert_same_bits, each_kernel
-from numerics import INPUT_KINDS, assert_within, generator, sum_tolerance
+from numerics import INPUT_KINDS, assert_within, generator, magnitudes, sum_tolerance, wide
 
 
 class Case(NamedTuple):
@@ -26,7 +26,10 @@ class Case(NamedTuple):
 
 SMALL = [Case(m, SIZES[m % 9], SIZES[(2 * m + 3) % 9]) for m in range(1, 18)]
 #: Beyond the kernels' blocks of each dimension, to go through more than one.
-LARGE = [Case(3, 5, 601), Case(5, 399, 7), Case(401, 6, 5), Case(2, 35, 1000), Case(50, 67, 259)]
+LARGE = [
+    *(Case(3, 5, 601), Case(5, 399, 7), Case(401, 6, 5), Case(50, 67, 259)),
+    *(Case(3, 1300, 300), Case(3, 300, 1300), Case(300, 3, 1300)),
+]
 
 
 class Operands(NamedTuple):
@@ -57,7 +60,7 @@ def draw(case: Case, kind: str, dtype: str, bias: bool = True) -> Operands:
 
 
 def exact(direction: str, operands: Operands) -> Array:
-    x, w, b, dy = (None if a is None else a.astype(np.float64) for a in operands)
+    x, w, b, dy = wide(operands)
     if direction == "forward":
         return x @ w.T if b is None else x @ w.T + b
     return dy @ w if direction == "bwd_input" else dy.T @ x
@@ -69,9 +72,8 @@ def reference(
 ) -> tuple[Array, Array]:
     """The exact result and its tolerance."""
     operands = draw(case, kind, dtype, bias)
-    magnitudes = Operands(*(None if a is None else np.abs(a) for a in operands))
     length = {"forward": case.k + bias, "bwd_input": case.n, "bwd_weight": case.m}[direction]
-    tolerance = sum_tolerance(exact(direction, magnitudes), length, dtype)
+    tolerance = sum_tolerance(exact(direction, Operands(*magnitudes(operands))), length, dtype)
     return exact(direction, operands), tolerance
 
 
@@ -99,7 +101,7 @@ def test_agrees_with_float64(kernel: Kernel, case: Case) -> None:
 @pytest.mark.parametrize("kernel, case", PARAMS)
 def test_same_threads_same_bits(kernel: Kernel, case: Case) -> None:
     operands = draw(case, "normal", kernel.dtype)
-    for threads in THREADS:
+    for threads in THREADS[1:]:
         first, second = (run(kernel, case, operands, threads) for _ in range(2))
         assert_same_bits(second, first, f"the second of two runs with {threads} threads")
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 from door import SIZES, THREADS, Array, Kernel, Shape, assert_same_bits, each_kernel
-from numerics import INPUT_KINDS, assert_within, generator, sum_tolerance
+from numerics import INPUT_KINDS, assert_within, eps_of, generator, magnitudes, sum_tolerance, wide
 
 #: How many eps a sigmoid or tanh may be off, relative to its value. The vector kernels are off by
 #: 1.5; the rest is for other compilers and for NumPy, against which float64 kernels are measured.
@@ -115,11 +115,11 @@ def draw_backward(case: Case, dtype: str, dh: bool, dc: bool) -> Backward:
 def exact_forward(operands: Forward, dtype: str) -> dict[str, tuple[Array, Array]]:
     """Each result with its tolerance: what enters a formula off by d leaves it off by d times the
     formula's slope, and what is computed there is off by a few eps more."""
-    eps = np.finfo(dtype).eps
-    x, h, c, w_ih, w_hh, *biases = (None if a is None else a.astype(np.float64) for a in operands)
-    biases = [b for b in biases if b is not None]
+    eps = eps_of(dtype)
+    x, h, c, w_ih, w_hh, *b = wide(operands)
+    biases = [each for each in b if each is not None]
     z = x @ w_ih.T + h @ w_hh.T + sum(biases)
-    magnitude = np.abs(x) @ np.abs(w_ih).T + np.abs(h) @ np.abs(w_hh).T + sum(map(np.abs, biases))
+    magnitude = np.abs(x) @ np.abs(w_ih).T + np.abs(h) @ np.abs(w_hh).T + sum(magnitudes(biases))
     length = w_ih.shape[1] + w_hh.shape[1] + len(biases)
     dz = sum_tolerance(magnitude, length, dtype).reshape(len(x), 4, -1)
     z = z.reshape(len(x), 4, -1)
@@ -145,13 +145,15 @@ def exact_forward(operands: Forward, dtype: str) -> dict[str, tuple[Array, Array
 def exact_backward(operands: Backward, dtype: str) -> dict[str, tuple[Array, Array]]:
     """Each gradient with its tolerance. All are products of what is given but for two sums, dc and
     1 - g^2, in which terms may cancel: errors are relative to the sums of magnitudes."""
-    c, c_next, gates, dh, dc_next = (None if a is None else a.astype(np.float64) for a in operands)
+    c, c_next, gates, dh, dc_next = wide(operands)
     zero = np.zeros_like(c)
     dh, dc_next = zero if dh is None else dh, zero if dc_next is None else dc_next
     i, f, g, o = gates.reshape(len(c), 4, -1).swapaxes(0, 1)
     t = np.tanh(c_next)
 
-    def formulas(dh: Array, dc_next: Array, c: Array, g: Array, t: Array, sign: int) -> list[Array]:
+    def formulas(
+        dh: Array, dc_next: Array, c: Array, g: Array, t: Array, *, sign: int
+    ) -> list[Array]:
         dc = dc_next + dh * o * (1 + sign * t * t)
         return [
             dc * g * i * (1 - i),
@@ -162,13 +164,13 @@ def exact_backward(operands: Backward, dtype: str) -> dict[str, tuple[Array, Arr
         ]
 
     exact = formulas(dh, dc_next, c, g, t, sign=-1)
-    magnitudes = formulas(*map(np.abs, (dh, dc_next, c, g, t)), sign=1)
+    uncancelled = formulas(*magnitudes([dh, dc_next, c, g, t]), sign=1)
     # tanh enters twice, and at most ten roundings of half an eps follow.
-    tolerance = (2 * ACTIVATION_EPS + 10 / 2) * np.finfo(dtype).eps
+    tolerance = (2 * ACTIVATION_EPS + 10 / 2) * eps_of(dtype)
     names = ("dz_i", "dz_f", "dz_g", "dz_o", "dc")
     return {
         name: (value, tolerance * magnitude)
-        for name, value, magnitude in zip(names, exact, magnitudes, strict=True)
+        for name, value, magnitude in zip(names, exact, uncancelled, strict=True)
     }
 
 
@@ -209,7 +211,7 @@ def test_backward(kernel: Kernel, case: Case) -> None:
 
 @pytest.mark.parametrize("kernel, case", PARAMS["forward"] + PARAMS["backward"])
 def test_same_threads_same_bits(kernel: Kernel, case: Case) -> None:
-    for threads in THREADS:
+    for threads in THREADS[1:]:
         if kernel.direction == "forward":
             forward = draw_forward(case, "normal", kernel.dtype)
             first, second = (run_forward(kernel, case, forward, threads) for _ in range(2))
@@ -237,7 +239,7 @@ def activations(kernel: Kernel, z: Array) -> tuple[Array, Array]:
 
 @pytest.mark.parametrize("kernel, case", [p for p in PARAMS["forward"] if str(CASES[0]) in p.id])
 def test_activations(kernel: Kernel, case: Case) -> None:
-    dtype, eps = kernel.dtype, np.finfo(kernel.dtype).eps
+    dtype, eps = kernel.dtype, eps_of(kernel.dtype)
     ranges = [np.linspace(-high, high, 1001) for high in (90, 20, 5, 1, 1e-3)]
     specials = [np.nan, np.inf, -np.inf, 0, -1e4, 1e4, np.finfo(dtype).max, np.finfo(dtype).tiny]
     z = np.concatenate([*ranges, specials]).astype(dtype)

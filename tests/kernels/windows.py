@@ -68,7 +68,7 @@ def axes(case: HasWindows) -> tuple[Axis, Axis]:
 
 def axis_fields(case: HasWindows) -> Shape:
     """The fields of the kernels' shape that belong to an axis."""
-    fields = {}
+    fields: Shape = {}
     for d, axis in zip("hw", axes(case), strict=True):
         fields |= {
             f"{d}_in": axis.size,

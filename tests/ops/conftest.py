@@ -61,3 +61,8 @@ def fallbacks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 def generator(seed: int) -> torch.Generator:
     """The test's own source of random numbers."""
     return torch.Generator().manual_seed(seed)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Native's own notice about 'same', in tests that compare with it.
+    config.addinivalue_line("filterwarnings", "ignore:Using padding='same' with even kernel")

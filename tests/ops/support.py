@@ -84,6 +84,18 @@ class Problem:
         """The same call with its images and filters in that memory layout."""
         return self.mapped_images(lambda t: t.contiguous(memory_format=LAYOUTS[layout]))
 
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Where the operands are that are tensors."""
+        return tuple(i for i, operand in enumerate(self.operands) if operand is not None)
+
+    def leaves(self, *wanted: int) -> list[Any]:
+        """The operands as new leaves; those at the wanted places require a gradient."""
+        return [
+            None if operand is None else operand.detach().requires_grad_(i in wanted)
+            for i, operand in enumerate(self.operands)
+        ]
+
     def outputs(self, library: Any) -> Tensors:
         with torch.no_grad():
             return self.apply(library, self.operands)
@@ -131,9 +143,10 @@ class Problem:
             assert_agrees(result, native, reference, what=f"{what} {index}")
 
     def check_gradients(self, ours: Tensors, *places: int, what: str = "gradient") -> None:
+        """`ours` are the gradients of the operands at those places, of all by default."""
         answers = zip(self.native_gradients, self.reference_gradients, strict=True)
-        expected = dict(enumerate(answers))
-        for place, result in zip(places or expected, ours, strict=True):
+        expected = dict(zip(self.places, answers, strict=True))
+        for place, result in zip(places or self.places, ours, strict=True):
             assert_agrees(result, *expected[place], what=f"{what} {place}")
 
 
@@ -149,6 +162,40 @@ def expanded_one(output: Tensor) -> Tensor:
     return torch.ones((), dtype=output.dtype).expand_as(output)
 
 
+def check_everything(problem: Problem) -> None:
+    """Outputs without and with autograd, gradients, and the strides of outputs and images.
+
+    (A weight's gradient has the strides of the weight, which spares the optimizer a copy; native's
+    often has those of the input.)
+    """
+    ours = problem.outputs(CNNEXT)
+    problem.check_outputs(ours)
+    recorded = problem.apply(CNNEXT, problem.leaves(*problem.places))
+    for result, with_graph, native in zip(ours, recorded, problem.native_outputs, strict=True):
+        assert_bitwise_equal(with_graph, result, what="output with a graph")
+        if native.numel() > 0:
+            assert result.stride() == native.stride()
+            assert with_graph.stride() == native.stride()
+    gradients = problem.gradients(CNNEXT)
+    problem.check_gradients(gradients)
+    if gradients[0].dim() == 4 and gradients[0].numel() > 0:
+        assert gradients[0].stride() == problem.native_gradients[0].stride()
+
+
+def check_sum_gradient(problem: Problem) -> None:
+    """The gradients of `output.sum()`, whose own gradient is expanded: all its strides are 0."""
+    ours, native, reference = (
+        candidate.gradients(library, seed=expanded_one)
+        for candidate, library in (
+            (problem, CNNEXT),
+            (problem, NATIVE),
+            (problem.to(torch.float64), NATIVE),
+        )
+    )
+    for place, answers in enumerate(zip(ours, native, reference, strict=True)):
+        assert_agrees(*answers, what=f"gradient {place}")
+
+
 def check_deterministic(problem: Problem) -> None:
     """The same bits from the same operands, in both directions."""
     for compute in (problem.outputs, problem.gradients):
@@ -159,7 +206,7 @@ def check_deterministic(problem: Problem) -> None:
 def check_derivatives(problem: Problem) -> None:
     """First and second derivatives are those of the function, by finite differences."""
     leaves = problem.to(torch.float64).operands
-    places = [i for i, operand in enumerate(leaves) if operand is not None]
+    places = problem.places
     inputs = [leaves[i].detach().requires_grad_() for i in places]
 
     def function(*values: Tensor) -> Tensors:
@@ -170,6 +217,25 @@ def check_derivatives(problem: Problem) -> None:
 
     assert gradcheck(function, inputs)
     assert gradgradcheck(function, inputs)
+
+
+def check_exact(problem: Problem) -> None:
+    """Outputs and gradients are native's in every bit, and in the same order in memory."""
+    recorded = problem.apply(CNNEXT, problem.leaves(*problem.places))
+    for ours in (problem.outputs(CNNEXT), recorded):
+        for result, native in zip(ours, problem.native_outputs, strict=True):
+            assert_bitwise_equal(result, native, what="output")
+            assert order_in_memory(result) == order_in_memory(native)
+    for result, native in zip(problem.gradients(CNNEXT), problem.native_gradients, strict=True):
+        assert_bitwise_equal(result, native, what="gradient")
+        assert order_in_memory(result) == order_in_memory(native)
+
+
+def order_in_memory(t: Tensor) -> list[int]:
+    """The strides that mean something: of sizes above one, of a tensor with elements."""
+    if t.numel() == 0:
+        return []
+    return [stride for size, stride in zip(t.shape, t.stride(), strict=True) if size > 1]
 
 
 def assert_agrees(ours: Tensor, native: Tensor, reference64: Tensor, *, what: str) -> None:
@@ -249,7 +315,8 @@ def only_kernel(op: str, name: str) -> Iterator[None]:
 
 
 def _transposed(t: Tensor) -> Tensor:
-    return t.transpose(-1, -2).contiguous().transpose(-1, -2)
+    other = max(t.dim() - 2, 0)
+    return t.transpose(other, -1).contiguous().transpose(other, -1)
 
 
 def _sliced(t: Tensor) -> Tensor:

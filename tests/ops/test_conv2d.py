@@ -27,8 +27,8 @@ from tests.ops.support import (
     assert_agrees,
     check_derivatives,
     check_deterministic,
+    check_sum_gradient,
     dtype_of,
-    expanded_one,
     kernel_cases,
     only_kernel,
     seed_gradient,
@@ -179,17 +179,7 @@ def test_one_infinity_reaches_the_weights_that_see_it(layout: str) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("case", EDGE, ids=str)
 def test_gradient_of_a_sum(case: Conv2dCase, layout: str) -> None:
-    problem = problems.conv2d(case).in_layout(layout)
-    ours, native, reference = (
-        candidate.gradients(library, seed=expanded_one)
-        for candidate, library in (
-            (problem, CNNEXT),
-            (problem, NATIVE),
-            (problem.to(torch.float64), NATIVE),
-        )
-    )
-    for place, answers in enumerate(zip(ours, native, reference, strict=True)):
-        assert_agrees(*answers, what=f"gradient {place}")
+    check_sum_gradient(problems.conv2d(case).in_layout(layout))
 
 
 # ------------------------------------------------------------------- gradcheck, gradgradcheck

@@ -1,0 +1,240 @@
+"""relu in place: the same object, counted as a change, and refused where autograd refuses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import cnnext
+from cnnext.testing.errors import assert_bitwise_equal, make_input
+from tests.ops.graphs import Compiled
+from tests.ops.support import CNNEXT, DTYPES, NATIVE, VIEWS_4D, seed_gradient
+
+SHAPE = (2, 3, 5, 7)
+
+
+@pytest.fixture
+def image(generator: torch.Generator) -> Tensor:
+    image = make_input("normal", SHAPE, generator)
+    image[0, 0, 0, :4] = torch.tensor([math.nan, -0.0, math.inf, -math.inf])
+    return image
+
+
+def native_relu(t: Tensor) -> Tensor:
+    return NATIVE.relu(t.clone())
+
+
+# ------------------------------------------------------------------------------------- values
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("view", VIEWS_4D)
+def test_any_memory_is_written_in_place(view: str, dtype: torch.dtype, image: Tensor) -> None:
+    target = VIEWS_4D[view](image.to(dtype))
+    expected = native_relu(target)
+    assert CNNEXT.relu(target, inplace=True) is target
+    assert_bitwise_equal(target.resolve_neg(), expected)
+
+
+def test_the_rest_of_the_memory_stays(image: Tensor) -> None:
+    for part in (lambda t: t[:1], lambda t: t[:, 1:2], lambda t: t[..., ::2], lambda t: t[1, 2]):
+        ours, native = image.clone(), image.clone()
+        CNNEXT.relu(part(ours), inplace=True)
+        NATIVE.relu(part(native), inplace=True)
+        assert_bitwise_equal(ours, native)
+
+
+def test_module_in_place(image: Tensor) -> None:
+    expected = native_relu(image)
+    assert cnnext.ReLU(inplace=True)(image) is image
+    assert_bitwise_equal(image, expected)
+
+
+@pytest.mark.parametrize("shape", ((), (0,), (2, 0, 3)), ids=str)
+def test_scalars_and_empty_tensors(shape: tuple[int, ...]) -> None:
+    target = torch.full(shape, -1.0)
+    assert CNNEXT.relu(target, True) is target
+    assert_bitwise_equal(target, torch.zeros(shape))
+
+
+# ---------------------------------------------------------------------------- version counter
+
+
+@pytest.mark.parametrize("prepare", (
+    lambda t: t,
+    lambda t: t.requires_grad_() * 1,
+    lambda t: (t.requires_grad_() * 1)[0],
+    lambda t: t[..., ::2],
+    lambda t: t[:0],
+), ids=("plain", "recorded", "recorded_view", "strided", "empty"))  # fmt: skip
+def test_counts_as_one_change(prepare: Callable[[Tensor], Tensor], image: Tensor) -> None:
+    changes = []
+    for library in (CNNEXT, NATIVE):
+        target = prepare(image.clone())
+        before = target._version
+        library.relu(target, inplace=True)
+        changes.append(target._version - before)
+    assert changes[0] == changes[1]
+
+
+def test_a_view_counts_for_its_base(image: Tensor) -> None:
+    before = image._version
+    CNNEXT.relu(image[0], inplace=True)
+    assert image._version > before
+
+
+def test_overwriting_what_backward_needs_is_noticed(image: Tensor) -> None:
+    leaf = image.requires_grad_()
+    squared = leaf * 2
+    product = squared * squared
+    CNNEXT.relu(squared, inplace=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        product.sum().backward()
+
+
+def test_overwriting_its_own_result_is_noticed(image: Tensor) -> None:
+    output = CNNEXT.relu(image.requires_grad_() * 2, inplace=True)
+    output += 1
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        output.sum().backward()
+
+
+# ----------------------------------------------------------------------------------- gradient
+
+
+@pytest.mark.parametrize("prepare", (
+    lambda t: t * 1,
+    lambda t: (t * 1).to(memory_format=torch.channels_last),
+    lambda t: (t * 1).transpose(1, 2),
+    lambda t: (t * 1)[:, 1:],
+    lambda t: (t * 1)[..., ::2],
+    lambda t: (t * 1).view(2, -1),
+), ids=("dense", "channels_last", "transposed", "sliced", "strided", "viewed"))  # fmt: skip
+def test_gradient(prepare: Callable[[Tensor], Tensor], image: Tensor) -> None:
+    gradients = []
+    for library in (CNNEXT, NATIVE):
+        leaf = image.clone().requires_grad_()
+        output = library.relu(prepare(leaf), inplace=True)
+        gradients += torch.autograd.grad(output, leaf, seed_gradient(output))
+    assert_bitwise_equal(*gradients)
+
+
+def test_gradient_of_the_base_of_a_changed_view(image: Tensor) -> None:
+    gradients = []
+    for library in (CNNEXT, NATIVE):
+        leaf = image.clone().requires_grad_()
+        base = leaf * 3
+        library.relu(base[0], inplace=True)
+        gradients += torch.autograd.grad(base, leaf, seed_gradient(base))
+    assert_bitwise_equal(*gradients)
+
+
+def test_second_derivative(image: Tensor) -> None:
+    def twice(library: Any) -> Tensor:
+        leaf = image.nan_to_num().double().requires_grad_()
+        output = library.relu(leaf.square() - 1, inplace=True)
+        (first,) = torch.autograd.grad(output.square().sum(), leaf, create_graph=True)
+        return torch.autograd.grad(first.sum(), leaf)[0]
+
+    torch.testing.assert_close(twice(CNNEXT), twice(NATIVE))
+
+
+def test_compiled(image: Tensor) -> None:
+    library = Compiled("aot_eager")
+    gradients = []
+    for relu in (library.relu, NATIVE.relu):
+        leaf = image.clone().requires_grad_()
+        output = relu(leaf * 1, inplace=True)
+        gradients += torch.autograd.grad(output, leaf, seed_gradient(output))
+    assert_bitwise_equal(*gradients)
+    target = image.clone()
+    library.relu(target, inplace=True)
+    assert_bitwise_equal(target, native_relu(image))
+
+
+# ------------------------------------------------------------------------------------ refusals
+
+
+def leaf(t: Tensor) -> Tensor:
+    return t.requires_grad_()
+
+
+def view_of_a_leaf(t: Tensor) -> Tensor:
+    return t.requires_grad_()[0]
+
+
+def strided_view_of_a_leaf(t: Tensor) -> Tensor:
+    return t.requires_grad_()[..., ::2]
+
+
+def one_of_many_views(t: Tensor) -> Tensor:
+    return (t.requires_grad_() * 1).unbind(0)[0]
+
+
+def view_made_without_grad(t: Tensor) -> Tensor:
+    with torch.no_grad():
+        return t.requires_grad_()[0]
+
+
+def expanded(t: Tensor) -> Tensor:
+    return t[:1].expand_as(t)
+
+
+def expanded_and_recorded(t: Tensor) -> Tensor:
+    return (t.requires_grad_() * 1)[:1].expand_as(t)
+
+
+REFUSED = (
+    leaf,
+    view_of_a_leaf,
+    strided_view_of_a_leaf,
+    one_of_many_views,
+    view_made_without_grad,
+    expanded,
+    expanded_and_recorded,
+)
+
+
+@pytest.mark.parametrize("prepare", REFUSED)
+def test_refusals_are_natives_and_change_nothing(
+    prepare: Callable[[Tensor], Tensor], image: Tensor
+) -> None:
+    with pytest.raises(RuntimeError) as native:
+        NATIVE.relu(prepare(image.clone()), inplace=True)
+    values = image.clone()
+    target = prepare(values)
+    before = target.detach().clone()
+    with pytest.raises(RuntimeError) as ours:
+        CNNEXT.relu(target, inplace=True)
+    assert str(ours.value) == str(native.value)
+    assert_bitwise_equal(target.detach(), before)
+    assert_bitwise_equal(values.detach(), image)
+
+
+@pytest.mark.parametrize("mode", (torch.no_grad, torch.inference_mode))
+@pytest.mark.parametrize("prepare", (leaf, view_of_a_leaf, one_of_many_views))
+def test_allowed_without_grad(
+    prepare: Callable[[Tensor], Tensor], mode: Any, image: Tensor
+) -> None:
+    target = prepare(image.clone())
+    expected = native_relu(target.detach())
+    with mode():
+        assert CNNEXT.relu(target, inplace=True) is target
+    assert_bitwise_equal(target.detach(), expected)
+
+
+def test_inference_tensors(image: Tensor) -> None:
+    """They change inside inference mode only."""
+    expected = native_relu(image)
+    with torch.inference_mode():
+        target = image.clone()
+        assert CNNEXT.relu(target, inplace=True) is target
+        assert_bitwise_equal(target, expected)
+    for library in (CNNEXT, NATIVE):
+        with pytest.raises(RuntimeError, match="inference tensor outside InferenceMode"):
+            library.relu(target, inplace=True)
