@@ -235,6 +235,8 @@ class LSTMCell(torch.nn.LSTMCell):
         if input.dim() not in (1, 2):
             raise ValueError(f"LSTMCell: Expected input to be 1D or 2D, got {input.dim()}D instead")
         batched = input.dim() == 2
+        if batched and isinstance(hx, Tensor):
+            raise TypeError("LSTMCell: hx must be a tuple of tensors, but is Tensor")
         if hx is not None:
             for index, state in enumerate(hx):
                 if state.dim() not in (1, 2):

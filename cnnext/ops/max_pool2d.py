@@ -236,6 +236,11 @@ def max_pool2d(
     size = _output_size(input, geometry, ceil_mode)
     if _window_may_miss(input, geometry):
         reason = "dilation steps over the whole input, so that a window may hold nothing of it"
+        if gradient_needed(input):  # native's gradient would write outside of its memory
+            raise RuntimeError(
+                f"max_pool2d(): there is no gradient, since {reason}: "
+                f"input.shape={shape_of(input)}, padding={geometry[4:6]}, dilation={geometry[6:8]}"
+            )
         return fall_back("max_pool2d", reason, F.max_pool2d, input, *window)
 
     need_gradient = gradient_needed(input)

@@ -11,11 +11,12 @@
 namespace cnnext {
 namespace {
 
-// Relative error below 1.2e-7 for -87 <= x <= 88; x outside is clamped to that range.
+// Relative error below 1.2e-7 for -87 <= x <= 88; zero below, and e^88 above.
 template <int N>
 CNNEXT_INLINE f32<N> exp(f32<N> x) {
   const float kLowest = -87.0f, kHighest = 88.0f;
-  x = x < kLowest ? broadcast<N>(kLowest) : x;
+  const i32<N> vanishes = x < kLowest;
+  x = vanishes ? broadcast<N>(kLowest) : x;
   x = x > kHighest ? broadcast<N>(kHighest) : x;
   // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
   const float kRound = 12582912.0f;
@@ -34,7 +35,7 @@ CNNEXT_INLINE f32<N> exp(f32<N> x) {
   bits = (bits + 127) << 23;
   f32<N> scale;
   __builtin_memcpy(&scale, &bits, sizeof(scale));
-  return p * scale;
+  return vanishes ? f32<N>{} : p * scale;
 }
 
 template <int N>

@@ -4,40 +4,10 @@
 
 #include <torch/csrc/stable/ops.h>
 
-#include <cstdlib>
-#include <memory>
-#include <new>
-
 #include "common/registry.h"
+#include "common/scratch.h"
 
 namespace cnnext {
-
-// Scratch that lives on between calls: fresh memory of a few megabytes costs more in page faults
-// than many a convolution. One block per calling thread, kept only up to kKept bytes.
-class Scratch {
- public:
-  static constexpr int64_t kKept = int64_t{64} << 20;
-
-  static unsigned char* reserve(int64_t bytes) {
-    thread_local Scratch scratch;
-    if (bytes > scratch.size_ || (scratch.size_ > kKept && bytes <= kKept)) {
-      scratch.block_.reset();
-      scratch.size_ = 0;
-      void* block = std::aligned_alloc(64, static_cast<size_t>(round_up(bytes + 1, 64)));
-      if (block == nullptr) throw std::bad_alloc();
-      scratch.block_.reset(static_cast<unsigned char*>(block));
-      scratch.size_ = bytes;
-    }
-    return scratch.block_.get();
-  }
-
- private:
-  struct Free {
-    void operator()(unsigned char* p) const { std::free(p); }
-  };
-  std::unique_ptr<unsigned char, Free> block_;
-  int64_t size_ = 0;
-};
 
 template <class K>
 void run_on_torch_threads(const K& kernel, const typename K::Shape& shape,

@@ -123,7 +123,7 @@ inline Tensor empty_4d(int64_t n, int64_t c, int64_t h, int64_t w, Layout layout
 
 template <class T>
 const T* data(const Tensor& t) {
-  return static_cast<const T*>(t.data_ptr());
+  return static_cast<const T*>(t.const_data_ptr());  // leaves copy-on-write tensors shared
 }
 
 template <class T>
@@ -133,7 +133,7 @@ const T* data(const std::optional<Tensor>& t) {
 
 template <class T>
 T* mutable_data(const Tensor& t) {
-  return static_cast<T*>(t.data_ptr());
+  return static_cast<T*>(t.mutable_data_ptr());
 }
 
 // Waking another thread takes about two microseconds: the time of that many multiply-adds.

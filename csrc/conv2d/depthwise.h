@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Depthwise convolution (one channel a group): lanes are channels.
 //
-//   forward, input gradient: one task per (image, block of rows, block of channels)
+//   forward, input gradient: one task per (gather, image, block of rows, block of channels)
 //     copy the strip of input that the rows need (strip.h)
 //     for each row, for each run of kPixels outputs, for each vector of channels:
 //       the filter's taps one after the other, each loaded once for all pixels of the run
@@ -41,17 +41,13 @@ struct DepthwiseGather {
 
   static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
                   const Slice& slice) {
-    int64_t before = 0;  // tasks of the gathers before this one
     for (int64_t i = 0; i < gather_count(s, kPass); ++i) {
       const Gather g = make_gather(s, kPass, o.w_strides, i);
       const int64_t rows = rows_per_task(g, static_cast<int>(plan.block[0]));
-      const int64_t count = tasks(g, rows);
-      const int64_t begin = most(slice.begin, before) - before;
-      const int64_t end = least(slice.end, before + count) - before;
-      for (int64_t task = begin; task < end; ++task) {
+      const Share share = share_of(tasks(g, rows), slice, plan.tasks[0]);
+      for (int64_t task = share.begin; task < share.end; ++task) {
         run_task(g, rows, o, task, reinterpret_cast<float*>(slice.chunk));
       }
-      before += count;
     }
   }
 

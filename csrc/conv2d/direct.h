@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Direct convolution, forward and input gradient, for any shape: blocked over rows and channels.
 //
-//   phase 0, one task per panel of Tile::kColumns output channels:
+//   phase 0, one task per (gather, group, panel of Tile::kColumns output channels):
 //     pack the filter to [panel][tap][c][column]
-//   phase 1, one task per (image, group, block of rows, block of panels):
+//   phase 1, one task per (gather, image, group, block of rows, block of panels):
 //     copy the strip of input that the rows need (strip.h)             -- L2
 //     for each panel, for each row: multiply_panel over the row's pixels -- registers
 //
-// A pixel is a row of the micro-kernel's tile and the output channels are its columns; the sum
-// over (filter row, tap, channel) runs inside one tile, so each output is written once. Taps that
-// are neighbours in the strip form one segment, which keeps the inner loop long when the image has
-// few channels. The filter of a panel (taps * c * 128 B) streams from L2 at 9 B per cycle, half of
-// what L2 gives; a row block reuses it as often as it has tiles, so L3 hardly matters. What limits
-// the kernel is the multiply-add units, except where c_out is far from a multiple of the columns.
+// A pixel is a row of the micro-kernel's tile and the output channels are its columns; the whole
+// sum over (filter row, tap, channel) runs inside one call of it. Taps that are neighbours in the
+// strip form one segment, which keeps the inner loop long when the image has few channels. The
+// filter of a panel (taps * c * 128 B) streams from L2 at 9 B per cycle, half of what L2 gives; a
+// row block reuses it as often as it has tiles, so L3 hardly matters. What limits the kernel is the
+// multiply-add units, except where c_out is far from a multiple of the columns.
 #pragma once
 
 #include "conv2d/strip.h"
@@ -53,26 +53,24 @@ struct DirectGather {
                   const Slice& slice) {
     const int threads = static_cast<int>(plan.block[0]);
     float* filter = reinterpret_cast<float*>(slice.shared);
-    int64_t before = 0;  // tasks of the gathers before this one
+    int64_t before = 0;  // panels of the gathers before this one
     for (int64_t i = 0; i < gather_count(s, kPass); ++i) {
       const Gather g = make_gather(s, kPass, o.w_strides, i);
       const Blocking b = blocking(g, threads);
-      const int64_t count = slice.phase == 0 ? g.groups * b.all_panels : tasks(g, b);
-      const int64_t begin = most(slice.begin, before) - before;
-      const int64_t end = least(slice.end, before + count) - before;
-      if (begin < end) {
-        if (slice.phase == 0) {
-          for (int64_t task = begin; task < end; ++task) {
-            const int64_t k0 = task % b.all_panels * Tile::kColumns;
-            const float* w = o.second + task / b.all_panels * g.w_group + k0 * g.w_k;
-            filter_panel<Tile>(g, k0).pack(w, filter + task * panel_floats(g),
-                                           reinterpret_cast<float*>(slice.chunk));
-          }
-        } else {
-          multiply(g, b, o, filter, begin, end, slice.chunk);
+      const int64_t panels = g.groups * b.all_panels;
+      if (slice.phase == 0) {
+        const int64_t end = least(slice.end, before + panels) - before;
+        for (int64_t task = most(slice.begin, before) - before; task < end; ++task) {
+          const int64_t k0 = task % b.all_panels * Tile::kColumns;
+          const float* w = o.second + task / b.all_panels * g.w_group + k0 * g.w_k;
+          filter_panel<Tile>(g, k0).pack(w, filter + task * panel_floats(g),
+                                         reinterpret_cast<float*>(slice.chunk));
         }
+      } else {
+        const Share share = share_of(tasks(g, b), slice, plan.tasks[1]);
+        multiply(g, b, o, filter, share.begin, share.end, slice.chunk);
       }
-      before += count;
+      before += panels;
       filter += filter_floats(g, b);
     }
   }
@@ -105,20 +103,16 @@ struct DirectGather {
     return b;
   }
 
-  static void multiply(const Gather& g, const Blocking& b, const Conv2dOperands<float>& o,
-                       const float* filter, int64_t begin, int64_t end, unsigned char* scratch) {
-    int64_t* const segments = reinterpret_cast<int64_t*>(scratch);
-    float* const strip = reinterpret_cast<float*>(scratch + round_up(8 * g.taps(), 64));
-    const int64_t strip_w = g.strip_w();
-
+  // What all tiles of a gather have in common; fills `segments`.
+  static TileOperands tile_operands(const Gather& g, int64_t* segments) {
     TileOperands t;
-    t.segments = segments;
     const bool merge_taps = g.w.offset_step == 1;
-    t.length = merge_taps ? g.w.taps * g.c : g.c;
     const int64_t segments_per_row = merge_taps ? 1 : g.w.taps;
+    t.segments = segments;
     t.n_segments = g.taps() == 0 ? 0 : g.h.taps * segments_per_row;
+    t.length = merge_taps ? g.w.taps * g.c : g.c;
     for (int64_t i = 0; i < t.n_segments; ++i) {
-      segments[i] = (i / segments_per_row * g.h.offset_step * strip_w +
+      segments[i] = (i / segments_per_row * g.h.offset_step * g.strip_w() +
                      i % segments_per_row * g.w.offset_step) *
                     g.c;
     }
@@ -126,7 +120,15 @@ struct DirectGather {
     t.a_k = 1;
     t.b_k = Tile::kColumns;
     t.init_row = 0;
+    return t;
+  }
 
+  static void multiply(const Gather& g, const Blocking& b, const Conv2dOperands<float>& o,
+                       const float* filter, int64_t begin, int64_t end, unsigned char* scratch) {
+    float* const strip = reinterpret_cast<float*>(scratch + round_up(8 * g.taps(), 64));
+    float* const row_buffer = strip + g.strip_floats(b.rows);
+    const int64_t strip_w = g.strip_w();
+    TileOperands t = tile_operands(g, reinterpret_cast<int64_t*>(scratch));
     const int64_t in_channels = g.groups * g.c, out_channels = g.groups * g.k;
     const int64_t in_image = in_channels * g.h.in_size * g.w.in_size;
     const int64_t out_plane = g.h.out_size * g.w.out_size;
@@ -137,7 +139,6 @@ struct DirectGather {
       const int64_t rows = least(b.rows, g.h.grid - i0);
       const int64_t group = strip_index / b.row_blocks % g.groups;
       const int64_t image = strip_index / b.row_blocks / g.groups;
-      float* const row_buffer = strip + g.strip_floats(b.rows);
       if (packed != strip_index && g.taps() > 0) {
         pack_strip<Tile::kLanes>(o.first + image * in_image, g.layout, in_channels, g.h.in_size,
                                  g.w.in_size, i0 * g.h.in_step + g.h.offset_first, g.w.offset_first,

@@ -13,9 +13,8 @@
 //       for each filter row, for each panel: partial[split][panel][(r,s,c)][column] += ...
 //   phase 1, one task per (group, panel): add up the splits in order, write dw
 //
-// Splits exist only where there are fewer blocks
-// of panels than threads; their number and the order of additions depend on nothing but shape
-// and thread count, so equal calls give equal bits.
+// Splits exist only where the blocks of panels do not keep all threads busy. Their number and the
+// order of additions depend on nothing but shape and thread count, so equal calls give equal bits.
 #pragma once
 
 #include "conv2d/strip.h"
@@ -28,6 +27,8 @@ template <class Tile>
 struct DirectBackwardWeight {
   static constexpr int64_t kStripFloats = 64 * 1024;  // 256 KB of x beside the panels of dy in L2
   static constexpr int64_t kPanelsPerTask = 4;        // shares the copy of x among 128 channels
+
+  static constexpr int64_t kEvenSplits = 4;  // beyond, adding them up costs more than waiting
 
   struct Blocking {
     int64_t rows, row_blocks, all_panels, panels, panel_blocks, splits;
@@ -79,7 +80,12 @@ struct DirectBackwardWeight {
     const int64_t enough = ceil_div(threads, g.groups);
     b.panels = least(kPanelsPerTask, most(1, b.all_panels / enough));
     b.panel_blocks = ceil_div(b.all_panels, b.panels);
-    b.splits = least(g.images * b.row_blocks, ceil_div(threads, g.groups * b.panel_blocks));
+    // Enough for all threads, and evenly: 3 blocks on 2 threads are split in two.
+    const int64_t blocks = g.groups * b.panel_blocks;
+    b.splits = ceil_div(threads, blocks);
+    const int64_t most_splits = blocks < threads ? threads : kEvenSplits;
+    while (b.splits < most_splits && b.splits * blocks % threads != 0) ++b.splits;
+    b.splits = least(g.images * b.row_blocks, b.splits);
     return b;
   }
 

@@ -10,7 +10,8 @@ double reference_cost(const Conv2dShape& s, int threads) {
   return s.macs() / (kReferenceMacsPerSecond * threads);
 }
 
-// The multiply-adds of full vectors of output channels, which is what the tiles compute.
+// The multiply-adds of full vectors of output channels, which is what the tiles of the forward pass
+// compute; near enough for the other passes.
 double vector_macs(const Conv2dShape& s, Isa isa) {
   const int64_t k = s.c_out_per_group();
   return s.macs() / static_cast<double>(k) * static_cast<double>(round_up(k, simd_lanes(isa)));
@@ -22,14 +23,19 @@ double direct_cost(const Conv2dShape& s, int threads) {
   return kStripOverhead * vector_macs(s, isa) / (tile_macs_per_second(isa) * threads);
 }
 
+// Vectors hold output channels, or the pixels of an nchw image.
 template <Isa isa>
 double pointwise_cost(const Conv2dShape& s, int threads) {
   const bool applies = s.k_h == 1 && s.k_w == 1 && s.stride_h == 1 && s.stride_w == 1 &&
                        s.pad_h == 0 && s.pad_w == 0 && s.groups == 1;
-  return applies ? vector_macs(s, isa) / (tile_macs_per_second(isa) * threads) : kNotApplicable;
+  if (!applies) return kNotApplicable;
+  const int64_t pixels = s.h_in * s.w_in;
+  const bool by_pixel = s.layout == Layout::channels_last || pixels == 1;
+  const double macs = by_pixel ? vector_macs(s, isa)
+                               : s.macs() / static_cast<double>(pixels) *
+                                     static_cast<double>(round_up(pixels, simd_lanes(isa)));
+  return macs / (tile_macs_per_second(isa) * threads);
 }
-
-}  // namespace
 
 // Loads bound: an operand for every multiply-add, at about a third of the tiles' rate.
 template <Isa isa>
@@ -37,6 +43,8 @@ double depthwise_cost(const Conv2dShape& s, int threads) {
   const bool applies = s.groups == s.c_in && s.groups == s.c_out;
   return applies ? 3 * s.macs() / (tile_macs_per_second(isa) * threads) : kNotApplicable;
 }
+
+}  // namespace
 
 template <class T>
 const std::vector<Conv2dKernel<T>>& conv2d_registry() {

@@ -36,11 +36,13 @@ Conv2dShape make_shape(int64_t n, int64_t c_in, int64_t h_in, int64_t w_in, cons
                weight.size(1) * groups, " input channels, but input has ", s.c_in);
   CNNEXT_CHECK(s.k_h > 0 && s.k_w > 0, "kernel size must be positive, but is (", s.k_h, ", ", s.k_w,
                ")");
-  CNNEXT_CHECK(h_in + 2 * pad_h >= dilation_h * (s.k_h - 1) + 1 &&
-                   w_in + 2 * pad_w >= dilation_w * (s.k_w - 1) + 1,
+  CNNEXT_CHECK(h_in >= 0 && w_in >= 0, "input must not be (", h_in, " x ", w_in, ")");
+  CNNEXT_CHECK(s.k_h - 1 <= (h_in + 2 * pad_h - 1) / dilation_h &&
+                   s.k_w - 1 <= (w_in + 2 * pad_w - 1) / dilation_w && h_in + 2 * pad_h > 0 &&
+                   w_in + 2 * pad_w > 0,
                "the padded input (", h_in + 2 * pad_h, " x ", w_in + 2 * pad_w,
-               ") is smaller than the kernel (", dilation_h * (s.k_h - 1) + 1, " x ",
-               dilation_w * (s.k_w - 1) + 1, ")");
+               ") is smaller than the kernel (", s.k_h, " x ", s.k_w, ", dilation ", dilation_h,
+               " x ", dilation_w, ")");
   return s;
 }
 
@@ -109,7 +111,7 @@ Tensor backward_input(const Tensor& grad_output, const Tensor& weight, int64_t h
   return grad_input;
 }
 
-// The result has the shape and the strides of weight, whose values are not read.
+// The result has the shape of weight, whose values are not read, and is dense in its layout.
 Tensor backward_weight(const Tensor& grad_output, const Tensor& input, const Tensor& weight,
                        int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w,
                        int64_t dilation_h, int64_t dilation_w, int64_t groups) {

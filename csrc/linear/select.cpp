@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "linear/select.h"
 
-#include "common/cost.h"
+#include "gemm/cost.h"
 
 namespace cnnext {
 namespace {
@@ -12,16 +12,12 @@ double reference_cost(const LinearShape& s, int threads) {
 
 template <Isa isa>
 double gemm_cost(const LinearShape& s, int threads) {
-  // Packing a weight costs about as much as eight rows' multiply-adds with it.
-  constexpr double kPackingRows = 8;
-  const double rows = static_cast<double>(s.m) + kPackingRows;
-  return rows / static_cast<double>(s.m) * s.macs() / (tile_macs_per_second(isa) * threads);
+  return blocked_seconds(s.m, s.macs(), isa, threads);
 }
 
-// Loads one operand for every two multiply-adds, which costs the load ports about this much.
 template <Isa isa>
 double dot_cost(const LinearShape& s, int threads) {
-  return 1.4 * s.macs() / (tile_macs_per_second(isa) * threads);
+  return dot_seconds(s.macs(), isa, threads);
 }
 
 }  // namespace

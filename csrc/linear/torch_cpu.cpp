@@ -60,7 +60,10 @@ Tensor backward_weight(const Tensor& grad_output, const Tensor& input) {
                "input and grad_output must have equally many dimensions");
   const int64_t last = input.dim() - 1;
   const LinearShape s = make_shape(grad_output, grad_output.size(last), input.size(last));
-  CNNEXT_CHECK(input.numel() == s.m * s.k, "input and grad_output must have equally many rows");
+  for (int64_t d = 0; d < last; ++d) {
+    CNNEXT_CHECK(input.size(d) == grad_output.size(d), "input has size ", input.size(d),
+                 " in dimension ", d, ", grad_output has ", grad_output.size(d));
+  }
   const Tensor grad_weight = empty_2d(s.n, s.k, input.scalar_type());
   if (s.m == 0) return torch::stable::fill_(grad_weight, 0);
   const Tensor dy = dense(grad_output), x = dense(input);

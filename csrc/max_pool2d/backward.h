@@ -47,13 +47,18 @@ struct MaxPool2dBackwardInput {
  private:
   static void plane(const MaxPool2dShape& s, const float* dy, const uint8_t* offsets, float* dx) {
     fill_zero(dx, s.h_in * s.w_in);
-    int64_t step[256];  // of a window offset, in the plane
+    int64_t tap_h[kLargestByteWindow] = {}, tap_w[kLargestByteWindow] = {};  // of a window offset
     for (int64_t i = 0; i < s.window(); ++i) {
-      step[i] = i / s.k_w * s.dilation_h * s.w_in + i % s.k_w * s.dilation_w;
+      tap_h[i] = i / s.k_w * s.dilation_h;
+      tap_w[i] = i % s.k_w * s.dilation_w;
     }
     for (int64_t i = 0; i < s.h_out; ++i) {
-      float* const corner = dx + (i * s.stride_h - s.pad_h) * s.w_in - s.pad_w;
-      for (int64_t j = 0; j < s.w_out; ++j) corner[j * s.stride_w + step[*offsets++]] += *dy++;
+      for (int64_t j = 0; j < s.w_out; ++j, ++offsets, ++dy) {
+        const int64_t h = i * s.stride_h - s.pad_h + tap_h[*offsets];
+        const int64_t w = j * s.stride_w - s.pad_w + tap_w[*offsets];
+        // Offsets that max_pool2d did not record may point anywhere.
+        if (h >= 0 && h < s.h_in && w >= 0 && w < s.w_in) dx[h * s.w_in + w] += *dy;
+      }
     }
   }
 
@@ -101,7 +106,8 @@ struct MaxPool2dBackwardInput {
     int64_t c = 0;
     for (; c + Lanes <= channels; c += Lanes) {
       const f32<Lanes> share = chosen<Lanes>(dy + c, offsets + c, offset);
-      store<Lanes>(dx + c, kDisjoint ? share : load<Lanes>(dx + c) + share);
+      // Adding to zero makes -0 a zero, as in ATen.
+      store<Lanes>(dx + c, (kDisjoint ? f32<Lanes>{} : load<Lanes>(dx + c)) + share);
     }
     for (; c < channels; ++c) {
       if (offsets[c] == offset) dx[c] += dy[c];

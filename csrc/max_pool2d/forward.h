@@ -22,16 +22,17 @@ namespace {
 template <int Lanes>
 struct MaxPool2dForward {
   static constexpr int64_t kWideRow = 2 * Lanes;
+  static constexpr int64_t kSmallPlane = 96 * 1024 / Lanes;  // 384 KB for one plane a lane
 
   static Plan plan(const MaxPool2dShape& s, int) {
     Plan plan;
     if (s.layout == Layout::channels_last) {
       plan.tasks[0] = s.n * s.h_out;
-    } else if (s.w_out >= kWideRow) {
+    } else if (rows_fill_vectors(s)) {
       plan.tasks[0] = s.n * s.c;
     } else {
       plan.tasks[0] = ceil_div(s.n * s.c, Lanes);
-      plan.chunk_bytes = PlaneBlock(s, nullptr).bytes();
+      plan.chunk_bytes = PlaneBlock::bytes(s);
     }
     return plan;
   }
@@ -44,7 +45,7 @@ struct MaxPool2dForward {
         row_channels_last(s, task % s.h_out, o.in + task / s.h_out * s.h_in * s.w_in * s.c,
                           o.out + at, o.offsets == nullptr ? nullptr : o.offsets + at);
       }
-    } else if (s.w_out >= kWideRow) {
+    } else if (rows_fill_vectors(s)) {
       planes(s, o, slice.begin, slice.end);
     } else {
       for (int64_t task = slice.begin; task < slice.end; ++task) {
@@ -62,14 +63,16 @@ struct MaxPool2dForward {
     PlaneBlock(const MaxPool2dShape& s, unsigned char* scratch)
         : x(reinterpret_cast<float*>(scratch)),
           y(x + s.h_in * s.w_in * Lanes),
-          offsets(reinterpret_cast<uint8_t*>(y + s.h_out * s.w_out * Lanes)),
-          end_(offsets + s.h_out * s.w_out * Lanes) {}
+          offsets(reinterpret_cast<uint8_t*>(y + s.h_out * s.w_out * Lanes)) {}
 
-    int64_t bytes() const { return end_ - reinterpret_cast<uint8_t*>(x); }
-
-   private:
-    uint8_t* end_;
+    static int64_t bytes(const MaxPool2dShape& s) {
+      return Lanes * (4 * s.h_in * s.w_in + (4 + 1) * s.h_out * s.w_out);
+    }
   };
+
+  static bool rows_fill_vectors(const MaxPool2dShape& s) {
+    return s.w_out >= kWideRow || s.h_in * s.w_in > kSmallPlane;
+  }
 
   static void narrow_planes(const MaxPool2dShape& s, const MaxPool2dOperands<float>& o,
                             int64_t plane, const PlaneBlock& block) {

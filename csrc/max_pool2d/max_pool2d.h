@@ -52,6 +52,24 @@ CNNEXT_INLINE TapRange taps_inside(int64_t start, int64_t kernel, int64_t dilati
   return {first, all_before_end ? kernel : start < size ? ceil_div(size - start, dilation) : 0};
 }
 
+// Whether every window along one axis has a tap inside the image, given 0 <= pad <= kernel / 2.
+CNNEXT_INLINE bool windows_reach_inside(int64_t in, int64_t out, int64_t kernel, int64_t stride,
+                                        int64_t pad, int64_t dilation) {
+  if (out - 1 > (in - 1 + pad) / stride) return false;  // the last begins behind the image
+  if (dilation <= in) return true;  // else the taps of a window may step over the whole image
+  for (int64_t start = -pad; start < 0; start += stride) {
+    const TapRange taps = taps_inside(start, kernel, dilation, in);
+    if (taps.first >= taps.last) return false;
+  }
+  return true;
+}
+
+constexpr int64_t kLargestByteWindow = 256;
+
+CNNEXT_INLINE bool offsets_fit_byte(int64_t k_h, int64_t k_w) {
+  return k_h <= kLargestByteWindow && k_w <= kLargestByteWindow / k_h;
+}
+
 #define CNNEXT_KERNEL(type, pass, isa, name, cost) \
   CNNEXT_DECLARE_KERNEL(MaxPool2dShape, MaxPool2dOperands<type>, name)
 #include "max_pool2d/kernels.inc"

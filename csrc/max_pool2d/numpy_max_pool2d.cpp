@@ -44,19 +44,10 @@ struct MaxPool2d {
         !windows_reach_inside(s.w_in, s.w_out, s.k_w, s.stride_w, s.pad_w, s.dilation_w)) {
       throw py::value_error("a window lies outside of the image");
     }
-    if (s.record == Record::offsets && s.window() > 256) {
+    if (s.record == Record::offsets && !offsets_fit_byte(s.k_h, s.k_w)) {
       throw py::value_error("a byte cannot hold the offsets of a window this large");
     }
     return s;
-  }
-
-  static bool windows_reach_inside(int64_t in, int64_t out, int64_t kernel, int64_t stride,
-                                   int64_t pad, int64_t dilation) {
-    for (int64_t i = 0; i < out; ++i) {
-      const TapRange taps = taps_inside(i * stride - pad, kernel, dilation, in);
-      if (taps.first >= taps.last) return false;
-    }
-    return true;
   }
 };
 

@@ -81,6 +81,8 @@ struct BackwardInput {
           const int64_t at = y(plane, i, j);
           const int64_t position =
               s.record == Record::offsets ? plane_position(s, i, j, o.offsets[at]) : o.indices[at];
+          // Positions that max_pool2d did not record may point anywhere.
+          if (position < 0 || position >= s.h_in * s.w_in) continue;
           o.out[x(plane, position / s.w_in, position % s.w_in)] += o.in[at];
         }
       }

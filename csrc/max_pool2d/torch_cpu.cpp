@@ -9,15 +9,13 @@
 namespace cnnext {
 namespace {
 
-constexpr int64_t kLargestByteWindow = 256;
-
 MaxPool2dShape make_shape(int64_t n, int64_t c, int64_t h_in, int64_t w_in, int64_t h_out,
                           int64_t w_out, int64_t k_h, int64_t k_w, int64_t stride_h,
                           int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h,
                           int64_t dilation_w, Layout layout, Record record) {
   CNNEXT_CHECK(k_h > 0 && k_w > 0, "kernel_size must be positive, but is (", k_h, ", ", k_w, ")");
-  for (const int64_t value : {stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w}) {
-    CNNEXT_CHECK(value <= kLargestStep, "stride, padding and dilation must not exceed ",
+  for (const int64_t value : {k_h, k_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w}) {
+    CNNEXT_CHECK(value <= kLargestStep, "window, stride and dilation must not exceed ",
                  kLargestStep, ", but one is ", value);
   }
   CNNEXT_CHECK(stride_h > 0 && stride_w > 0, "stride must be positive, but is (", stride_h, ", ",
@@ -29,14 +27,8 @@ MaxPool2dShape make_shape(int64_t n, int64_t c, int64_t h_in, int64_t w_in, int6
                ")");
   CNNEXT_CHECK(h_in > 0 && w_in > 0 && h_out > 0 && w_out > 0,
                "input and output must have height and width");
-  // Every window has to begin inside the image or its left padding, and to reach into the image.
-  const auto reaches = [](int64_t in, int64_t out, int64_t k, int64_t stride, int64_t pad,
-                          int64_t dilation) {
-    const TapRange last = taps_inside((out - 1) * stride - pad, k, dilation, in);
-    return last.first < last.last && taps_inside(-pad, k, dilation, in).first < k;
-  };
-  CNNEXT_CHECK(reaches(h_in, h_out, k_h, stride_h, pad_h, dilation_h) &&
-                   reaches(w_in, w_out, k_w, stride_w, pad_w, dilation_w),
+  CNNEXT_CHECK(windows_reach_inside(h_in, h_out, k_h, stride_h, pad_h, dilation_h) &&
+                   windows_reach_inside(w_in, w_out, k_w, stride_w, pad_w, dilation_w),
                "output (", h_out, " x ", w_out, ") does not fit input (", h_in, " x ", w_in, ")");
   return {n,        c,        h_in,  w_in,  h_out,      w_out,      k_h,    k_w,
           stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, layout, record};
@@ -60,7 +52,7 @@ std::tuple<Tensor, Tensor> forward(const Tensor& input, int64_t h_out, int64_t w
                                    bool record) {
   check_dim(input, 4, "input");
   const Layout layout = preferred_layout(input);
-  const bool bytes = k_h * k_w <= kLargestByteWindow;
+  const bool bytes = k_h > 0 && offsets_fit_byte(k_h, k_w);
   const Record kind = !record ? Record::nothing : bytes ? Record::offsets : Record::indices;
   const MaxPool2dShape s =
       make_shape(input.size(0), input.size(1), input.size(2), input.size(3), h_out, w_out, k_h, k_w,
@@ -79,6 +71,14 @@ std::tuple<Tensor, Tensor> forward(const Tensor& input, int64_t h_out, int64_t w
   return {output, where};
 }
 
+void check_where(const Tensor& where, Record kind, int64_t k_h, int64_t k_w) {
+  const ScalarType type = kind == Record::offsets ? ScalarType::Byte : ScalarType::Long;
+  CNNEXT_CHECK(where.is_cpu() && where.scalar_type() == type,
+               "where must be what max_pool2d recorded: uint8 offsets, or int64 positions");
+  CNNEXT_CHECK(kind == Record::indices || (k_h > 0 && offsets_fit_byte(k_h, k_w)),
+               "uint8 offsets belong to windows of at most ", kLargestByteWindow, " elements");
+}
+
 Tensor backward(const Tensor& grad_output, const Tensor& where, int64_t h_in, int64_t w_in,
                 int64_t k_h, int64_t k_w, int64_t stride_h, int64_t stride_w, int64_t pad_h,
                 int64_t pad_w, int64_t dilation_h, int64_t dilation_w) {
@@ -86,6 +86,7 @@ Tensor backward(const Tensor& grad_output, const Tensor& where, int64_t h_in, in
   check_dim(where, 4, "where");
   const Layout layout = preferred_layout(where);
   const Record kind = where.scalar_type() == ScalarType::Byte ? Record::offsets : Record::indices;
+  check_where(where, kind, k_h, k_w);
   for (int64_t d = 0; d < 4; ++d) {
     CNNEXT_CHECK(grad_output.size(d) == where.size(d), "grad_output has size ", grad_output.size(d),
                  " in dimension ", d, ", the output has ", where.size(d));
@@ -108,6 +109,7 @@ Tensor indices(const Tensor& where, int64_t h_in, int64_t w_in, int64_t k_h, int
                int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h,
                int64_t dilation_w) {
   check_dim(where, 4, "where");
+  check_where(where, Record::offsets, k_h, k_w);
   const Layout layout = preferred_layout(where);
   const MaxPool2dShape s =
       make_shape(where.size(0), where.size(1), h_in, w_in, where.size(2), where.size(3), k_h, k_w,

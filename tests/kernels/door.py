@@ -47,6 +47,10 @@ class Kernel(NamedTuple):
     def is_usable(self) -> bool:
         return ISAS.index(self.isa) <= ISAS.index(_kernels.active_isa())
 
+    @property
+    def is_reference(self) -> bool:
+        return self.name.startswith(f"{self.operator}_reference_")
+
     def applies(self, shape: Shape) -> bool:
         return self.door.cost(self.name, **shape) < float("inf")
 
@@ -62,15 +66,21 @@ def registry(operator: str, *directions: str) -> list[Kernel]:
 
 
 def each_kernel(
-    operator: str, *directions: str, variants: Mapping[str, tuple[Shape, Sequence[Any]]]
+    operator: str,
+    *directions: str,
+    variants: Mapping[str, tuple[Shape, Sequence[Any]]],
+    references: bool = True,
 ) -> list[Any]:
     """Parameters (kernel, *values) for every kernel and every variant {id: (shape, values)}.
 
     Variants that a kernel does not apply to are left out, kernels that this machine cannot run are
-    skipped, and a kernel that nothing applies to is an error: none goes untested.
+    skipped, and a kernel that nothing applies to is an error: none goes untested. The reference
+    kernels, which are slow, may be left out where a shape is large because of the others' blocks.
     """
     params = []
     for kernel in registry(operator, *directions):
+        if kernel.is_reference and not references:
+            continue
         if not kernel.is_usable:
             width = len(next(iter(variants.values()))[1])
             skip = pytest.mark.skip(reason=f"needs {kernel.isa}, which is not active")

@@ -50,20 +50,11 @@ def _around_vector_widths() -> list[Case]:
     cases = []
     for i, size in enumerate(SIZES):
         c_out, width = SIZES[i - 1], SIZES[i - 4]
-        name = f"{size}_to_{c_out}@{width}"
+        name, depthwise = f"{size}_to_{c_out}@{width}", f"depthwise_{size}@{width}"
         cases += [
             Case(f"3x3_{name}", 2, size, (3, width), c_out, (3, 3), padding=(1, 1)),
             Case(f"1x1_{name}", 2, size, (2, width), c_out, (1, 1)),
-            Case(
-                f"depthwise_{size}@{width}",
-                2,
-                size,
-                (4, width),
-                size,
-                (3, 3),
-                padding=(1, 1),
-                groups=size,
-            ),
+            Case(depthwise, 2, size, (4, width), size, (3, 3), padding=(1, 1), groups=size),
         ]
     return cases
 
@@ -72,6 +63,7 @@ CASES = [
     *_around_vector_widths(),
     Case("one_element", 1, 1, (1, 1), 1, (1, 1)),
     Case("no_padding", 2, 4, (7, 9), 5, (3, 3)),
+    Case("3x3_batch", 7, 3, (5, 5), 4, (3, 3), padding=(1, 1)),
     Case("1x7", 1, 5, (6, 12), 6, (1, 7), padding=(0, 3)),
     Case("7x1", 1, 5, (12, 6), 6, (7, 1), padding=(3, 0)),
     Case("even_kernel", 2, 3, (8, 9), 4, (2, 4), padding=(1, 2)),
@@ -95,7 +87,13 @@ CASES = [
     Case("depthwise_even", 1, 9, (8, 9), 9, (2, 4), padding=(1, 2), groups=9),
     Case("depthwise_sparse", 2, 5, (13, 17), 5, (3, 2), (2, 4), (2, 0), (3, 1), groups=5),
     Case("depthwise_x2", 1, 8, (5, 17), 16, (5, 5), padding=(2, 2), groups=8),
-    # Beyond the kernels' blocks, to go through more than one of each.
+    # Where strides of different dimensions coincide.
+    Case("3x3_of_3", 1, 3, (5, 6), 3, (3, 3), padding=(1, 1)),
+    Case("2x3_of_6", 1, 6, (5, 6), 6, (2, 3), stride=(1, 2)),
+]
+
+#: Beyond the kernels' blocks of each dimension, to go through more than one.
+LARGE = [
     Case("1x1_deep", 2, 260, (3, 5), 34, (1, 1)),
     Case("1x1_large", 1, 9, (5, 77), 34, (1, 1)),
     Case("1x1_wide", 2, 9, (3, 4), 420, (1, 1)),
@@ -107,10 +105,6 @@ CASES = [
     Case("3x1_large_x", 1, 8, (90, 150), 1, (3, 1), padding=(1, 0)),
     Case("3x1_large_y", 1, 1, (90, 150), 8, (3, 1), padding=(1, 0)),
     Case("depthwise_large", 1, 70, (16, 40), 70, (3, 3), padding=(1, 1), groups=70),
-    Case("3x3_batch", 7, 3, (5, 5), 4, (3, 3), padding=(1, 1)),
-    # Where strides of different dimensions coincide.
-    Case("3x3_of_3", 1, 3, (5, 6), 3, (3, 3), padding=(1, 1)),
-    Case("2x3_of_6", 1, 6, (5, 6), 6, (2, 3), stride=(1, 2)),
 ]
 
 
@@ -224,7 +218,7 @@ def variants(cases: list[Case], memories: list[Memory]) -> dict[str, tuple[Shape
 
 
 def named(*names: str) -> list[Case]:
-    found = [case for case in CASES if case.name in names]
+    found = [case for case in CASES + LARGE if case.name in names]
     assert len(found) == len(names)
     return found
 
@@ -239,7 +233,11 @@ SOME_CASES = named(
 
 
 @pytest.mark.parametrize(
-    "kernel, case, memory", each_kernel("conv2d", variants=variants(CASES, NATURAL))
+    "kernel, case, memory",
+    [
+        *each_kernel("conv2d", variants=variants(CASES, NATURAL)),
+        *each_kernel("conv2d", variants=variants(LARGE, NATURAL), references=False),
+    ],
 )
 def test_agrees_with_float64(kernel: Kernel, case: Case, memory: Memory) -> None:
     for i, (kind, threads) in enumerate(zip(INPUT_KINDS, THREADS, strict=True)):

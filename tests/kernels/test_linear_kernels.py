@@ -83,9 +83,14 @@ def run(kernel: Kernel, case: Case, operands: Operands, threads: int) -> Array:
     return flat.reshape(rows, -1)
 
 
-PARAMS = each_kernel(
-    "linear", variants={str(case): (case.shape, [case]) for case in (*SMALL, *LARGE)}
-)
+def variants(cases: list[Case]) -> dict[str, tuple[Shape, list[Case]]]:
+    return {str(case): (case.shape, [case]) for case in cases}
+
+
+PARAMS = [
+    *each_kernel("linear", variants=variants(SMALL)),
+    *each_kernel("linear", variants=variants(LARGE), references=False),
+]
 
 
 @pytest.mark.parametrize("kernel, case", PARAMS)

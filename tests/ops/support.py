@@ -361,3 +361,5 @@ VIEWS_4D: dict[str, Callable[[Tensor], Tensor]] = {
     "channels_last_cropped": lambda t: _cropped(t.movedim(1, -1)).movedim(-1, 1),
     "rows_first": lambda t: t.permute(2, 0, 1, 3).contiguous().permute(1, 2, 0, 3),
 }
+
+LAYOUTS_4D = {name: VIEWS_4D[name] for name in ("dense", "channels_last")}

@@ -48,16 +48,21 @@ def is_not_empty(case: Conv2dCase) -> bool:
     return case.n > 0
 
 
-def put_in_the_middle(problem: Problem, value: float) -> None:
-    """Overwrites one pixel of the input."""
+@functools.cache
+def problem_with(value: float, case: Conv2dCase, layout: str, dtype: torch.dtype) -> Problem:
+    """One pixel of the input, in its middle, has that value."""
+    problem = problems.conv2d(case, dtype=dtype).in_layout(layout)
     image = problem.operands[INPUT]
     assert image is not None
     if image.numel() > 0:
         image[tuple(size // 2 for size in image.shape)] = value
+    return problem
 
 
 def may_apply(kernel: str, case: Conv2dCase) -> bool:
-    return "pointwise" not in kernel or (case.k_h, case.k_w) == (1, 1)
+    if "pointwise" in kernel:
+        return (case.k_h, case.k_w) == (1, 1)
+    return "depthwise" not in kernel or case.groups == case.c_in
 
 
 def threads_for(case: Conv2dCase) -> int:
@@ -99,9 +104,8 @@ def test_forward_without_bias(case: Conv2dCase, layout: str) -> None:
 
 @pytest.mark.parametrize(("kernel", "case"), conv2d_kernels("forward", EDGE))
 def test_one_infinity_spreads_as_far_as_its_windows(kernel: str, case: Conv2dCase) -> None:
-    for layout, value in itertools.product(LAYOUTS, (math.inf, -math.inf, math.nan)):
-        problem = problems.conv2d(case, dtype=dtype_of(kernel)).in_layout(layout)
-        put_in_the_middle(problem, value)
+    for layout, value in itertools.product(LAYOUTS, (math.inf, math.nan)):
+        problem = problem_with(value, case, layout, dtype_of(kernel))
         with only_kernel("conv2d", kernel):
             ours = problem.outputs(CNNEXT)
         problem.check_outputs(ours, what=f"{layout} {value} output")
@@ -171,8 +175,7 @@ def test_one_infinity_spreads_backward_as_far_as_its_windows(layout: str) -> Non
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_one_infinity_reaches_the_weights_that_see_it(layout: str) -> None:
     for case in filter(is_not_empty, EDGE):
-        problem = problems.conv2d(case).in_layout(layout)
-        put_in_the_middle(problem, math.inf)
+        problem = problem_with(math.inf, case, layout, torch.float32)
         problem.check_gradients(problem.gradients(CNNEXT, WEIGHT), WEIGHT, what=f"{case} gradient")
 
 

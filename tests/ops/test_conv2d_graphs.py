@@ -22,7 +22,15 @@ from tests.ops.graphs import (
     check_exported,
     check_op,
 )
-from tests.ops.support import DTYPES, LAYOUTS, VIEWS_4D, Problem, generator_for, seed_gradient
+from tests.ops.support import (
+    DTYPES,
+    LAYOUTS,
+    LAYOUTS_4D,
+    VIEWS_4D,
+    Problem,
+    generator_for,
+    seed_gradient,
+)
 
 CASES = (
     Conv2dCase("plain", 2, 3, 6, 7, 4, 3, 3, padding=(1, 1)),
@@ -39,9 +47,6 @@ CORNERS = (
     Conv2dCase("one_image", 1, 3, 5, 4, 2, 3, 2),
     Conv2dCase("empty_batch", 0, 3, 6, 7, 4, 3, 3),
 )
-
-LAYOUTS_4D = {name: VIEWS_4D[name] for name in ("dense", "channels_last")}
-
 
 # ------------------------------------------------------------------------------------ opcheck
 

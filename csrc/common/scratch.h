@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Scratch memory that lives on between calls: fresh memory of a few megabytes costs more in page
+// faults than many a convolution.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <new>
+
+#include "common/kernel.h"
+
+namespace cnnext {
+
+// One block per calling thread, aligned to 64 bytes. It grows as needed; what exceeds kKept bytes
+// is given back by trim().
+class Scratch {
+ public:
+  static constexpr int64_t kKept = int64_t{64} << 20;
+
+  static unsigned char* reserve(int64_t bytes) {
+    Scratch& scratch = this_thread();
+    if (bytes > scratch.size_) {
+      scratch.release();
+      const size_t size = static_cast<size_t>(round_up(bytes, 64));
+      scratch.block_.reset(static_cast<unsigned char*>(std::aligned_alloc(64, size)));
+      if (scratch.block_ == nullptr) throw std::bad_alloc();
+      scratch.size_ = bytes;
+    }
+    return scratch.block_.get();
+  }
+
+  static void trim() {
+    Scratch& scratch = this_thread();
+    if (scratch.size_ > kKept) scratch.release();
+  }
+
+ private:
+  struct Free {
+    void operator()(unsigned char* p) const { std::free(p); }
+  };
+
+  static Scratch& this_thread() {
+    thread_local Scratch scratch;
+    return scratch;
+  }
+
+  void release() {
+    block_.reset();
+    size_ = 0;
+  }
+
+  std::unique_ptr<unsigned char, Free> block_;
+  int64_t size_ = 0;
+};
+
+}  // namespace cnnext

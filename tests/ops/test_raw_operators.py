@@ -1,0 +1,97 @@
+"""The raw operators check what they are given: anything may call them, and none may crash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from cnnext._library import ops
+
+_POOL = (2, 2, 2, 2, 0, 0, 1, 1)  # k, stride, pad, dilation of a 2x2 pool
+_CONV = (1, 1, 0, 0, 1, 1, 1)  # stride, pad, dilation, groups
+
+
+def _randn(*shape: int) -> torch.Tensor:
+    return torch.randn(shape)
+
+
+REJECTED: dict[str, Callable[[], Any]] = {
+    "conv2d-dilation-overflows": lambda: ops.conv2d_forward(
+        _randn(1, 1, 8, 8),
+        _randn(1, 1, 1, 1).expand(1, 1, 2**24 + 1, 1),
+        None,
+        *(1, 1, 0, 0, 2**40, 1, 1),
+    ),
+    "conv2d-output-overflows": lambda: ops.conv2d_forward(
+        _randn(1, 1, 8, 8), _randn(1, 1, 1, 1), None, *(1, 1, 2**40, 2**40, 1, 1, 1)
+    ),
+    "conv2d-negative-input-size": lambda: ops.conv2d_backward_input(
+        _randn(1, 1, 8, 8), _randn(1, 1, 1, 1), -1, 8, *_CONV
+    ),
+    "conv2d-grad-of-another-shape": lambda: ops.conv2d_backward_input(
+        _randn(1, 1, 7, 8), _randn(1, 1, 1, 1), 8, 8, *_CONV
+    ),
+    "conv2d-unknown-dtype": lambda: ops.conv2d_forward(
+        _randn(1, 1, 8, 8).half(), _randn(1, 1, 1, 1).half(), None, *_CONV
+    ),
+    "max_pool2d-where-is-float": lambda: ops.max_pool2d_backward(
+        _randn(1, 1, 2, 2), _randn(1, 1, 2, 2), 4, 4, *_POOL
+    ),
+    "max_pool2d-bytes-for-a-large-window": lambda: ops.max_pool2d_backward(
+        _randn(1, 1, 2, 2),
+        torch.zeros(1, 1, 2, 2, dtype=torch.uint8),
+        *(80, 80, 40, 40, 40, 40, 0, 0, 1, 1),
+    ),
+    "max_pool2d-window-misses-the-input": lambda: ops.max_pool2d_forward(
+        _randn(1, 1, 2, 10**6), 4, 10**6, *(7, 1, 1, 1, 3, 0, 4, 1), False
+    ),
+    "max_pool2d-output-too-large": lambda: ops.max_pool2d_forward(
+        _randn(1, 1, 2, 2), 2**24 + 1, 1, *(2, 2, 2**40, 2, 0, 0, 1, 1), False
+    ),
+    "max_pool2d-window-overflows": lambda: ops.max_pool2d_forward(
+        _randn(1, 1, 2, 2), 1, 1, *(2**33, 2**33, 1, 1, 0, 0, 1, 1), True
+    ),
+    "max_pool2d-indices-of-positions": lambda: ops.max_pool2d_indices(
+        torch.zeros(1, 1, 2, 2, dtype=torch.int64), 4, 4, *_POOL
+    ),
+    "linear-rows-of-another-order": lambda: ops.linear_backward_weight(
+        _randn(2, 3, 4), _randn(3, 2, 5)
+    ),
+    "linear-scalar": lambda: ops.linear_forward(torch.tensor(1.0), _randn(2, 2), None),
+    "relu-of-another-shape": lambda: ops.relu_backward(_randn(2, 3), _randn(3, 2)),
+    "lstm_cell-state-of-another-size": lambda: ops.lstm_cell_forward(
+        _randn(2, 3), _randn(2, 4), _randn(2, 5), _randn(16, 3), _randn(16, 4), None, None
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REJECTED)
+def test_raises_before_a_kernel_runs(case: str) -> None:
+    with pytest.raises(RuntimeError):
+        REJECTED[case]()
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        torch.full((1, 1, 4, 4), 255, dtype=torch.uint8),
+        torch.full((1, 1, 4, 4), -1, dtype=torch.int64),
+        torch.full((1, 1, 4, 4), 2**40, dtype=torch.int64),
+    ],
+    ids=["offset-255", "position-minus-1", "position-huge"],
+)
+def test_max_pool2d_backward_ignores_positions_outside(where: torch.Tensor) -> None:
+    grad = ops.max_pool2d_backward(torch.ones(1, 1, 4, 4), where, 8, 8, *_POOL)
+    assert torch.equal(grad, torch.zeros(1, 1, 8, 8))
+
+
+def test_large_stride_has_one_class_of_positions() -> None:
+    grad = ops.conv2d_backward_input(
+        torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1), 3, 3, *(2**40, 2**40, 0, 0, 1, 1, 1)
+    )
+    expected = torch.zeros(1, 1, 3, 3)
+    expected[0, 0, 0, 0] = 1
+    assert torch.equal(grad, expected)
