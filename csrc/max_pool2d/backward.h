@@ -47,16 +47,16 @@ struct MaxPool2dBackwardInput {
  private:
   static void plane(const MaxPool2dShape& s, const float* dy, const uint8_t* offsets, float* dx) {
     fill_zero(dx, s.h_in * s.w_in);
-    int64_t tap_h[kLargestByteWindow] = {}, tap_w[kLargestByteWindow] = {};  // of a window offset
-    for (int64_t i = 0; i < s.window(); ++i) {
-      tap_h[i] = i / s.k_w * s.dilation_h;
+    // Of each offset. Those that max_pool2d does not record for this window lead outside the image.
+    int64_t tap_h[kLargestByteWindow], tap_w[kLargestByteWindow];
+    for (int64_t i = 0; i < kLargestByteWindow; ++i) {
+      tap_h[i] = i < s.window() ? i / s.k_w * s.dilation_h : -s.h_in;
       tap_w[i] = i % s.k_w * s.dilation_w;
     }
     for (int64_t i = 0; i < s.h_out; ++i) {
       for (int64_t j = 0; j < s.w_out; ++j, ++offsets, ++dy) {
         const int64_t h = i * s.stride_h - s.pad_h + tap_h[*offsets];
         const int64_t w = j * s.stride_w - s.pad_w + tap_w[*offsets];
-        // Offsets that max_pool2d did not record may point anywhere.
         if (h >= 0 && h < s.h_in && w >= 0 && w < s.w_in) dx[h * s.w_in + w] += *dy;
       }
     }

@@ -119,7 +119,6 @@ def test_gradient_of_one_output(case: LSTMCellCase, output: int) -> None:
         return (problem.apply(library, values)[output],)
 
     one = Problem(apply, problem.operands)
-    # Of the last output alone, the output gate's rows get no gradient: zeros, as in native.
     one.check_gradients(one.gradients(CNNEXT))
 
 
