@@ -1,0 +1,89 @@
+"""The copy that `convert` makes, and what it shares with the original."""
+
+import threading
+
+import torch
+from torch import nn
+
+import cnnext
+from cnnext.convert import convert, restore
+from tests.convert.architectures import images, sequential, types
+
+
+def test_inplace_returns_the_model_itself() -> None:
+    model = sequential()
+    first = model[0]
+    assert convert(model, inplace=True) is model
+    assert model[0] is first
+    assert restore(model, inplace=True) is model
+
+
+def test_the_original_is_untouched_by_a_copy(model: nn.Module) -> None:
+    before, attributes = types(model), {m: dict(vars(m)) for m in model.modules()}
+    converted = convert(model)
+    assert types(model) == before
+    assert {m: dict(vars(m)) for m in model.modules()} == attributes
+    assert not set(converted.modules()) & set(model.modules())
+
+
+def test_references_inside_the_model_lead_to_the_copies() -> None:
+    model = sequential()
+    model.by_index = [model[0], {"head": model[7]}]
+    model.apply_first = model[0].forward
+    model[0].parent = (model,)
+    model.by_index.append(model.by_index)
+    converted = convert(model)
+    assert converted.by_index[0] is converted[0]
+    assert converted.by_index[1]["head"] is converted[7]
+    assert converted.by_index[2] is converted.by_index
+    assert converted.apply_first.__self__ is converted[0]
+    assert converted[0].parent[0] is converted
+
+
+def test_modules_outside_the_tree_are_shared() -> None:
+    model, teacher = sequential(), sequential()
+    model.teacher = [teacher]
+    converted = convert(model)
+    assert converted.teacher[0] is teacher
+    assert type(teacher[0]) is nn.Conv2d
+
+
+def test_plain_attributes_are_copied_and_tensors_shared() -> None:
+    model = sequential()
+    model.config = {"sizes": [1, 2]}
+    model.activation = model[0].weight * 2  # not a leaf: copy.deepcopy refuses it
+    model.cache = [model.activation]
+    converted = convert(model)
+    converted.config["sizes"].append(3)
+    assert model.config == {"sizes": [1, 2]}
+    assert converted.activation is model.activation
+    assert converted.cache[0] is model.activation
+
+
+def test_what_cannot_be_copied_is_shared() -> None:
+    model = sequential()
+    model.lock = threading.Lock()
+    model[0].held = [model[1], model.lock]
+    converted = convert(model)
+    assert converted.lock is model.lock
+    assert converted[0].held == [converted[1], model.lock]
+    assert type(converted[0]) is cnnext.nn.Conv2d
+
+
+def test_a_traced_graph_is_converted() -> None:
+    graph = torch.fx.symbolic_trace(sequential().eval())
+    converted = convert(graph)
+    x = images()
+    torch.testing.assert_close(converted(x), graph(x))
+    assert type(converted.get_submodule("0")) is cnnext.nn.Conv2d
+    assert type(graph.get_submodule("0")) is nn.Conv2d
+
+
+def test_a_compiled_model_is_converted() -> None:
+    compiled = torch.compile(sequential().eval(), backend="eager")
+    x = images()
+    expected = compiled(x)
+    converted = convert(compiled)
+    torch.testing.assert_close(converted(x), expected)
+    assert type(converted._orig_mod[0]) is cnnext.nn.Conv2d
+    assert type(compiled._orig_mod[0]) is nn.Conv2d
