@@ -45,6 +45,9 @@ def why_native(*operands: Any, optional: tuple[Any, ...] = ()) -> str | None:
         return "a torch.func transform is active"
     if forward_ad._current_level >= 0:
         return "forward-mode automatic differentiation is active"
+    # torch.jit.trace would take our checks for part of the computation.
+    if torch.jit.is_tracing():  # type: ignore[attr-defined]
+        return "torch.jit.trace is recording"
     return None
 
 

@@ -64,5 +64,6 @@ def generator(seed: int) -> torch.Generator:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Native's own notice about 'same', in tests that compare with it.
-    config.addinivalue_line("filterwarnings", "ignore:Using padding='same' with even kernel")
+    # Notices of torch about what the tests compare with.
+    for notice in ("Using padding='same' with even kernel", "`torch.jit"):
+        config.addinivalue_line("filterwarnings", f"ignore:{notice}")

@@ -80,7 +80,7 @@ OPERATORS: dict[str, tuple[str, tuple[Any, ...], str]] = {
     "with_autograd": ("linear", (ROWS[:, :5], WEIGHT, None), "input"),
     "gradient_columns": ("linear_backward_input", (GRADIENT[:, :3], WEIGHT), "grad_output"),
     "gradient_double": ("linear_backward_input", (GRADIENT.double(), WEIGHT), "weight"),
-    "rows": ("linear_backward_weight", (GRADIENT, ROWS[:2]), "rows"),
+    "rows": ("linear_backward_weight", (GRADIENT, ROWS[:2]), "grad_output"),
     "dimensions": ("linear_backward_weight", (GRADIENT, ROWS[None]), "dimensions"),
     "input_double": ("linear_backward_weight", (GRADIENT, ROWS.double()), "input"),
 }

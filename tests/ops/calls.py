@@ -1,0 +1,42 @@
+"""One small call of each operator, for the tests that treat all alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+OPS = ("conv2d", "linear", "lstm_cell", "max_pool2d", "relu")
+
+
+def operands_of(op: str, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
+    """Small integers: exact in every dtype, also where sums are rounded."""
+
+    def values(*shape: int) -> Tensor:
+        return torch.randint(-3, 4, shape).to(dtype)
+
+    return {
+        "conv2d": lambda: (values(2, 3, 5, 5), values(4, 3, 2, 2), values(4)),
+        "linear": lambda: (values(2, 3), values(4, 3), values(4)),
+        "lstm_cell": lambda: (
+            values(2, 3),
+            values(2, 4),
+            values(2, 4),
+            values(16, 3),
+            values(16, 4),
+            values(16),
+            values(16),
+        ),
+        "max_pool2d": lambda: (values(2, 3, 5, 5),),
+        "relu": lambda: (values(2, 3, 5, 5),),
+    }[op]()
+
+
+def call(library: Any, op: str, *operands: Any) -> Any:
+    if op == "lstm_cell":
+        x, h, c, *parameters = operands
+        return library.lstm_cell(x, (h, c), *parameters)
+    if op == "max_pool2d":
+        return library.max_pool2d(*operands, 2)
+    return getattr(library, op)(*operands)

@@ -1,0 +1,248 @@
+"""What autograd, its modes and its tools ask of every operator."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+import cnnext
+from cnnext.testing.errors import assert_bitwise_equal
+from tests.ops.calls import OPS, call, operands_of
+from tests.ops.support import CNNEXT, NATIVE, use_threads
+
+FUNCTIONS = {
+    "conv2d": cnnext.autograd.Conv2dFunction,
+    "linear": cnnext.autograd.LinearFunction,
+    "lstm_cell": cnnext.autograd.LSTMCellFunction,
+    "max_pool2d": cnnext.autograd.MaxPool2dFunction,
+    "relu": cnnext.autograd.ReLUFunction,
+}
+
+
+def first_of(output: Any) -> Tensor:
+    return output[0] if isinstance(output, tuple) else output
+
+
+def leaves_of(op: str, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    return [operand.requires_grad_() for operand in operands_of(op, dtype)]
+
+
+def loss_of(output: Any) -> Tensor:
+    outputs = output if isinstance(output, tuple) else (output,)
+    return sum(t.square().sum() for t in outputs)  # type: ignore[return-value]
+
+
+# --------------------------------------------------------------------------------------- modes
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_the_graph_holds_our_function(op: str) -> None:
+    output = first_of(call(CNNEXT, op, *leaves_of(op)))
+    assert type(output.grad_fn).__name__ == f"{FUNCTIONS[op].__name__}Backward"
+
+
+@pytest.mark.parametrize("mode", (torch.no_grad, torch.inference_mode))
+@pytest.mark.parametrize("op", OPS)
+def test_no_graph_without_grad_mode(op: str, mode: Any) -> None:
+    leaves = leaves_of(op)
+    with mode():
+        ours, native = (first_of(call(library, op, *leaves)) for library in (CNNEXT, NATIVE))
+    assert ours.grad_fn is None and not ours.requires_grad
+    assert ours.is_inference() == native.is_inference()
+    torch.testing.assert_close(ours, native)
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_no_graph_without_a_gradient_wanted(op: str) -> None:
+    assert not first_of(call(CNNEXT, op, *operands_of(op))).requires_grad
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_the_function_can_be_applied_directly(op: str) -> None:
+    leaves = leaves_of(op)
+    arguments = (*leaves, 2) if op == "max_pool2d" else leaves
+    ours = first_of(FUNCTIONS[op].apply(*arguments))
+    assert_bitwise_equal(ours, first_of(call(CNNEXT, op, *leaves)))
+    assert ours.requires_grad
+
+
+# ------------------------------------------------------------------------------- saved tensors
+
+
+@pytest.mark.parametrize(
+    ("op", "place"),
+    [(op, place) for op in OPS for place in range(len(operands_of(op)))],
+)
+def test_an_operand_that_changes_spoils_no_gradient(op: str, place: int) -> None:
+    """Either the change is noticed, or the operand was not needed any more."""
+    leaves = leaves_of(op)
+    expected = torch.autograd.grad(loss_of(call(CNNEXT, op, *leaves)), leaves)
+    operands = [leaf * 1 for leaf in leaves]
+    loss = loss_of(call(CNNEXT, op, *operands))
+    with torch.no_grad():
+        operands[place] += 1
+    try:
+        ours = torch.autograd.grad(loss, leaves)
+    except RuntimeError as error:
+        assert "modified by an inplace operation" in str(error)
+    else:
+        for result, value in zip(ours, expected, strict=True):
+            assert_bitwise_equal(result, value)
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_backward_twice_needs_a_retained_graph(op: str) -> None:
+    leaves = leaves_of(op)
+    loss = loss_of(call(CNNEXT, op, *leaves))
+    once = torch.autograd.grad(loss, leaves, retain_graph=True)
+    twice = torch.autograd.grad(loss, leaves)
+    for first, second in zip(once, twice, strict=True):
+        assert_bitwise_equal(second, first)
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        torch.autograd.grad(loss, leaves)
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_saved_tensors_can_be_packed_elsewhere(op: str) -> None:
+    leaves = leaves_of(op)
+    expected = torch.autograd.grad(loss_of(call(CNNEXT, op, *leaves)), leaves)
+    packed = []
+
+    def pack(t: Tensor) -> Tensor:
+        packed.append(t)
+        return t.clone()
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        loss = loss_of(call(CNNEXT, op, *leaves))
+    for result, value in zip(torch.autograd.grad(loss, leaves), expected, strict=True):
+        assert_bitwise_equal(result, value)
+    assert packed
+
+
+@pytest.mark.parametrize("reentrant", (True, False), ids=("reentrant", "not_reentrant"))
+@pytest.mark.parametrize("op", OPS)
+def test_checkpoint(op: str, reentrant: bool) -> None:
+    def gradients(run: Any) -> tuple[Tensor, ...]:
+        leaves = leaves_of(op)
+        loss_of(run(leaves)).backward()
+        return tuple(leaf.grad for leaf in leaves if leaf.grad is not None)
+
+    torch.manual_seed(0)
+    expected = gradients(lambda leaves: call(CNNEXT, op, *leaves))
+    torch.manual_seed(0)
+    ours = gradients(
+        lambda leaves: checkpoint(
+            lambda *values: call(CNNEXT, op, *values), *leaves, use_reentrant=reentrant
+        )
+    )
+    for result, value in zip(ours, expected, strict=True):
+        assert_bitwise_equal(result, value)
+
+
+# --------------------------------------------------------------------------- higher derivatives
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_gradient_penalty(op: str) -> None:
+    """The gradient of a gradient's norm, in float32, through a graph of several calls."""
+    results = []
+    for library in (CNNEXT, NATIVE):
+        torch.manual_seed(0)
+        leaves = leaves_of(op)
+        gradients = torch.autograd.grad(
+            loss_of(call(library, op, *leaves)), leaves, create_graph=True
+        )
+        penalty = sum(gradient.square().sum() for gradient in gradients)
+        results.append(torch.autograd.grad(penalty, leaves, allow_unused=True))
+    torch.testing.assert_close(*results)
+    assert any(t is not None and t.abs().sum() > 0 for t in results[0])
+
+
+@pytest.mark.parametrize("op", ("conv2d", "linear", "lstm_cell"))
+def test_hessian_vector_product(op: str) -> None:
+    results = []
+    for library in (CNNEXT, NATIVE):
+        torch.manual_seed(0)
+        operands = operands_of(op, torch.float64)
+        vectors = tuple(torch.ones_like(operand) for operand in operands)
+        results.append(
+            torch.autograd.functional.hvp(
+                lambda *values, library=library: loss_of(call(library, op, *values)),
+                operands,
+                vectors,
+            )
+        )
+    torch.testing.assert_close(*results)
+
+
+# ------------------------------------------------------------------------------------- threads
+
+
+@pytest.mark.parametrize("threads", (1, 2, 3, 8))
+@pytest.mark.parametrize("op", OPS)
+def test_any_number_of_threads(op: str, threads: int) -> None:
+    torch.manual_seed(0)
+    leaves = leaves_of(op)
+    with use_threads(threads):
+        ours = torch.autograd.grad(loss_of(call(CNNEXT, op, *leaves)), leaves)
+    native = torch.autograd.grad(loss_of(call(NATIVE, op, *leaves)), leaves)
+    torch.testing.assert_close(ours, native)
+
+
+def test_calls_from_many_threads_do_not_mix() -> None:
+    layer = cnnext.Conv2d(16, 16, 3, padding=1).requires_grad_(False)
+    images = [torch.randn(1, 16, 8 + 2 * (i % 3), 9) for i in range(12)]
+    expected = [layer(image) for image in images]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for _ in range(5):
+            for result, value in zip(pool.map(layer, images), expected, strict=True):
+                assert_bitwise_equal(result, value)
+
+
+# ------------------------------------------------------------------------------- a whole network
+
+
+class Network(nn.Module):
+    """One of each operator."""
+
+    def __init__(self, layers: Any) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            layers.Conv2d(3, 8, 3, padding="same"),
+            layers.ReLU(inplace=True),
+            layers.MaxPool2d(2),
+            layers.Conv2d(8, 8, 1, groups=2),
+            layers.ReLU(),
+        )
+        self.linear = layers.Linear(8 * 4 * 4, 6)
+        self.cell = layers.LSTMCell(6, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        rows = self.linear(self.features(images).flatten(1))
+        h, c = self.cell(rows)
+        h, _ = self.cell(rows, (h, c))
+        return h
+
+
+@pytest.mark.parametrize(
+    "backend", ("eager", "aot_eager", pytest.param("inductor", marks=pytest.mark.slow))
+)
+@pytest.mark.parametrize("layout", (torch.contiguous_format, torch.channels_last), ids=str)
+def test_a_compiled_network_trains(backend: str, layout: torch.memory_format) -> None:
+    torch._dynamo.reset()
+    native, ours = Network(nn), Network(cnnext.nn)
+    ours.load_state_dict(native.state_dict())
+    compiled = torch.compile(ours, fullgraph=True, backend=backend)
+    images = torch.randn(4, 3, 8, 8).contiguous(memory_format=layout)
+    gradients = []
+    for model in (compiled, native):
+        loss = model(images).square().sum()
+        gradients.append(torch.autograd.grad(loss, tuple(model.parameters())))
+    torch.testing.assert_close(*gradients)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(images), native(images))
