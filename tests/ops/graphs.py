@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 from torch._dynamo.backends.registry import lookup_backend
@@ -14,6 +15,12 @@ from torch.fx import GraphModule
 from tests.ops.support import CNNEXT, Problem
 
 BACKENDS = ("eager", "aot_eager", "inductor")
+
+#: Inductor calls a C++ compiler for the gradient of a bias, and for nothing else here.
+BIAS_BY_INDUCTOR = (
+    pytest.param(False, id="no_bias"),
+    pytest.param(True, id="bias", marks=pytest.mark.slow),
+)
 #: Unlike any other size, which the compiler would take for the same unknown.
 BATCHES = (37, 41, 43)
 

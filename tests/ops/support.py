@@ -80,13 +80,8 @@ class Problem:
     """
 
     apply: Callable[[Any, Sequence[Any]], Tensors]
-    operands: tuple[Tensor | None, ...]
+    operands: tuple[Any, ...]
     seed: Callable[[Tensor], Tensor] = seed_gradient
-
-    @property
-    def dtype(self) -> torch.dtype:
-        assert self.operands[0] is not None
-        return self.operands[0].dtype
 
     def mapped(self, change: Callable[[Tensor], Tensor]) -> Problem:
         """The same call with every operand changed."""
@@ -275,6 +270,31 @@ def kernel_cases(
             if may_apply(kernel.name, case)
         ]
     return params
+
+
+def results_by_kernel(
+    op: str, direction: str, compute: Callable[[], Tensors]
+) -> Iterator[tuple[str, Tensors]]:
+    """What each usable kernel, other than the references, computes; those that apply, at least one.
+
+    For shapes on which the right answer takes longer than all of them.
+    """
+    isas = kernels.built_isas()
+    names = []
+    for kernel in kernels.registry(op):
+        above = isas.index(kernel.isa) > isas.index(kernels.active_isa())
+        if kernel.direction != direction or "reference" in kernel.name or above:
+            continue
+        with kernels.use_kernel(op, kernel.name):
+            try:
+                result = compute()
+            except RuntimeError as error:
+                if "does not apply" not in str(error):
+                    raise
+                continue
+        names.append(kernel.name)
+        yield kernel.name, result
+    assert names
 
 
 def dtype_of(kernel: str) -> torch.dtype:

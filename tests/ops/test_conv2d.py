@@ -31,6 +31,7 @@ from tests.ops.support import (
     dtype_of,
     kernel_cases,
     only_kernel,
+    results_by_kernel,
     seed_gradient,
     use_threads,
 )
@@ -53,7 +54,6 @@ def problem_with(value: float, case: Conv2dCase, layout: str, dtype: torch.dtype
     """One pixel of the input, in its middle, has that value."""
     problem = problems.conv2d(case, dtype=dtype).in_layout(layout)
     image = problem.operands[INPUT]
-    assert image is not None
     if image.numel() > 0:
         image[tuple(size // 2 for size in image.shape)] = value
     return problem
@@ -86,13 +86,13 @@ def test_forward(kernel: str, case: Conv2dCase) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("kind", INPUT_KINDS)
-@pytest.mark.parametrize(("kernel", "case"), conv2d_kernels("forward", LENET5, (*VGG16, *RESNET50)))
-def test_forward_of_networks(kernel: str, case: Conv2dCase, kind: str) -> None:
-    problem = problems.conv2d(case, kind, dtype_of(kernel))
-    with only_kernel("conv2d", kernel):
-        ours = problem.outputs(CNNEXT)
-    problem.check_outputs(ours)
+@pytest.mark.parametrize("case", (*VGG16, *RESNET50), ids=str)
+def test_forward_of_networks(case: Conv2dCase, kind: str, layout: str) -> None:
+    problem = problems.conv2d(case, kind).in_layout(layout)
+    for kernel, ours in results_by_kernel("conv2d", "forward", lambda: problem.outputs(CNNEXT)):
+        problem.check_outputs(ours, what=f"{kernel} output")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -134,10 +134,16 @@ def check_backward(kernel: str, case: Conv2dCase, place: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("case", (*VGG16, *RESNET50), ids=str)
-def test_backward_of_networks(case: Conv2dCase) -> None:
-    problem = problems.conv2d(case)
-    problem.check_gradients(problem.gradients(CNNEXT))
+def test_backward_of_networks(case: Conv2dCase, layout: str) -> None:
+    problem = problems.conv2d(case).in_layout(layout)
+    for direction, place in (("bwd_input", INPUT), ("bwd_weight", WEIGHT)):
+        results = results_by_kernel(
+            "conv2d", direction, lambda place=place: problem.gradients(CNNEXT, place)
+        )
+        for kernel, ours in results:
+            problem.check_gradients(ours, place, what=f"{kernel} gradient")
 
 
 @pytest.mark.parametrize("case", EDGE, ids=str)

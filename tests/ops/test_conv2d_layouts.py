@@ -50,7 +50,6 @@ def viewed(
     problem: Problem, image: Callable[[Tensor], Tensor], weight: Callable[[Tensor], Tensor]
 ) -> Problem:
     x, w, *rest = problem.operands
-    assert x is not None and w is not None
     return replace(problem, operands=(image(x), weight(w), *rest))
 
 
@@ -101,7 +100,6 @@ def test_views_of_grad_output(view: str, layout: str) -> None:
 @pytest.mark.parametrize("view", ("sliced", "offset", "negated"))
 def test_views_of_the_bias(view: str) -> None:
     image, weight, bias = problems.conv2d(CASES[0]).operands
-    assert bias is not None
     problem = problems.conv2d(CASES[0])
     check_everything(replace(problem, operands=(image, weight, VIEWS[view](bias))))
 
@@ -112,7 +110,6 @@ def test_offsets_beyond_32_bits(layout: str) -> None:
     """The memory is reserved, and only its last page used."""
     problem = problems.conv2d(CASES[0])
     image, *parameters = problem.operands
-    assert image is not None
     memory = torch.empty(2**31 + image.numel())
     far = torch.as_strided(
         memory, image.shape, image.contiguous(memory_format=LAYOUTS[layout]).stride(), 2**31
@@ -136,7 +133,6 @@ def test_widths_around_the_vectors(size: int) -> None:
 def test_unbatched(case: Conv2dCase, dtype: torch.dtype) -> None:
     problem = problems.conv2d(case, dtype=dtype)
     image, *parameters = problem.operands
-    assert image is not None
     for view in VIEWS.values():
         check_everything(replace(problem, operands=(view(image[0]), *parameters)))
 
@@ -203,7 +199,6 @@ def test_forms_of_an_integer(two: Any) -> None:
 def test_a_changed_weight_counts_at_once() -> None:
     problem = problems.conv2d(CASES[0])
     image, weight, bias = problem.operands
-    assert image is not None and weight is not None
     through_numpy = weight.numpy()
     changes = {
         "in place": lambda: weight.mul_(2),

@@ -17,6 +17,7 @@ from cnnext.testing.errors import INPUT_KINDS, assert_bitwise_equal, make_input
 from tests.ops import problems
 from tests.ops.graphs import (
     ALL_CHECKS,
+    BIAS_BY_INDUCTOR,
     FAKE_CHECK,
     check_compiled,
     check_dynamic_batch,
@@ -36,6 +37,7 @@ from tests.ops.support import (
     generator_for,
     kernel_cases,
     only_kernel,
+    results_by_kernel,
     seed_gradient,
     use_threads,
 )
@@ -70,12 +72,11 @@ def test_forward(kernel: str, case: LinearCase) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", INPUT_KINDS)
-@pytest.mark.parametrize(("kernel", "case"), kernel_cases("linear", "forward", LENET, LINEARS))
-def test_forward_of_networks(kernel: str, case: LinearCase, kind: str) -> None:
-    problem = problems.linear(case, kind, dtype_of(kernel))
-    with only_kernel("linear", kernel):
-        ours = problem.outputs(CNNEXT)
-    problem.check_outputs(ours)
+@pytest.mark.parametrize("case", LINEARS, ids=str)
+def test_forward_of_networks(case: LinearCase, kind: str) -> None:
+    problem = problems.linear(case, kind)
+    for kernel, ours in results_by_kernel("linear", "forward", lambda: problem.outputs(CNNEXT)):
+        problem.check_outputs(ours, what=f"{kernel} output")
 
 
 @pytest.mark.parametrize("case", EDGE_LINEARS, ids=str)
@@ -108,7 +109,12 @@ def check_backward(kernel: str, case: LinearCase, place: int) -> None:
 @pytest.mark.parametrize("case", LINEARS, ids=str)
 def test_backward_of_networks(case: LinearCase) -> None:
     problem = problems.linear(case)
-    problem.check_gradients(problem.gradients(CNNEXT))
+    for direction, place in (("bwd_input", INPUT), ("bwd_weight", WEIGHT)):
+        results = results_by_kernel(
+            "linear", direction, lambda place=place: problem.gradients(CNNEXT, place)
+        )
+        for kernel, ours in results:
+            problem.check_gradients(ours, place, what=f"{kernel} gradient")
 
 
 @pytest.mark.parametrize("wanted", ((INPUT,), (WEIGHT,), (BIAS,), (INPUT, BIAS)), ids=str)
@@ -165,9 +171,12 @@ def test_strides_of_fake_tensors(shape: tuple[int, ...], generator: torch.Genera
 # ---------------------------------------------------------------------------- compile, export
 
 
-@pytest.mark.parametrize(
-    "backend", ("eager", "aot_eager", pytest.param("inductor", marks=pytest.mark.slow))
-)
+@pytest.mark.parametrize("bias", BIAS_BY_INDUCTOR)
+def test_compile_by_inductor(bias: bool) -> None:
+    check_compiled("linear", problems.linear(PLAIN, bias=bias), "inductor")
+
+
+@pytest.mark.parametrize("backend", ("eager", "aot_eager"))
 @pytest.mark.parametrize("bias", (True, False), ids=("bias", "no_bias"))
 def test_compile(bias: bool, backend: str) -> None:
     check_compiled("linear", problems.linear(PLAIN, bias=bias), backend)
@@ -193,7 +202,6 @@ def test_views(view: str, weight_view: str) -> None:
     for dtype in DTYPES:
         problem = problems.linear(PLAIN, dtype=dtype)
         image, weight, bias = problem.operands
-        assert image is not None and weight is not None and bias is not None
         operands = (VIEWS[view](image), VIEWS[weight_view](weight), VIEWS["sliced"](bias))
         check_everything(replace(problem, operands=operands))
 
@@ -209,7 +217,6 @@ def test_views_of_grad_output(view: str) -> None:
 def test_expanded_operands(axis: int) -> None:
     problem = problems.linear(PLAIN)
     image, weight, bias = problem.operands
-    assert image is not None and weight is not None and bias is not None
     operands = tuple(t.narrow(axis, 0, 1).expand_as(t) for t in (image, weight))
     check_everything(replace(problem, operands=(*operands, bias[:1].expand_as(bias))))
 

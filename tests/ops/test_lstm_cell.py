@@ -17,6 +17,7 @@ from cnnext.testing.errors import INPUT_KINDS, assert_bitwise_equal, make_input
 from tests.ops import problems
 from tests.ops.graphs import (
     ALL_CHECKS,
+    BIAS_BY_INDUCTOR,
     FAKE_CHECK,
     check_compiled,
     check_dynamic_batch,
@@ -81,7 +82,6 @@ def test_gates_far_from_one(kernel: str, case: LSTMCellCase, scale: float) -> No
 def test_infinities_and_nans(place: int, value: float) -> None:
     problem = problems.lstm_cell(PLAIN)
     operand = problem.operands[place]
-    assert operand is not None
     operand[-1] = value
     problem.check_outputs(problem.outputs(CNNEXT))
 
@@ -184,9 +184,12 @@ def test_strides_of_fake_tensors(case: LSTMCellCase) -> None:
 # ---------------------------------------------------------------------------- compile, export
 
 
-@pytest.mark.parametrize(
-    "backend", ("eager", "aot_eager", pytest.param("inductor", marks=pytest.mark.slow))
-)
+@pytest.mark.parametrize("bias", BIAS_BY_INDUCTOR)
+def test_compile_by_inductor(bias: bool) -> None:
+    check_compiled("lstm_cell", problems.lstm_cell(PLAIN, bias=bias), "inductor")
+
+
+@pytest.mark.parametrize("backend", ("eager", "aot_eager"))
 @pytest.mark.parametrize("bias", (True, False), ids=("bias", "no_bias"))
 def test_compile(bias: bool, backend: str) -> None:
     check_compiled("lstm_cell", problems.lstm_cell(PLAIN, bias=bias), backend)
@@ -220,7 +223,6 @@ def test_one_view(place: int, view: str) -> None:
     problem = problems.lstm_cell(PLAIN)
     operands = list(problem.operands)
     operand = operands[place]
-    assert operand is not None
     operands[place] = VIEWS[view](operand)
     check_everything(replace(problem, operands=tuple(operands)))
 
@@ -239,7 +241,6 @@ def test_views_of_the_gradients(view: str) -> None:
 def test_states_in_one_tensor() -> None:
     """A state of shape (2, B, H) unbound: h and c share memory, and h has an offset."""
     x, h, c, *parameters = problems.lstm_cell(PLAIN).operands
-    assert h is not None and c is not None
     c_view, h_view = torch.stack((c, h)).unbind(0)
     problem = replace(problems.lstm_cell(PLAIN), operands=(x, h_view, c_view, *parameters))
     check_everything(problem)

@@ -229,7 +229,6 @@ def pool_cases(draw: st.DrawFn) -> MaxPool2dCase:
 def test_any_shape(case: MaxPool2dCase, layout: str, dtype: torch.dtype, values: str) -> None:
     problem = problems.max_pool2d(case, dtype=dtype).in_layout(layout)
     image = problem.operands[0]
-    assert image is not None
     check_values_and_indices(image, "normal", **case.kwargs())
     check_values_and_indices(full_of(SPECIAL[values], image.shape, dtype), values, **case.kwargs())
     problem.check_gradients(problem.gradients(CNNEXT))

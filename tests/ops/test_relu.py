@@ -19,6 +19,7 @@ from tests.ops import problems
 from tests.ops.bad_calls import check_error, check_operator_error
 from tests.ops.graphs import (
     ALL_CHECKS,
+    BACKENDS,
     FAKE_CHECK,
     check_compiled,
     check_dynamic_batch,
@@ -116,7 +117,6 @@ def test_gradient_at_special_values(dtype: torch.dtype) -> None:
 def test_special_gradients_pass_or_stop() -> None:
     problem = problems.relu(IMAGE)
     (special,) = with_special_values(problem).operands
-    assert special is not None
     check_exact(replace(problem, seed=lambda _: special))
 
 
@@ -170,9 +170,7 @@ def test_strides_of_fake_tensors(shape: tuple[int, ...], generator: torch.Genera
 # ---------------------------------------------------------------------------- compile, export
 
 
-@pytest.mark.parametrize(
-    "backend", ("eager", "aot_eager", pytest.param("inductor", marks=pytest.mark.slow))
-)
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_compile(layout: str, backend: str) -> None:
     check_compiled("relu", problems.relu(IMAGE).in_layout(layout), backend)
@@ -235,7 +233,6 @@ def test_any_shape(shape: tuple[int, ...], dtype: torch.dtype, reverse: bool) ->
     problem = problems.relu(ReluCase(str(shape), shape), dtype=dtype)
     if reverse:
         (operand,) = problem.operands
-        assert operand is not None
         order = tuple(reversed(range(operand.dim())))
         problem = replace(problem, operands=(operand.permute(order),))
     check_exact(problem)
