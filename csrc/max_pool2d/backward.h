@@ -30,9 +30,10 @@ struct MaxPool2dBackwardInput {
 
   static void run(const MaxPool2dShape& s, const Plan& plan, const MaxPool2dOperands<float>& o,
                   const Slice& slice) {
+    const Taps taps(s);
     for (int64_t task = slice.begin; task < slice.end; ++task) {
       if (s.layout == Layout::nchw) {
-        plane(s, o.in + task * s.h_out * s.w_out, o.offsets + task * s.h_out * s.w_out,
+        plane(s, taps, o.in + task * s.h_out * s.w_out, o.offsets + task * s.h_out * s.w_out,
               o.out + task * s.h_in * s.w_in);
       } else {
         const int64_t blocks = ceil_div(s.c, plan.block[0]);
@@ -45,18 +46,26 @@ struct MaxPool2dBackwardInput {
   }
 
  private:
-  static void plane(const MaxPool2dShape& s, const float* dy, const uint8_t* offsets, float* dx) {
-    fill_zero(dx, s.h_in * s.w_in);
-    // Of each offset. Those that max_pool2d does not record for this window lead outside the image.
-    int64_t tap_h[kLargestByteWindow], tap_w[kLargestByteWindow];
-    for (int64_t i = 0; i < kLargestByteWindow; ++i) {
-      tap_h[i] = i < s.window() ? i / s.k_w * s.dilation_h : -s.h_in;
-      tap_w[i] = i % s.k_w * s.dilation_w;
+  // Of each offset, the way from the window's corner. Offsets that max_pool2d does not record for
+  // this window lead outside the image.
+  struct Taps {
+    int64_t h[kLargestByteWindow], w[kLargestByteWindow];
+
+    explicit Taps(const MaxPool2dShape& s) {
+      for (int64_t i = 0; i < kLargestByteWindow; ++i) {
+        h[i] = i < s.window() ? i / s.k_w * s.dilation_h : -s.h_in;
+        w[i] = i % s.k_w * s.dilation_w;
+      }
     }
+  };
+
+  static void plane(const MaxPool2dShape& s, const Taps& taps, const float* dy,
+                    const uint8_t* offsets, float* dx) {
+    fill_zero(dx, s.h_in * s.w_in);
     for (int64_t i = 0; i < s.h_out; ++i) {
       for (int64_t j = 0; j < s.w_out; ++j, ++offsets, ++dy) {
-        const int64_t h = i * s.stride_h - s.pad_h + tap_h[*offsets];
-        const int64_t w = j * s.stride_w - s.pad_w + tap_w[*offsets];
+        const int64_t h = i * s.stride_h - s.pad_h + taps.h[*offsets];
+        const int64_t w = j * s.stride_w - s.pad_w + taps.w[*offsets];
         if (h >= 0 && h < s.h_in && w >= 0 && w < s.w_in) dx[h * s.w_in + w] += *dy;
       }
     }
