@@ -75,7 +75,11 @@ struct MaxPool2dBackwardInput {
                             const uint8_t* offsets, float* dx) {
     const bool disjoint =
         s.stride_h > (s.k_h - 1) * s.dilation_h && s.stride_w > (s.k_w - 1) * s.dilation_w;
-    clear(dx, s.c, channels, s.h_in * s.w_in);
+    // Windows that tile the image write every position themselves.
+    const bool tiles = s.pad_h == 0 && s.pad_w == 0 && s.dilation_h == 1 && s.dilation_w == 1 &&
+                       s.stride_h == s.k_h && s.stride_w == s.k_w && s.h_out * s.k_h == s.h_in &&
+                       s.w_out * s.k_w == s.w_in;
+    if (!tiles) clear(dx, s.c, channels, s.h_in * s.w_in);
     for (int64_t i = 0; i < s.h_out; ++i) {
       const int64_t h0 = i * s.stride_h - s.pad_h;
       const TapRange rows = taps_inside(h0, s.k_h, s.dilation_h, s.h_in);
@@ -119,7 +123,8 @@ struct MaxPool2dBackwardInput {
       store<Lanes>(dx + c, (kDisjoint ? f32<Lanes>{} : load<Lanes>(dx + c)) + share);
     }
     for (; c < channels; ++c) {
-      if (offsets[c] == offset) dx[c] += dy[c];
+      const float share = offsets[c] == offset ? dy[c] : 0.0f;
+      dx[c] = (kDisjoint ? 0.0f : dx[c]) + share;
     }
   }
 
