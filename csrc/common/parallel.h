@@ -20,6 +20,7 @@ void run_on_torch_threads(const K& kernel, const typename K::Shape& shape,
                  for (int64_t i = begin; i < end; ++i) body(i);
                });
              });
+  Scratch::trim();
 }
 
 inline int torch_threads() { return static_cast<int>(torch::stable::get_num_threads()); }
