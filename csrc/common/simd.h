@@ -73,6 +73,32 @@ CNNEXT_INLINE void store_partial(float* p, f32<N> v, int64_t count) {
   }
 }
 
+// N bytes as integers; GCC turns the general form below into a dozen shuffles.
+template <int N>
+CNNEXT_INLINE i32<N> load_bytes(const uint8_t* p) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) {
+    return reinterpret_cast<i32<N>>(
+        _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+  }
+#endif
+#if defined(__AVX2__)
+  if constexpr (N == 8) {
+    return reinterpret_cast<i32<N>>(
+        _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  }
+#endif
+#if defined(__SSE4_1__)
+  if constexpr (N == 4) {
+    int32_t four;
+    __builtin_memcpy(&four, p, sizeof(four));
+    return reinterpret_cast<i32<N>>(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(four)));
+  }
+#endif
+  return __builtin_convertvector(*reinterpret_cast<const typename VecTypes<N>::u8_unaligned*>(p),
+                                 i32<N>);
+}
+
 template <int N>
 CNNEXT_INLINE float sum_of_lanes(f32<N> v) {
   if constexpr (N == 1) {

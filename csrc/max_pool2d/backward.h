@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The gradient of max_pool2d on vectors: adds each dy to the position that its window recorded.
-// Tasks own whole planes, or all positions of a block of channels, so no two of them write the same
-// element. In channels_last, lanes are channels, each of which takes or leaves its dy at every tap.
+// The gradient of max_pool2d, in one of two forms.
+//
+// Scatter: each dy is added to the position that its window recorded; tasks own whole planes (nchw)
+// or images (channels_last, of fewer channels than a vector has lanes).
+//
+// Gather, for channels_last: lanes are channels. Each position of dx adds up, in registers, the dy
+// of the windows that hold it, wherever they recorded it, and is written once; tasks own rows.
 #pragma once
 
 #include "common/simd.h"
@@ -12,36 +16,27 @@ namespace {
 
 template <int Lanes>
 struct MaxPool2dBackwardInput {
-  static constexpr int64_t kFewestChannels = 64;  // 256 B: whole cache lines of every pixel
-
   static Plan plan(const MaxPool2dShape& s, int threads) {
     Plan plan;
     if (s.layout == Layout::nchw) {
       plan.tasks[0] = s.n * s.c;
+    } else if (s.c < Lanes && s.n >= threads) {
+      plan.tasks[0] = s.n;
     } else {
-      // Whole images where there are enough of them, else blocks of channels.
-      const int64_t blocks = ceil_div(2 * threads, s.n);
-      const int64_t channels = most(kFewestChannels, round_up(ceil_div(s.c, blocks), Lanes));
-      plan.block[0] = least(s.c, channels);
-      plan.tasks[0] = s.n * ceil_div(s.c, plan.block[0]);
+      plan.tasks[0] = s.n * s.h_in;
+      plan.chunk_bytes = (s.h_in + s.w_in) * static_cast<int64_t>(sizeof(Windows));
     }
     return plan;
   }
 
   static void run(const MaxPool2dShape& s, const Plan& plan, const MaxPool2dOperands<float>& o,
                   const Slice& slice) {
-    const Taps taps(s);
-    for (int64_t task = slice.begin; task < slice.end; ++task) {
-      if (s.layout == Layout::nchw) {
-        plane(s, taps, o.in + task * s.h_out * s.w_out, o.offsets + task * s.h_out * s.w_out,
-              o.out + task * s.h_in * s.w_in);
-      } else {
-        const int64_t blocks = ceil_div(s.c, plan.block[0]);
-        const int64_t image = task / blocks, c0 = task % blocks * plan.block[0];
-        const int64_t y = image * s.h_out * s.w_out * s.c + c0;
-        channel_block(s, least(plan.block[0], s.c - c0), o.in + y, o.offsets + y,
-                      o.out + image * s.h_in * s.w_in * s.c + c0);
-      }
+    if (s.layout == Layout::nchw) {
+      scatter(s, 1, o, slice);
+    } else if (plan.chunk_bytes == 0) {
+      scatter(s, s.c, o, slice);
+    } else {
+      gather(s, o, slice);
     }
   }
 
@@ -59,42 +54,23 @@ struct MaxPool2dBackwardInput {
     }
   };
 
-  static void plane(const MaxPool2dShape& s, const Taps& taps, const float* dy,
-                    const uint8_t* offsets, float* dx) {
-    fill_zero(dx, s.h_in * s.w_in);
-    for (int64_t i = 0; i < s.h_out; ++i) {
-      for (int64_t j = 0; j < s.w_out; ++j, ++offsets, ++dy) {
-        const int64_t h = i * s.stride_h - s.pad_h + taps.h[*offsets];
-        const int64_t w = j * s.stride_w - s.pad_w + taps.w[*offsets];
-        if (h >= 0 && h < s.h_in && w >= 0 && w < s.w_in) dx[h * s.w_in + w] += *dy;
-      }
-    }
-  }
-
-  static void channel_block(const MaxPool2dShape& s, int64_t channels, const float* dy,
-                            const uint8_t* offsets, float* dx) {
-    const bool disjoint =
-        s.stride_h > (s.k_h - 1) * s.dilation_h && s.stride_w > (s.k_w - 1) * s.dilation_w;
-    // Windows that tile the image write every position themselves.
-    const bool tiles = s.pad_h == 0 && s.pad_w == 0 && s.dilation_h == 1 && s.dilation_w == 1 &&
-                       s.stride_h == s.k_h && s.stride_w == s.k_w && s.h_out * s.k_h == s.h_in &&
-                       s.w_out * s.k_w == s.w_in;
-    if (!tiles) clear(dx, s.c, channels, s.h_in * s.w_in);
-    for (int64_t i = 0; i < s.h_out; ++i) {
-      const int64_t h0 = i * s.stride_h - s.pad_h;
-      const TapRange rows = taps_inside(h0, s.k_h, s.dilation_h, s.h_in);
-      for (int64_t j = 0; j < s.w_out; ++j, dy += s.c, offsets += s.c) {
-        const int64_t w0 = j * s.stride_w - s.pad_w;
-        const TapRange columns = taps_inside(w0, s.k_w, s.dilation_w, s.w_in);
-        for (int64_t r = rows.first; r < rows.last; ++r) {
-          for (int64_t t = columns.first; t < columns.last; ++t) {
-            float* const out =
-                dx + ((h0 + r * s.dilation_h) * s.w_in + w0 + t * s.dilation_w) * s.c;
-            const int32_t offset = static_cast<int32_t>(r * s.k_w + t);
-            if (disjoint) {
-              give<true>(channels, dy, offsets, offset, out);
-            } else {
-              give<false>(channels, dy, offsets, offset, out);
+  // One task is all positions of `channels` channels that lie side by side.
+  CNNEXT_INLINE static void scatter(const MaxPool2dShape& s, int64_t channels,
+                                    const MaxPool2dOperands<float>& o, const Slice& slice) {
+    const Taps taps(s);
+    const int64_t in = s.h_in * s.w_in * channels, out = s.h_out * s.w_out * channels;
+    for (int64_t task = slice.begin; task < slice.end; ++task) {
+      const float* dy = o.in + task * out;
+      const uint8_t* offsets = o.offsets + task * out;
+      float* const dx = o.out + task * in;
+      fill_zero(dx, in);
+      for (int64_t i = 0; i < s.h_out; ++i) {
+        for (int64_t j = 0; j < s.w_out; ++j) {
+          for (int64_t c = 0; c < channels; ++c, ++offsets, ++dy) {
+            const int64_t h = i * s.stride_h - s.pad_h + taps.h[*offsets];
+            const int64_t w = j * s.stride_w - s.pad_w + taps.w[*offsets];
+            if (h >= 0 && h < s.h_in && w >= 0 && w < s.w_in) {
+              dx[(h * s.w_in + w) * channels + c] += *dy;
             }
           }
         }
@@ -102,39 +78,98 @@ struct MaxPool2dBackwardInput {
     }
   }
 
-  static void clear(float* dx, int64_t pixel, int64_t channels, int64_t pixels) {
-    if (channels == pixel) return fill_zero(dx, pixel * pixels);
-    for (int64_t i = 0; i < pixels; ++i, dx += pixel) {
-      int64_t c = 0;
-      for (; c + Lanes <= channels; c += Lanes) store<Lanes>(dx + c, f32<Lanes>{});
-      for (; c < channels; ++c) dx[c] = 0;
+  // Of one position along one axis, the windows that hold it: `count` of them, every Axis::step-th
+  // from `first` on. It is tap `tap` of the first; the taps of the others fall by Axis::tap_step.
+  struct Windows {
+    int32_t count;
+    int32_t tap;
+    int64_t first;
+  };
+
+  struct Axis {
+    Windows* at;  // of every position
+    int64_t step = 0, tap_step = 0;
+
+    Axis(Windows* table, int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t pad,
+         int64_t dilation)
+        : at(table) {
+      __builtin_memset(table, 0, static_cast<uint64_t>(in) * sizeof(Windows));
+      for (int64_t i = 0; i < out; ++i) {
+        const int64_t start = i * stride - pad;
+        const TapRange taps = taps_inside(start, kernel, dilation, in);
+        for (int64_t t = taps.first; t < taps.last; ++t) {
+          Windows& windows = table[start + t * dilation];
+          if (windows.count == 0) {
+            windows.first = i;
+            windows.tap = static_cast<int32_t>(t);
+          } else if (windows.count == 1) {
+            step = i - windows.first;
+            tap_step = windows.tap - t;
+          }
+          ++windows.count;
+        }
+      }
+    }
+  };
+
+  static void gather(const MaxPool2dShape& s, const MaxPool2dOperands<float>& o,
+                     const Slice& slice) {
+    Windows* const tables = reinterpret_cast<Windows*>(slice.chunk);
+    const Axis h(tables, s.h_in, s.h_out, s.k_h, s.stride_h, s.pad_h, s.dilation_h);
+    const Axis w(tables + s.h_in, s.w_in, s.w_out, s.k_w, s.stride_w, s.pad_w, s.dilation_w);
+    for (int64_t task = slice.begin; task < slice.end; ++task) {
+      const int64_t image = task / s.h_in * s.h_out * s.w_out * s.c;
+      float* dx = o.out + task * s.w_in * s.c;
+      for (int64_t j = 0; j < s.w_in; ++j, dx += s.c) {
+        const Pixel pixel{h, w, h.at[task % s.h_in], w.at[j], o.in + image, o.offsets + image, dx};
+        int64_t c = 0;
+        for (; c + 4 * Lanes <= s.c; c += 4 * Lanes) channels<Lanes, 4>(s, pixel, c);
+        remaining_channels<Lanes>(s, pixel, c);
+      }
     }
   }
 
-  // Adds dy to one position wherever its window recorded it. If no other window holds the position,
-  // it is just written.
-  template <bool kDisjoint>
-  static void give(int64_t channels, const float* dy, const uint8_t* offsets, int32_t offset,
-                   float* dx) {
-    int64_t c = 0;
-    for (; c + Lanes <= channels; c += Lanes) {
-      const f32<Lanes> share = chosen<Lanes>(dy + c, offsets + c, offset);
-      // Adding to zero makes -0 a zero, as in ATen.
-      store<Lanes>(dx + c, (kDisjoint ? f32<Lanes>{} : load<Lanes>(dx + c)) + share);
+  struct Pixel {
+    const Axis &h, &w;
+    Windows rows, columns;
+    const float* dy;         // of its image
+    const uint8_t* offsets;  // of its image
+    float* dx;
+  };
+
+  // Channels [c, s.c), which may be few; the last vector overlaps the one before it.
+  template <int N>
+  static void remaining_channels(const MaxPool2dShape& s, const Pixel& pixel, int64_t c) {
+    if (c < s.c && s.c >= N) {
+      for (; c < s.c; c += N) channels<N, 1>(s, pixel, least(c, s.c - N));
+    } else if constexpr (N > 1) {
+      remaining_channels<(N > 4 ? N / 2 : 1)>(s, pixel, c);
     }
-    for (; c < channels; ++c) {
-      const float share = offsets[c] == offset ? dy[c] : 0.0f;
-      dx[c] = (kDisjoint ? 0.0f : dx[c]) + share;
+  }
+
+  // N * Vectors channels of one pixel of dx. Windows come in ATen's order, and sums begin with
+  // zero, which makes -0 a zero as there.
+  template <int N, int Vectors>
+  static void channels(const MaxPool2dShape& s, const Pixel& p, int64_t c) {
+    f32<N> sum[Vectors] = {};
+    int64_t i = p.rows.first, r = p.rows.tap;
+    for (int32_t m = 0; m < p.rows.count; ++m, i += p.h.step, r -= p.h.tap_step) {
+      int64_t j = p.columns.first, t = p.columns.tap;
+      for (int32_t n = 0; n < p.columns.count; ++n, j += p.w.step, t -= p.w.tap_step) {
+        const int64_t at = (i * s.w_out + j) * s.c + c;
+        for (int v = 0; v < Vectors; ++v) {
+          sum[v] += chosen<N>(p.dy + at + v * N, p.offsets + at + v * N,
+                              static_cast<int32_t>(r * s.k_w + t));
+        }
+      }
     }
+    for (int v = 0; v < Vectors; ++v) store<N>(p.dx + c + v * N, sum[v]);
   }
 
   // dy where the recorded offset is `offset`, zero elsewhere.
   template <int N>
   CNNEXT_INLINE static f32<N> chosen(const float* dy, const uint8_t* offsets, int32_t offset) {
-    typedef uint8_t u8 __attribute__((vector_size(N)));
-    u8 bytes;
-    __builtin_memcpy(&bytes, offsets, N);
-    const i32<N> recorded = __builtin_convertvector(bytes, i32<N>);
+    const i32<N> recorded = load_bytes<N>(offsets);
     return recorded == offset ? load<N>(dy) : f32<N>{};
   }
 };
