@@ -18,6 +18,13 @@ from torch.nn import Parameter
 
 _KERNEL_DTYPES = frozenset((torch.float32, torch.float64))
 _PLAIN_TYPES = frozenset((Tensor, Parameter))
+
+# Bound once: every call of an operator asks these, and a small one takes about two microseconds.
+_is_any_autocast_enabled = torch._C._is_any_autocast_enabled
+_are_transforms_active = torch._C._are_functorch_transforms_active
+_is_recording = torch.jit.is_tracing  # type: ignore[attr-defined]
+_strided = torch.strided
+
 _noticed: set[tuple[str, str]] = set()
 
 
@@ -37,16 +44,16 @@ def why_native(*operands: Any, optional: tuple[Any, ...] = ()) -> str | None:
             return f"there are no kernels for device type '{operand.device.type}'"
         if operand.dtype not in _KERNEL_DTYPES:
             return f"there are no kernels for {operand.dtype}"
-        if operand.layout is not torch.strided:
+        if operand.layout is not _strided:
             return f"there are no kernels for {operand.layout}"
-    if torch._C._is_any_autocast_enabled() and torch.is_autocast_enabled("cpu"):
+    if _is_any_autocast_enabled() and torch.is_autocast_enabled("cpu"):
         return "autocast is on"
-    if torch._C._are_functorch_transforms_active():
+    if _are_transforms_active():
         return "a torch.func transform is active"
     if forward_ad._current_level >= 0:
         return "forward-mode automatic differentiation is active"
     # torch.jit.trace would take our checks for part of the computation.
-    if torch.jit.is_tracing():  # type: ignore[attr-defined]
+    if _is_recording():
         return "torch.jit.trace is recording"
     return None
 

@@ -17,7 +17,7 @@ from cnnext._arguments import (
     int_pairs,
     shape_of,
 )
-from cnnext._library import ops
+from cnnext._library import direct, ops
 from cnnext._routing import fall_back, gradient_needed, why_native
 
 Pair = tuple[int, int]
@@ -206,7 +206,7 @@ def conv2d(
         return ops.conv2d.default(input, weight, bias, *stride, *padding, *dilation, groups)
     if gradient_needed(input, weight, bias):
         return Conv2dFunction.apply(input, weight, bias, stride, padding, dilation, groups)
-    return ops.conv2d_forward.default(input, weight, bias, *stride, *padding, *dilation, groups)
+    return direct.conv2d_forward(input, weight, bias, *stride, *padding, *dilation, groups)
 
 
 def _check_operands(

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnext._arguments import check_same_dtype, shape_of
-from cnnext._library import ops
+from cnnext._library import direct, ops
 from cnnext._routing import fall_back, gradient_needed, why_native
 
 # ------------------------------------------------------------------------------- fake kernels
@@ -118,7 +118,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return ops.linear.default(input, weight, bias)
     if gradient_needed(input, weight, bias):
         return LinearFunction.apply(input, weight, bias)
-    return ops.linear_forward.default(input, weight, bias)
+    return direct.linear_forward(input, weight, bias)
 
 
 def _check_operands(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:

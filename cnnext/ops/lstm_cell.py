@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cnnext._arguments import check_same_dtype, shape_of
-from cnnext._library import ops
+from cnnext._library import direct, ops
 from cnnext._routing import fall_back, gradient_needed, why_native
 
 States = tuple[Tensor, Tensor]
@@ -177,7 +177,7 @@ def lstm_cell(
         return ops.lstm_cell.default(*operands)[:2]
     if gradient_needed(*operands):
         return LSTMCellFunction.apply(*operands)
-    return ops.lstm_cell_forward.default(*operands)[:2]
+    return direct.lstm_cell_forward(*operands)[:2]
 
 
 def _all_matrices(*operands: Tensor) -> bool:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch._prims_common import suggest_memory_format
 
 from cnnext._arguments import IntOrPair, check_positive, int_pairs, shape_of
-from cnnext._library import ops
+from cnnext._library import direct, ops
 from cnnext._routing import fall_back, gradient_needed, why_native
 
 Pair = tuple[int, int]
@@ -249,8 +249,8 @@ def max_pool2d(
             input, geometry[0:2], geometry[2:4], geometry[4:6], geometry[6:8], ceil_mode,
             return_indices,
         )  # fmt: skip
-    op = ops.max_pool2d if torch.compiler.is_compiling() else ops.max_pool2d_forward
-    output, where = op.default(input, *size, *geometry, need_gradient or return_indices)
+    op = ops.max_pool2d.default if torch.compiler.is_compiling() else direct.max_pool2d_forward
+    output, where = op(input, *size, *geometry, need_gradient or return_indices)
     if not return_indices:
         return output
     return output, _indices(where, (input.shape[2], input.shape[3]), geometry)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cnnext._library import ops
+from cnnext._library import direct, ops
 from cnnext._routing import fall_back, gradient_needed, why_native
 
 # ------------------------------------------------------------------------------- fake kernels
@@ -91,7 +91,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
         return ops.relu.default(input)
     if gradient_needed(input):
         return ReLUFunction.apply(input)
-    return ops.relu_forward.default(input)
+    return direct.relu_forward(input)
 
 
 def _is_flat(tensor: Tensor) -> bool:
