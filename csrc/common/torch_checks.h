@@ -6,6 +6,7 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <initializer_list>
 #include <optional>
 #include <vector>
 
@@ -32,6 +33,17 @@ inline void check_like(const Tensor& t, const Tensor& like, const char* name) {
   CNNEXT_CHECK(t.scalar_type() == like.scalar_type(), name,
                " must have the dtype of the other operands");
   CNNEXT_CHECK(t.is_cpu(), name, " must be on the CPU");
+}
+
+inline void check_positive(int64_t h, int64_t w, const char* name) {
+  CNNEXT_CHECK(h > 0 && w > 0, name, " must be positive, but is (", h, ", ", w, ")");
+}
+
+inline void check_steps(std::initializer_list<int64_t> steps) {
+  for (const int64_t step : steps) {
+    CNNEXT_CHECK(step <= kLargestStep, "kernel size, stride, padding and dilation must not exceed ",
+                 kLargestStep, ", but one is ", step);
+  }
 }
 
 // Calls f(T()) with the element type of t.

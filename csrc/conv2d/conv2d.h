@@ -38,6 +38,11 @@ struct Conv2dShape {
   }
   CNNEXT_INLINE int64_t c_in_per_group() const { return c_in / groups; }
   CNNEXT_INLINE int64_t c_out_per_group() const { return c_out / groups; }
+  // Whether the channels of a pixel lie side by side; images of one pixel are alike in both
+  // layouts.
+  CNNEXT_INLINE bool channels_contiguous() const {
+    return layout == Layout::channels_last || h_in * w_in == 1;
+  }
   // Multiply-adds of any of the three passes.
   CNNEXT_INLINE double macs() const {
     return static_cast<double>(n) * c_out * h_out() * w_out() * c_in_per_group() * k_h * k_w;

@@ -14,11 +14,6 @@
 namespace cnnext {
 namespace {
 
-// Whether the channels of a pixel lie side by side; images of one pixel are alike in both layouts.
-CNNEXT_INLINE bool by_pixel(const Conv2dShape& s) {
-  return s.layout == Layout::channels_last || s.h_in * s.w_in == 1;
-}
-
 template <class Tile, Pass kPass>
 struct Pointwise {
   using Product = BlockedProduct<Tile>;
@@ -42,7 +37,7 @@ struct Pointwise {
   }
 
  private:
-  static int64_t products(const Conv2dShape& s) { return by_pixel(s) ? 1 : s.n; }
+  static int64_t products(const Conv2dShape& s) { return s.channels_contiguous() ? 1 : s.n; }
 
   static typename Product::Blocking blocking(const Conv2dShape& s, const MatrixProduct& p,
                                              int threads) {
@@ -58,7 +53,7 @@ struct Pointwise {
     MatrixProduct p{};
     p.k = c;
     p.c = o.result;
-    if (by_pixel(s)) {
+    if (s.channels_contiguous()) {
       p.m = s.n * pixels;
       p.n = k;
       p.a = o.first;
@@ -101,7 +96,7 @@ struct PointwiseBackwardWeight {
   static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
                   const Slice& slice) {
     const auto b = Product::blocking(s.c_out, s.c_in, 1, static_cast<int>(plan.block[0]));
-    const bool planes = !by_pixel(s);
+    const bool planes = !s.channels_contiguous();
     const int64_t pixels = s.h_in * s.w_in;
     MatrixProduct p{};
     p.m = s.c_out;

@@ -30,10 +30,10 @@ double pointwise_cost(const Conv2dShape& s, int threads) {
                        s.pad_h == 0 && s.pad_w == 0 && s.groups == 1;
   if (!applies) return kNotApplicable;
   const int64_t pixels = s.h_in * s.w_in;
-  const bool by_pixel = s.layout == Layout::channels_last || pixels == 1;
-  const double macs = by_pixel ? vector_macs(s, isa)
-                               : s.macs() / static_cast<double>(pixels) *
-                                     static_cast<double>(round_up(pixels, simd_lanes(isa)));
+  const double macs = s.channels_contiguous()
+                          ? vector_macs(s, isa)
+                          : s.macs() / static_cast<double>(pixels) *
+                                static_cast<double>(round_up(pixels, simd_lanes(isa)));
   return macs / (tile_macs_per_second(isa) * threads);
 }
 

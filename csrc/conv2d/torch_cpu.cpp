@@ -16,16 +16,11 @@ Conv2dShape make_shape(int64_t n, int64_t c_in, int64_t h_in, int64_t w_in, cons
                        int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w,
                        int64_t dilation_h, int64_t dilation_w, int64_t groups, Layout layout) {
   check_dim(weight, 4, "weight");
-  for (const int64_t value : {stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w}) {
-    CNNEXT_CHECK(value <= kLargestStep, "stride, padding and dilation must not exceed ",
-                 kLargestStep, ", but one is ", value);
-  }
-  CNNEXT_CHECK(stride_h > 0 && stride_w > 0, "stride must be positive, but is (", stride_h, ", ",
-               stride_w, ")");
+  check_steps({stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w});
+  check_positive(stride_h, stride_w, "stride");
   CNNEXT_CHECK(pad_h >= 0 && pad_w >= 0, "padding must not be negative, but is (", pad_h, ", ",
                pad_w, ")");
-  CNNEXT_CHECK(dilation_h > 0 && dilation_w > 0, "dilation must be positive, but is (", dilation_h,
-               ", ", dilation_w, ")");
+  check_positive(dilation_h, dilation_w, "dilation");
   CNNEXT_CHECK(groups > 0, "groups must be positive, but is ", groups);
   const Conv2dShape s{
       n,        c_in,  h_in,  w_in,       weight.size(0), weight.size(2), weight.size(3), stride_h,
@@ -34,8 +29,7 @@ Conv2dShape make_shape(int64_t n, int64_t c_in, int64_t h_in, int64_t w_in, cons
                " output channels of weight");
   CNNEXT_CHECK(s.c_in == weight.size(1) * groups, "with groups=", groups, ", weight asks for ",
                weight.size(1) * groups, " input channels, but input has ", s.c_in);
-  CNNEXT_CHECK(s.k_h > 0 && s.k_w > 0, "kernel size must be positive, but is (", s.k_h, ", ", s.k_w,
-               ")");
+  check_positive(s.k_h, s.k_w, "kernel size");
   CNNEXT_CHECK(h_in >= 0 && w_in >= 0, "input must not be (", h_in, " x ", w_in, ")");
   CNNEXT_CHECK(s.k_h - 1 <= (h_in + 2 * pad_h - 1) / dilation_h &&
                    s.k_w - 1 <= (w_in + 2 * pad_w - 1) / dilation_w && h_in + 2 * pad_h > 0 &&

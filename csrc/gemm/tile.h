@@ -33,6 +33,10 @@ struct TileShape {
   static constexpr int kColumns = Lanes * Vectors;
 };
 
+// The tile that an ISA with vectors of so many lanes has registers for.
+template <int Lanes>
+using RegisterTile = TileShape<Lanes, Lanes == 16 ? 14 : 6, 2>;
+
 constexpr int64_t kChain = 256;
 
 struct TileOperands {

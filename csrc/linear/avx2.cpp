@@ -5,7 +5,7 @@
 
 namespace cnnext {
 namespace {
-using Tile = TileShape<8, 6, 2>;
+using Tile = RegisterTile<8>;
 }
 
 #define CNNEXT_DEFINE(name, ...) \

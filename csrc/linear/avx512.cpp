@@ -5,7 +5,7 @@
 
 namespace cnnext {
 namespace {
-using Tile = TileShape<16, 14, 2>;
+using Tile = RegisterTile<16>;
 }
 
 #define CNNEXT_DEFINE(name, ...) \

@@ -4,7 +4,7 @@
 
 namespace cnnext {
 namespace {
-using Tile = TileShape<4, 6, 2>;
+using Tile = RegisterTile<4>;
 }
 
 #define CNNEXT_DEFINE(name, ...) \

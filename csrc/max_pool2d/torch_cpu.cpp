@@ -13,15 +13,10 @@ MaxPool2dShape make_shape(int64_t n, int64_t c, int64_t h_in, int64_t w_in, int6
                           int64_t w_out, int64_t k_h, int64_t k_w, int64_t stride_h,
                           int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h,
                           int64_t dilation_w, Layout layout, Record record) {
-  CNNEXT_CHECK(k_h > 0 && k_w > 0, "kernel_size must be positive, but is (", k_h, ", ", k_w, ")");
-  for (const int64_t value : {k_h, k_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w}) {
-    CNNEXT_CHECK(value <= kLargestStep, "window, stride and dilation must not exceed ",
-                 kLargestStep, ", but one is ", value);
-  }
-  CNNEXT_CHECK(stride_h > 0 && stride_w > 0, "stride must be positive, but is (", stride_h, ", ",
-               stride_w, ")");
-  CNNEXT_CHECK(dilation_h > 0 && dilation_w > 0, "dilation must be positive, but is (", dilation_h,
-               ", ", dilation_w, ")");
+  check_positive(k_h, k_w, "kernel_size");
+  check_steps({k_h, k_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w});
+  check_positive(stride_h, stride_w, "stride");
+  check_positive(dilation_h, dilation_w, "dilation");
   CNNEXT_CHECK(0 <= pad_h && pad_h <= k_h / 2 && 0 <= pad_w && pad_w <= k_w / 2,
                "padding must be between zero and half of kernel_size, but is (", pad_h, ", ", pad_w,
                ")");
