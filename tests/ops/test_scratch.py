@@ -1,0 +1,36 @@
+"""What a call leaves behind: scratch is reused, but a large one goes back to the system."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import cnnext.functional
+from cnnext.testing.timing import peak_memory
+
+MIB = 2**20
+KEPT = 64 * MIB  # Scratch::kKept
+
+
+def resident() -> int:
+    """Bytes of this process's memory that are backed by pages."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+def test_large_scratch_is_given_back():
+    # Far-apart filter rows: the strips of input rows that a tile needs are large.
+    input, weight = torch.randn(1, 256, 300, 256), torch.randn(1, 256, 3, 3)
+
+    def call() -> None:
+        cnnext.functional.conv2d(input, weight, padding=140, dilation=140)
+
+    before = resident()
+    peak = peak_memory(call)
+    left = resident() - before
+    if peak is None:
+        pytest.skip("the kernel does not let a process reset its peak")
+    assert peak > 2 * KEPT, "the case needs too little scratch to show anything"
+    assert left < KEPT
