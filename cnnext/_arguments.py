@@ -1,4 +1,8 @@
-"""Arguments as torch.nn.functional takes them, and the errors it raises for the others."""
+"""Arguments as torch.nn.functional takes them, and the errors it raises for the others.
+
+Messages hold native PyTorch's words, which people search for and tests match, and then name the
+argument and its value, which native's often do not.
+"""
 
 from __future__ import annotations
 
@@ -52,13 +56,17 @@ def _unpack(op: str, name: str, value: Any) -> tuple[int, ...]:
 
 def _reject_length(op: str, name: str, numbers: tuple[int, ...]) -> NoReturn:
     raise RuntimeError(
-        f"{op}(): {name} must be an int or hold one or two, but got {name}={numbers}"
+        f"{op}(): {name} must either be a single int, or a tuple of two ints, "
+        f"but got {name}={numbers}"
     )
 
 
 def check_positive(op: str, name: str, pair: tuple[int, int]) -> None:
     if pair[0] <= 0 or pair[1] <= 0:
-        raise RuntimeError(f"{op}(): {name} must be positive, but got {name}={pair}")
+        raise RuntimeError(
+            f"{op}(): {name} should be greater than zero, non-positive {name} is not supported, "
+            f"but got {name}={pair}"
+        )
 
 
 def check_same_dtype(op: str, input: Tensor, **others: Tensor | None) -> None:
@@ -66,7 +74,7 @@ def check_same_dtype(op: str, input: Tensor, **others: Tensor | None) -> None:
     for name, other in others.items():
         if other is not None and other.dtype != input.dtype:
             raise RuntimeError(
-                f"{op}(): input and {name} must have the same dtype, "
+                f"{op}(): Input type and {name} type should be the same, "
                 f"but got input.dtype={input.dtype} and {name}.dtype={other.dtype}"
             )
 

@@ -197,6 +197,10 @@ def conv2d(
         stride, padding, dilation = int_pairs(
             "conv2d", stride=stride, padding=padding, dilation=dilation
         )
+        if min(padding) < 0:
+            raise RuntimeError(
+                f"conv2d(): negative padding is not supported, but got padding={padding}"
+            )
     _check_operands(input, weight, bias, stride, dilation, groups)
     if isinstance(padding, str):
         input, padding = _pad_by_name(input, weight, stride, padding, dilation)
@@ -214,30 +218,38 @@ def _check_operands(
 ) -> None:
     if input.dim() != 4:
         raise RuntimeError(
-            "conv2d(): input must be 3-D (unbatched) or 4-D (batched), "
-            f"but got input.shape={shape_of(input)}"
+            "conv2d(): Expected 3D (unbatched) or 4D (batched) input to conv2d, "
+            f"but got input of size: {shape_of(input)}"
         )
     if weight.dim() != 4:
-        raise RuntimeError(f"conv2d(): weight must be 4-D, but got weight.shape={shape_of(weight)}")
+        raise RuntimeError(
+            f"conv2d(): Expected {weight.dim()}-dimensional input for {weight.dim()}-dimensional "
+            f"weight {shape_of(weight)}, but got input of size {shape_of(input)}; conv2d takes a "
+            "4-dimensional weight"
+        )
     check_same_dtype("conv2d", input, weight=weight, bias=bias)
     check_positive("conv2d", "stride", stride)
     check_positive("conv2d", "dilation", dilation)
     if groups <= 0:
-        raise RuntimeError(f"conv2d(): groups must be positive, but got groups={groups}")
-    if weight.shape[0] % groups != 0:
         raise RuntimeError(
-            f"conv2d(): groups must divide the output channels, but got groups={groups} "
-            f"and weight.shape={shape_of(weight)}"
+            f"conv2d(): non-positive groups is not supported, but got groups={groups}"
+        )
+    if weight.shape[0] % groups != 0:
+        need = f"at least {groups}" if weight.shape[0] < groups else f"divisible by {groups}"
+        raise RuntimeError(
+            f"conv2d(): Given groups={groups}, expected weight to be {need} at dimension 0, "
+            f"but got weight of size {shape_of(weight)} instead"
         )
     if input.shape[1] != weight.shape[1] * groups:
         raise RuntimeError(
-            f"conv2d(): weight.shape={shape_of(weight)} with groups={groups} asks for "
-            f"{weight.shape[1] * groups} input channels, but got input.shape={shape_of(input)}"
+            f"conv2d(): Given groups={groups}, weight of size {shape_of(weight)}, expected "
+            f"input{shape_of(input)} to have {weight.shape[1] * groups} channels, "
+            f"but got {input.shape[1]} channels instead"
         )
     if bias is not None and (bias.dim() != 1 or bias.shape[0] != weight.shape[0]):
         raise RuntimeError(
-            f"conv2d(): bias must have {weight.shape[0]} elements, one for each output channel, "
-            f"but got bias.shape={shape_of(bias)}"
+            f"conv2d(): Given weight of size {shape_of(weight)}, expected bias to be 1-dimensional "
+            f"with {weight.shape[0]} elements, but got bias of size {shape_of(bias)} instead"
         )
 
 
@@ -261,17 +273,15 @@ def _pad_by_name(
 
 
 def _check_extent(input: Tensor, weight: Tensor, padding: Pair, dilation: Pair) -> None:
-    if padding[0] < 0 or padding[1] < 0:
-        raise RuntimeError(f"conv2d(): padding must not be negative, but got padding={padding}")
-    for axis in (0, 1):
-        padded = input.shape[2 + axis] + 2 * padding[axis]
-        extent = dilation[axis] * (weight.shape[2 + axis] - 1) + 1
-        if padded < extent:
-            raise RuntimeError(
-                f"conv2d(): the kernel spans {extent} pixels, more than the padded input's "
-                f"{padded}: input.shape={shape_of(input)}, weight.shape={shape_of(weight)}, "
-                f"padding={padding}, dilation={dilation}"
-            )
+    padded = [input.shape[2 + axis] + 2 * padding[axis] for axis in (0, 1)]
+    extent = [dilation[axis] * (weight.shape[2 + axis] - 1) + 1 for axis in (0, 1)]
+    if padded[0] < extent[0] or padded[1] < extent[1]:
+        raise RuntimeError(
+            f"conv2d(): Calculated padded input size per channel: ({padded[0]} x {padded[1]}). "
+            f"Kernel size: ({extent[0]} x {extent[1]}). Kernel size can't be greater than actual "
+            f"input size; got input.shape={shape_of(input)}, weight.shape={shape_of(weight)}, "
+            f"padding={padding}, dilation={dilation}"
+        )
 
 
 # ------------------------------------------------------------------------------------- module

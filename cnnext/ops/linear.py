@@ -125,8 +125,9 @@ def _check_operands(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     check_same_dtype("linear", input, weight=weight, bias=bias)
     if input.dim() == 0 or input.shape[-1] != weight.shape[1]:
         raise RuntimeError(
-            f"linear(): the last dimension of input must be weight's {weight.shape[1]}, "
-            f"but got input.shape={shape_of(input)} and weight.shape={shape_of(weight)}"
+            "linear(): input and weight shapes cannot be multiplied: the last dimension of input "
+            f"must be weight's {weight.shape[1]}, but got input.shape={shape_of(input)} and "
+            f"weight.shape={shape_of(weight)}"
         )
     if bias is not None and bias.shape[0] != weight.shape[0]:
         raise RuntimeError(

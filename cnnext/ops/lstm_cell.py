@@ -206,9 +206,25 @@ def _check_operands(
                 f"lstm_cell(): {name} must be 2-D, but got {name}.shape={shape_of(matrix)}"
             )
     batch, hidden = input.shape[0], w_hh.shape[1]
+    if input.shape[1] != w_ih.shape[1]:
+        raise RuntimeError(
+            f"lstm_cell(): input has inconsistent input_size: got {input.shape[1]} expected "
+            f"{w_ih.shape[1]}; input.shape={shape_of(input)}, w_ih.shape={shape_of(w_ih)}"
+        )
+    for index, state in enumerate((h, c)):
+        if state.shape[0] != batch:
+            raise RuntimeError(
+                f"lstm_cell(): Input batch size {batch} doesn't match hidden{index} batch size "
+                f"{state.shape[0]}; input.shape={shape_of(input)}, "
+                f"hx[{index}].shape={shape_of(state)}"
+            )
+        if state.shape[1] != hidden:
+            raise RuntimeError(
+                f"lstm_cell(): hidden{index} has inconsistent hidden_size: got {state.shape[1]}, "
+                f"expected {hidden}; hx[{index}].shape={shape_of(state)}, "
+                f"w_hh.shape={shape_of(w_hh)}"
+            )
     expected: dict[str, tuple[Tensor | None, list[int]]] = {
-        "hx[0]": (h, [batch, hidden]),
-        "hx[1]": (c, [batch, hidden]),
         "w_ih": (w_ih, [4 * hidden, input.shape[1]]),
         "w_hh": (w_hh, [4 * hidden, hidden]),
         "b_ih": (b_ih, [4 * hidden]),

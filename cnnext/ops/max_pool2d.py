@@ -144,10 +144,15 @@ def _geometry(
     check_positive("max_pool2d", "kernel_size", kernel)
     check_positive("max_pool2d", "stride", step)
     check_positive("max_pool2d", "dilation", spread)
-    if not (0 <= pad[0] <= kernel[0] // 2 and 0 <= pad[1] <= kernel[1] // 2):
+    if pad[0] < 0 or pad[1] < 0:
+        raise RuntimeError(f"max_pool2d(): pad must be non-negative, but got padding={pad}")
+    if pad[0] > kernel[0] // 2 or pad[1] > kernel[1] // 2:
+        extent = [(kernel[axis] - 1) * spread[axis] + 1 for axis in (0, 1)]
+        effective = pad[0] > extent[0] // 2 or pad[1] > extent[1] // 2
+        limit = "at most half of effective" if effective else "smaller than or equal to half of"
         raise RuntimeError(
-            "max_pool2d(): padding must be between zero and half of kernel_size, "
-            f"but got padding={pad} and kernel_size={kernel}"
+            f"max_pool2d(): pad should be {limit} kernel size, "
+            f"but got padding={pad}, kernel_size={kernel} and dilation={spread}"
         )
     return *kernel, *step, *pad, *spread
 
@@ -158,7 +163,7 @@ def _output_size(input: Tensor, geometry: tuple[int, ...], ceil_mode: bool) -> P
     w = _output_extent(input.shape[3], k_w, stride_w, pad_w, dilation_w, ceil_mode)
     if h <= 0 or w <= 0:
         raise RuntimeError(
-            f"max_pool2d(): the output would be {h} x {w}, too small: "
+            f"max_pool2d(): Calculated output size: ({h}x{w}). Output size is too small; got "
             f"input.shape={shape_of(input)}, kernel_size={(k_h, k_w)}, "
             f"padding={(pad_h, pad_w)}, dilation={(dilation_h, dilation_w)}"
         )
@@ -230,7 +235,7 @@ def max_pool2d(
     geometry = _geometry(kernel_size, stride, padding, dilation)
     if input.dim() != 4:
         raise RuntimeError(
-            "max_pool2d(): input must be 3-D (unbatched) or 4-D (batched), "
+            "max_pool2d(): non-empty 3D or 4D (batch mode) tensor expected for input, "
             f"but got input.shape={shape_of(input)}"
         )
     size = _output_size(input, geometry, ceil_mode)
