@@ -41,7 +41,7 @@ def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, Tensor | No
     input, weight = ctx.saved_tensors
     need_input, need_weight, need_bias = ctx.needs_input_grad[:3]
     grad_input = grad_weight = grad_bias = None
-    rows = grad_output.flatten(0, -2) if grad_output.dim() > 1 else grad_output.unsqueeze(0)
+    rows = grad_output.reshape(-1, grad_output.shape[-1])
     if torch.is_grad_enabled():  # a graph of the backward pass is wanted: ATen's is differentiable
         if need_input:
             grad_input = grad_output @ weight
@@ -57,6 +57,12 @@ def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, Tensor | No
     return grad_input, grad_weight, grad_bias
 
 
+def _save(ctx: Any, input: Tensor, weight: Tensor) -> None:
+    """Keeps what the gradients need, and no more: the rest may be written to before backward."""
+    need_input, need_weight = ctx.needs_input_grad[:2]
+    ctx.save_for_backward(input if need_weight else None, weight if need_input else None)
+
+
 class LinearFunction(torch.autograd.Function):
     """linear of a float32 or float64 CPU input; arguments as `cnnext.functional.linear`.
 
@@ -65,7 +71,7 @@ class LinearFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        ctx.save_for_backward(input, weight)
+        _save(ctx, input, weight)
         return ops.linear_forward.default(input, weight, bias)
 
     @staticmethod
@@ -76,7 +82,7 @@ class LinearFunction(torch.autograd.Function):
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.save_for_backward(inputs[0], inputs[1])
+    _save(ctx, inputs[0], inputs[1])
 
 
 torch.library.register_autograd("cnnext::linear", _backward, setup_context=_setup_context)
@@ -123,10 +129,15 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def _check_operands(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
     check_same_dtype("linear", input, weight=weight, bias=bias)
-    if input.dim() == 0 or input.shape[-1] != weight.shape[1]:
+    if input.dim() == 0:
         raise RuntimeError(
-            "linear(): input and weight shapes cannot be multiplied: the last dimension of input "
-            f"must be weight's {weight.shape[1]}, but got input.shape={shape_of(input)} and "
+            "linear(): both arguments to linear need to be at least 1D, but got input.shape=[]"
+        )
+    if input.shape[-1] != weight.shape[1]:
+        rows, columns = input.numel() // input.shape[-1], input.shape[-1]
+        raise RuntimeError(
+            f"linear(): mat1 and mat2 shapes cannot be multiplied ({rows}x{columns} and "
+            f"{weight.shape[1]}x{weight.shape[0]}); got input.shape={shape_of(input)} and "
             f"weight.shape={shape_of(weight)}"
         )
     if bias is not None and bias.shape[0] != weight.shape[0]:

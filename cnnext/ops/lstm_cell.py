@@ -31,7 +31,7 @@ torch.library.register_fake("cnnext::lstm_cell_forward")(_fake_forward)
 
 @torch.library.register_fake("cnnext::lstm_cell_backward")
 def _fake_backward(
-    grad_h: Tensor | None, grad_c: Tensor | None, cx: Tensor, c_next: Tensor, gates: Tensor
+    grad_h: Tensor | None, grad_c: Tensor | None, cx: Tensor, gates: Tensor
 ) -> States:
     batch, hidden = cx.shape
     return cx.new_empty((batch, 4 * hidden)), cx.new_empty((batch, hidden))
@@ -42,14 +42,14 @@ def _fake_backward(
 
 def _backward(ctx: Any, grad_h: Tensor | None, grad_c: Tensor | None) -> tuple[Tensor | None, ...]:
     """The gradients of input, hx, cx, w_ih, w_hh, b_ih, b_hh that are needed."""
-    *inputs, c_next, gates = ctx.saved_tensors
+    *inputs, gates = ctx.saved_tensors
     input, hx, cx, w_ih, w_hh, b_ih, b_hh = inputs
     needed = ctx.needs_input_grad[:7]
     if grad_h is None and grad_c is None:
         return (None,) * 7
     if torch.is_grad_enabled():  # a graph of the backward pass is wanted: ATen's is differentiable
         return _differentiable_backward(inputs, needed, grad_h, grad_c)
-    dz, grad_cx = ops.lstm_cell_backward.default(grad_h, grad_c, cx, c_next, gates)
+    dz, grad_cx = ops.lstm_cell_backward.default(grad_h, grad_c, cx, gates)
     return (
         ops.linear_backward_input.default(dz, w_ih) if needed[0] else None,
         ops.linear_backward_input.default(dz, w_hh) if needed[1] else None,
@@ -101,7 +101,7 @@ class LSTMCellFunction(torch.autograd.Function):
         inputs = (input, hx, cx, w_ih, w_hh, b_ih, b_hh)
         h_next, c_next, gates = ops.lstm_cell_forward.default(*inputs)
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*inputs, c_next, gates)
+        ctx.save_for_backward(*inputs, gates)
         return h_next, c_next
 
     @staticmethod
@@ -112,10 +112,10 @@ class LSTMCellFunction(torch.autograd.Function):
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    _, c_next, gates = output
+    _, _, gates = output
     ctx.set_materialize_grads(False)
     ctx.mark_non_differentiable(gates)
-    ctx.save_for_backward(*inputs, c_next, gates)
+    ctx.save_for_backward(*inputs, gates)
 
 
 def _backward_of_op(
@@ -156,7 +156,9 @@ def lstm_cell(
     if not isinstance(hx, tuple | list):
         raise TypeError(f"lstm_cell(): hx must be a tuple of tensors, but is {type(hx).__name__}")
     if len(hx) != 2:
-        raise RuntimeError(f"lstm_cell(): hx must hold two states, but holds {len(hx)}")
+        raise RuntimeError(
+            f"lstm_cell(): lstm_cell expects two hidden states, but hx holds {len(hx)}"
+        )
     h, c = hx
     operands = (input, h, c, w_ih, w_hh, b_ih, b_hh)
     reason = why_native(input, h, c, w_ih, w_hh, optional=(b_ih, b_hh))

@@ -65,7 +65,8 @@ def _backward(ctx: Any, grad_output: Tensor) -> Tensor:
         h_in, w_in = ctx.size
         planes = grad_output.new_zeros((*where.shape[:2], h_in * w_in))
         indices = _indices(where, ctx.size, ctx.geometry).flatten(2)
-        return planes.scatter_add(2, indices, grad_output.flatten(2)).unflatten(2, (h_in, w_in))
+        grads = grad_output.reshape(indices.shape)
+        return planes.scatter_add(2, indices, grads).reshape(*where.shape[:2], h_in, w_in)
     return ops.max_pool2d_backward.default(grad_output, where, *ctx.size, *ctx.geometry)
 
 
@@ -162,9 +163,10 @@ def _output_size(input: Tensor, geometry: tuple[int, ...], ceil_mode: bool) -> P
     h = _output_extent(input.shape[2], k_h, stride_h, pad_h, dilation_h, ceil_mode)
     w = _output_extent(input.shape[3], k_w, stride_w, pad_w, dilation_w, ceil_mode)
     if h <= 0 or w <= 0:
+        size = "x".join(map(str, input.shape[1:]))
         raise RuntimeError(
-            f"max_pool2d(): Calculated output size: ({h}x{w}). Output size is too small; got "
-            f"input.shape={shape_of(input)}, kernel_size={(k_h, k_w)}, "
+            f"max_pool2d(): Given input size: ({size}). Calculated output size: "
+            f"({input.shape[1]}x{h}x{w}). Output size is too small; got kernel_size={(k_h, k_w)}, "
             f"padding={(pad_h, pad_w)}, dilation={(dilation_h, dilation_w)}"
         )
     return h, w
@@ -239,22 +241,25 @@ def max_pool2d(
             f"but got input.shape={shape_of(input)}"
         )
     size = _output_size(input, geometry, ceil_mode)
+    need_gradient = gradient_needed(input)
     if _window_may_miss(input, geometry):
         reason = "dilation steps over the whole input, so that a window may hold nothing of it"
-        if gradient_needed(input):  # native's gradient would write outside of its memory
+        if need_gradient:  # native's gradient would write outside of its memory
             raise RuntimeError(
                 f"max_pool2d(): there is no gradient, since {reason}: "
                 f"input.shape={shape_of(input)}, padding={geometry[4:6]}, dilation={geometry[6:8]}"
             )
         return fall_back("max_pool2d", reason, F.max_pool2d, input, *window)
 
-    need_gradient = gradient_needed(input)
-    if need_gradient and not torch.compiler.is_compiling():
+    if torch.compiler.is_compiling():
+        op = ops.max_pool2d.default
+    elif need_gradient:
         return MaxPool2dFunction.apply(
             input, geometry[0:2], geometry[2:4], geometry[4:6], geometry[6:8], ceil_mode,
             return_indices,
         )  # fmt: skip
-    op = ops.max_pool2d.default if torch.compiler.is_compiling() else direct.max_pool2d_forward
+    else:
+        op = direct.max_pool2d_forward
     output, where = op(input, *size, *geometry, need_gradient or return_indices)
     if not return_indices:
         return output

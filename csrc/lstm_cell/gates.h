@@ -136,13 +136,14 @@ struct LSTMCellBackward {
     const f32<N> f = load_partial<N>(gates + s.hidden, count);
     const f32<N> g = load_partial<N>(gates + 2 * s.hidden, count);
     const f32<N> out = load_partial<N>(gates + 3 * s.hidden, count);
-    const f32<N> tanh_c = tanh<N>(load_partial<N>(o.c_next + at, count));
+    const f32<N> c = load_partial<N>(o.c + at, count);
+    const f32<N> tanh_c = tanh<N>(f * c + i * g);
     f32<N> dh{}, dc{};
     if (o.dh_next != nullptr) dh = load_partial<N>(o.dh_next + at, count);
     if (o.dc_next != nullptr) dc = load_partial<N>(o.dc_next + at, count);
     dc += dh * out * (1.0f - tanh_c * tanh_c);
     store_partial<N>(dz, dc * g * i * (1.0f - i), count);
-    store_partial<N>(dz + s.hidden, dc * load_partial<N>(o.c + at, count) * f * (1.0f - f), count);
+    store_partial<N>(dz + s.hidden, dc * c * f * (1.0f - f), count);
     store_partial<N>(dz + 2 * s.hidden, dc * i * (1.0f - g * g), count);
     store_partial<N>(dz + 3 * s.hidden, dh * tanh_c * out * (1.0f - out), count);
     store_partial<N>(o.dc + at, dc * f, count);

@@ -6,8 +6,9 @@
 //   c' = f c + i g;  h' = o tanh(c')
 //
 // (Hochreiter and Schmidhuber 1997, with the forget gate of Gers et al. 2000, as
-// torch.nn.LSTMCell.) The forward pass leaves i, f, g, o in `gates`, which is what the backward
-// pass starts from. That yields the gradient of z, from which the others follow as matrix products
+// torch.nn.LSTMCell.) The forward pass leaves i, f, g, o in `gates`. The backward pass starts from
+// them and c; it computes c' again, since the caller may have written to the c' that it got. It
+// yields the gradient of z, from which the others follow as matrix products
 // (linear's passes):
 //
 //   do = dh' tanh(c');  dc = dc' + dh' o (1 - tanh(c')^2);  dc_in = dc f
@@ -36,7 +37,7 @@ struct LSTMCellOperands {
   // forward: reads x, h, c, w_ih, w_hh, b_ih, b_hh (both or neither null); writes the rest
   const T *x, *h, *c, *w_ih, *w_hh, *b_ih, *b_hh;
   T *h_next, *c_next, *gates;
-  // backward: reads c, c_next, gates and these two (either may be null, for zero)
+  // backward: reads c, gates and these two (either may be null, for zero)
   const T *dh_next, *dc_next;
   // ... and writes these
   T *dz, *dc;

@@ -59,22 +59,20 @@ py::tuple forward(const std::string& name, const py::array& x, const py::array& 
   });
 }
 
-py::tuple backward(const std::string& name, const py::array& c, const py::array& c_next,
-                   const py::array& gates, const std::optional<py::array>& dh_next,
-                   const std::optional<py::array>& dc_next, int threads, const py::kwargs& shape) {
+py::tuple backward(const std::string& name, const py::array& c, const py::array& gates,
+                   const std::optional<py::array>& dh_next, const std::optional<py::array>& dc_next,
+                   int threads, const py::kwargs& shape) {
   const LSTMCellShape s = shape_from<LSTMCell>(shape);
   const int64_t state = s.batch * s.hidden;
   return with_kernel<LSTMCell>(name, [&](auto zero, const auto& kernel) {
     using T = decltype(zero);
-    const Input<T> c_in = input<T>({"c", state}, c),
-                   c_next_in = input<T>({"c_next", state}, c_next);
+    const Input<T> c_in = input<T>({"c", state}, c);
     const Input<T> gates_in = input<T>({"gates", 4 * state}, gates);
     const std::optional<Input<T>> dh_in = input<T>({"dh_next", state}, dh_next);
     const std::optional<Input<T>> dc_in = input<T>({"dc_next", state}, dc_next);
     const Output<T> dz(4 * state), dc(state);
     LSTMCellOperands<T> o{};
     o.c = c_in.data();
-    o.c_next = c_next_in.data();
     o.gates = gates_in.data();
     o.dh_next = data_or_null(dh_in);
     o.dc_next = data_or_null(dc_in);
@@ -90,7 +88,7 @@ void bind(py::module_& m) {
   door.def("forward", &forward, "name"_a, "x"_a, "h"_a, "c"_a, "w_ih"_a, "w_hh"_a,
            "b_ih"_a = py::none(), "b_hh"_a = py::none(), py::kw_only(), "threads"_a = 1,
            "Returns h_next, c_next and the gates.");
-  door.def("backward", &backward, "name"_a, "c"_a, "c_next"_a, "gates"_a, "dh_next"_a = py::none(),
+  door.def("backward", &backward, "name"_a, "c"_a, "gates"_a, "dh_next"_a = py::none(),
            "dc_next"_a = py::none(), py::kw_only(), "threads"_a = 1, "Returns dz and dc.");
 }
 

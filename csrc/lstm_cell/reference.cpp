@@ -64,7 +64,7 @@ struct Backward {
         const int64_t at = row * s.hidden + unit;
         const double i = gates[unit], f = gates[s.hidden + unit];
         const double g = gates[2 * s.hidden + unit], out = gates[3 * s.hidden + unit];
-        const double tanh_c = std::tanh(static_cast<double>(o.c_next[at]));
+        const double tanh_c = std::tanh(f * static_cast<double>(o.c[at]) + i * g);
         const double dh = o.dh_next == nullptr ? 0.0 : static_cast<double>(o.dh_next[at]);
         const double dc = (o.dc_next == nullptr ? 0.0 : static_cast<double>(o.dc_next[at])) +
                           dh * out * (1 - tanh_c * tanh_c);

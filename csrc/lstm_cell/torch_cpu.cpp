@@ -72,10 +72,9 @@ std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& input, const Tensor& h,
 // Returns dz and dc; grad_h and grad_c may be missing, for zero.
 std::tuple<Tensor, Tensor> backward(const std::optional<Tensor>& grad_h,
                                     const std::optional<Tensor>& grad_c, const Tensor& c,
-                                    const Tensor& c_next, const Tensor& gates) {
+                                    const Tensor& gates) {
   check_dim(c, 2, "cx");
   const LSTMCellShape s{c.size(0), 0, c.size(1)};
-  check_matrix(c_next, s.batch, s.hidden, c, "c_next");
   check_matrix(gates, s.batch, 4 * s.hidden, c, "gates");
   const ScalarType dtype = c.scalar_type();
   const Tensor dz = empty_2d(s.batch, 4 * s.hidden, dtype), dc = empty_2d(s.batch, s.hidden, dtype);
@@ -89,12 +88,11 @@ std::tuple<Tensor, Tensor> backward(const std::optional<Tensor>& grad_h,
     check_matrix(*grad_c, s.batch, s.hidden, c, "grad_c");
     dc_next = dense(*grad_c);
   }
-  const Tensor c_in = dense(c), c_out = dense(c_next), activated = dense(gates);
+  const Tensor c_in = dense(c), activated = dense(gates);
   with_element_type(c, [&](auto zero) {
     using T = decltype(zero);
     LSTMCellOperands<T> o{};
     o.c = data<T>(c_in);
-    o.c_next = mutable_data<T>(c_out);
     o.gates = mutable_data<T>(activated);
     o.dh_next = data<T>(dh_next);
     o.dc_next = data<T>(dc_next);
@@ -116,8 +114,8 @@ STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
       "lstm_cell_forward(Tensor input, Tensor hx, Tensor cx, Tensor w_ih, Tensor w_hh, "
       "Tensor? b_ih, Tensor? b_hh) -> (Tensor, Tensor, Tensor)");
   m.def(
-      "lstm_cell_backward(Tensor? grad_h, Tensor? grad_c, Tensor cx, Tensor c_next, "
-      "Tensor gates) -> (Tensor, Tensor)");
+      "lstm_cell_backward(Tensor? grad_h, Tensor? grad_c, Tensor cx, Tensor gates) -> "
+      "(Tensor, Tensor)");
   m.def("lstm_cell_kernels() -> str");
 }
 

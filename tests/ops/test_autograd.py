@@ -95,6 +95,44 @@ def test_an_operand_that_changes_spoils_no_gradient(op: str, place: int) -> None
             assert_bitwise_equal(result, value)
 
 
+@pytest.mark.parametrize("trained", range(3))
+@pytest.mark.parametrize("changed", range(3))
+@pytest.mark.parametrize("op", ("conv2d", "linear"))
+def test_what_native_lets_change_may_change(op: str, changed: int, trained: int) -> None:
+    """Frozen layers, and optimizer steps between two losses: only what is needed is kept."""
+
+    def gradient(library: Any) -> Tensor:
+        torch.manual_seed(0)
+        operands = list(operands_of(op))
+        leaf = operands[trained].requires_grad_()
+        operands[trained] = leaf * 1
+        loss = loss_of(call(library, op, *operands))
+        with torch.no_grad():
+            operands[changed] += 1
+        return torch.autograd.grad(loss, leaf)[0]
+
+    try:
+        expected = gradient(NATIVE)
+    except RuntimeError as error:
+        assert "modified by an inplace operation" in str(error)
+    else:
+        torch.testing.assert_close(gradient(CNNEXT), expected)
+
+
+def test_states_of_a_recurrent_cell_may_be_reset_in_place() -> None:
+    def gradients(library: Any) -> tuple[Tensor, ...]:
+        torch.manual_seed(0)
+        x, h, c, *parameters = leaves_of("lstm_cell")
+        hx, cx, loss = h * 1, c * 1, torch.zeros(())
+        for _ in range(3):
+            hx, cx = library.lstm_cell(x, (hx, cx), *parameters)
+            loss = loss + hx.sum()
+            cx[0] = 0.0
+        return torch.autograd.grad(loss, (x, h, c, *parameters))
+
+    torch.testing.assert_close(gradients(CNNEXT), gradients(NATIVE))
+
+
 @pytest.mark.parametrize("op", OPS)
 def test_backward_twice_needs_a_retained_graph(op: str) -> None:
     leaves = leaves_of(op)
@@ -161,6 +199,24 @@ def test_gradient_penalty(op: str) -> None:
         results.append(torch.autograd.grad(penalty, leaves, allow_unused=True))
     torch.testing.assert_close(*results)
     assert any(t is not None and t.abs().sum() > 0 for t in results[0])
+
+
+@pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")
+@pytest.mark.parametrize("create_graph", (False, True))
+@pytest.mark.parametrize("op", OPS)
+def test_batched_gradients(op: str, create_graph: bool) -> None:
+    results = []
+    for library in (CNNEXT, NATIVE):
+        torch.manual_seed(0)
+        leaves = leaves_of(op)
+        output = first_of(call(library, op, *leaves))
+        seeds = torch.randn(3, *output.shape)
+        results.append(
+            torch.autograd.grad(
+                output, leaves, seeds, is_grads_batched=True, create_graph=create_graph
+            )
+        )
+    torch.testing.assert_close(*results)
 
 
 @pytest.mark.parametrize("op", ("conv2d", "linear", "lstm_cell"))
