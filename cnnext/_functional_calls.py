@@ -1,6 +1,7 @@
 """Finds the calls of given functions in the source of a module's ``forward``."""
 
 import ast
+import contextlib
 import inspect
 import os
 from collections.abc import Collection, Mapping
@@ -87,6 +88,15 @@ def _forward_function(module: Module) -> FunctionType:
     return forward
 
 
+def _closure_of(function: FunctionType) -> dict[str, Any]:
+    """The variables that ``function`` closes over, but for those not assigned yet, or deleted."""
+    values = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):
+            values[name] = cell.cell_contents
+    return values
+
+
 def _is_library_code(function: FunctionType) -> bool:
     return (function.__module__ or "").startswith(("torch.", "cnnext.ops."))
 
@@ -112,7 +122,7 @@ class _FunctionSource:
         self._file = inspect.getsourcefile(function) or function.__code__.co_filename
         self._line_offset = first_line - 1 - len(header.splitlines())
         self._values: dict[str, Any] = dict(function.__globals__)
-        self._values |= inspect.getclosurevars(function).nonlocals
+        self._values |= _closure_of(function)
         for node in nodes:
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
                 self._values[node.id] = _UNKNOWN

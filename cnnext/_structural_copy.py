@@ -2,7 +2,7 @@
 
 import copy
 import functools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import MethodType
 from typing import Any, TypeVar
 
@@ -18,8 +18,8 @@ def copy_structure(model: _Model) -> _Model:
 
     Shared with the original are parameters, buffers and other tensors, ScriptModules, modules
     outside the tree (a teacher kept in a list, say), the objects on which hooks record, and
-    objects that refuse to be copied. References between modules of the tree, bound methods
-    among them, lead to the copies.
+    whatever refuses to be copied, with all it refers to. Other references between modules of the
+    tree, bound methods among them, lead to the copies.
     """
     shared = {id(value): value for value in _shared_values(model)}
     try:
@@ -38,7 +38,7 @@ def _shared_values(model: Module) -> Iterator[object]:
         for leaf in _leaves(vars(module)):
             if isinstance(leaf, Tensor) or (isinstance(leaf, Module) and leaf not in tree):
                 yield leaf
-        for hook in _call_hooks(module):
+        for hook in _hooks(module):
             for part in _hook_parts(hook):
                 if not (isinstance(part, Module) and part in tree):
                     yield part
@@ -56,13 +56,19 @@ def _leaves(value: object) -> Iterator[object]:
             pending.extend(item.values() if isinstance(item, dict) else item)
 
 
-def _call_hooks(module: Module) -> Iterable[Any]:
-    return (
-        *module._forward_pre_hooks.values(),
-        *module._forward_hooks.values(),
-        *module._backward_pre_hooks.values(),
-        *module._backward_hooks.values(),
-    )
+def _hooks(module: Module) -> Iterator[Any]:
+    for attribute in (
+        "_forward_pre_hooks",
+        "_forward_hooks",
+        "_backward_pre_hooks",
+        "_backward_hooks",
+        "_state_dict_pre_hooks",
+        "_state_dict_hooks",
+        "_load_state_dict_pre_hooks",
+        "_load_state_dict_post_hooks",
+    ):
+        for hook in getattr(module, attribute).values():
+            yield getattr(hook, "hook", hook)  # torch wraps some together with their module
 
 
 def _hook_parts(hook: Any) -> Iterator[object]:
@@ -80,12 +86,16 @@ def _hook_parts(hook: Any) -> Iterator[object]:
 
 
 def _uncopyable_values(model: Module, shared: Mapping[int, object]) -> Iterator[object]:
-    """Yields what modules hold (locks, open files, ...) and ``copy.deepcopy`` rejects."""
+    """Yields what ``copy.deepcopy`` rejects: locks and open files that modules hold, or a module
+    whose class refuses."""
     modules = {id(module): module for module in model.modules()}
     known = {**shared, **modules}
     leaves = {id(leaf): leaf for module in modules.values() for leaf in _leaves(vars(module))}
-    for key in leaves.keys() - known.keys():
+    own_way = {key: each for key, each in modules.items() if hasattr(each, "__deepcopy__")}
+    for key, value in {**leaves, **own_way}.items():
+        if key in shared or (key in modules and key not in own_way):
+            continue
         try:
-            copy.deepcopy(leaves[key], dict(known))
+            copy.deepcopy(value, {k: v for k, v in known.items() if k != key})
         except Exception:  # as in copy_structure
-            yield leaves[key]
+            yield value

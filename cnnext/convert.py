@@ -44,8 +44,8 @@ def convert(model: _Model, *, inplace: bool = False) -> _Model:
     Returns:
         ``model`` if ``inplace``, else a copy of its module tree. The copy shares every parameter
         and buffer, so training the one trains the other, and calls the same hooks; otherwise it
-        is as ``copy.deepcopy`` makes it. ScriptModules and attributes that cannot be copied are
-        shared as well.
+        is as ``copy.deepcopy`` makes it. ScriptModules, and attributes and submodules that cannot
+        be copied, are shared as well; what is shared is not swapped.
 
     Raises:
         TypeError: if ``model`` is not a ``torch.nn.Module``.
@@ -75,9 +75,13 @@ def restore(model: _Model, *, inplace: bool = False) -> _Model:
 
 def _swap(caller: str, model: _Model, classes: _Classes, inplace: bool) -> _Model:
     _check_model(caller, model)
+    originals: set[Module] = set()
     if not inplace:
+        originals.update(model.modules())
         model = copy_structure(model)
     for module in model.modules():
+        if module in originals:  # a submodule that cannot or will not be copied
+            continue
         if type(module) in classes and not _has_own_forward(module):
             module.__class__ = classes[type(module)]
     return model

@@ -1,7 +1,9 @@
 """The copy that `convert` makes, and what it shares with the original."""
 
 import threading
+from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
@@ -68,6 +70,30 @@ def test_what_cannot_be_copied_is_shared() -> None:
     assert converted.lock is model.lock
     assert converted[0].held == [converted[1], model.lock]
     assert type(converted[0]) is cnnext.nn.Conv2d
+
+
+class Alone(nn.Module):
+    """Shares itself with every copy of the model, or refuses to be copied."""
+
+    def __init__(self, refuses: bool) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.refuses = refuses
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Alone":
+        if self.refuses:
+            raise RuntimeError("not to be copied")
+        return self
+
+
+@pytest.mark.parametrize("refuses", [True, False])
+def test_a_module_that_stays_alone_is_shared_and_not_swapped(refuses: bool) -> None:
+    model = nn.Sequential(Alone(refuses), nn.Linear(2, 2))
+    converted = convert(model)
+    assert converted[0] is model[0]
+    assert type(model[0].layer) is nn.Linear
+    assert type(converted[1]) is cnnext.nn.Linear
+    assert type(model[1]) is nn.Linear
 
 
 def test_a_traced_graph_is_converted() -> None:

@@ -188,6 +188,17 @@ def test_report_reads_decorated_and_closed_over_functions() -> None:
     assert (found.call.text, found.call.function) == ("activation", "relu")
 
 
+@pytest.mark.parametrize(("assigned", "calls"), [(True, 2), (False, 1)])
+def test_report_reads_functions_whose_helpers_are_not_there_yet(assigned: bool, calls: int) -> None:
+    class Net(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return helper(torch.relu(x))
+
+    if assigned:
+        helper = F.relu
+    assert len(report(Net()).functional_calls) == calls
+
+
 def test_report_finds_nothing_in_torch_and_cnnext_themselves() -> None:
     model = nn.Sequential(nn.TransformerEncoderLayer(8, 2, 16), cnnext.nn.ReLU())
     found = report(model)

@@ -186,6 +186,17 @@ def test_a_hook_bound_to_a_module_of_the_model_follows_the_copy() -> None:
     assert (converted.calls, model.calls) == (1, 0)
 
 
+def test_state_dict_hooks_record_where_they_did() -> None:
+    model = sequential()
+    records = [Recorder() for _ in range(3)]
+    model.register_state_dict_pre_hook(records[0])
+    model.register_load_state_dict_pre_hook(records[1])
+    model.register_load_state_dict_post_hook(records[2])
+    converted = convert(model)
+    converted.load_state_dict(converted.state_dict())
+    assert [record.calls for record in records] == [1, 1, 1]
+
+
 def test_state_dict_hooks_survive() -> None:
     model = sequential()
     model.register_state_dict_post_hook(lambda module, state, *args: state.update(extra=1))
