@@ -6,6 +6,7 @@ ATen's answer is the same, only not faster; the user hears about it once per ope
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
 from collections.abc import Callable
@@ -25,6 +26,7 @@ _are_transforms_active = torch._C._are_functorch_transforms_active
 _is_recording = torch.jit.is_tracing  # type: ignore[attr-defined]
 _strided = torch.strided
 
+_NO_TENSOR = "an operand is no tensor"  # which ATen rejects, so this is never said
 _noticed: set[tuple[str, str]] = set()
 
 
@@ -39,6 +41,8 @@ def why_native(*operands: Any, optional: tuple[Any, ...] = ()) -> str | None:
     """
     for operand in (*operands, *[o for o in optional if o is not None]) if optional else operands:
         if type(operand) not in _PLAIN_TYPES and not _is_traced(operand):
+            if not hasattr(operand, "__torch_function__"):
+                return _NO_TENSOR
             return f"{type(operand).__name__} is not a plain tensor"
         if not operand.is_cpu:
             return f"there are no kernels for device type '{operand.device.type}'"
@@ -46,6 +50,8 @@ def why_native(*operands: Any, optional: tuple[Any, ...] = ()) -> str | None:
             return f"there are no kernels for {operand.dtype}"
         if operand.layout is not _strided:
             return f"there are no kernels for {operand.layout}"
+        if operand.is_nested:
+            return "there are no kernels for nested tensors"
     if _is_any_autocast_enabled() and torch.is_autocast_enabled("cpu"):
         return "autocast is on"
     if _are_transforms_active():
@@ -67,15 +73,33 @@ def fall_back(op: str, reason: str, native: Callable[..., Any], *args: Any, **kw
     """`native(*args, **kwargs)`, said aloud the first time."""
     if torch.compiler.is_compiling():
         return native(*args, **kwargs)
-    if os.environ.get("CNNEXT_STRICT", "0") not in ("", "0"):
+    if reason is not _NO_TENSOR and _is_strict():
         raise RuntimeError(f"cnnext.{op}: {reason}, and CNNEXT_STRICT forbids native PyTorch")
     result = native(*args, **kwargs)
     if (op, reason) not in _noticed:
         _noticed.add((op, reason))
         warnings.warn(
-            f"cnnext.{op} uses native PyTorch: {reason}", NativeFallbackWarning, stacklevel=3
+            f"cnnext.{op} uses native PyTorch: {reason}",
+            NativeFallbackWarning,
+            stacklevel=_stack_level_of_caller(),
         )
     return result
+
+
+def _is_strict() -> bool:
+    return os.environ.get("CNNEXT_STRICT", "").lower() not in ("", "0", "false", "no", "off")
+
+
+def _stack_level_of_caller() -> int:
+    """The `stacklevel` that makes a warning of our caller point at the code that uses cnnext."""
+    level = 1
+    frame = inspect.currentframe()
+    while frame is not None and (frame := frame.f_back) is not None:
+        module = frame.f_globals.get("__name__", "")
+        if not module.startswith(("cnnext.", "torch.nn.modules.")):
+            return level
+        level += 1
+    return level
 
 
 def gradient_needed(*operands: Tensor | None) -> bool:

@@ -120,6 +120,19 @@ def test_cuda_tensors(op: str, fallbacks: list[str]) -> None:
     assert len(fallbacks) == 1 and "'cuda'" in fallbacks[0]
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors:UserWarning")
+def test_nested_tensors(fallbacks: list[str]) -> None:
+    nested = torch.nested.nested_tensor([torch.randn(2, 4), torch.randn(3, 4)])
+    weight = torch.randn(5, 4)
+    for ours, native in (
+        (CNNEXT.relu(nested), NATIVE.relu(nested)),
+        (CNNEXT.linear(nested, weight), NATIVE.linear(nested, weight)),
+    ):
+        for each, expected in zip(ours.unbind(), native.unbind(), strict=True):
+            torch.testing.assert_close(each, expected)
+    assert len(fallbacks) == 2 and all("nested" in message for message in fallbacks)
+
+
 @pytest.mark.parametrize("place", (0, 1, -1))
 @pytest.mark.parametrize("op", OPS)
 def test_subclasses_stay_subclasses(op: str, place: int, fallbacks: list[str]) -> None:
@@ -279,7 +292,9 @@ def test_the_warning_points_at_the_caller() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         CNNEXT.relu(torch.ones(3).half())
-    (warning,) = caught
+        nn.Sequential(cnnext.Linear(3, 2).half())(torch.ones(3).half())
+    warning, of_module = caught
+    assert of_module.filename == __file__  # not torch's container, which calls the module
     assert warning.category is NativeFallbackWarning
     assert issubclass(NativeFallbackWarning, UserWarning)
     assert warning.filename == __file__
@@ -297,7 +312,14 @@ def test_strictness_forbids_fallbacks(op: str, monkeypatch: pytest.MonkeyPatch) 
     call(CNNEXT, op, *operands_of(op))
 
 
-@pytest.mark.parametrize("value", ("0", ""))
+@pytest.mark.parametrize("op", OPS)
+def test_strictness_leaves_errors_alone(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CNNEXT_STRICT", "1")
+    with pytest.raises(TypeError):
+        call(CNNEXT, op, "no tensor", *operands_of(op)[1:])
+
+
+@pytest.mark.parametrize("value", ("0", "", "false", "Off"))
 @pytest.mark.usefixtures("fallbacks")
 def test_no_strictness(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CNNEXT_STRICT", value)
