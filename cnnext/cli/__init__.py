@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from cnnext._library import VERSION
 from cnnext.cli import bench, compare, env
 from cnnext.cli.arguments import UserError
 
@@ -34,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="cnnext",
         description="Faster convolutional and recurrent PyTorch networks, checked on your machine.",
     )
+    parser.add_argument("--version", action="version", version=f"cnnext {VERSION}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in _COMMANDS:
         command.add_parser(commands)

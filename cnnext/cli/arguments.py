@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -17,6 +18,14 @@ def positive_int(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a positive integer, got {text!r}")
     return int(text)
+
+
+def thread_count(text: str) -> int:
+    """A number of threads, of which PyTorch's pools survive only so many."""
+    count, most = positive_int(text), 8 * (os.cpu_count() or 1)
+    if count > most:
+        raise argparse.ArgumentTypeError(f"must be at most {most} on this machine, got {text!r}")
+    return count
 
 
 def output_file(text: str) -> Path:
@@ -33,12 +42,14 @@ def demo_module(name: str) -> ModuleType:
     """Import a module of the extra ``cnnext[demo]``.
 
     Raises:
-        UserError: it is not installed.
+        UserError: it is not installed, or broken.
     """
     try:
         return importlib.import_module(name)
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         missing = error.name or name
         raise UserError(
             f'the Python module {missing!r} is missing: pip install "cnnext[demo]"'
         ) from error
+    except ImportError as error:
+        raise UserError(f"the Python module {name!r} cannot be imported: {error}") from error

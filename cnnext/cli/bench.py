@@ -11,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 from cnnext.cli import report, results
-from cnnext.cli.arguments import UserError, output_file, positive_int
+from cnnext.cli.arguments import UserError, output_file, thread_count
 from cnnext.cli.results import Row
 from cnnext.testing import contests, machine
 from cnnext.testing.cases import OPS, Case
@@ -36,7 +36,7 @@ def add_parser(commands: Any) -> None:
         help="shapes whose name matches a shell pattern, such as 'resnet50_3x3*' (default: all)",
     )
     parser.add_argument(
-        "--threads", type=positive_int, metavar="N", help="threads (default: PyTorch's choice)"
+        "--threads", type=thread_count, metavar="N", help="threads (default: PyTorch's choice)"
     )
     parser.add_argument(
         "--mode",

@@ -10,7 +10,7 @@ import torch
 from tqdm import tqdm
 
 from cnnext.cli import plot, report, results, subjects
-from cnnext.cli.arguments import output_file, positive_int
+from cnnext.cli.arguments import output_file, positive_int, thread_count
 from cnnext.cli.comparison import compare_model, steps
 from cnnext.testing import machine
 from cnnext.testing.load import OtherLoad
@@ -39,7 +39,7 @@ def add_parser(commands: Any) -> None:
         help="images in a batch (default: 64 for lenet5, 1 for the others)",
     )
     parser.add_argument(
-        "--threads", type=positive_int, metavar="N", help="threads (default: PyTorch's choice)"
+        "--threads", type=thread_count, metavar="N", help="threads (default: PyTorch's choice)"
     )
     parser.add_argument(
         "--train",

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+import cnnext
 from cnnext import cli
 from cnnext.cli import arguments
 
@@ -35,6 +36,7 @@ def test_help_names_every_command(capsys):
         (["compare", "--batch", "0"], "--batch: must be a positive integer, got '0'"),
         (["compare", "--batch", "two"], "--batch: must be a positive integer, got 'two'"),
         (["compare", "--threads", "-1"], "--threads"),
+        (["bench", "--threads", "99999999999"], "--threads: must be at most"),
         (["compare", "--json", "no/such/folder/file"], "'no/such/folder' does not exist"),
         (["compare", "--plot", "."], "--plot: '.' is a folder"),
         (["bench", "--op", "conv9d"], "invalid choice: 'conv9d'"),
@@ -64,6 +66,20 @@ def test_impossible_requests_return_2_and_one_line(argv, part, capsys):
     captured = capsys.readouterr()
     assert part in captured.err
     assert captured.err.count("\n") == 1
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["--version"])
+    assert exit_.value.code == 0
+    assert capsys.readouterr().out == f"cnnext {cnnext.__version__}\n"
+
+
+def test_broken_demo_package_is_not_called_missing(monkeypatch, tmp_path):
+    (tmp_path / "broken_package.py").write_text("from os import no_such_name")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(arguments.UserError, match="cannot be imported: .*no_such_name"):
+        arguments.demo_module("broken_package")
 
 
 def test_missing_demo_package_is_named_with_the_cure(monkeypatch):
