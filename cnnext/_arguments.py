@@ -13,8 +13,6 @@ import torch
 from torch import Tensor
 
 IntOrPair = int | tuple[int, ...] | list[int]
-
-
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -56,7 +54,7 @@ def _unpack(op: str, name: str, value: Any) -> tuple[int, ...]:
 
 def _reject_length(op: str, name: str, numbers: tuple[int, ...]) -> NoReturn:
     raise RuntimeError(
-        f"{op}(): {name} must either be a single int, or a tuple of two ints, "
+        f"{op}(): expected {name} to be a single integer value or a list of 2 values, "
         f"but got {name}={numbers}"
     )
 
@@ -64,8 +62,8 @@ def _reject_length(op: str, name: str, numbers: tuple[int, ...]) -> NoReturn:
 def check_positive(op: str, name: str, pair: tuple[int, int]) -> None:
     if pair[0] <= 0 or pair[1] <= 0:
         raise RuntimeError(
-            f"{op}(): {name} should be greater than zero, non-positive {name} is not supported, "
-            f"but got {name}={pair}"
+            f"{op}(): {name} should be greater than zero, but got {name}={pair} "
+            f"(non-positive {name} is not supported)"
         )
 
 
@@ -74,7 +72,8 @@ def check_same_dtype(op: str, input: Tensor, **others: Tensor | None) -> None:
     for name, other in others.items():
         if other is not None and other.dtype != input.dtype:
             raise RuntimeError(
-                f"{op}(): Input type and {name} type should be the same, "
+                f"{op}(): Input type ({input.type()}) and {name} type ({other.type()}) should be "
+                "the same, "
                 f"but got input.dtype={input.dtype} and {name}.dtype={other.dtype}"
             )
 

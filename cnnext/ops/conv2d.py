@@ -224,8 +224,8 @@ def _check_operands(
     if weight.dim() != 4:
         raise RuntimeError(
             f"conv2d(): Expected {weight.dim()}-dimensional input for {weight.dim()}-dimensional "
-            f"weight {shape_of(weight)}, but got input of size {shape_of(input)}; conv2d takes a "
-            "4-dimensional weight"
+            f"weight {shape_of(weight)}, but got {input.dim()}-dimensional input of size "
+            f"{shape_of(input)} instead"
         )
     check_same_dtype("conv2d", input, weight=weight, bias=bias)
     check_positive("conv2d", "stride", stride)
@@ -261,10 +261,14 @@ def _pad_by_name(
         return input, (0, 0)
     if padding != "same":
         raise RuntimeError(
-            f"conv2d(): padding must be 'valid', 'same' or numbers, but got padding={padding!r}"
+            f"conv2d(): Invalid padding string: {padding!r}; padding must be 'valid', 'same' or "
+            f"numbers, but got padding={padding!r}"
         )
     if stride != (1, 1):
-        raise RuntimeError(f"conv2d(): padding='same' needs stride 1, but got stride={stride}")
+        raise RuntimeError(
+            "conv2d(): padding='same' is not supported for strided convolutions, "
+            f"but got stride={stride}"
+        )
     total_h = dilation[0] * (weight.shape[2] - 1)
     total_w = dilation[1] * (weight.shape[3] - 1)
     if total_h % 2 or total_w % 2:

@@ -19,10 +19,13 @@ struct MaxPool2dBackwardInput {
   static Plan plan(const MaxPool2dShape& s, int threads) {
     Plan plan;
     if (s.layout == Layout::nchw) {
+      plan.block[0] = kScatter;
       plan.tasks[0] = s.n * s.c;
     } else if (s.c < Lanes && s.n >= threads) {
+      plan.block[0] = kScatter;
       plan.tasks[0] = s.n;
     } else {
+      plan.block[0] = kGather;
       plan.tasks[0] = s.n * s.h_in;
       plan.chunk_bytes = (s.h_in + s.w_in) * static_cast<int64_t>(sizeof(Windows));
     }
@@ -31,16 +34,18 @@ struct MaxPool2dBackwardInput {
 
   static void run(const MaxPool2dShape& s, const Plan& plan, const MaxPool2dOperands<float>& o,
                   const Slice& slice) {
-    if (s.layout == Layout::nchw) {
-      scatter(s, 1, o, slice);
-    } else if (plan.chunk_bytes == 0) {
-      scatter(s, s.c, o, slice);
-    } else {
+    if (plan.block[0] == kGather) {
       gather(s, o, slice);
+    } else if (s.layout == Layout::nchw) {
+      scatter(s, 1, o, slice);  // the constant spares the loop over channels
+    } else {
+      scatter(s, s.c, o, slice);
     }
   }
 
  private:
+  enum Form : int64_t { kScatter, kGather };
+
   // Of each offset, the way from the window's corner. Offsets that max_pool2d does not record for
   // this window lead outside the image.
   struct Taps {
@@ -80,6 +85,8 @@ struct MaxPool2dBackwardInput {
 
   // Of one position along one axis, the windows that hold it: `count` of them, every Axis::step-th
   // from `first` on. It is tap `tap` of the first; the taps of the others fall by Axis::tap_step.
+  // (A position is in window i iff stride i - dilation tap is constant, so solutions are equally
+  // spaced, alike for all positions.)
   struct Windows {
     int32_t count;
     int32_t tap;
@@ -123,7 +130,7 @@ struct MaxPool2dBackwardInput {
       for (int64_t j = 0; j < s.w_in; ++j, dx += s.c) {
         const Pixel pixel{h, w, h.at[task % s.h_in], w.at[j], o.in + image, o.offsets + image, dx};
         int64_t c = 0;
-        for (; c + 4 * Lanes <= s.c; c += 4 * Lanes) channels<Lanes, 4>(s, pixel, c);
+        for (; c + 4 * Lanes <= s.c; c += 4 * Lanes) add_up<Lanes, 4>(s, pixel, c);
         remaining_channels<Lanes>(s, pixel, c);
       }
     }
@@ -141,7 +148,7 @@ struct MaxPool2dBackwardInput {
   template <int N>
   static void remaining_channels(const MaxPool2dShape& s, const Pixel& pixel, int64_t c) {
     if (c < s.c && s.c >= N) {
-      for (; c < s.c; c += N) channels<N, 1>(s, pixel, least(c, s.c - N));
+      for (; c < s.c; c += N) add_up<N, 1>(s, pixel, least(c, s.c - N));
     } else if constexpr (N > 1) {
       remaining_channels<(N > 4 ? N / 2 : 1)>(s, pixel, c);
     }
@@ -150,7 +157,7 @@ struct MaxPool2dBackwardInput {
   // N * Vectors channels of one pixel of dx. Windows come in ATen's order, and sums begin with
   // zero, which makes -0 a zero as there.
   template <int N, int Vectors>
-  static void channels(const MaxPool2dShape& s, const Pixel& p, int64_t c) {
+  static void add_up(const MaxPool2dShape& s, const Pixel& p, int64_t c) {
     f32<N> sum[Vectors] = {};
     int64_t i = p.rows.first, r = p.rows.tap;
     for (int32_t m = 0; m < p.rows.count; ++m, i += p.h.step, r -= p.h.tap_step) {
