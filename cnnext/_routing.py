@@ -26,6 +26,9 @@ _are_transforms_active = torch._C._are_functorch_transforms_active
 _is_recording = torch.jit.is_tracing  # type: ignore[attr-defined]
 _strided = torch.strided
 
+# True where TorchScript compiles a module, whose forward then has to be native's.
+is_scripting = torch.jit.is_scripting  # type: ignore[attr-defined]
+
 _NO_TENSOR = "an operand is no tensor"  # which ATen rejects, so this is never said
 _noticed: set[tuple[str, str]] = set()
 

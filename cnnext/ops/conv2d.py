@@ -18,7 +18,7 @@ from cnnext._arguments import (
     shape_of,
 )
 from cnnext._library import direct, ops
-from cnnext._routing import fall_back, gradient_needed, why_native
+from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
 
 Pair = tuple[int, int]
 
@@ -298,6 +298,13 @@ class Conv2d(torch.nn.Conv2d):
     """
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if is_scripting():
+            if self.padding_mode != "zeros":
+                padded = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
+                return F.conv2d(padded, weight, bias, self.stride, 0, self.dilation, self.groups)
+            return F.conv2d(
+                input, weight, bias, self.stride, self.padding, self.dilation, self.groups
+            )
         padding: Any = self.padding
         if self.padding_mode != "zeros":
             input = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cnnext._arguments import check_same_dtype, shape_of
 from cnnext._library import direct, ops
-from cnnext._routing import fall_back, gradient_needed, why_native
+from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
 
 # ------------------------------------------------------------------------------- fake kernels
 
@@ -157,4 +157,6 @@ class Linear(torch.nn.Linear):
     """
 
     def forward(self, input: Tensor) -> Tensor:
+        if is_scripting():
+            return F.linear(input, self.weight, self.bias)
         return linear(input, self.weight, self.bias)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cnnext._arguments import check_same_dtype, shape_of
 from cnnext._library import direct, ops
-from cnnext._routing import fall_back, gradient_needed, why_native
+from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
 
 States = tuple[Tensor, Tensor]
 
@@ -243,29 +243,33 @@ def _check_operands(
 # ------------------------------------------------------------------------------------- module
 
 
+def _check_module_call(input: Tensor, hx: Any) -> None:
+    if input.dim() not in (1, 2):
+        raise ValueError(f"LSTMCell: Expected input to be 1D or 2D, got {input.dim()}D instead")
+    if input.dim() == 2 and isinstance(hx, Tensor):
+        raise TypeError("LSTMCell: hx must be a tuple of tensors, but is Tensor")
+    for index, state in enumerate(() if hx is None else hx):
+        if state.dim() not in (1, 2):
+            raise ValueError(
+                f"LSTMCell: Expected hx[{index}] to be 1D or 2D, got {state.dim()}D instead"
+            )
+        if state.dim() != input.dim():
+            raise RuntimeError(
+                f"LSTMCell: hx[{index}] must be batched if and only if input is, but got "
+                f"input.shape={shape_of(input)} and hx[{index}].shape={shape_of(state)}"
+            )
+
+
 class LSTMCell(torch.nn.LSTMCell):
     """`torch.nn.LSTMCell` on cnnext's kernels: same arguments, parameters and results.
 
     Shapes: input (B, input_size) or (input_size,), states (B, hidden_size) or (hidden_size,).
     """
 
-    def forward(self, input: Tensor, hx: States | None = None) -> States:
-        if input.dim() not in (1, 2):
-            raise ValueError(f"LSTMCell: Expected input to be 1D or 2D, got {input.dim()}D instead")
+    def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> States:
+        if not is_scripting():
+            _check_module_call(input, hx)
         batched = input.dim() == 2
-        if batched and isinstance(hx, Tensor):
-            raise TypeError("LSTMCell: hx must be a tuple of tensors, but is Tensor")
-        if hx is not None:
-            for index, state in enumerate(hx):
-                if state.dim() not in (1, 2):
-                    raise ValueError(
-                        f"LSTMCell: Expected hx[{index}] to be 1D or 2D, got {state.dim()}D instead"
-                    )
-                if state.dim() != input.dim():
-                    raise RuntimeError(
-                        f"LSTMCell: hx[{index}] must be batched if and only if input is, but got "
-                        f"input.shape={shape_of(input)} and hx[{index}].shape={shape_of(state)}"
-                    )
         rows = input if batched else input.unsqueeze(0)
         if hx is None:
             zeros = torch.zeros(
@@ -274,5 +278,10 @@ class LSTMCell(torch.nn.LSTMCell):
             hx = (zeros, zeros)
         elif not batched:
             hx = (hx[0].unsqueeze(0), hx[1].unsqueeze(0))
-        h, c = lstm_cell(rows, hx, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        if is_scripting():
+            h, c = torch._VF.lstm_cell(
+                rows, hx, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
+            )
+        else:
+            h, c = lstm_cell(rows, hx, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         return (h, c) if batched else (h.squeeze(0), c.squeeze(0))

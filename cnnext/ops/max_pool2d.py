@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from torch._prims_common import suggest_memory_format
 
 from cnnext._arguments import IntOrPair, check_positive, int_pairs, shape_of
 from cnnext._library import direct, ops
-from cnnext._routing import fall_back, gradient_needed, why_native
+from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
 
 Pair = tuple[int, int]
 
@@ -275,7 +275,19 @@ class MaxPool2d(torch.nn.MaxPool2d):
     Shapes: input (N, C, H, W) or (C, H, W); see `cnnext.functional.max_pool2d`.
     """
 
-    def forward(self, input: Tensor) -> Any:
+    # TorchScript wants the exact type of the result, or none, and it depends on return_indices.
+    @no_type_check
+    def forward(self, input: Tensor):
+        if is_scripting():
+            return F.max_pool2d(
+                input,
+                self.kernel_size,
+                self.stride,
+                self.padding,
+                self.dilation,
+                ceil_mode=self.ceil_mode,
+                return_indices=self.return_indices,
+            )
         return max_pool2d(
             input,
             self.kernel_size,

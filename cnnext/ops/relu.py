@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnext._library import direct, ops
-from cnnext._routing import fall_back, gradient_needed, why_native
+from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
 
 # ------------------------------------------------------------------------------- fake kernels
 
@@ -124,4 +124,6 @@ class ReLU(torch.nn.ReLU):
     """`torch.nn.ReLU` on cnnext's kernels: same arguments, errors and results; any shape."""
 
     def forward(self, input: Tensor) -> Tensor:
+        if is_scripting():
+            return F.relu(input, self.inplace)
         return relu(input, self.inplace)

@@ -277,3 +277,17 @@ def test_frozen_parameters_get_no_gradient(layer: Layer) -> None:
     sum(t.sum() for t in output).backward()
     assert image.grad is not None
     assert all(p.grad is None for p in ours.parameters())
+
+
+# -------------------------------------------------------------------------------- TorchScript
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.id)
+def test_torch_script_compiles_native_operators(layer: Layer) -> None:
+    native, ours = layer.pair()
+    scripted = torch.jit.script(ours)
+    assert "cnnext::" not in str(scripted.graph)
+    values = layer.values()
+    torch.testing.assert_close(scripted(*values), native(*values), rtol=0, atol=0)
+    assert type(ours) is getattr(cnnext, layer.name)
