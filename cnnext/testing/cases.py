@@ -312,6 +312,9 @@ EDGE = (
     _edge("dilated_2", 1, 8, 11, 12, 9, 3, 3, padding=(2, 2), dilation=(2, 2)),
     _edge("dilated_s2", 2, 9, 13, 11, 8, 3, 3, (2, 2), (3, 3), (3, 2)),
     _edge("dilated_above_input", 1, 3, 4, 4, 5, 3, 3, padding=(6, 6), dilation=(6, 6)),
+    _edge("dilated_far_apart", 1, 9, 26, 6, 17, 3, 2, padding=(9, 2), dilation=(9, 4)),
+    _edge("idle_taps_3x3", 2, 5, 6, 5, 9, 3, 3, padding=(8, 8), dilation=(8, 8)),
+    _edge("idle_taps_5x3_s2", 1, 5, 9, 9, 8, 5, 3, (2, 2), (20, 12), (10, 12)),
     _edge("groups_2", 1, 16, 7, 7, 34, 3, 3, padding=(1, 1), groups=2),
     _edge("groups_3_odd", 2, 21, 6, 5, 27, 3, 3, padding=(1, 1), groups=3),
     _edge("groups_1x1", 1, 24, 5, 5, 12, 1, 1, groups=4),
@@ -319,6 +322,7 @@ EDGE = (
         _edge(f"depthwise_{c}", 1, c, 8, 9, c, 3, 3, padding=(1, 1), groups=c)
         for c in (1, 8, 17, 33)
     ),
+    _edge("depthwise_far_apart", 1, 17, 26, 6, 17, 3, 2, (1, 1), (9, 2), (9, 4), 17),
     _edge("depthwise_s2", 2, 16, 9, 9, 16, 3, 3, (2, 2), (1, 1), (1, 1), 16),
     _edge("depthwise_multiplier_2", 1, 9, 7, 7, 18, 3, 3, padding=(1, 1), groups=9),
     _edge("empty_batch", 0, 3, 6, 5, 4, 3, 3, padding=(1, 1)),

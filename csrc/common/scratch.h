@@ -6,7 +6,8 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
-#include <new>
+#include <stdexcept>
+#include <string>
 
 #include "common/kernel.h"
 
@@ -24,7 +25,10 @@ class Scratch {
       scratch.release();
       const size_t size = static_cast<size_t>(round_up(bytes, 64));
       scratch.block_.reset(static_cast<unsigned char*>(std::aligned_alloc(64, size)));
-      if (scratch.block_ == nullptr) throw std::bad_alloc();
+      if (scratch.block_ == nullptr) {
+        throw std::runtime_error("cnnext cannot allocate " + std::to_string(bytes) +
+                                 " bytes of scratch memory");
+      }
       scratch.size_ = bytes;
     }
     return scratch.block_.get();

@@ -19,7 +19,7 @@
 
 namespace cnnext {
 
-constexpr int64_t kMostElements = int64_t{1} << 58;  // no index or byte count overflows below
+constexpr int64_t kMostElements = int64_t{1} << 58;  // of a result: its bytes can be counted
 constexpr int64_t kLargestStep = int64_t{1} << 40;   // of strides, paddings and dilations
 
 using torch::headeronly::ScalarType;

@@ -38,6 +38,14 @@ struct Conv2dShape {
   }
   CNNEXT_INLINE int64_t c_in_per_group() const { return c_in / groups; }
   CNNEXT_INLINE int64_t c_out_per_group() const { return c_out / groups; }
+  // The same convolution without the taps that never meet anything but the zero border; as many
+  // are left out at both ends of an axis, which keeps the padding symmetric.
+  CNNEXT_INLINE Conv2dShape without_idle_taps() const {
+    Conv2dShape s = *this;
+    trim(s.k_h, s.pad_h, idle_taps(h_in, h_out(), k_h, stride_h, pad_h, dilation_h), dilation_h);
+    trim(s.k_w, s.pad_w, idle_taps(w_in, w_out(), k_w, stride_w, pad_w, dilation_w), dilation_w);
+    return s;
+  }
   // Whether the channels of a pixel lie side by side; images of one pixel are alike in both
   // layouts.
   CNNEXT_INLINE bool channels_contiguous() const {
@@ -46,6 +54,23 @@ struct Conv2dShape {
   // Multiply-adds of any of the three passes.
   CNNEXT_INLINE double macs() const {
     return static_cast<double>(n) * c_out * h_out() * w_out() * c_in_per_group() * k_h * k_w;
+  }
+
+ private:
+  CNNEXT_INLINE static void trim(int64_t& kernel, int64_t& pad, int64_t taps, int64_t dilation) {
+    kernel -= 2 * taps;
+    pad -= taps * dilation;
+  }
+
+  CNNEXT_INLINE static int64_t idle_taps(int64_t in, int64_t out, int64_t kernel, int64_t stride,
+                                         int64_t pad, int64_t dilation) {
+    int64_t taps = 0;
+    while (2 * (taps + 1) < kernel && (taps + 1) * dilation <= pad &&
+           (out - 1) * stride - pad + taps * dilation < 0 &&
+           (kernel - 1 - taps) * dilation - pad >= in) {
+      ++taps;
+    }
+    return taps;
   }
 };
 

@@ -88,36 +88,47 @@ struct DepthwiseGather {
                        (g.w.tap_first + tap % g.w.taps * g.w.tap_step) * g.w_w;
       for (int64_t c = 0; c < channels; ++c) filter[tap * width + c] = w[c * g.w_group];
     }
+    const int64_t tap_rows = g.tap_rows(rows_per_task);
     if (g.taps() > 0) {
-      if (width > channels) fill_zero(strip, g.strip_floats(rows) * width);
-      pack_strip<Lanes>(o.first + image * g.groups * g.h.in_size * g.w.in_size, g.layout, g.groups,
-                        g.h.in_size, g.w.in_size, i0 * g.h.in_step + g.h.offset_first,
-                        g.w.offset_first, g.h.span(rows), g.strip_w(), c0, channels, width, strip);
+      if (width > channels) fill_zero(strip, g.strip_floats(rows_per_task) * width);
+      pack_strip<Lanes>(g, o.first + image * g.groups * g.h.in_size * g.w.in_size, g.groups, i0,
+                        rows, tap_rows, c0, channels, width, strip);
     }
 
     const int64_t plane = g.h.out_size * g.w.out_size;
     for (int64_t i = 0; i < rows; ++i) {
-      const float* const window = strip + i * g.h.in_step * g.strip_w() * width;
+      const Window window{strip + i * g.h.in_step * g.strip_w() * width, filter,
+                          tap_rows * g.strip_w() * width, g.h.taps_inside_of(i0 + i)};
       const int64_t out_row = (g.h.out_first + (i0 + i) * g.h.out_step) * g.w.out_size;
       const float* const bias = o.bias == nullptr ? nullptr : o.bias + c0;
       if (g.layout == Layout::channels_last) {
         float* y = o.result + (image * plane + out_row + g.w.out_first) * g.groups + c0;
-        row(g, width, channels, window, filter, bias, y, g.w.out_step * g.groups);
+        row(g, width, channels, window, bias, y, g.w.out_step * g.groups);
       } else {
-        row(g, width, channels, window, filter, bias, row_buffer, width);
+        row(g, width, channels, window, bias, row_buffer, width);
         store_row_nchw<Lanes>(row_buffer, width, g.w, channels,
                               o.result + (image * g.groups + c0) * plane + out_row, plane);
       }
     }
   }
 
+  // What a row of outputs reads: its part of the strip, and the filter.
+  struct Window {
+    const float* x;
+    const float* filter;
+    int64_t tap_row;  // floats from one filter row to the next, in the strip
+    TapRange taps;    // the filter rows that meet the image
+  };
+
   // One row of outputs; `width` floats from pixel to pixel in the strip, `y_pixel` in y.
-  static void row(const Gather& g, int64_t width, int64_t channels, const float* window,
-                  const float* filter, const float* bias, float* y, int64_t y_pixel) {
+  static void row(const Gather& g, int64_t width, int64_t channels, const Window& window,
+                  const float* bias, float* y, int64_t y_pixel) {
     for (int64_t j = 0; j < g.w.grid; j += kPixels) {
-      const float* const x = window + j * g.w.in_step * width;
       for (int64_t c = 0; c < channels; c += Lanes) {
-        pixels<kPixels>(least(kPixels, g.w.grid - j), g, width, x + c, filter + c,
+        Window vector = window;
+        vector.x += j * g.w.in_step * width + c;
+        vector.filter += c;
+        pixels<kPixels>(least(kPixels, g.w.grid - j), g, width, vector,
                         bias == nullptr ? nullptr : bias + c, y + j * y_pixel + c, y_pixel,
                         least(Lanes, channels - c));
       }
@@ -125,24 +136,23 @@ struct DepthwiseGather {
   }
 
   template <int Pixels>
-  static void pixels(int64_t count, const Gather& g, int64_t width, const float* x,
-                     const float* filter, const float* bias, float* y, int64_t y_pixel,
-                     int64_t lanes) {
+  static void pixels(int64_t count, const Gather& g, int64_t width, const Window& window,
+                     const float* bias, float* y, int64_t y_pixel, int64_t lanes) {
     if constexpr (Pixels > 1) {
       if (count < Pixels) {
-        return pixels<Pixels - 1>(count, g, width, x, filter, bias, y, y_pixel, lanes);
+        return pixels<Pixels - 1>(count, g, width, window, bias, y, y_pixel, lanes);
       }
     }
     f32<Lanes> acc[Pixels];
     for (int p = 0; p < Pixels; ++p) {
       acc[p] = bias == nullptr ? f32<Lanes>{} : load_partial<Lanes>(bias, lanes);
     }
-    const int64_t row_step = g.h.offset_step * g.strip_w() * width;
+    const float* filter = window.filter + window.taps.first * g.w.taps * width;
     const int64_t column_step = g.w.offset_step * width, pixel_step = g.w.in_step * width;
-    for (int64_t r = 0; r < g.h.taps; ++r) {
+    for (int64_t r = window.taps.first; r < window.taps.last; ++r) {
       for (int64_t t = 0; t < g.w.taps; ++t, filter += width) {
         const f32<Lanes> tap = load<Lanes>(filter);
-        const float* const at = x + r * row_step + t * column_step;
+        const float* const at = window.x + r * window.tap_row + t * column_step;
         for (int p = 0; p < Pixels; ++p) acc[p] += load<Lanes>(at + p * pixel_step) * tap;
       }
     }
@@ -192,15 +202,14 @@ struct DepthwiseBackwardWeight {
     for (int64_t image = 0; image < g.images; ++image) {
       for (int64_t i0 = 0; i0 < g.h.grid; i0 += block) {
         const int64_t rows = least(block, g.h.grid - i0);
-        pack_strip<Lanes>(o.second + image * x_image, g.layout, g.groups, g.h.in_size, g.w.in_size,
-                          i0 * g.h.in_step + g.h.offset_first, g.w.offset_first, g.h.span(rows),
-                          g.strip_w(), c0, channels, Lanes, strip);
+        pack_strip<Lanes>(g, o.second + image * x_image, g.groups, i0, rows, g.tap_rows(block), c0,
+                          channels, Lanes, strip);
         for (int64_t i = 0; i < rows; ++i) {
           pack_pixels<Lanes>(o.first + image * y_image, g.layout, g.groups, g.h.out_size,
                              g.w.out_size, i0 + i, 0, g.w.grid, c0, channels,
                              dy + i * g.w.grid * Lanes, Lanes);
-          add_row(g, strip + i * g.h.in_step * g.strip_w() * Lanes, dy + i * g.w.grid * Lanes,
-                  sums);
+          add_row(g, g.h.taps_inside_of(i0 + i), strip + i * g.h.in_step * g.strip_w() * Lanes,
+                  g.tap_rows(block) * g.strip_w() * Lanes, dy + i * g.w.grid * Lanes, sums);
         }
       }
     }
@@ -210,10 +219,11 @@ struct DepthwiseBackwardWeight {
     }
   }
 
-  static void add_row(const Gather& g, const float* x, const float* dy, float* sums) {
+  static void add_row(const Gather& g, TapRange taps, const float* x, int64_t tap_row,
+                      const float* dy, float* sums) {
     constexpr int kTaps = 4;  // accumulators that share the loads of dy
-    for (int64_t r = 0; r < g.h.taps; ++r) {
-      const float* const x_row = x + r * g.h.offset_step * g.strip_w() * Lanes;
+    for (int64_t r = taps.first; r < taps.last; ++r) {
+      const float* const x_row = x + r * tap_row;
       float* const sum = sums + r * g.w.taps * Lanes;
       int64_t t = 0;
       for (; t + kTaps <= g.w.taps; t += kTaps) add_taps<kTaps>(g, x_row, dy, t, sum);

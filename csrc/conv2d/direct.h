@@ -6,6 +6,7 @@
 //   phase 1, one task per (gather, image, group, block of rows, block of panels):
 //     copy the strip of input that the rows need (strip.h)             -- L2
 //     for each panel, for each row: multiply_panel over the row's pixels -- registers
+//       (without the filter rows that meet the border above or below the image)
 //
 // A pixel is a row of the micro-kernel's tile and the output channels are its columns; the whole
 // sum over (filter row, tap, channel) runs inside one call of it. Taps that are neighbours in the
@@ -103,18 +104,16 @@ struct DirectGather {
     return b;
   }
 
-  // What all tiles of a gather have in common; fills `segments`.
-  static TileOperands tile_operands(const Gather& g, int64_t* segments) {
+  static bool merges_taps(const Gather& g) { return g.w.offset_step == 1; }
+  static int64_t segments_per_row(const Gather& g) { return merges_taps(g) ? 1 : g.w.taps; }
+
+  // What all tiles of a gather have in common; fills `segments`, of all filter rows.
+  static TileOperands tile_operands(const Gather& g, int64_t tap_rows, int64_t* segments) {
     TileOperands t;
-    const bool merge_taps = g.w.offset_step == 1;
-    const int64_t segments_per_row = merge_taps ? 1 : g.w.taps;
-    t.segments = segments;
-    t.n_segments = g.taps() == 0 ? 0 : g.h.taps * segments_per_row;
-    t.length = merge_taps ? g.w.taps * g.c : g.c;
-    for (int64_t i = 0; i < t.n_segments; ++i) {
-      segments[i] = (i / segments_per_row * g.h.offset_step * g.strip_w() +
-                     i % segments_per_row * g.w.offset_step) *
-                    g.c;
+    t.length = merges_taps(g) ? g.w.taps * g.c : g.c;
+    const int64_t per_row = segments_per_row(g);
+    for (int64_t i = 0; i < g.h.taps * per_row; ++i) {
+      segments[i] = (i / per_row * tap_rows * g.strip_w() + i % per_row * g.w.offset_step) * g.c;
     }
     t.a_row = g.w.in_step * g.c;
     t.a_k = 1;
@@ -127,8 +126,9 @@ struct DirectGather {
                        const float* filter, int64_t begin, int64_t end, unsigned char* scratch) {
     float* const strip = reinterpret_cast<float*>(scratch + round_up(8 * g.taps(), 64));
     float* const row_buffer = strip + g.strip_floats(b.rows);
-    const int64_t strip_w = g.strip_w();
-    TileOperands t = tile_operands(g, reinterpret_cast<int64_t*>(scratch));
+    const int64_t strip_w = g.strip_w(), tap_rows = g.tap_rows(b.rows);
+    int64_t* const segments = reinterpret_cast<int64_t*>(scratch);
+    TileOperands t = tile_operands(g, tap_rows, segments);
     const int64_t in_channels = g.groups * g.c, out_channels = g.groups * g.k;
     const int64_t in_image = in_channels * g.h.in_size * g.w.in_size;
     const int64_t out_plane = g.h.out_size * g.w.out_size;
@@ -140,9 +140,8 @@ struct DirectGather {
       const int64_t group = strip_index / b.row_blocks % g.groups;
       const int64_t image = strip_index / b.row_blocks / g.groups;
       if (packed != strip_index && g.taps() > 0) {
-        pack_strip<Tile::kLanes>(o.first + image * in_image, g.layout, in_channels, g.h.in_size,
-                                 g.w.in_size, i0 * g.h.in_step + g.h.offset_first, g.w.offset_first,
-                                 g.h.span(rows), strip_w, group * g.c, g.c, g.c, strip);
+        pack_strip<Tile::kLanes>(g, o.first + image * in_image, in_channels, i0, rows, tap_rows,
+                                 group * g.c, g.c, g.c, strip);
         packed = strip_index;
       }
       const int64_t panel0 = task % b.panel_blocks * b.panels;
@@ -150,11 +149,15 @@ struct DirectGather {
       for (int64_t panel = panel0; panel < panel1; ++panel) {
         const int64_t k0 = group * g.k + panel * Tile::kColumns;  // among all output channels
         t.columns = least(Tile::kColumns, g.k - panel * Tile::kColumns);
-        t.b = filter + (group * b.all_panels + panel) * panel_floats(g);
+        const float* const panel_filter = filter + (group * b.all_panels + panel) * panel_floats(g);
         t.init = o.bias == nullptr ? nullptr : o.bias + k0;
         for (int64_t i = 0; i < rows; ++i) {
           const int64_t out_row = g.h.out_first + (i0 + i) * g.h.out_step;
+          const TapRange taps = g.h.taps_inside_of(i0 + i);
+          t.segments = segments + taps.first * segments_per_row(g);
+          t.n_segments = (taps.last - taps.first) * segments_per_row(g);
           t.a = strip + i * g.h.in_step * strip_w * g.c;
+          t.b = panel_filter + taps.first * g.w.taps * g.c * Tile::kColumns;
           if (g.layout == Layout::channels_last) {
             t.c = o.result +
                   (image * out_plane + out_row * g.w.out_size + g.w.out_first) * out_channels + k0;

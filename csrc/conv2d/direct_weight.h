@@ -10,7 +10,8 @@
 //   phase 0, one task per (split, group, block of panels):
 //     for each block of output rows of the split's share of all images:
 //       copy the strip of x and the panels of dy
-//       for each filter row, for each panel: partial[split][panel][(r,s,c)][column] += ...
+//       for each panel, for each filter row: partial[split][panel][(r,s,c)][column] += ...
+//         over the rows of which it meets the image
 //   phase 1, one task per (group, panel): add up the splits in order, write dw
 //
 // Splits exist only where the blocks of panels do not keep all threads busy. Their number and the
@@ -100,7 +101,7 @@ struct DirectBackwardWeight {
     int64_t* const segments = reinterpret_cast<int64_t*>(scratch);
     float* const strip = reinterpret_cast<float*>(scratch + round_up(8 * b.rows, 64));
     float* const dy_panels = strip + g.strip_floats(b.rows);
-    const int64_t strip_w = g.strip_w();
+    const int64_t strip_w = g.strip_w(), tap_rows = g.tap_rows(b.rows);
     for (int64_t i = 0; i < b.rows; ++i) segments[i] = i * g.h.in_step * strip_w * g.c;
 
     const int64_t x_channels = g.groups * g.c, y_channels = g.groups * g.k;
@@ -111,7 +112,6 @@ struct DirectBackwardWeight {
     const int64_t run_rows = g.w.taps / runs * g.c;
 
     TileOperands t;
-    t.segments = segments;
     t.length = g.w.grid;
     t.a_row = 1;
     t.a_k = g.w.in_step * g.c;
@@ -122,27 +122,30 @@ struct DirectBackwardWeight {
     for (int64_t item = first; item < last; ++item) {
       const int64_t image = item / b.row_blocks;
       const int64_t i0 = item % b.row_blocks * b.rows;
-      t.n_segments = least(b.rows, g.h.grid - i0);
-      pack_strip<Tile::kLanes>(o.second + image * x_image, g.layout, x_channels, g.h.in_size,
-                               g.w.in_size, i0 * g.h.in_step + g.h.offset_first, g.w.offset_first,
-                               g.h.span(t.n_segments), strip_w, group * g.c, g.c, g.c, strip);
+      const int64_t rows = least(b.rows, g.h.grid - i0);
+      pack_strip<Tile::kLanes>(g, o.second + image * x_image, x_channels, i0, rows, tap_rows,
+                               group * g.c, g.c, g.c, strip);
       for (int64_t p = 0; p < panels; ++p) {
         const int64_t k0 = (panel0 + p) * Tile::kColumns;
         t.columns = least(Tile::kColumns, g.k - k0);
         float* const dy_panel = dy_panels + p * dy_panel_floats(g, b);
         // Stale scratch in unused lanes could hold denormals, which multiply slowly.
         if (t.columns < Tile::kColumns) fill_zero(dy_panel, dy_panel_floats(g, b));
-        for (int64_t i = 0; i < t.n_segments; ++i) {
+        for (int64_t i = 0; i < rows; ++i) {
           pack_pixels<Tile::kLanes>(o.first + image * y_image, g.layout, y_channels, g.h.out_size,
                                     g.w.out_size, i0 + i, 0, g.w.grid, group * g.k + k0, t.columns,
                                     dy_panel + i * g.w.grid * Tile::kColumns, Tile::kColumns);
         }
-        t.b = dy_panel;
         float* out =
             partial + ((split * g.groups + group) * b.all_panels + panel0 + p) * panel_floats(g);
         for (int64_t r = 0; r < g.h.taps; ++r) {
+          const int64_t start = i0 * g.h.in_step + g.h.offset_first + r * g.h.offset_step;
+          const TapRange inside = taps_inside(start, rows, g.h.in_step, g.h.in_size);
+          t.segments = segments + inside.first;
+          t.n_segments = inside.last - inside.first;
+          t.b = dy_panel + inside.first * g.w.grid * Tile::kColumns;
           for (int64_t run = 0; run < runs; ++run) {
-            t.a = strip + (r * g.h.offset_step * strip_w + run * g.w.offset_step) * g.c;
+            t.a = strip + (r * tap_rows * strip_w + run * g.w.offset_step) * g.c;
             t.c = out;
             t.init = item == first ? nullptr : out;
             multiply_panel<Tile>(run_rows, t);

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "common/kernel.h"
+#include "common/window.h"
 #include "conv2d/conv2d.h"
 #include "conv2d/filter.h"
 
@@ -28,6 +29,10 @@ struct Axis {
   // Input positions that `count` neighbouring outputs span.
   CNNEXT_INLINE int64_t span(int64_t count) const {
     return taps == 0 ? 0 : (count - 1) * in_step + (taps - 1) * offset_step + 1;
+  }
+  // The taps of output i that meet the input, and not its zero border.
+  CNNEXT_INLINE TapRange taps_inside_of(int64_t i) const {
+    return taps_inside(i * in_step + offset_first, taps, most(1, offset_step), in_size);
   }
 };
 
@@ -73,8 +78,19 @@ struct Gather {
   bool taps_side_by_side;               // in memory, in torch's default order
 
   CNNEXT_INLINE int64_t taps() const { return h.taps * w.taps; }
+
+  // A strip (strip.h) of what `rows` rows of outputs read. Its rows are those of the image, or if
+  // filter rows are so far apart that there are rows between which none of them meets, a band for
+  // each filter row.
+  CNNEXT_INLINE int64_t band_rows(int64_t rows) const { return (rows - 1) * h.in_step + 1; }
+  // From one filter row to the next, in rows of the strip.
+  CNNEXT_INLINE int64_t tap_rows(int64_t rows) const {
+    return least(h.offset_step, band_rows(rows));
+  }
   CNNEXT_INLINE int64_t strip_w() const { return w.span(w.grid); }
-  CNNEXT_INLINE int64_t strip_floats(int64_t rows) const { return h.span(rows) * strip_w() * c; }
+  CNNEXT_INLINE int64_t strip_floats(int64_t rows) const {
+    return h.taps == 0 ? 0 : (band_rows(rows) + (h.taps - 1) * tap_rows(rows)) * strip_w() * c;
+  }
 };
 
 // Classes of positions; of those of a stride larger than dx, most have no position.

@@ -17,8 +17,19 @@ double vector_macs(const Conv2dShape& s, Isa isa) {
   return s.macs() / static_cast<double>(k) * static_cast<double>(round_up(k, simd_lanes(isa)));
 }
 
+// Strips hold the zero border; where that is almost everything, plain loops win, which skip it.
+bool strips_apply(const Conv2dShape& s) {
+  constexpr double kMostBorder = 64;
+  const auto area = [](int64_t h, int64_t w) {
+    return static_cast<double>(h) * static_cast<double>(w);
+  };
+  return area(s.h_in + 2 * s.pad_h, s.w_in + 2 * s.pad_w) <=
+         kMostBorder * (area(s.h_in, s.w_in) + area(s.h_out(), s.w_out()));
+}
+
 template <Isa isa>
 double direct_cost(const Conv2dShape& s, int threads) {
+  if (!strips_apply(s)) return kNotApplicable;
   constexpr double kStripOverhead = 1.1;  // copying the strip and packing the filter
   return kStripOverhead * vector_macs(s, isa) / (tile_macs_per_second(isa) * threads);
 }
@@ -40,7 +51,7 @@ double pointwise_cost(const Conv2dShape& s, int threads) {
 // Loads bound: an operand for every multiply-add, at about a third of the tiles' rate.
 template <Isa isa>
 double depthwise_cost(const Conv2dShape& s, int threads) {
-  const bool applies = s.groups == s.c_in && s.groups == s.c_out;
+  const bool applies = s.groups == s.c_in && s.groups == s.c_out && strips_apply(s);
   return applies ? 3 * s.macs() / (tile_macs_per_second(isa) * threads) : kNotApplicable;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A strip is a horizontal band of the input that a block of output rows needs, copied channels-last
-// with its zero border included. Behind it no kernel knows about padding, about the layout of the
-// image, or about groups.
+// with its zero border to the left and right. Behind it no kernel knows about the layout of the
+// image or about groups; the border above and below is left out, with the taps that meet it.
 #pragma once
 
 #include "common/kernel.h"
@@ -30,23 +30,31 @@ void pack_pixels(const float* x, Layout layout, int64_t all_channels, int64_t he
   for (int64_t i = 0; i < width; ++i) copy(dst + i * dst_pixel, src + i * all_channels, channels);
 }
 
-// The strip [rows][width][channels] whose top left corner is input position (row, column), its
-// pixels `pixel` >= channels floats apart. Between channels and pixel, it holds anything.
+// What output rows [i0, i0 + rows) read of channels [c0, c0 + channels): input position (h, w) of
+// filter row r is row h - first + r * tap_rows of the strip, where `first` is the lowest h of that
+// filter row. Pixels lie `pixel` >= channels floats apart; between, and in rows outside of the
+// image, the strip holds anything.
 template <int N>
-void pack_strip(const float* image, Layout layout, int64_t all_channels, int64_t height,
-                int64_t full_width, int64_t row, int64_t column, int64_t rows, int64_t width,
-                int64_t c0, int64_t channels, int64_t pixel, float* dst) {
+void pack_strip(const Gather& g, const float* image, int64_t all_channels, int64_t i0, int64_t rows,
+                int64_t tap_rows, int64_t c0, int64_t channels, int64_t pixel, float* dst) {
+  const int64_t width = g.strip_w(), column = g.w.offset_first;
   const int64_t left = least(width, most(0, -column));
-  const int64_t inside = most(0, least(width, full_width - column) - left);
-  for (int64_t i = row; i < row + rows; ++i, dst += width * pixel) {
-    if (i < 0 || i >= height || inside == 0) {
-      fill_zero(dst, width * pixel);
-      continue;
+  const int64_t inside = most(0, least(width, g.w.in_size - column) - left);
+  const bool overlap = tap_rows == g.h.offset_step;
+  const int64_t bands = overlap ? 1 : g.h.taps;
+  const int64_t height = overlap ? g.h.span(rows) : g.band_rows(rows);
+  for (int64_t band = 0; band < bands; ++band) {
+    const int64_t first = i0 * g.h.in_step + g.h.offset_first + band * g.h.offset_step;
+    const TapRange present = taps_inside(first, height, 1, g.h.in_size);
+    for (int64_t i = present.first; i < present.last; ++i) {
+      float* const row = dst + (band * tap_rows + i) * width * pixel;
+      fill_zero(row, left * pixel);
+      if (inside > 0) {
+        pack_pixels<N>(image, g.layout, all_channels, g.h.in_size, g.w.in_size, first + i,
+                       column + left, inside, c0, channels, row + left * pixel, pixel);
+      }
+      fill_zero(row + (left + inside) * pixel, (width - left - inside) * pixel);
     }
-    fill_zero(dst, left * pixel);
-    pack_pixels<N>(image, layout, all_channels, height, full_width, i, column + left, inside, c0,
-                   channels, dst + left * pixel, pixel);
-    fill_zero(dst + (left + inside) * pixel, (width - left - inside) * pixel);
   }
 }
 

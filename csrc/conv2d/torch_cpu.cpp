@@ -48,13 +48,41 @@ void check_grad_output(const Tensor& grad_output, const Conv2dShape& s) {
                s.h_out(), ", ", s.w_out(), ")");
 }
 
+// `filter` is weight, or in the weight gradient the result: the operand whose strides are asked
+// for.
 template <class T>
-void run(Pass pass, const Conv2dShape& s, const Tensor& first, const Tensor& second,
+void run(Pass pass, const Conv2dShape& shape, const Tensor& first, const Tensor& second,
          const std::optional<Tensor>& bias, const Tensor& result, const Tensor& filter) {
+  const Conv2dShape s = shape.without_idle_taps();
   Conv2dOperands<T> o{data<T>(first), data<T>(second), data<T>(bias), mutable_data<T>(result), {}};
   for (int d = 0; d < 4; ++d) o.w_strides[d] = filter.stride(d);
+  if (pass != Pass::bwd_weight) {
+    o.second += (shape.k_h - s.k_h) / 2 * o.w_strides[2] + (shape.k_w - s.k_w) / 2 * o.w_strides[3];
+  }
   const int threads = useful_threads(s.macs());
   run_on_torch_threads(select_conv2d<T>(pass, s, threads), s, o, threads);
+}
+
+// Writes the gradient of the taps in the middle of a filter; that of the idle taps is zero.
+template <class T>
+void place_taps(const Tensor& part, const Tensor& whole) {
+  Tensor zeroed = whole;
+  torch::stable::fill_(zeroed, 0);
+  const int64_t above = (whole.size(2) - part.size(2)) / 2;
+  const int64_t left = (whole.size(3) - part.size(3)) / 2;
+  const T* const from = data<T>(part);
+  T* const to = mutable_data<T>(whole) + above * whole.stride(2) + left * whole.stride(3);
+  for (int64_t k = 0; k < part.size(0); ++k) {
+    for (int64_t c = 0; c < part.size(1); ++c) {
+      for (int64_t r = 0; r < part.size(2); ++r) {
+        for (int64_t t = 0; t < part.size(3); ++t) {
+          to[k * whole.stride(0) + c * whole.stride(1) + r * whole.stride(2) +
+             t * whole.stride(3)] = from[k * part.stride(0) + c * part.stride(1) +
+                                         r * part.stride(2) + t * part.stride(3)];
+        }
+      }
+    }
+  }
 }
 
 Tensor forward(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias,
@@ -122,8 +150,15 @@ Tensor backward_weight(const Tensor& grad_output, const Tensor& input, const Ten
   if (grad_weight.numel() == 0) return grad_weight;
   if (grad_output.numel() == 0) return torch::stable::fill_(grad_weight, 0);  // an empty batch
   const Tensor dy = dense(grad_output, layout), x = dense(input, layout);
+  const Conv2dShape used = s.without_idle_taps();
+  const bool all_used = used.k_h == s.k_h && used.k_w == s.k_w;
+  const Tensor part = all_used ? grad_weight
+                               : empty_4d(s.c_out, s.c_in_per_group(), used.k_h, used.k_w,
+                                          preferred_layout(weight), grad_output.scalar_type());
   with_element_type(dy, [&](auto zero) {
-    run<decltype(zero)>(Pass::bwd_weight, s, dy, x, std::nullopt, grad_weight, grad_weight);
+    using T = decltype(zero);
+    run<T>(Pass::bwd_weight, used, dy, x, std::nullopt, part, part);
+    if (!all_used) place_taps<T>(part, grad_weight);
   });
   return grad_weight;
 }

@@ -93,7 +93,7 @@ std::tuple<Tensor, Tensor> backward(const std::optional<Tensor>& grad_h,
     using T = decltype(zero);
     LSTMCellOperands<T> o{};
     o.c = data<T>(c_in);
-    o.gates = mutable_data<T>(activated);
+    o.gates = const_cast<T*>(data<T>(activated));  // which the backward pass only reads
     o.dh_next = data<T>(dh_next);
     o.dc_next = data<T>(dc_next);
     o.dz = mutable_data<T>(dz);

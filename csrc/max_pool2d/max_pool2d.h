@@ -16,6 +16,7 @@
 #include <cstdint>
 
 #include "common/kernel.h"
+#include "common/window.h"
 
 namespace cnnext {
 
@@ -40,17 +41,6 @@ struct MaxPool2dOperands {
   uint8_t* offsets;
   int64_t* indices;
 };
-
-// The taps of one window along one axis that fall inside the image: [first, last).
-struct TapRange {
-  int64_t first, last;
-};
-
-CNNEXT_INLINE TapRange taps_inside(int64_t start, int64_t kernel, int64_t dilation, int64_t size) {
-  const int64_t first = start < 0 ? ceil_div(-start, dilation) : 0;
-  const bool all_before_end = start + (kernel - 1) * dilation < size;  // spares a division
-  return {first, all_before_end ? kernel : start < size ? ceil_div(size - start, dilation) : 0};
-}
 
 // Whether every window along one axis has a tap inside the image, given 0 <= pad <= kernel / 2.
 CNNEXT_INLINE bool windows_reach_inside(int64_t in, int64_t out, int64_t kernel, int64_t stride,

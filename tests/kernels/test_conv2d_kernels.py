@@ -77,6 +77,7 @@ CASES = [
     Case("stride_above_kernel", 1, 3, (13, 17), 5, (2, 2), stride=(4, 5)),
     Case("stride_above_image", 1, 3, (2, 3), 5, (1, 1), stride=(4, 5)),
     Case("dilation", 1, 5, (12, 13), 6, (3, 2), padding=(2, 1), dilation=(2, 3)),
+    Case("dilation_far_apart", 1, 5, (26, 6), 6, (3, 2), padding=(9, 2), dilation=(9, 4)),
     Case("dilation_4_s2", 1, 2, (15, 16), 3, (3, 3), (2, 2), padding=(4, 4), dilation=(4, 4)),
     Case("dilation_3_s2", 1, 2, (15, 16), 3, (3, 3), (2, 2), padding=(3, 3), dilation=(3, 3)),
     Case("dilation_2_s6x4", 1, 2, (15, 16), 3, (4, 3), (6, 4), padding=(1, 2), dilation=(4, 2)),

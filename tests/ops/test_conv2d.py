@@ -23,6 +23,7 @@ from tests.ops.support import (
     CNNEXT,
     DTYPES,
     LAYOUTS,
+    NATIVE,
     Problem,
     check_derivatives,
     check_deterministic,
@@ -100,6 +101,30 @@ def test_forward_of_networks(case: Conv2dCase, kind: str, layout: str) -> None:
 def test_forward_without_bias(case: Conv2dCase, layout: str) -> None:
     problem = problems.conv2d(case, bias=False).in_layout(layout)
     problem.check_outputs(problem.outputs(CNNEXT))
+
+
+@pytest.mark.parametrize("groups", (1, 2))
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "dilation"),
+    ((3, 1, 10**5, 10**5), (2, 1, 2**30 - 1, 2**31 - 1), (2, 2**30 - 1, 2**31 - 1, 1)),
+    ids=str,
+)
+def test_border_larger_than_memory(
+    kernel: int, stride: int, padding: int, dilation: int, groups: int
+) -> None:
+    results = []
+    for library in (CNNEXT, NATIVE):
+        torch.manual_seed(0)
+        leaves = [
+            torch.randn(1, 2, 2, 2),
+            torch.randn(2, 2 // groups, kernel, kernel),
+            torch.randn(2),
+        ]
+        for leaf in leaves:
+            leaf.requires_grad_()
+        output = library.conv2d(*leaves, stride, padding, dilation, groups)
+        results.append((output, *torch.autograd.grad(output.square().sum(), leaves)))
+    torch.testing.assert_close(*results)
 
 
 @pytest.mark.parametrize(("kernel", "case"), conv2d_kernels("forward", EDGE))

@@ -21,16 +21,15 @@ def resident() -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
 def test_large_scratch_is_given_back():
-    # Far-apart filter rows: the strips of input rows that a tile needs are large.
-    input, weight = torch.randn(1, 256, 300, 256), torch.randn(1, 256, 3, 3)
+    input, weight = torch.ones(1, 2048, 3, 3), torch.ones(2048, 2048, 3, 3)  # packed: 151 MB
 
     def call() -> None:
-        cnnext.functional.conv2d(input, weight, padding=140, dilation=140)
+        cnnext.functional.conv2d(input, weight)
 
     before = resident()
     peak = peak_memory(call)
     left = resident() - before
     if peak is None:
         pytest.skip("the kernel does not let a process reset its peak")
-    assert peak > 2 * KEPT, "the case needs too little scratch to show anything"
-    assert left < KEPT
+    assert peak > KEPT, "the case needs too little scratch to show anything"
+    assert left < KEPT / 4
