@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "common/isa.h"
+#include "common/kernel.h"
 
 #if CNNEXT_X86
 #include <immintrin.h>
@@ -196,6 +196,22 @@ void transpose_block(const float* src, int64_t src_row, float* dst, int64_t dst_
   }
   for (; i < height; ++i) {
     for (int64_t j = 0; j < width; ++j) dst[j * dst_row + i] = src[i * src_row + j];
+  }
+}
+
+template <int N>
+struct Width {
+  static constexpr int kLanes = N;
+};
+
+// Covers [from, last) by vectors of N that lie in [first, last): calls f(Width<N>(), at) for each.
+// The last one overlaps the one before it; a range too small for one is covered by narrower ones.
+template <int N, class F>
+CNNEXT_INLINE void cover(int64_t first, int64_t from, int64_t last, const F& f) {
+  if (last - first >= N) {
+    for (int64_t i = from; i < last; i += N) f(Width<N>(), least(i, last - N));
+  } else if constexpr (N > 1) {
+    cover<(N > 4 ? N / 2 : 1)>(first, from, last, f);
   }
 }
 

@@ -58,12 +58,7 @@ struct DepthwiseGather {
 
   static int64_t rows_per_task(const Gather& g, int threads) {
     const int64_t planes = g.images * ceil_div(g.groups, kBlock);
-    int64_t rows = most(1, g.h.grid);
-    while (rows > 1 && (g.strip_floats(rows) * kBlock > kStripFloats ||
-                        (rows > 4 && planes * ceil_div(g.h.grid, rows) < 4 * threads))) {
-      rows = ceil_div(rows, 2);
-    }
-    return rows;
+    return g.rows_for_threads(kStripFloats / kBlock, planes, threads);
   }
 
   static void run_task(const Gather& g, int64_t rows_per_task, const Conv2dOperands<float>& o,
@@ -183,11 +178,7 @@ struct DepthwiseBackwardWeight {
   }
 
  private:
-  static int64_t rows_at_once(const Gather& g) {
-    int64_t rows = g.h.grid;
-    while (rows > 1 && g.strip_floats(rows) * Lanes > kStripFloats) rows = ceil_div(rows, 2);
-    return rows;
-  }
+  static int64_t rows_at_once(const Gather& g) { return g.rows_within(kStripFloats / Lanes); }
 
   static void run_task(const Gather& g, const Conv2dOperands<float>& o, int64_t c0,
                        float* scratch) {

@@ -25,7 +25,6 @@ namespace {
 template <class Tile, Pass kPass>
 struct DirectGather {
   static constexpr int64_t kStripFloats = 96 * 1024;  // 384 KB: leaves half of a 1 MB L2 free
-  static constexpr int64_t kFewRows = 4;  // below, the rows that blocks share cost too much
 
   struct Blocking {
     int64_t rows, row_blocks, panels, panel_blocks, all_panels;
@@ -90,13 +89,9 @@ struct DirectGather {
   static Blocking blocking(const Gather& g, int threads) {
     Blocking b{};
     b.all_panels = ceil_div(g.k, Tile::kColumns);
-    b.rows = most(1, g.h.grid);
-    while (b.rows > 1 && g.strip_floats(b.rows) > kStripFloats) b.rows = ceil_div(b.rows, 2);
     const int64_t wanted = 4 * threads;
     const int64_t planes = g.images * g.groups;
-    while (b.rows > kFewRows && planes * ceil_div(g.h.grid, b.rows) < wanted) {
-      b.rows = ceil_div(b.rows, 2);
-    }
+    b.rows = g.rows_for_threads(kStripFloats, planes, threads);
     b.row_blocks = ceil_div(g.h.grid, b.rows);
     b.panel_blocks = least(b.all_panels, ceil_div(wanted, most(1, planes * b.row_blocks)));
     b.panels = ceil_div(b.all_panels, b.panel_blocks);

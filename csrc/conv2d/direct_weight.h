@@ -74,8 +74,7 @@ struct DirectBackwardWeight {
 
   static Blocking blocking(const Gather& g, int threads) {
     Blocking b;
-    b.rows = g.h.grid;
-    while (b.rows > 1 && g.strip_floats(b.rows) > kStripFloats) b.rows = ceil_div(b.rows, 2);
+    b.rows = g.rows_within(kStripFloats);
     b.row_blocks = ceil_div(g.h.grid, b.rows);
     b.all_panels = ceil_div(g.k, Tile::kColumns);
     const int64_t enough = ceil_div(threads, g.groups);

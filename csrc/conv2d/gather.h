@@ -91,6 +91,22 @@ struct Gather {
   CNNEXT_INLINE int64_t strip_floats(int64_t rows) const {
     return h.taps == 0 ? 0 : (band_rows(rows) + (h.taps - 1) * tap_rows(rows)) * strip_w() * c;
   }
+
+  // Rows of outputs, by halving, whose strip holds at most `floats` (or is of a single row).
+  CNNEXT_INLINE int64_t rows_within(int64_t floats) const {
+    int64_t rows = most(1, h.grid);
+    while (rows > 1 && strip_floats(rows) > floats) rows = ceil_div(rows, 2);
+    return rows;
+  }
+  // As rows_within, but fewer where `planes` are too few to give every thread four blocks of rows.
+  CNNEXT_INLINE int64_t rows_for_threads(int64_t floats, int64_t planes, int threads) const {
+    constexpr int64_t kFewRows = 4;  // below, the rows that blocks share cost too much
+    int64_t rows = rows_within(floats);
+    while (rows > kFewRows && planes * ceil_div(h.grid, rows) < 4 * threads) {
+      rows = ceil_div(rows, 2);
+    }
+    return rows;
+  }
 };
 
 // Classes of positions; of those of a stride larger than dx, most have no position.

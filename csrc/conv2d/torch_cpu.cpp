@@ -63,28 +63,6 @@ void run(Pass pass, const Conv2dShape& shape, const Tensor& first, const Tensor&
   run_on_torch_threads(select_conv2d<T>(pass, s, threads), s, o, threads);
 }
 
-// Writes the gradient of the taps in the middle of a filter; that of the idle taps is zero.
-template <class T>
-void place_taps(const Tensor& part, const Tensor& whole) {
-  Tensor zeroed = whole;
-  torch::stable::fill_(zeroed, 0);
-  const int64_t above = (whole.size(2) - part.size(2)) / 2;
-  const int64_t left = (whole.size(3) - part.size(3)) / 2;
-  const T* const from = data<T>(part);
-  T* const to = mutable_data<T>(whole) + above * whole.stride(2) + left * whole.stride(3);
-  for (int64_t k = 0; k < part.size(0); ++k) {
-    for (int64_t c = 0; c < part.size(1); ++c) {
-      for (int64_t r = 0; r < part.size(2); ++r) {
-        for (int64_t t = 0; t < part.size(3); ++t) {
-          to[k * whole.stride(0) + c * whole.stride(1) + r * whole.stride(2) +
-             t * whole.stride(3)] = from[k * part.stride(0) + c * part.stride(1) +
-                                         r * part.stride(2) + t * part.stride(3)];
-        }
-      }
-    }
-  }
-}
-
 Tensor forward(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias,
                int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h,
                int64_t dilation_w, int64_t groups) {
@@ -156,10 +134,14 @@ Tensor backward_weight(const Tensor& grad_output, const Tensor& input, const Ten
                                : empty_4d(s.c_out, s.c_in_per_group(), used.k_h, used.k_w,
                                           preferred_layout(weight), grad_output.scalar_type());
   with_element_type(dy, [&](auto zero) {
-    using T = decltype(zero);
-    run<T>(Pass::bwd_weight, used, dy, x, std::nullopt, part, part);
-    if (!all_used) place_taps<T>(part, grad_weight);
+    run<decltype(zero)>(Pass::bwd_weight, used, dy, x, std::nullopt, part, part);
   });
+  if (!all_used) {  // the gradient of idle taps is zero
+    Tensor whole = torch::stable::fill_(grad_weight, 0);
+    Tensor rows = torch::stable::narrow(whole, 2, (s.k_h - used.k_h) / 2, used.k_h);
+    Tensor middle = torch::stable::narrow(rows, 3, (s.k_w - used.k_w) / 2, used.k_w);
+    torch::stable::copy_(middle, part);
+  }
   return grad_weight;
 }
 

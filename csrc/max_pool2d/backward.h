@@ -126,12 +126,15 @@ struct MaxPool2dBackwardInput {
     const Axis w(tables + s.h_in, s.w_in, s.w_out, s.k_w, s.stride_w, s.pad_w, s.dilation_w);
     for (int64_t task = slice.begin; task < slice.end; ++task) {
       const int64_t image = task / s.h_in * s.h_out * s.w_out * s.c;
+      const Windows rows = h.at[task % s.h_in];
       float* dx = o.out + task * s.w_in * s.c;
       for (int64_t j = 0; j < s.w_in; ++j, dx += s.c) {
-        const Pixel pixel{h, w, h.at[task % s.h_in], w.at[j], o.in + image, o.offsets + image, dx};
+        const Pixel pixel{h, w, rows, w.at[j], o.in + image, o.offsets + image, dx};
         int64_t c = 0;
         for (; c + 4 * Lanes <= s.c; c += 4 * Lanes) add_up<Lanes, 4>(s, pixel, c);
-        remaining_channels<Lanes>(s, pixel, c);
+        cover<Lanes>(0, c, s.c, [&](auto width, int64_t at) {
+          add_up<decltype(width)::kLanes, 1>(s, pixel, at);
+        });
       }
     }
   }
@@ -143,16 +146,6 @@ struct MaxPool2dBackwardInput {
     const uint8_t* offsets;  // of its image
     float* dx;
   };
-
-  // Channels [c, s.c), which may be few; the last vector overlaps the one before it.
-  template <int N>
-  static void remaining_channels(const MaxPool2dShape& s, const Pixel& pixel, int64_t c) {
-    if (c < s.c && s.c >= N) {
-      for (; c < s.c; c += N) add_up<N, 1>(s, pixel, least(c, s.c - N));
-    } else if constexpr (N > 1) {
-      remaining_channels<(N > 4 ? N / 2 : 1)>(s, pixel, c);
-    }
-  }
 
   // N * Vectors channels of one pixel of dx. Windows come in ATen's order, and sums begin with
   // zero, which makes -0 a zero as there.

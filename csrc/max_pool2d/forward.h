@@ -123,21 +123,10 @@ struct MaxPool2dForward {
       for (; c + 2 * Lanes <= s.c; c += 2 * Lanes) {
         channels<Lanes, 2>(s, window + c, rows, columns, y + j * s.c + c, out ? out + c : out);
       }
-      remaining_channels<Lanes>(s, c, window, rows, columns, y + j * s.c, out);
-    }
-  }
-
-  // Channels [c, s.c), which may be few; the last vector overlaps the one before it.
-  template <int N>
-  static void remaining_channels(const MaxPool2dShape& s, int64_t c, const float* window,
-                                 TapRange rows, TapRange columns, float* y, uint8_t* offsets) {
-    if (c < s.c && s.c >= N) {
-      for (; c < s.c; c += N) {
-        const int64_t at = least(c, s.c - N);
-        channels<N, 1>(s, window + at, rows, columns, y + at, offsets ? offsets + at : offsets);
-      }
-    } else if constexpr (N > 1) {
-      remaining_channels<(N > 4 ? N / 2 : 1)>(s, c, window, rows, columns, y, offsets);
+      cover<Lanes>(0, c, s.c, [&](auto width, int64_t at) {
+        channels<decltype(width)::kLanes, 1>(s, window + at, rows, columns, y + j * s.c + at,
+                                             out ? out + at : out);
+      });
     }
   }
 
@@ -171,21 +160,10 @@ struct MaxPool2dForward {
     const int64_t h0 = i * s.stride_h - s.pad_h;
     const TapRange rows = taps_inside(h0, s.k_h, s.dilation_h, s.h_in);
     for (int64_t j = 0; j < first; ++j) outputs<1>(s, plane, h0, rows, j, y, offsets);
-    inner_outputs<Lanes>(s, plane, h0, rows, first, last, y, offsets);
+    cover<Lanes>(first, first, last, [&](auto width, int64_t j) {
+      outputs<decltype(width)::kLanes>(s, plane, h0, rows, j, y, offsets);
+    });
     for (int64_t j = last; j < s.w_out; ++j) outputs<1>(s, plane, h0, rows, j, y, offsets);
-  }
-
-  // Outputs [first, last), which may be few; the last vector overlaps the one before it.
-  template <int N>
-  static void inner_outputs(const MaxPool2dShape& s, const float* plane, int64_t h0, TapRange rows,
-                            int64_t first, int64_t last, float* y, uint8_t* offsets) {
-    if (last - first >= N) {
-      for (int64_t j = first; j < last; j += N) {
-        outputs<N>(s, plane, h0, rows, least(j, last - N), y, offsets);
-      }
-    } else if constexpr (N > 1) {
-      inner_outputs<(N > 4 ? N / 2 : 1)>(s, plane, h0, rows, first, last, y, offsets);
-    }
   }
 
   // Outputs j .. j+N-1 of a row; for N > 1 no window may touch a side border.
