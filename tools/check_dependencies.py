@@ -11,8 +11,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-KNOWS_TORCH = re.compile(r"torch_.*\.cpp|(torch_checks|parallel)\.h|(module|build_info)\.cpp")
-TORCH_HEADER = re.compile(r"(torch|ATen|c10)/|(.*/)?(torch_checks|parallel)\.h")
+KNOWS_TORCH = re.compile(r"torch_.*|parallel\.h|(module|build_info)\.cpp")
+TORCH_HEADER = re.compile(r"(torch|ATen|c10)/|(.*/)?(torch_.*|parallel)\.h")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 ISA_HEADERS = {"cstdint", "immintrin.h", "arm_neon.h"}
 ABOVE_OPERATORS = re.compile(

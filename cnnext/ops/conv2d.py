@@ -77,6 +77,11 @@ def _fake_backward_weight(
     return grad_output.new_empty(weight.shape).to(memory_format=suggest_memory_format(weight))
 
 
+@torch.library.register_fake("cnnext::conv2d_backward_bias")
+def _fake_backward_bias(grad_output: Tensor) -> Tensor:
+    return grad_output.new_empty(grad_output.shape[1])
+
+
 # ----------------------------------------------------------------------------------- autograd
 
 
@@ -107,7 +112,7 @@ def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, Tensor | No
     if need_weight:
         grad_weight = ops.conv2d_backward_weight.default(grad_output, input, weight, *ctx.geometry)
     if need_bias:
-        grad_bias = grad_output.sum((0, 2, 3))
+        grad_bias = ops.conv2d_backward_bias.default(grad_output)
     return grad_input, grad_weight, grad_bias
 
 

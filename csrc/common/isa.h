@@ -11,8 +11,13 @@
 #endif
 
 // A function of a header that ISA files include must leave no out-of-line copy behind: the linker
-// could keep the AVX-512 copy for the whole library. Hence always_inline, in every build type.
+// could keep the AVX-512 copy for the whole library. Hence always_inline, in every build type. In
+// CUDA sources it is for both sides.
+#if defined(__CUDACC__)
+#define CNNEXT_INLINE __host__ __device__ __forceinline__
+#else
 #define CNNEXT_INLINE __attribute__((always_inline)) inline
+#endif
 
 namespace cnnext {
 

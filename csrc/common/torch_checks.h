@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "common/kernel.h"
-#include "common/parallel.h"
 
 // The text names the operator's argument and its value; the condition itself says nothing to a
 // user.
@@ -24,6 +23,7 @@ constexpr int64_t kLargestStep = int64_t{1} << 40;   // of strides, paddings and
 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
+using torch::stable::detail::StableLibrary;
 
 inline void check_dim(const Tensor& t, int64_t dim, const char* name) {
   CNNEXT_CHECK(t.dim() == dim, name, " must have ", dim, " dimensions, but has ", t.dim());
@@ -32,7 +32,7 @@ inline void check_dim(const Tensor& t, int64_t dim, const char* name) {
 inline void check_like(const Tensor& t, const Tensor& like, const char* name) {
   CNNEXT_CHECK(t.scalar_type() == like.scalar_type(), name,
                " must have the dtype of the other operands");
-  CNNEXT_CHECK(t.is_cpu(), name, " must be on the CPU");
+  CNNEXT_CHECK(t.device() == like.device(), name, " must be on the device of the other operands");
 }
 
 inline void check_positive(int64_t h, int64_t w, const char* name) {
@@ -46,12 +46,12 @@ inline void check_steps(std::initializer_list<int64_t> steps) {
   }
 }
 
-// Calls f(T()) with the element type of t.
-template <class F>
-auto with_element_type(const Tensor& t, const F& f) {
-  CNNEXT_CHECK(t.scalar_type() == ScalarType::Float || t.scalar_type() == ScalarType::Double,
-               "cnnext kernels take float32 and float64");
-  return t.scalar_type() == ScalarType::Float ? f(float()) : f(double());
+inline void check_same_sizes(const Tensor& grad_output, const Tensor& output) {
+  check_dim(grad_output, output.dim(), "grad_output");
+  for (int64_t d = 0; d < output.dim(); ++d) {
+    CNNEXT_CHECK(grad_output.size(d) == output.size(d), "grad_output has size ",
+                 grad_output.size(d), " in dimension ", d, ", the output has ", output.size(d));
+  }
 }
 
 // ATen's rule (c10::is_channels_last_strides_2d): ascending strides in the order C, W, H, N.
@@ -92,13 +92,17 @@ inline Tensor dense(const Tensor& t, Layout layout) {
                                           : torch::headeronly::MemoryFormat::ChannelsLast);
 }
 
-// The shim spares the look-up of aten::empty by name, a fifth of a small operator's time.
+// On the device of `like`. The shim spares the look-up of aten::empty by name, a fifth of a small
+// operator's time.
 inline Tensor empty_strided(int64_t dim, const int64_t* sizes, const int64_t* strides,
-                            ScalarType dtype) {
+                            const Tensor& like, ScalarType dtype) {
   AtenTensorHandle handle;
+  int32_t device_type, device_index;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(like.get(), &device_type));
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_index(like.get(), &device_index));
   const int32_t type = torch::stable::detail::to<int32_t>(torch::stable::detail::from(dtype));
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(dim, sizes, strides, type,
-                                                         aoti_torch_device_type_cpu(), 0, &handle));
+  STABLE_TORCH_ERROR_CODE_CHECK(
+      aoti_torch_empty_strided(dim, sizes, strides, type, device_type, device_index, &handle));
   return Tensor(handle);
 }
 
@@ -110,17 +114,22 @@ inline Tensor empty_contiguous(const Tensor& t, int64_t last) {
   for (size_t d = sizes.size(); d > 1; --d) {
     strides[d - 2] = strides[d - 1] * (sizes[d - 1] > 1 ? sizes[d - 1] : 1);
   }
-  return empty_strided(t.dim(), sizes.data(), strides.data(), t.scalar_type());
+  return empty_strided(t.dim(), sizes.data(), strides.data(), t, t.scalar_type());
 }
 
-inline Tensor empty_2d(int64_t rows, int64_t columns, ScalarType dtype) {
+inline Tensor empty_1d(int64_t size, const Tensor& like, ScalarType dtype) {
+  const int64_t stride = 1;
+  return empty_strided(1, &size, &stride, like, dtype);
+}
+
+inline Tensor empty_2d(int64_t rows, int64_t columns, const Tensor& like) {
   const int64_t sizes[2] = {rows, columns};
   const int64_t strides[2] = {columns, 1};
-  return empty_strided(2, sizes, strides, dtype);
+  return empty_strided(2, sizes, strides, like, like.scalar_type());
 }
 
 inline Tensor empty_4d(int64_t n, int64_t c, int64_t h, int64_t w, Layout layout,
-                       ScalarType dtype) {
+                       const Tensor& like, ScalarType dtype) {
   const int64_t sizes[4] = {n, c, h, w};
   int64_t elements = 1;
   for (const int64_t size : sizes) {
@@ -130,25 +139,12 @@ inline Tensor empty_4d(int64_t n, int64_t c, int64_t h, int64_t w, Layout layout
   }
   const bool last = layout == Layout::channels_last;
   const int64_t strides[4] = {c * h * w, last ? 1 : h * w, last ? w * c : w, last ? c : 1};
-  return empty_strided(4, sizes, strides, dtype);
+  return empty_strided(4, sizes, strides, like, dtype);
 }
 
-template <class T>
-const T* data(const Tensor& t) {
-  return static_cast<const T*>(t.const_data_ptr());  // leaves copy-on-write tensors shared
+inline Tensor empty_4d(int64_t n, int64_t c, int64_t h, int64_t w, Layout layout,
+                       const Tensor& like) {
+  return empty_4d(n, c, h, w, layout, like, like.scalar_type());
 }
-
-template <class T>
-const T* data(const std::optional<Tensor>& t) {
-  return t.has_value() ? data<T>(*t) : nullptr;
-}
-
-template <class T>
-T* mutable_data(const Tensor& t) {
-  return static_cast<T*>(t.mutable_data_ptr());
-}
-
-// Waking another thread takes about two microseconds: the time of that many multiply-adds.
-inline int useful_threads(double macs) { return macs < 1e5 ? 1 : torch_threads(); }
 
 }  // namespace cnnext

@@ -1,177 +1,36 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// conv2d for torch tensors on the CPU: checks, layouts and memory; the kernels do the rest.
-#include "common/torch_checks.h"
+// conv2d on the CPU, for torch.
+#include "common/torch_cpu.h"
+
 #include "conv2d/select.h"
+#include "conv2d/torch_adapter.h"
 
 namespace cnnext {
 namespace {
 
-// The layout of a result: channels_last if either operand is, as in ATen.
-Layout result_layout(const Tensor& activation, const Tensor& weight) {
-  return prefers_channels_last(activation) || prefers_channels_last(weight) ? Layout::channels_last
-                                                                            : Layout::nchw;
-}
+struct Device : CpuDevice {
+  using CpuDevice::CpuDevice;
 
-Conv2dShape make_shape(int64_t n, int64_t c_in, int64_t h_in, int64_t w_in, const Tensor& weight,
-                       int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w,
-                       int64_t dilation_h, int64_t dilation_w, int64_t groups, Layout layout) {
-  check_dim(weight, 4, "weight");
-  check_steps({stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w});
-  check_positive(stride_h, stride_w, "stride");
-  CNNEXT_CHECK(pad_h >= 0 && pad_w >= 0, "padding must not be negative, but is (", pad_h, ", ",
-               pad_w, ")");
-  check_positive(dilation_h, dilation_w, "dilation");
-  CNNEXT_CHECK(groups > 0, "groups must be positive, but is ", groups);
-  const Conv2dShape s{
-      n,        c_in,  h_in,  w_in,       weight.size(0), weight.size(2), weight.size(3), stride_h,
-      stride_w, pad_h, pad_w, dilation_h, dilation_w,     groups,         layout};
-  CNNEXT_CHECK(s.c_out % groups == 0, "groups=", groups, " must divide the ", s.c_out,
-               " output channels of weight");
-  CNNEXT_CHECK(s.c_in == weight.size(1) * groups, "with groups=", groups, ", weight asks for ",
-               weight.size(1) * groups, " input channels, but input has ", s.c_in);
-  check_positive(s.k_h, s.k_w, "kernel size");
-  CNNEXT_CHECK(h_in >= 0 && w_in >= 0, "input must not be (", h_in, " x ", w_in, ")");
-  CNNEXT_CHECK(s.k_h - 1 <= (h_in + 2 * pad_h - 1) / dilation_h &&
-                   s.k_w - 1 <= (w_in + 2 * pad_w - 1) / dilation_w && h_in + 2 * pad_h > 0 &&
-                   w_in + 2 * pad_w > 0,
-               "the padded input (", h_in + 2 * pad_h, " x ", w_in + 2 * pad_w,
-               ") is smaller than the kernel (", s.k_h, " x ", s.k_w, ", dilation ", dilation_h,
-               " x ", dilation_w, ")");
-  return s;
-}
-
-void check_grad_output(const Tensor& grad_output, const Conv2dShape& s) {
-  check_dim(grad_output, 4, "grad_output");
-  CNNEXT_CHECK(grad_output.size(0) == s.n && grad_output.size(1) == s.c_out &&
-                   grad_output.size(2) == s.h_out() && grad_output.size(3) == s.w_out(),
-               "grad_output must have the shape of the output (", s.n, ", ", s.c_out, ", ",
-               s.h_out(), ", ", s.w_out(), ")");
-}
-
-// `filter` is weight, or in the weight gradient the result: the operand whose strides are asked
-// for.
-template <class T>
-void run(Pass pass, const Conv2dShape& shape, const Tensor& first, const Tensor& second,
-         const std::optional<Tensor>& bias, const Tensor& result, const Tensor& filter) {
-  const Conv2dShape s = shape.without_idle_taps();
-  Conv2dOperands<T> o{data<T>(first), data<T>(second), data<T>(bias), mutable_data<T>(result), {}};
-  for (int d = 0; d < 4; ++d) o.w_strides[d] = filter.stride(d);
-  if (pass != Pass::bwd_weight) {
-    o.second += (shape.k_h - s.k_h) / 2 * o.w_strides[2] + (shape.k_w - s.k_w) / 2 * o.w_strides[3];
+  template <class T>
+  void compute(Pass pass, const Conv2dShape& s, const Conv2dOperands<T>& o) const {
+    const int threads = useful_threads(s.macs());
+    run_on_torch_threads(select_conv2d<T>(pass, s, threads), s, o, threads);
   }
-  const int threads = useful_threads(s.macs());
-  run_on_torch_threads(select_conv2d<T>(pass, s, threads), s, o, threads);
-}
 
-Tensor forward(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias,
-               int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h,
-               int64_t dilation_w, int64_t groups) {
-  check_dim(input, 4, "input");
-  check_like(weight, input, "weight");
-  const Layout layout = result_layout(input, weight);
-  const Conv2dShape s =
-      make_shape(input.size(0), input.size(1), input.size(2), input.size(3), weight, stride_h,
-                 stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, layout);
-  CNNEXT_CHECK(s.c_in > 0, "input must have channels");
-  std::optional<Tensor> b;
-  if (bias.has_value()) {
-    check_dim(*bias, 1, "bias");
-    check_like(*bias, input, "bias");
-    CNNEXT_CHECK(bias->size(0) == s.c_out, "bias must have ", s.c_out, " elements, but has ",
-                 bias->size(0));
-    b = dense(*bias);
+  static Tensor bias_gradient(const Tensor& grad_output) {
+    const int64_t summed[] = {0, 2, 3};
+    return torch::stable::sum(grad_output, torch::headeronly::IntHeaderOnlyArrayRef(summed, 3));
   }
-  const Tensor output = empty_4d(s.n, s.c_out, s.h_out(), s.w_out(), layout, input.scalar_type());
-  if (output.numel() == 0) return output;
-  const Tensor x = dense(input, layout);
-  with_element_type(input, [&](auto zero) {
-    run<decltype(zero)>(Pass::forward, s, x, weight, b, output, weight);
-  });
-  return output;
-}
-
-Tensor backward_input(const Tensor& grad_output, const Tensor& weight, int64_t h_in, int64_t w_in,
-                      int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w,
-                      int64_t dilation_h, int64_t dilation_w, int64_t groups) {
-  check_dim(grad_output, 4, "grad_output");
-  check_dim(weight, 4, "weight");
-  check_like(weight, grad_output, "weight");
-  const Layout layout = result_layout(grad_output, weight);
-  const Conv2dShape s =
-      make_shape(grad_output.size(0), weight.size(1) * groups, h_in, w_in, weight, stride_h,
-                 stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, layout);
-  check_grad_output(grad_output, s);
-  const Tensor grad_input = empty_4d(s.n, s.c_in, h_in, w_in, layout, grad_output.scalar_type());
-  if (grad_input.numel() == 0) return grad_input;
-  CNNEXT_CHECK(grad_output.numel() > 0, "grad_output must not be empty");
-  const Tensor dy = dense(grad_output, layout);
-  with_element_type(dy, [&](auto zero) {
-    run<decltype(zero)>(Pass::bwd_input, s, dy, weight, std::nullopt, grad_input, weight);
-  });
-  return grad_input;
-}
-
-// The result has the shape of weight, whose values are not read, and is dense in its layout.
-Tensor backward_weight(const Tensor& grad_output, const Tensor& input, const Tensor& weight,
-                       int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w,
-                       int64_t dilation_h, int64_t dilation_w, int64_t groups) {
-  check_dim(input, 4, "input");
-  check_like(input, grad_output, "input");
-  check_like(weight, grad_output, "weight");
-  const Layout layout = result_layout(input, weight);
-  const Conv2dShape s =
-      make_shape(input.size(0), input.size(1), input.size(2), input.size(3), weight, stride_h,
-                 stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, layout);
-  check_grad_output(grad_output, s);
-  const Tensor grad_weight = empty_4d(s.c_out, s.c_in_per_group(), s.k_h, s.k_w,
-                                      preferred_layout(weight), grad_output.scalar_type());
-  if (grad_weight.numel() == 0) return grad_weight;
-  if (grad_output.numel() == 0) return torch::stable::fill_(grad_weight, 0);  // an empty batch
-  const Tensor dy = dense(grad_output, layout), x = dense(input, layout);
-  const Conv2dShape used = s.without_idle_taps();
-  const bool all_used = used.k_h == s.k_h && used.k_w == s.k_w;
-  const Tensor part = all_used ? grad_weight
-                               : empty_4d(s.c_out, s.c_in_per_group(), used.k_h, used.k_w,
-                                          preferred_layout(weight), grad_output.scalar_type());
-  with_element_type(dy, [&](auto zero) {
-    run<decltype(zero)>(Pass::bwd_weight, used, dy, x, std::nullopt, part, part);
-  });
-  if (!all_used) {  // the gradient of idle taps is zero
-    Tensor whole = torch::stable::fill_(grad_weight, 0);
-    Tensor rows = torch::stable::narrow(whole, 2, (s.k_h - used.k_h) / 2, used.k_h);
-    Tensor middle = torch::stable::narrow(rows, 3, (s.k_w - used.k_w) / 2, used.k_w);
-    torch::stable::copy_(middle, part);
-  }
-  return grad_weight;
-}
+};
 
 }  // namespace
 
-// conv2d is conv2d_forward with the autograd formula that cnnext/ops/conv2d.py registers; eager
-// mode calls the bare operator, which costs a third.
 STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
-  m.def(
-      "conv2d(Tensor input, Tensor weight, Tensor? bias, int stride_h, int stride_w, "
-      "int pad_h, int pad_w, int dilation_h, int dilation_w, int groups) -> Tensor");
-  m.def(
-      "conv2d_forward(Tensor input, Tensor weight, Tensor? bias, int stride_h, int stride_w, "
-      "int pad_h, int pad_w, int dilation_h, int dilation_w, int groups) -> Tensor");
-  m.def(
-      "conv2d_backward_input(Tensor grad_output, Tensor weight, SymInt h_in, SymInt w_in, "
-      "int stride_h, int stride_w, int pad_h, int pad_w, int dilation_h, int dilation_w, "
-      "int groups) -> Tensor");
-  m.def(
-      "conv2d_backward_weight(Tensor grad_output, Tensor input, Tensor weight, int stride_h, "
-      "int stride_w, int pad_h, int pad_w, int dilation_h, int dilation_w, int groups) -> Tensor");
+  conv2d::define_operators(m);
   m.def("conv2d_kernels() -> str");
 }
 
-STABLE_TORCH_LIBRARY_IMPL(cnnext, CPU, m) {
-  m.impl("conv2d", TORCH_BOX(&forward));
-  m.impl("conv2d_forward", TORCH_BOX(&forward));
-  m.impl("conv2d_backward_input", TORCH_BOX(&backward_input));
-  m.impl("conv2d_backward_weight", TORCH_BOX(&backward_weight));
-}
+STABLE_TORCH_LIBRARY_IMPL(cnnext, CPU, m) { conv2d::implement_operators<Device>(m); }
 
 STABLE_TORCH_LIBRARY_IMPL(cnnext, CompositeExplicitAutograd, m) {
   m.impl("conv2d_kernels", TORCH_BOX(&list_conv2d_kernels));

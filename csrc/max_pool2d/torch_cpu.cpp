@@ -1,150 +1,36 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// max_pool2d for torch tensors on the CPU. Where the maxima were travels between the operators as
-// `where`: uint8 window offsets, or int64 positions for windows of more than 256 elements.
-#include <tuple>
+// max_pool2d on the CPU, for torch.
+#include "common/torch_cpu.h"
 
-#include "common/torch_checks.h"
 #include "max_pool2d/select.h"
+#include "max_pool2d/torch_adapter.h"
 
 namespace cnnext {
 namespace {
 
-MaxPool2dShape make_shape(int64_t n, int64_t c, int64_t h_in, int64_t w_in, int64_t h_out,
-                          int64_t w_out, int64_t k_h, int64_t k_w, int64_t stride_h,
-                          int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h,
-                          int64_t dilation_w, Layout layout, Record record) {
-  check_positive(k_h, k_w, "kernel_size");
-  check_steps({k_h, k_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w});
-  check_positive(stride_h, stride_w, "stride");
-  check_positive(dilation_h, dilation_w, "dilation");
-  CNNEXT_CHECK(0 <= pad_h && pad_h <= k_h / 2 && 0 <= pad_w && pad_w <= k_w / 2,
-               "padding must be between zero and half of kernel_size, but is (", pad_h, ", ", pad_w,
-               ")");
-  CNNEXT_CHECK(h_in > 0 && w_in > 0 && h_out > 0 && w_out > 0,
-               "input and output must have height and width");
-  CNNEXT_CHECK(windows_reach_inside(h_in, h_out, k_h, stride_h, pad_h, dilation_h) &&
-                   windows_reach_inside(w_in, w_out, k_w, stride_w, pad_w, dilation_w),
-               "output (", h_out, " x ", w_out, ") does not fit input (", h_in, " x ", w_in, ")");
-  return {n,        c,        h_in,  w_in,  h_out,      w_out,      k_h,    k_w,
-          stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, layout, record};
-}
+struct Device : CpuDevice {
+  using CpuDevice::CpuDevice;
 
-template <class T>
-void run(Pass pass, const MaxPool2dShape& s, const Tensor& in, const Tensor& out,
-         const Tensor* where) {
-  MaxPool2dOperands<T> o{data<T>(in), mutable_data<T>(out), nullptr, nullptr};
-  if (s.record == Record::offsets) o.offsets = mutable_data<uint8_t>(*where);
-  if (s.record == Record::indices) o.indices = mutable_data<int64_t>(*where);
-  const int threads =
-      useful_threads(static_cast<double>(s.n * s.c * s.h_out * s.w_out * s.window()));
-  run_on_torch_threads(select_max_pool2d<T>(pass, s, threads), s, o, threads);
-}
-
-// Returns y and `where`, which is empty unless `record`.
-std::tuple<Tensor, Tensor> forward(const Tensor& input, int64_t h_out, int64_t w_out, int64_t k_h,
-                                   int64_t k_w, int64_t stride_h, int64_t stride_w, int64_t pad_h,
-                                   int64_t pad_w, int64_t dilation_h, int64_t dilation_w,
-                                   bool record) {
-  check_dim(input, 4, "input");
-  const Layout layout = preferred_layout(input);
-  const bool bytes = k_h > 0 && offsets_fit_byte(k_h, k_w);
-  const Record kind = !record ? Record::nothing : bytes ? Record::offsets : Record::indices;
-  const MaxPool2dShape s =
-      make_shape(input.size(0), input.size(1), input.size(2), input.size(3), h_out, w_out, k_h, k_w,
-                 stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, layout, kind);
-  const Tensor output = empty_4d(s.n, s.c, h_out, w_out, layout, input.scalar_type());
-  const ScalarType where_type = bytes ? ScalarType::Byte : ScalarType::Long;
-  const int64_t zero_size = 0, unit = 1;
-  const Tensor where = record ? empty_4d(s.n, s.c, h_out, w_out, layout, where_type)
-                              : empty_strided(1, &zero_size, &unit, where_type);
-  if (output.numel() > 0) {
-    const Tensor x = dense(input, layout);
-    with_element_type(x, [&](auto zero) {
-      run<decltype(zero)>(Pass::forward, s, x, output, record ? &where : nullptr);
-    });
+  template <class T>
+  void compute(Pass pass, const MaxPool2dShape& s, const MaxPool2dOperands<T>& o) const {
+    const int threads =
+        useful_threads(static_cast<double>(s.n * s.c * s.h_out * s.w_out * s.window()));
+    run_on_torch_threads(select_max_pool2d<T>(pass, s, threads), s, o, threads);
   }
-  return {output, where};
-}
 
-void check_where(const Tensor& where, Record kind, int64_t k_h, int64_t k_w) {
-  const ScalarType type = kind == Record::offsets ? ScalarType::Byte : ScalarType::Long;
-  CNNEXT_CHECK(where.is_cpu() && where.scalar_type() == type,
-               "where must be what max_pool2d recorded: uint8 offsets, or int64 positions");
-  CNNEXT_CHECK(kind == Record::indices || (k_h > 0 && offsets_fit_byte(k_h, k_w)),
-               "uint8 offsets belong to windows of at most ", kLargestByteWindow, " elements");
-}
-
-Tensor backward(const Tensor& grad_output, const Tensor& where, int64_t h_in, int64_t w_in,
-                int64_t k_h, int64_t k_w, int64_t stride_h, int64_t stride_w, int64_t pad_h,
-                int64_t pad_w, int64_t dilation_h, int64_t dilation_w) {
-  check_dim(grad_output, 4, "grad_output");
-  check_dim(where, 4, "where");
-  const Layout layout = preferred_layout(where);
-  const Record kind = where.scalar_type() == ScalarType::Byte ? Record::offsets : Record::indices;
-  check_where(where, kind, k_h, k_w);
-  for (int64_t d = 0; d < 4; ++d) {
-    CNNEXT_CHECK(grad_output.size(d) == where.size(d), "grad_output has size ", grad_output.size(d),
-                 " in dimension ", d, ", the output has ", where.size(d));
+  void expand_offsets(const MaxPool2dShape& s, const uint8_t* offsets, int64_t* indices) const {
+    max_pool2d_expand_offsets(s, offsets, indices);
   }
-  const MaxPool2dShape s =
-      make_shape(where.size(0), where.size(1), h_in, w_in, where.size(2), where.size(3), k_h, k_w,
-                 stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, layout, kind);
-  const Tensor grad_input = empty_4d(s.n, s.c, h_in, w_in, layout, grad_output.scalar_type());
-  if (grad_input.numel() > 0) {
-    const Tensor dy = dense(grad_output, layout), positions = dense(where, layout);
-    with_element_type(dy, [&](auto zero) {
-      run<decltype(zero)>(Pass::bwd_input, s, dy, grad_input, &positions);
-    });
-  }
-  return grad_input;
-}
-
-// int64 positions in the plane, as torch returns them, from `where`.
-Tensor indices(const Tensor& where, int64_t h_in, int64_t w_in, int64_t k_h, int64_t k_w,
-               int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h,
-               int64_t dilation_w) {
-  check_dim(where, 4, "where");
-  check_where(where, Record::offsets, k_h, k_w);
-  const Layout layout = preferred_layout(where);
-  const MaxPool2dShape s =
-      make_shape(where.size(0), where.size(1), h_in, w_in, where.size(2), where.size(3), k_h, k_w,
-                 stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, layout, Record::offsets);
-  const Tensor result = empty_4d(s.n, s.c, s.h_out, s.w_out, layout, ScalarType::Long);
-  if (result.numel() > 0) {
-    const Tensor offsets = dense(where, layout);
-    max_pool2d_expand_offsets(s, data<uint8_t>(offsets), mutable_data<int64_t>(result));
-  }
-  return result;
-}
+};
 
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
-  m.def(
-      "max_pool2d(Tensor input, SymInt h_out, SymInt w_out, int k_h, int k_w, int stride_h, "
-      "int stride_w, int pad_h, int pad_w, int dilation_h, int dilation_w, bool record) "
-      "-> (Tensor, Tensor)");
-  m.def(
-      "max_pool2d_forward(Tensor input, SymInt h_out, SymInt w_out, int k_h, int k_w, "
-      "int stride_h, int stride_w, int pad_h, int pad_w, int dilation_h, int dilation_w, "
-      "bool record) -> (Tensor, Tensor)");
-  m.def(
-      "max_pool2d_backward(Tensor grad_output, Tensor where, SymInt h_in, SymInt w_in, int k_h, "
-      "int k_w, int stride_h, int stride_w, int pad_h, int pad_w, int dilation_h, "
-      "int dilation_w) -> Tensor");
-  m.def(
-      "max_pool2d_indices(Tensor where, SymInt h_in, SymInt w_in, int k_h, int k_w, "
-      "int stride_h, int stride_w, int pad_h, int pad_w, int dilation_h, int dilation_w) "
-      "-> Tensor");
+  max_pool2d::define_operators(m);
   m.def("max_pool2d_kernels() -> str");
 }
 
-STABLE_TORCH_LIBRARY_IMPL(cnnext, CPU, m) {
-  m.impl("max_pool2d", TORCH_BOX(&forward));
-  m.impl("max_pool2d_forward", TORCH_BOX(&forward));
-  m.impl("max_pool2d_backward", TORCH_BOX(&backward));
-  m.impl("max_pool2d_indices", TORCH_BOX(&indices));
-}
+STABLE_TORCH_LIBRARY_IMPL(cnnext, CPU, m) { max_pool2d::implement_operators<Device>(m); }
 
 STABLE_TORCH_LIBRARY_IMPL(cnnext, CompositeExplicitAutograd, m) {
   m.impl("max_pool2d_kernels", TORCH_BOX(&list_max_pool2d_kernels));

@@ -4,6 +4,7 @@
 
 #include "common/build_info.h"
 #include "common/isa.h"
+#include "common/registry.h"
 #include "common/torch_checks.h"
 
 namespace cnnext {

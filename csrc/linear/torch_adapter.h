@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// linear for torch tensors on any device: checks, and what needs no product. Leading dimensions of
+// the input are rows of one matrix.
+#pragma once
+
+#include "common/torch_checks.h"
+#include "linear/linear.h"
+
+namespace cnnext {
+namespace linear {
+
+inline LinearShape make_shape(const Tensor& rows, int64_t n, int64_t k) {
+  CNNEXT_CHECK(n > 0 && k > 0, "weight must not be empty");
+  return {rows.numel() / rows.size(rows.dim() - 1), n, k};
+}
+
+template <class Device>
+Tensor forward(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias) {
+  check_dim(weight, 2, "weight");
+  check_like(weight, input, "weight");
+  CNNEXT_CHECK(input.dim() > 0 && input.size(input.dim() - 1) == weight.size(1), "input must have ",
+               weight.size(1), " columns, as weight has");
+  const LinearShape s = make_shape(input, weight.size(0), weight.size(1));
+  if (bias.has_value()) {
+    check_like(*bias, input, "bias");
+    CNNEXT_CHECK(bias->dim() == 1 && bias->size(0) == s.n, "bias must have ", s.n, " elements");
+  }
+  if (s.m == 0) return empty_contiguous(input, s.n);
+  return Device::forward(s, input, weight, bias);
+}
+
+template <class Device>
+Tensor backward_input(const Tensor& grad_output, const Tensor& weight) {
+  check_dim(weight, 2, "weight");
+  check_like(weight, grad_output, "weight");
+  CNNEXT_CHECK(grad_output.dim() > 0 && grad_output.size(grad_output.dim() - 1) == weight.size(0),
+               "grad_output must have ", weight.size(0), " columns");
+  const LinearShape s = make_shape(grad_output, weight.size(0), weight.size(1));
+  if (s.m == 0) return empty_contiguous(grad_output, s.k);
+  return Device::backward_input(s, grad_output, weight);
+}
+
+template <class Device>
+Tensor backward_weight(const Tensor& grad_output, const Tensor& input) {
+  check_like(input, grad_output, "input");
+  CNNEXT_CHECK(grad_output.dim() > 0 && input.dim() == grad_output.dim(),
+               "input and grad_output must have equally many dimensions");
+  const int64_t last = input.dim() - 1;
+  const LinearShape s = make_shape(grad_output, grad_output.size(last), input.size(last));
+  for (int64_t d = 0; d < last; ++d) {
+    CNNEXT_CHECK(input.size(d) == grad_output.size(d), "input has size ", input.size(d),
+                 " in dimension ", d, ", grad_output has ", grad_output.size(d));
+  }
+  if (s.m == 0) return torch::stable::fill_(empty_2d(s.n, s.k, input), 0);
+  return Device::backward_weight(s, grad_output, input);
+}
+
+inline void define_operators(StableLibrary& m) {
+  m.def("linear(Tensor input, Tensor weight, Tensor? bias) -> Tensor");
+  m.def("linear_forward(Tensor input, Tensor weight, Tensor? bias) -> Tensor");
+  m.def("linear_backward_input(Tensor grad_output, Tensor weight) -> Tensor");
+  m.def("linear_backward_weight(Tensor grad_output, Tensor input) -> Tensor");
+}
+
+template <class Device>
+void implement_operators(StableLibrary& m) {
+  m.impl("linear", TORCH_BOX(&forward<Device>));
+  m.impl("linear_forward", TORCH_BOX(&forward<Device>));
+  m.impl("linear_backward_input", TORCH_BOX(&backward_input<Device>));
+  m.impl("linear_backward_weight", TORCH_BOX(&backward_weight<Device>));
+}
+
+}  // namespace linear
+}  // namespace cnnext
