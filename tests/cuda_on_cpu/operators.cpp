@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The operators whose CUDA adapters and kernels run on the engine.
+#include "conv2d/torch_adapter.h"
+#include "cuda_on_cpu/engine.h"
+#include "linear/torch_adapter.h"
+#include "lstm_cell/torch_adapter.h"
+#include "max_pool2d/torch_adapter.h"
+#include "relu/torch_adapter.h"
+
+namespace cnnext {
+namespace {
+
+void set_seed(int64_t seed) { cuda_on_cpu::set_seed(static_cast<uint64_t>(seed)); }
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_FRAGMENT(cnnext_cuda_on_cpu, m) {
+  conv2d::define_operators(m);
+  linear::define_operators(m);
+  lstm_cell::define_operators(m);
+  max_pool2d::define_operators(m);
+  relu::define_operators(m);
+  m.def("set_seed(int seed) -> ()");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(cnnext_cuda_on_cpu, CompositeExplicitAutograd, m) {
+  m.impl("set_seed", TORCH_BOX(&set_seed));
+}
+
+}  // namespace cnnext
