@@ -6,7 +6,8 @@ PY := $(VENV)/bin/python
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 SOURCES := $(shell find csrc -type f)
-CXX_FILES := $(filter %.h %.cpp %.cu %.cuh %.inc,$(SOURCES))
+ENGINE := $(shell find tests/cuda_on_cpu -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.txt')
+CXX_FILES := $(filter %.h %.cpp %.cu %.inc,$(SOURCES) $(ENGINE))
 
 .PHONY: help demo test bench check format clean
 help: ## show this list
@@ -15,7 +16,7 @@ help: ## show this list
 demo: $(VENV)/.built ## compare cnnext with PyTorch on this machine
 	$(PY) -m cnnext compare $(ARGS)
 
-test: $(VENV)/.built build/cmake/.built ## run the test suite
+test: $(VENV)/.built build/cmake/.built build/cuda_on_cpu/.built ## run the test suite
 	PYTHONPATH=build/cmake $(PY) -m pytest $(ARGS)
 
 bench: $(VENV)/.built ## run the benchmarks
@@ -51,4 +52,10 @@ $(VENV)/.built: $(VENV)/.installed $(SOURCES) setup.py build_backend.py pyprojec
 build/cmake/.built: $(VENV)/.installed $(SOURCES) CMakeLists.txt
 	cmake -S . -B build/cmake -G Ninja -D Python_EXECUTABLE=$(CURDIR)/$(PY)
 	cmake --build build/cmake
+	touch $@
+
+# The CUDA kernels' own source, compiled for the CPU.
+build/cuda_on_cpu/.built: $(VENV)/.installed $(SOURCES) $(ENGINE)
+	cmake -S tests/cuda_on_cpu -B build/cuda_on_cpu -G Ninja -D Python_EXECUTABLE=$(CURDIR)/$(PY)
+	cmake --build build/cuda_on_cpu
 	touch $@

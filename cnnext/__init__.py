@@ -7,6 +7,7 @@ machine (`python -m cnnext compare`).
 
 from cnnext import _library  # isort: skip  (loads the kernels that everything below calls)
 from cnnext import autograd, functional, models, nn
+from cnnext._flags import flags
 from cnnext._routing import NativeFallbackWarning
 from cnnext.convert import ConversionReport, convert, report, restore
 from cnnext.nn import Conv2d, Linear, LSTMCell, MaxPool2d, ReLU
@@ -23,6 +24,7 @@ __all__ = [
     "ReLU",
     "autograd",
     "convert",
+    "flags",
     "functional",
     "models",
     "nn",

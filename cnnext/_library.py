@@ -1,5 +1,6 @@
 """Loads the compiled kernels and gives them to the rest of the package as `ops` and `direct`."""
 
+import json
 from importlib import metadata
 from typing import Any
 
@@ -18,18 +19,40 @@ VERSION = metadata.version("cnnext")
 ops = torch.ops.cnnext
 
 
-class _Direct:
+class Direct:
     """Operators by name, without the Python layer of torch.ops (a sixth of a small call's time).
 
     For eager calls only: torch.compile follows the operators of `ops`, and not these.
     """
 
+    def __init__(self, namespace: Any) -> None:
+        self._namespace = namespace
+
     def __getattr__(self, name: str) -> Any:
-        operator = getattr(ops, name).default._op
+        operator = getattr(self._namespace, name).default._op
         setattr(self, name, operator)
         return operator
 
 
-direct = _Direct()
+direct = Direct(ops)
 
 ops.active_isa()  # raises here, and not in some forward pass, if CNNEXT_ISA is not understood
+
+build_info: dict[str, Any] = json.loads(ops.build_info())
+
+
+def _load_cuda() -> str | None:
+    """Loads the CUDA kernels, where this torch can use them; the reason if it cannot."""
+    if torch.version.cuda is None:
+        return "this PyTorch has no CUDA"
+    if build_info["cuda"] is None:
+        return f"cnnext was built without them: {build_info['why_no_cuda']}"
+    try:
+        import cnnext._C_cuda  # noqa: F401  (registers the operators' CUDA kernels)
+    except ImportError as error:
+        return str(error)
+    return None
+
+
+#: Why there are no CUDA kernels in this process; None if there are.
+why_no_cuda = _load_cuda()

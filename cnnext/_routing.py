@@ -7,7 +7,6 @@ ATen's answer is the same, only not faster; the user hears about it once per ope
 from __future__ import annotations
 
 import inspect
-import os
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +16,12 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import Parameter
 
+from cnnext import _library
+from cnnext._cuda_backend import chosen
+from cnnext._flags import current, is_strict
+
 _KERNEL_DTYPES = frozenset((torch.float32, torch.float64))
+_CUDA_KERNEL_DTYPES = _KERNEL_DTYPES | {torch.float16, torch.bfloat16}
 _PLAIN_TYPES = frozenset((Tensor, Parameter))
 
 # Bound once: every call of an operator asks these, and a small one takes about two microseconds.
@@ -29,7 +33,9 @@ _strided = torch.strided
 # True where TorchScript compiles a module, whose forward then has to be native's.
 is_scripting = torch.jit.is_scripting  # type: ignore[attr-defined]
 
-_NO_TENSOR = "an operand is no tensor"  # which ATen rejects, so this is never said
+# Reasons that are never said: ATen rejects the one, the user or our own rule chose the other.
+_NO_TENSOR = "an operand is no tensor"
+_CHOSEN = "native PyTorch is the backend chosen for CUDA"
 _noticed: set[tuple[str, str]] = set()
 
 
@@ -37,8 +43,8 @@ class NativeFallbackWarning(UserWarning):
     """An operator of cnnext was computed by native PyTorch; the message says why."""
 
 
-def why_native(*operands: Any, optional: tuple[Any, ...] = ()) -> str | None:
-    """The reason why ATen has to compute on these operands, or None if our kernels can.
+def why_native(op: str, *operands: Any, optional: tuple[Any, ...] = ()) -> str | None:
+    """The reason why ATen has to compute `op` on these operands, or None if our kernels can.
 
     Only an `optional` one may be None. What is no tensor at all is also for ATen: to reject.
     """
@@ -47,15 +53,15 @@ def why_native(*operands: Any, optional: tuple[Any, ...] = ()) -> str | None:
             if not hasattr(operand, "__torch_function__"):
                 return _NO_TENSOR
             return f"{type(operand).__name__} is not a plain tensor"
-        if not operand.is_cpu:
-            return f"there are no kernels for device type '{operand.device.type}'"
-        if operand.dtype not in _KERNEL_DTYPES:
+        if not operand.is_cpu and (reason := _why_not_on_device(op, operand)) is not None:
+            return reason
+        if operand.dtype not in (_KERNEL_DTYPES if operand.is_cpu else _CUDA_KERNEL_DTYPES):
             return f"there are no kernels for {operand.dtype}"
         if operand.layout is not _strided:
             return f"there are no kernels for {operand.layout}"
         if operand.is_nested:
             return "there are no kernels for nested tensors"
-    if _is_any_autocast_enabled() and torch.is_autocast_enabled("cpu"):
+    if _is_any_autocast_enabled() and torch.is_autocast_enabled(operands[0].device.type):
         return "autocast is on"
     if _are_transforms_active():
         return "a torch.func transform is active"
@@ -67,6 +73,17 @@ def why_native(*operands: Any, optional: tuple[Any, ...] = ()) -> str | None:
     return None
 
 
+def _why_not_on_device(op: str, operand: Tensor) -> str | None:
+    """The reason why our kernels do not compute `op` where this operand is, or None."""
+    if not operand.is_cuda:
+        return f"there are no kernels for device type '{operand.device.type}'"
+    if current().cuda_backend == "native":
+        return _CHOSEN
+    if _library.why_no_cuda is not None:
+        return f"there are no CUDA kernels ({_library.why_no_cuda})"
+    return _CHOSEN if chosen(op) == "native" else None
+
+
 def _is_traced(operand: Any) -> bool:
     """Whether this is a tensor under torch.compile or torch.export, which are not plain there."""
     return torch.compiler.is_compiling() and isinstance(operand, Tensor)
@@ -74,9 +91,9 @@ def _is_traced(operand: Any) -> bool:
 
 def fall_back(op: str, reason: str, native: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """`native(*args, **kwargs)`, said aloud the first time."""
-    if torch.compiler.is_compiling():
+    if reason is _CHOSEN or torch.compiler.is_compiling():
         return native(*args, **kwargs)
-    if reason is not _NO_TENSOR and _is_strict():
+    if reason is not _NO_TENSOR and is_strict():
         raise RuntimeError(f"cnnext.{op}: {reason}, and CNNEXT_STRICT forbids native PyTorch")
     result = native(*args, **kwargs)
     if (op, reason) not in _noticed:
@@ -87,10 +104,6 @@ def fall_back(op: str, reason: str, native: Callable[..., Any], *args: Any, **kw
             stacklevel=_stack_level_of_caller(),
         )
     return result
-
-
-def _is_strict() -> bool:
-    return os.environ.get("CNNEXT_STRICT", "").lower() not in ("", "0", "false", "no", "off")
 
 
 def _stack_level_of_caller() -> int:

@@ -187,7 +187,7 @@ def conv2d(
     """
     operands = (input, weight, bias)
     geometry: tuple[Any, ...] = (stride, padding, dilation, groups)
-    reason = why_native(input, weight, optional=(bias,))
+    reason = why_native("conv2d", input, weight, optional=(bias,))
     if reason is not None:
         return fall_back("conv2d", reason, F.conv2d, *operands, *geometry)
     if 0 in input.shape or 0 in weight.shape:  # nothing to compute, everything to check

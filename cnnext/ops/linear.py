@@ -106,7 +106,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         RuntimeError: shapes or dtypes do not fit, as in torch.nn.functional.
         TypeError: an argument is not a tensor.
     """
-    reason = why_native(input, weight, optional=(bias,))
+    reason = why_native("linear", input, weight, optional=(bias,))
     if reason is None and weight.dim() != 2:
         reason = "weight is not a matrix"
     elif reason is None and bias is not None:

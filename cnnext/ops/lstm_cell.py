@@ -161,7 +161,7 @@ def lstm_cell(
         )
     h, c = hx
     operands = (input, h, c, w_ih, w_hh, b_ih, b_hh)
-    reason = why_native(input, h, c, w_ih, w_hh, optional=(b_ih, b_hh))
+    reason = why_native("lstm_cell", input, h, c, w_ih, w_hh, optional=(b_ih, b_hh))
     if reason is None and c.dtype != input.dtype:
         reason = "hx[1] has another dtype than input"
     if reason is None and (b_ih is not None or b_hh is not None):

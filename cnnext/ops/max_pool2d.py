@@ -222,7 +222,7 @@ def max_pool2d(
         TypeError: an argument has a type that torch.nn.functional rejects.
     """
     window: tuple[Any, ...] = (kernel_size, stride, padding, dilation, ceil_mode, return_indices)
-    reason = why_native(input)
+    reason = why_native("max_pool2d", input)
     if reason is not None:
         return fall_back("max_pool2d", reason, F.max_pool2d, input, *window)
     if not isinstance(ceil_mode, bool):

@@ -82,7 +82,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
         RuntimeError: a dtype that native rejects, or an in-place call that autograd forbids.
         TypeError: `input` is not a tensor.
     """
-    reason = why_native(input)
+    reason = why_native("relu", input)
     if reason is not None:
         return fall_back("relu", reason, F.relu, input, inplace)
     if inplace:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from cnnext import _library
 from cnnext._library import ops
 
 OPERATORS = ("conv2d", "linear", "lstm_cell", "max_pool2d", "relu")
@@ -32,7 +32,7 @@ def detected_isa() -> str:
 
 def build_info() -> dict[str, Any]:
     """What the build recorded: torch version, compiler, flags, ISAs, CUDA or why not."""
-    return json.loads(ops.build_info())
+    return _library.build_info
 
 
 def built_isas() -> list[str]:

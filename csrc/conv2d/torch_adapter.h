@@ -68,7 +68,7 @@ void run(Pass pass, const Conv2dShape& shape, const Tensor& first, const Tensor&
   if (pass != Pass::bwd_weight) {
     o.second += (shape.k_h - s.k_h) / 2 * o.w_strides[2] + (shape.k_w - s.k_w) / 2 * o.w_strides[3];
   }
-  device.compute(pass, s, o);
+  device.compute(pass, s, o, result);
 }
 
 template <class Device>

@@ -12,7 +12,7 @@ struct Device : CpuDevice {
   using CpuDevice::CpuDevice;
 
   template <class T>
-  void compute(Pass pass, const Conv2dShape& s, const Conv2dOperands<T>& o) const {
+  void compute(Pass pass, const Conv2dShape& s, const Conv2dOperands<T>& o, const Tensor&) const {
     const int threads = useful_threads(s.macs());
     run_on_torch_threads(select_conv2d<T>(pass, s, threads), s, o, threads);
   }

@@ -1,0 +1,34 @@
+"""Who computes an operator on CUDA tensors: our kernels, or ATen and cuDNN."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from cnnext._flags import current
+
+
+class Choice(NamedTuple):
+    """What `cuda_backend="auto"` means for an operator, and why."""
+
+    backend: str  # "own" or "native"
+    reason: str
+
+
+#: The rule. None of it is measured yet: it says what the bytes and the instructions say.
+AUTO = {
+    "conv2d": Choice("native", "cuDNN multiplies on tensor cores, our kernels do not yet"),
+    "linear": Choice("native", "cuBLAS is what we would call ourselves"),
+    "lstm_cell": Choice("native", "ATen launches as many kernels and moves as many bytes"),
+    "max_pool2d": Choice("own", "one byte is recorded for each maximum instead of eight"),
+    "relu": Choice("native", "ATen moves as many bytes"),
+}
+
+_WITHOUT_KERNELS = frozenset(("linear",))
+
+
+def chosen(op: str) -> str:
+    """The backend that computes `op` on CUDA tensors now: "own" or "native"."""
+    if op in _WITHOUT_KERNELS:
+        return "native"
+    asked = current().cuda_backend
+    return AUTO[op].backend if asked == "auto" else asked

@@ -1,0 +1,94 @@
+"""What the CUDA tests ask of results: exact sums of integers, and bounded errors of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from cnnext.testing.errors import assert_bitwise_equal
+from tests.cuda.devices import Device
+from tests.ops.support import Problem, generator_for, order_in_memory, seed_gradient
+
+#: The number of terms of each output, and of each gradient.
+Terms = tuple[tuple[int, ...], tuple[int, ...]]
+
+# In which sums of a dtype are added up.
+_ACCUMULATORS = {torch.float64: torch.float64}
+
+
+def integers_like(t: Tensor) -> Tensor:
+    """Integers from -4 to 4 of the tensor's shape, dtype and strides."""
+    values = torch.randint(-4, 5, t.shape, generator=generator_for("integers", tuple(t.shape)))
+    return torch.empty_like(t).copy_(values)
+
+
+def with_integers(problem: Problem) -> Problem:
+    """The same call on integers, whose sums are exact in whatever order they are added."""
+    return replace(problem.mapped(integers_like), seed=integers_like)
+
+
+def check_exact(device: Device, problem: Problem, dtype: torch.dtype) -> None:
+    """Outputs and gradients of integers are those of float64, rounded to `dtype` once."""
+    problem = with_integers(problem.to(dtype))
+    for ours, references, natives in (
+        (device.outputs(problem), problem.reference_outputs, problem.native_outputs),
+        (device.gradients(problem), problem.reference_gradients, problem.native_gradients),
+    ):
+        for i, (result, reference) in enumerate(zip(ours, references, strict=True)):
+            assert result.dtype == dtype
+            assert_bitwise_equal(result + 0, reference.to(dtype) + 0, what=f"tensor {i}")
+        # A weight's gradient has the strides of the weight, which spares the optimizer a copy.
+        assert order_in_memory(ours[0]) == order_in_memory(natives[0])
+
+
+def assert_same(ours: Tensor, native: Tensor) -> None:
+    """Equal in every bit, but for those of NaN, which ATen itself changes in 16-bit floats."""
+    assert torch.equal(ours.isnan(), native.isnan())
+    assert_bitwise_equal(*(t.masked_fill(t.isnan(), 0) for t in (ours, native)))
+
+
+def check_rounding(
+    device: Device,
+    problem: Problem,
+    dtype: torch.dtype,
+    terms: Callable[[Problem], Terms],
+) -> None:
+    """Errors of outputs and gradients stay below what sums of so many terms can lose.
+
+    A sum of n products, each of them
+    and each partial sum rounded, is within n units of the sum of their sizes; the result is rounded
+    once more (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1).
+    """
+    problem = replace(problem.to(dtype), seed=lambda y: seed_gradient(y).to(dtype).to(y.dtype))
+    sizes = replace(
+        problem.to(torch.float64).mapped(torch.abs), seed=lambda y: problem.seed(y).abs()
+    )
+    of_outputs, of_gradients = terms(problem)
+    results = (
+        (device.outputs(problem), problem.reference_outputs, sizes.reference_outputs, of_outputs),
+        (
+            device.gradients(problem),
+            problem.reference_gradients,
+            sizes.reference_gradients,
+            of_gradients,
+        ),
+    )
+    unit = torch.finfo(_ACCUMULATORS.get(dtype, torch.float32)).eps / 2
+    for ours, references, totals, counts in results:
+        for result, reference, total, count in zip(ours, references, totals, counts, strict=True):
+            bound = (count + 2) * unit * total + torch.finfo(dtype).eps / 2 * reference.abs()
+            bound += torch.finfo(dtype).smallest_normal  # what is smaller is rounded more coarsely
+            error = (result.double() - reference).abs()
+            worst = (error / bound).max().item() if error.numel() else 0.0
+            assert worst <= 1, f"{worst:.2f} times the bound"
+
+
+def check_deterministic(device: Device, problem: Problem) -> None:
+    """The same bits twice."""
+    for compute in (device.outputs, device.gradients):
+        first, second = compute(problem), compute(problem)
+        for one, other in zip(first, second, strict=True):
+            assert_bitwise_equal(one, other)

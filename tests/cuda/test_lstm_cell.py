@@ -1,0 +1,60 @@
+"""lstm_cell on CUDA: as near to float64 as native is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+
+from cnnext.testing.cases import EDGE_LSTM_CELLS, LSTMCellCase
+from cnnext.testing.errors import measure
+from tests.cuda.devices import DTYPES, Device
+from tests.cuda.numerics import check_deterministic
+from tests.ops import problems
+from tests.ops.support import Problem, Tensors
+
+PLAIN = LSTMCellCase("plain", 3, 5, 4)
+SEVERAL_BLOCKS = LSTMCellCase("several_blocks", 9, 3, 65)
+
+
+def check_near(device: Device, problem: Problem, dtype: torch.dtype) -> None:
+    """Twice native's error, and four roundings of the largest value."""
+    problem = problem.to(dtype)
+    for ours, natives, references in (
+        (device.outputs(problem), problem.native_outputs, problem.reference_outputs),
+        (device.gradients(problem), problem.native_gradients, problem.reference_gradients),
+    ):
+        for result, native, reference in zip(ours, natives, references, strict=True):
+            assert result.dtype == dtype
+            slack = 4 * torch.finfo(dtype).eps * reference.abs().max().item()
+            assert measure(result, reference).max <= 2 * measure(native, reference).max + slack
+
+
+@pytest.mark.parametrize("bias", (True, False), ids=("bias", "no_bias"))
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("case", (*EDGE_LSTM_CELLS, SEVERAL_BLOCKS), ids=str)
+def test_cell(case: LSTMCellCase, dtype: torch.dtype, bias: bool, device: Device) -> None:
+    if min(case.batch, case.hidden) > 0:
+        check_near(device, problems.lstm_cell(case, bias=bias), dtype)
+
+
+@pytest.mark.parametrize("scale", (30.0, 1e4), ids=("saturated", "huge"))
+@pytest.mark.parametrize("dtype", DTYPES[:2], ids=str)
+def test_gates_far_from_one(dtype: torch.dtype, scale: float, device: Device) -> None:
+    check_near(device, problems.lstm_cell(PLAIN).mapped(lambda t: t * scale), dtype)
+
+
+@pytest.mark.parametrize("output", (0, 1), ids=("h", "c"))
+def test_gradient_of_one_output(output: int, device: Device) -> None:
+    problem = problems.lstm_cell(PLAIN)
+
+    def apply(library: Any, values: Sequence[Any]) -> Tensors:
+        return (problem.apply(library, values)[output],)
+
+    check_near(device, Problem(apply, problem.operands), torch.float32)
+
+
+def test_same_bits_twice(device: Device) -> None:
+    check_deterministic(device, problems.lstm_cell(SEVERAL_BLOCKS))
