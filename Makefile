@@ -45,7 +45,7 @@ $(VENV)/.installed: requirements-dev.txt
 	$(PY) -m pip install --requirement requirements-dev.txt
 	touch $@
 
-$(VENV)/.built: $(VENV)/.installed $(SOURCES) setup.py build_backend.py pyproject.toml
+$(VENV)/.built: $(VENV)/.installed $(SOURCES) setup.py build_backend.py build_cuda.py pyproject.toml
 	$(PY) -m pip install --no-build-isolation --no-deps --editable .
 	touch $@
 

@@ -1,4 +1,6 @@
-"""Compiles cnnext._C. All metadata is in pyproject.toml, all compiler flags are in csrc/isa.json.
+"""Compiles cnnext._C and, beside a PyTorch with CUDA, cnnext._C_cuda.
+
+All metadata is in pyproject.toml, all compiler flags are in csrc/isa.json and csrc/cuda.json.
 
 Environment: CNNEXT_CUDA=auto|0|1 (whether to build the CUDA kernels), CXX (the compiler), CXXFLAGS
 (appended to the common flags), MAX_JOBS (parallel compilations).
@@ -10,18 +12,19 @@ import atexit
 import json
 import os
 import platform
-import re
 import shlex
 import shutil
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from setuptools import setup
 
+import build_cuda
 from build_backend import new_enough
+from build_cuda import fail
 
 CSRC = Path("csrc")
 ISA_TABLE: dict[str, dict[str, list[str]]] = json.loads((CSRC / "isa.json").read_text())
@@ -34,10 +37,6 @@ COMMON_FLAGS = [
     "-fPIC",
     "-fvisibility=hidden",
 ]
-
-
-def fail(sentence: str) -> NoReturn:
-    sys.exit(f"cnnext: {sentence}")
 
 
 def require_compiler() -> str:
@@ -77,38 +76,6 @@ def require_torch() -> Any:
     return torch
 
 
-def why_no_cuda(choice: str, torch_cuda: str | None, nvcc: str | None) -> str:
-    """The reason for building without CUDA, which `choice` (CNNEXT_CUDA) = "1" makes an error.
-
-    `torch_cuda` and `nvcc` are CUDA versions, None where there is none.
-    """
-    if choice not in ("auto", "0", "1"):
-        fail(f"CNNEXT_CUDA={choice} is not one of auto, 0, 1.")
-    if choice == "0":
-        return "CNNEXT_CUDA=0"
-    if torch_cuda is None:
-        reason, remedy = "this PyTorch has no CUDA", "install one that has"
-    elif nvcc is None:
-        reason, remedy = "nvcc was not found", "install the CUDA toolkit and set CUDA_HOME"
-    elif nvcc.split(".")[0] != torch_cuda.split(".")[0]:
-        reason = f"nvcc is of CUDA {nvcc} but PyTorch of CUDA {torch_cuda}"
-        remedy = "make their major versions agree"
-    else:
-        reason, remedy = "this version of cnnext has no CUDA kernels", "install a later one"
-    if choice == "1":
-        fail(f"CNNEXT_CUDA=1, but {reason}; {remedy}, or set CNNEXT_CUDA=0.")
-    return reason
-
-
-def nvcc_version(cuda_home: str | None) -> str | None:
-    nvcc = shutil.which("nvcc", path=f"{cuda_home}/bin")
-    if nvcc is None:
-        return None
-    output = subprocess.run([nvcc, "--version"], capture_output=True, text=True).stdout
-    release = re.search(r"release ([\d.]+)", output)
-    return release[1] if release else None
-
-
 def sources() -> list[str]:
     """Everything but the NumPy door, the CUDA adapters, and ISAs of other processors."""
     foreign = {isa for isas in ISA_TABLE.values() for isa in isas} - ISA_FLAGS.keys()
@@ -130,8 +97,11 @@ def compile_arguments() -> dict[str, Any]:
     torch = require_torch()
     from torch.utils.cpp_extension import CUDA_HOME, BuildExtension, CppExtension
 
-    no_cuda = why_no_cuda(
-        os.environ.get("CNNEXT_CUDA") or "auto", torch.version.cuda, nvcc_version(CUDA_HOME)
+    toolkit = build_cuda.find_toolkit(CUDA_HOME)
+    no_cuda = build_cuda.why_no_cuda(
+        os.environ.get("CNNEXT_CUDA") or "auto",
+        torch.version.cuda,
+        toolkit.version if toolkit else None,
     )
     version_text = subprocess.run(
         [*shlex.split(compiler), "--version"], capture_output=True, text=True
@@ -145,18 +115,27 @@ def compile_arguments() -> dict[str, Any]:
         py_limited_api=True,
     )
     extension.libraries = ["torch_cpu"]  # home of the stable C functions, the only ones we call
+    extensions = [extension]
+    cuda = None
+    if toolkit is not None and no_cuda is None:
+        extensions.append(build_cuda.extension(toolkit, [str(CSRC.absolute())]))
+        cuda = {
+            "version": toolkit.version,
+            "architectures": build_cuda.architectures(toolkit.nvcc),
+        }
     isas = [isa for isa in ISA_FLAGS if any(Path(s).stem == isa for s in extension.sources)]
     build_info = {
         "torch": str(torch.__version__),
         "compiler": compiler_version,
         "isas": isas,
         "flags": ISA_FLAGS,
-        "cuda": None,
+        "cuda": cuda,
         "why_no_cuda": no_cuda,
     }
     # Messages name csrc/... and torch/..., wherever the binary was built.
     roots = (Path.cwd(), Path(torch.__file__).parents[1])
     path_flags = [f"-ffile-prefix-map={root}/=" for root in roots]
+    cuda_text = f"CUDA: {', '.join(cuda['architectures'])}" if cuda else f"no CUDA: {no_cuda}"
     flags_by_stem = {isa: ISA_FLAGS[isa] for isa in isas}
     flags_by_stem["build_info"] = [
         *ISA_FLAGS["baseline"],
@@ -168,7 +147,6 @@ def compile_arguments() -> dict[str, Any]:
 
         def initialize_options(self) -> None:
             super().initialize_options()
-            self.build_temp = "build/objects"  # kept between builds: ninja redoes what changed
 
         def build_extensions(self) -> None:
             # The same flags on every machine: not those that its Python was compiled with.
@@ -178,10 +156,12 @@ def compile_arguments() -> dict[str, Any]:
             atexit.register(
                 print,
                 f"cnnext: built {', '.join(isas)} kernels for PyTorch 2.10 and newer with "
-                f"{compiler_version}; no CUDA: {no_cuda}",
+                f"{compiler_version}; {cuda_text}",
             )
 
         def build_extension(self, ext: Any) -> None:
+            # Kept between builds, so that ninja redoes what changed.
+            self.build_temp = "build/objects" if ext is extension else "build/objects/cuda"
             common = ext.extra_compile_args["cxx"]
             for stem, flags in flags_by_stem.items():
                 chosen = [source for source in ext.sources if Path(source).stem == stem]
@@ -197,7 +177,7 @@ def compile_arguments() -> dict[str, Any]:
             ext.extra_compile_args["cxx"] = [*common, *ISA_FLAGS["baseline"]]
             super().build_extension(ext)
 
-    return {"ext_modules": [extension], "cmdclass": {"build_ext": BuildPerIsa}}
+    return {"ext_modules": extensions, "cmdclass": {"build_ext": BuildPerIsa}}
 
 
 if __name__ == "__main__":

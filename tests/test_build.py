@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -12,8 +13,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from torch.utils.cpp_extension import include_paths
 
 import cnnext._C
+from cnnext import _library
 
 ROOT = Path(__file__).parents[1]
 ISA_TABLE = json.loads((ROOT / "csrc/isa.json").read_text())
@@ -174,27 +177,108 @@ def test_old_torch(setup_py: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Non
         setup_py.require_torch()
 
 
+# The CUDA half
+
+NVCC = shutil.which("nvcc")
+TOOLKIT = load("build_cuda.py").find_toolkit(
+    os.environ.get("CUDA_HOME") or (str(Path(NVCC).parents[1]) if NVCC else None)
+)
+
+
+@pytest.fixture
+def build_cuda() -> ModuleType:
+    return load("build_cuda.py")
+
+
 @pytest.mark.parametrize(
     ("torch_cuda", "nvcc", "reason"),
     [
         (None, None, "this PyTorch has no CUDA"),
         ("13.0", None, "nvcc was not found"),
         ("13.0", "12.8", "nvcc is of CUDA 12.8 but PyTorch of CUDA 13.0"),
-        ("13.0", "13.2", "this version of cnnext has no CUDA kernels"),
     ],
 )
 def test_no_cuda(
-    setup_py: ModuleType, torch_cuda: str | None, nvcc: str | None, reason: str
+    build_cuda: ModuleType, torch_cuda: str | None, nvcc: str | None, reason: str
 ) -> None:
-    assert setup_py.why_no_cuda("auto", torch_cuda, nvcc) == reason
+    assert build_cuda.why_no_cuda("auto", torch_cuda, nvcc) == reason
     with pytest.raises(SystemExit, match=f"CNNEXT_CUDA=1, but {reason}; .*or set CNNEXT_CUDA=0"):
-        setup_py.why_no_cuda("1", torch_cuda, nvcc)
-    assert setup_py.why_no_cuda("0", torch_cuda, nvcc) == "CNNEXT_CUDA=0"
+        build_cuda.why_no_cuda("1", torch_cuda, nvcc)
+    assert build_cuda.why_no_cuda("0", torch_cuda, nvcc) == "CNNEXT_CUDA=0"
 
 
-def test_unknown_cuda_choice(setup_py: ModuleType) -> None:
+def test_cuda_where_the_major_versions_agree(build_cuda: ModuleType) -> None:
+    for choice in ("auto", "1"):
+        assert build_cuda.why_no_cuda(choice, "13.0", "13.2") is None
+    assert build_cuda.why_no_cuda("0", "13.0", "13.2") == "CNNEXT_CUDA=0"
+
+
+def test_unknown_cuda_choice(build_cuda: ModuleType) -> None:
     with pytest.raises(SystemExit, match="CNNEXT_CUDA=yes is not one of auto, 0, 1"):
-        setup_py.why_no_cuda("yes", None, None)
+        build_cuda.why_no_cuda("yes", None, None)
+
+
+def fake_nvcc(folder: Path, release: str, known: str) -> Path:
+    nvcc = folder / "bin/nvcc"
+    nvcc.parent.mkdir()
+    nvcc.write_text(
+        "#!/bin/sh\n"
+        f'[ "$1" = --list-gpu-arch ] && printf "{known}"\n'
+        f'[ "$1" = --version ] && echo "Cuda compilation tools, release {release}, V1"\n'
+        f'[ "$1" = --dryrun ] && echo "#$ TOP={folder}/toolkit/bin/.."\n'
+        "exit 0\n"
+    )
+    nvcc.chmod(0o755)
+    (folder / "toolkit/bin").mkdir(parents=True)
+    static = folder / "toolkit/targets/some/lib/libcudart_static.a"
+    static.parent.mkdir(parents=True)
+    static.touch()
+    return nvcc
+
+
+def test_toolkit_is_where_nvcc_says(build_cuda: ModuleType, tmp_path: Path) -> None:
+    nvcc = fake_nvcc(tmp_path, "13.0", "")
+    toolkit = build_cuda.find_toolkit(str(tmp_path))
+    assert toolkit.nvcc == str(nvcc)
+    assert toolkit.version == "13.0"
+    assert toolkit.include == tmp_path / "toolkit/include"
+    assert toolkit.libraries == tmp_path / "toolkit/targets/some/lib"
+    assert build_cuda.find_toolkit(str(tmp_path / "elsewhere")) is None
+
+
+def test_architectures_are_those_that_nvcc_knows(build_cuda: ModuleType, tmp_path: Path) -> None:
+    nvcc = fake_nvcc(tmp_path, "12.4", "compute_80\\ncompute_86\\ncompute_89\\ncompute_90\\n")
+    assert build_cuda.architectures(str(nvcc)) == ["8.0", "8.6", "8.9", "9.0"]
+
+
+def test_ptx_comes_last(build_cuda: ModuleType) -> None:
+    assert build_cuda.architecture_flags(["8.0", "12.0"]) == [
+        "-gencode=arch=compute_80,code=sm_80",
+        "-gencode=arch=compute_120,code=sm_120",
+        "-gencode=arch=compute_120,code=compute_120",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(TOOLKIT is None, reason="there is no CUDA toolkit")
+@pytest.mark.parametrize("source", sorted(ROOT.glob("csrc/*/torch_cuda.cpp")), ids=str)
+def test_adapters_compile_against_any_torch(source: Path) -> None:
+    """Also against one without CUDA."""
+    includes = [ROOT / "csrc", TOOLKIT.include, *include_paths()]
+    command = ["c++", "-std=c++17", "-fsyntax-only", "-DUSE_CUDA", "-Wall"]
+    command += ["-DTORCH_TARGET_VERSION=0x020a000000000000", *(f"-I{path}" for path in includes)]
+    subprocess.run([*command, source], check=True)
+
+
+@pytest.mark.skipif(_library.build_info["cuda"] is None, reason="built without CUDA")
+def test_cuda_binary_needs_no_cuda_runtime() -> None:
+    import cnnext._C_cuda
+
+    needed = subprocess.run(
+        ["readelf", "-d", cnnext._C_cuda.__file__], capture_output=True, text=True, check=True
+    ).stdout
+    assert "libtorch_cuda" in needed
+    assert "libcudart" not in needed
 
 
 def test_sources(setup_py: ModuleType) -> None:
