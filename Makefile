@@ -22,13 +22,14 @@ test: $(VENV)/.built build/cmake/.built build/cuda_on_cpu/.built ## run the test
 bench: $(VENV)/.built ## run the benchmarks
 	$(PY) -m pytest benchmarks $(ARGS)
 
-check: $(VENV)/.built ## format, lint, types, dependency rule, symbols of the ISA objects
+check: $(VENV)/.built ## format, lint, types, dependency rule, ISA symbols, CUDA budget
 	ruff check
 	ruff format --check
 	clang-format --dry-run -Werror $(CXX_FILES)
 	mypy
 	$(PY) tools/check_dependencies.py
 	$(PY) tools/check_symbols.py
+	$(PY) tools/check_cuda.py
 
 format: $(VENV)/.installed ## format all sources
 	ruff check --fix

@@ -1,0 +1,109 @@
+"""cnnext.flags, and which backend they choose on CUDA."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+import cnnext
+from cnnext import _cuda_backend, _flags, _library, _routing
+from tests.ops.calls import OPS
+from tests.ops.support import CNNEXT
+
+
+def test_flags_last_as_long_as_their_context() -> None:
+    before = _flags.current()
+    with cnnext.flags(cuda_backend="own", strict=True):
+        with cnnext.flags(cuda_backend="native"):
+            assert _flags.current() == _flags.Flags("native", True)
+        assert _flags.current() == _flags.Flags("own", True)
+    assert _flags.current() == before
+
+
+def test_flags_end_with_an_exception() -> None:
+    before = _flags.current()
+    with pytest.raises(KeyError), cnnext.flags(cuda_backend="own"):
+        raise KeyError
+    assert _flags.current() == before
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "mentioned"),
+    (
+        ({"cuda_backend": "cudnn"}, ValueError, "auto, own, native, got 'cudnn'"),
+        ({"cuda_backend": 1}, ValueError, "got 1"),
+        ({"strict": "yes"}, TypeError, "strict must be a bool, got 'yes'"),
+        ({"cuda": "own"}, TypeError, "cuda"),
+    ),
+    ids=str,
+)
+def test_bad_flags(call: dict[str, Any], error: type[Exception], mentioned: str) -> None:
+    with pytest.raises(error, match=mentioned), cnnext.flags(**call):
+        pass
+
+
+def test_flags_decorate_functions() -> None:
+    @cnnext.flags(cuda_backend="native")
+    def asked() -> str:
+        return _flags.current().cuda_backend
+
+    assert asked() == "native"
+
+
+@pytest.mark.parametrize("variable", ("0", "1"))
+def test_the_strict_flag_goes_before_the_environment(
+    variable: str, monkeypatch: pytest.MonkeyPatch, fallbacks: list[str]
+) -> None:
+    monkeypatch.setenv("CNNEXT_STRICT", variable)
+    half = torch.ones(3).half()
+    with cnnext.flags(strict=True), pytest.raises(RuntimeError, match="forbids native"):
+        CNNEXT.relu(half)
+    with cnnext.flags(strict=False):
+        CNNEXT.relu(half)
+    assert len(fallbacks) == 1
+
+
+# ---------------------------------------------------------------------------- the backend on CUDA
+
+ON_CUDA: Any = SimpleNamespace(is_cuda=True)
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_every_operator_has_a_rule(op: str) -> None:
+    choice = _cuda_backend.AUTO[op]
+    assert choice.backend in ("own", "native")
+    assert choice.reason
+    assert _cuda_backend.chosen(op) == choice.backend
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_flags_choose_the_backend(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_library, "why_no_cuda", None)
+    with cnnext.flags(cuda_backend="native"):
+        assert _routing._why_not_on_device(op, ON_CUDA) is _routing._CHOSEN
+    with cnnext.flags(cuda_backend="own"):
+        expected = _routing._CHOSEN if op == "linear" else None
+        assert _routing._why_not_on_device(op, ON_CUDA) is expected
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_a_missing_library_is_a_reason_that_is_said(
+    op: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_library, "why_no_cuda", "nvcc was not found")
+    reason = _routing._why_not_on_device(op, ON_CUDA)
+    assert reason == "there are no CUDA kernels (nvcc was not found)"
+    with cnnext.flags(cuda_backend="native"):  # as the user wants it: nothing to be said
+        assert _routing._why_not_on_device(op, ON_CUDA) is _routing._CHOSEN
+
+
+def test_a_chosen_backend_is_no_fallback(
+    fallbacks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CNNEXT_STRICT", "1")
+    result = _routing.fall_back("relu", _routing._CHOSEN, torch.relu, torch.ones(1))
+    assert result.tolist() == [1]
+    assert not fallbacks
