@@ -117,7 +117,7 @@ def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, Tensor | No
 
 
 class Conv2dFunction(torch.autograd.Function):
-    """conv2d of a batched float32 or float64 CPU input; arguments as `cnnext.functional.conv2d`.
+    """conv2d of a batched input; arguments as `cnnext.functional.conv2d`.
 
     `padding` is an int or a pair here. Twice differentiable.
     """
@@ -169,8 +169,9 @@ def conv2d(
     """2-D convolution (cross-correlation), as `torch.nn.functional.conv2d`.
 
     Args:
-        input: (N, C_in, H, W) or (C_in, H, W), float32 or float64 on the CPU (anything else that
-            native takes is computed by native PyTorch, with one `NativeFallbackWarning`).
+        input: (N, C_in, H, W) or (C_in, H, W), float32 or float64, on CUDA also float16 or bfloat16
+            (anything else that native takes is computed by native PyTorch, with one
+            `NativeFallbackWarning`).
         weight: (C_out, C_in / groups, K_h, K_w), of the same dtype.
         bias: (C_out,) or None.
         stride, dilation: pixels, an int or (vertical, horizontal).

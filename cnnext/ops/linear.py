@@ -64,7 +64,7 @@ def _save(ctx: Any, input: Tensor, weight: Tensor) -> None:
 
 
 class LinearFunction(torch.autograd.Function):
-    """linear of a float32 or float64 CPU input; arguments as `cnnext.functional.linear`.
+    """linear of an input; arguments as `cnnext.functional.linear`.
 
     Twice differentiable.
     """
@@ -94,8 +94,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y = x w^T + b, as `torch.nn.functional.linear`.
 
     Args:
-        input: (*, K), float32 or float64 on the CPU (anything else that native takes is computed by
-            native PyTorch, with one `NativeFallbackWarning`).
+        input: (*, K), float32 or float64, on CUDA also float16 or bfloat16 (anything else that
+            native takes is computed by native PyTorch, with one `NativeFallbackWarning`).
         weight: (M, K), of the same dtype.
         bias: (M,) or None.
 

@@ -81,7 +81,7 @@ def _differentiable_backward(
 
 
 class LSTMCellFunction(torch.autograd.Function):
-    """One step of an LSTM on float32 or float64 CPU matrices; returns (h', c').
+    """One step of an LSTM on matrices; returns (h', c').
 
     Arguments: input (B, I), hx and cx (B, H), w_ih (4H, I), w_hh (4H, H), b_ih and b_hh (4H) or
     both None. Twice differentiable.
@@ -140,8 +140,8 @@ def lstm_cell(
     """One step of an LSTM (Hochreiter and Schmidhuber 1997), as `torch.lstm_cell`.
 
     Args:
-        input: (B, I), float32 or float64 on the CPU (anything else that native takes is computed by
-            native PyTorch, with one `NativeFallbackWarning`).
+        input: (B, I), float32 or float64, on CUDA also float16 or bfloat16 (anything else that
+            native takes is computed by native PyTorch, with one `NativeFallbackWarning`).
         hx: hidden and cell state, each (B, H).
         w_ih, w_hh: (4H, I) and (4H, H), the gates in the order input, forget, cell, output.
         b_ih, b_hh: (4H,) or None.

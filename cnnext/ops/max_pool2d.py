@@ -71,7 +71,7 @@ def _backward(ctx: Any, grad_output: Tensor) -> Tensor:
 
 
 class MaxPool2dFunction(torch.autograd.Function):
-    """max_pool2d of a batched float32 or float64 CPU input.
+    """max_pool2d of a batched input.
 
     Arguments as `cnnext.functional.max_pool2d`; returns (output, indices) if `return_indices`, else
     output. Twice differentiable.
@@ -205,8 +205,9 @@ def max_pool2d(
     NaN wins over every number; of equal maxima the first in row-major order is the one indexed.
 
     Args:
-        input: (N, C, H, W) or (C, H, W), float32 or float64 on the CPU (anything else that native
-            takes is computed by native PyTorch, with one `NativeFallbackWarning`).
+        input: (N, C, H, W) or (C, H, W), float32 or float64, on CUDA also float16 or bfloat16
+            (anything else that native takes is computed by native PyTorch, with one
+            `NativeFallbackWarning`).
         kernel_size, padding, dilation: pixels, an int or (vertical, horizontal); padding is at most
             half of kernel_size and counts as minus infinity.
         stride: pixels; None means kernel_size.

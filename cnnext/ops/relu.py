@@ -43,7 +43,7 @@ def _backward(ctx: Any, grad_output: Tensor) -> Tensor:
 
 
 class ReLUFunction(torch.autograd.Function):
-    """relu of a float32 or float64 CPU tensor (a dense one if `inplace`). Twice differentiable."""
+    """relu of a tensor (a dense one if `inplace`). Twice differentiable."""
 
     @staticmethod
     def forward(ctx: Any, input: Tensor, inplace: bool = False) -> Tensor:
@@ -74,8 +74,8 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(0, x) element by element, as `torch.nn.functional.relu`; NaN and -0 pass through.
 
     Args:
-        input: any shape, float32 or float64 on the CPU (anything else that native takes is computed
-            by native PyTorch, with one `NativeFallbackWarning`).
+        input: any shape, float32 or float64, on CUDA also float16 or bfloat16 (anything else that
+            native takes is computed by native PyTorch, with one `NativeFallbackWarning`).
         inplace: overwrite and return `input`.
 
     Raises:
