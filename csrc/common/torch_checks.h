@@ -147,4 +147,22 @@ inline Tensor empty_4d(int64_t n, int64_t c, int64_t h, int64_t w, Layout layout
   return empty_4d(n, c, h, w, layout, like, like.scalar_type());
 }
 
+// How an adapter's device gets at the memory of tensors for its kernels.
+struct TensorMemory {
+  template <class T>
+  const T* read(const Tensor& t) const {
+    return static_cast<const T*>(t.const_data_ptr());  // leaves copy-on-write tensors shared
+  }
+
+  template <class T>
+  const T* read(const std::optional<Tensor>& t) const {
+    return t.has_value() ? read<T>(*t) : nullptr;
+  }
+
+  template <class T>
+  T* write(const Tensor& t) const {
+    return static_cast<T*>(t.mutable_data_ptr());
+  }
+};
+
 }  // namespace cnnext

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The CPU as the adapters (torch_adapter.h of each operator) see a device: which element types its
-// kernels take, how they get at a tensor's memory, how many threads they run on.
+// kernels take, and how many threads they run on.
 #pragma once
 
 #include "common/parallel.h"
@@ -8,7 +8,7 @@
 
 namespace cnnext {
 
-class CpuDevice {
+class CpuDevice : public TensorMemory {
  public:
   explicit CpuDevice(const Tensor&) {}
 
@@ -18,21 +18,6 @@ class CpuDevice {
     CNNEXT_CHECK(t.scalar_type() == ScalarType::Float || t.scalar_type() == ScalarType::Double,
                  "cnnext's CPU kernels take float32 and float64");
     return t.scalar_type() == ScalarType::Float ? f(float()) : f(double());
-  }
-
-  template <class T>
-  const T* read(const Tensor& t) const {
-    return static_cast<const T*>(t.const_data_ptr());  // leaves copy-on-write tensors shared
-  }
-
-  template <class T>
-  const T* read(const std::optional<Tensor>& t) const {
-    return t.has_value() ? read<T>(*t) : nullptr;
-  }
-
-  template <class T>
-  T* write(const Tensor& t) const {
-    return static_cast<T*>(t.mutable_data_ptr());
   }
 };
 

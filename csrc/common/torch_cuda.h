@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A GPU as the adapters (torch_adapter.h of each operator) see a device: which element types its
-// kernels take, how they get at a tensor's memory, and the stream they run on. Only this file and
-// cuda_launch.h stand between the kernels and a GPU.
+// kernels take, and the stream they run on. Only this file and cuda_launch.h stand between the
+// kernels and a GPU.
 #pragma once
 
 #include <torch/csrc/stable/accelerator.h>
@@ -14,7 +14,7 @@
 namespace cnnext {
 
 // While it lives, the tensor's GPU is the current one.
-class CudaDevice {
+class CudaDevice : public TensorMemory {
  public:
   explicit CudaDevice(const Tensor& t) : guard_(t.get_device_index()) {
     void* stream = nullptr;
@@ -26,21 +26,6 @@ class CudaDevice {
   template <class F>
   static auto with_element_type(const Tensor& t, const F& f) {
     return with_cuda_element_type(t, f);
-  }
-
-  template <class T>
-  const T* read(const Tensor& t) const {
-    return static_cast<const T*>(t.const_data_ptr());
-  }
-
-  template <class T>
-  const T* read(const std::optional<Tensor>& t) const {
-    return t.has_value() ? read<T>(*t) : nullptr;
-  }
-
-  template <class T>
-  T* write(const Tensor& t) const {
-    return static_cast<T*>(t.mutable_data_ptr());
   }
 
   // torch's current stream. Memory that the adapters free goes back to it in the same order.

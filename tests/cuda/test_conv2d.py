@@ -22,6 +22,7 @@ TILES = (
     Conv2dCase("one_channel_more_than_a_tile", 2, 65, 5, 3, 65, 1, 2),
     Conv2dCase("groups_of_two_tiles", 1, 6, 6, 11, 132, 2, 2, groups=2),
     Conv2dCase("seven_slices_of_pixels", 3, 2, 37, 33, 5, 3, 3, (1, 1), (1, 1)),
+    Conv2dCase("slices_of_two_groups", 2, 4, 29, 31, 6, 3, 2, (1, 1), (1, 0), groups=2),
 )
 CASES = (*EDGE, *TILES)
 
