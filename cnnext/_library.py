@@ -1,6 +1,7 @@
 """Loads the compiled kernels and gives them to the rest of the package as `ops` and `direct`."""
 
 import json
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
@@ -56,3 +57,30 @@ def _load_cuda() -> str | None:
 
 #: Why there are no CUDA kernels in this process; None if there are.
 why_no_cuda = _load_cuda()
+
+_why_not_on_gpu: dict[int, str | None] = {}
+
+
+def covers(capability: tuple[int, int], architectures: Sequence[str]) -> bool:
+    """Whether kernels built for these architectures, oldest first, run on such a GPU.
+
+    Machine code runs on GPUs of the same major version and no lower minor version; PTX, which the
+    last architecture has too, on all that are no older.
+    """
+    built = [tuple(map(int, name.split("."))) for name in architectures]
+    return any(
+        arch <= capability and (arch[0] == capability[0] or arch == built[-1]) for arch in built
+    )
+
+
+@torch.compiler.assume_constant_result
+def why_no_cuda_on(gpu: int) -> str | None:
+    """Why our CUDA kernels do not run on the GPU of that index; None if they do."""
+    if why_no_cuda is not None:
+        return why_no_cuda
+    if gpu not in _why_not_on_gpu:
+        major, minor = torch.cuda.get_device_capability(gpu)
+        covered = covers((major, minor), build_info["cuda"]["architectures"])
+        reason = f"they are not built for compute capability {major}.{minor}"
+        _why_not_on_gpu[gpu] = None if covered else reason
+    return _why_not_on_gpu[gpu]

@@ -79,8 +79,8 @@ def _why_not_on_device(op: str, operand: Tensor) -> str | None:
         return f"there are no kernels for device type '{operand.device.type}'"
     if current().cuda_backend == "native":
         return _CHOSEN
-    if _library.why_no_cuda is not None:
-        return f"there are no CUDA kernels ({_library.why_no_cuda})"
+    if (missing := _library.why_no_cuda_on(operand.device.index)) is not None:
+        return f"there are no CUDA kernels ({missing})"
     return _CHOSEN if chosen(op) == "native" else None
 
 

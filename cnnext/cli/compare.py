@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from cnnext.cli import plot, report, results, subjects
+from cnnext._flags import CUDA_BACKENDS
+from cnnext.cli import device, plot, report, results, subjects
 from cnnext.cli.arguments import output_file, positive_int, thread_count
 from cnnext.cli.comparison import compare_model, steps
 from cnnext.testing import machine
@@ -39,6 +40,18 @@ def add_parser(commands: Any) -> None:
         help="images in a batch (default: 64 for lenet5, 1 for the others)",
     )
     parser.add_argument(
+        "--device",
+        choices=device.TYPES,
+        default="cpu",
+        help="where the models run; the float64 reference stays on the CPU (default: cpu)",
+    )
+    parser.add_argument(
+        "--cuda-backend",
+        choices=CUDA_BACKENDS,
+        help="who computes cnnext's operators with --device cuda: cnnext's own kernels, native"
+        " PyTorch, or the one that `cnnext env` names for each operator (default: auto)",
+    )
+    parser.add_argument(
         "--threads", type=thread_count, metavar="N", help="threads (default: PyTorch's choice)"
     )
     parser.add_argument(
@@ -52,16 +65,19 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--json", type=output_file, metavar="FILE", help="store the measurements and the machine"
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, error=parser.error)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compare the models, print the tables, write the files; 1 if a model disagrees."""
+    if arguments.cuda_backend is not None and arguments.device != "cuda":
+        arguments.error("argument --cuda-backend: only valid with --device cuda")
     models = list(dict.fromkeys(arguments.models or subjects.DEFAULT))
     for model in models:
         subjects.check_name(model)
     if arguments.plot is not None:
         plot.check(arguments.plot)
+    place = device.find(arguments.device, arguments.cuda_backend or "auto")
     threads = arguments.threads or torch.get_num_threads()
     load = OtherLoad()
     rows = []
@@ -80,11 +96,12 @@ def run(arguments: argparse.Namespace) -> int:
                     threads=threads,
                     train=arguments.train,
                     progress=progress,
+                    device=place,
                 )
             )
             # A model that disagrees is not timed and takes fewer steps.
             bar.update(number * steps(arguments.train) - bar.n)
-    described = results.describe(threads, load)
+    described = results.describe(threads, load, place)
     print(machine.summary(described), end="\n\n")
     print("\n\n".join(table.text() for table in report.compare_reports(rows)))
     if arguments.json is not None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import asdict
 
 from torch import Tensor
 
+from cnnext._flags import flags
 from cnnext.cli import subjects
+from cnnext.cli.device import CPU, Device
 from cnnext.cli.results import Row
-from cnnext.testing.errors import GRADIENT_TOLERANCE
-from cnnext.testing.timing import compare_blocks, peak_memory, torch_threads
+from cnnext.testing.timing import compare_blocks, torch_threads
 from cnnext.testing.twins import CNNEXT, CONTESTANTS, Twins
 
 Progress = Callable[[str], None]
@@ -24,7 +26,15 @@ def steps(train: bool) -> int:
     return 2 + timed + (1 + timed if train else 0)
 
 
-def compare_model(name: str, batch: int, *, threads: int, train: bool, progress: Progress) -> Row:
+def compare_model(
+    name: str,
+    batch: int,
+    *,
+    threads: int,
+    train: bool,
+    progress: Progress,
+    device: Device = CPU,
+) -> Row:
     """Build a model's twins, check that they agree, and measure them if they do.
 
     Args:
@@ -33,43 +43,64 @@ def compare_model(name: str, batch: int, *, threads: int, train: bool, progress:
         threads: PyTorch's intra-op threads.
         train: measure the training step too, after a check of the gradients.
         progress: called with a few words after each step.
+        device: where the models run.
 
     Returns:
-        The row: ``model``, ``batch``, ``input``, ``parameters``, ``agrees``, ``errors`` and
-        ``gradient_errors`` by contestant, and for ``forward`` and ``training`` the ``times`` and
-        ``peak_memory`` by contestant (None where not measured).
+        The row: ``model``, ``batch``, ``gpu`` and ``cuda_backend`` (None on the CPU), ``input``,
+        ``parameters``, ``agrees``, ``errors`` and ``gradient_errors`` by contestant, and for
+        ``forward`` and ``training`` the ``times`` and ``peak_memory`` by contestant (None where
+        not measured).
     """
-    with torch_threads(threads):
+    with torch_threads(threads), flags(cuda_backend=device.cuda_backend):
         sample = subjects.sample(name, batch)
-        twins = Twins(subjects.build(name), sample.images, sample.labels)
+        images, labels = (tensor.to(device.type) for tensor in (sample.images, sample.labels))
+        twins = Twins(subjects.build(name), images, labels)
         progress("built")
         agreement = twins.check_forward()
         progress("outputs checked")
         agrees, gradient_errors = agreement.ok, None
         if train:
             gradient_errors = twins.check_gradients()
-            agrees = agrees and gradient_errors[CNNEXT] <= GRADIENT_TOLERANCE
+            limit = twins.gradient_limit(gradient_errors)
+            agrees = agrees and gradient_errors[CNNEXT] <= limit
             progress("gradients checked")
+        measured = functools.partial(_measure, twins=twins, device=device, progress=progress)
         return {
             "model": name,
             "batch": batch,
+            "gpu": device.gpu,
+            "cuda_backend": device.cuda_backend,
             "input": sample.description,
             "parameters": twins.parameters,
             "agrees": agrees,
             "errors": agreement.errors,
             "gradient_errors": gradient_errors,
-            "forward": _measure(twins.forward_calls(), "forward", progress) if agrees else None,
-            "training": _measure(twins.training_calls(), "training step", progress)
+            "forward": measured(twins.forward_calls(), "forward") if agrees else None,
+            "training": measured(twins.training_calls(), "training step")
             if agrees and train
             else None,
         }
 
 
-def _measure(calls: dict[str, Callable[[], Tensor]], what: str, progress: Progress) -> Row:
-    times = compare_blocks(calls, blocks=_BLOCKS, progress=lambda name: progress(f"{what}, {name}"))
+def _measure(
+    calls: dict[str, Callable[[], Tensor]],
+    what: str,
+    *,
+    twins: Twins,
+    device: Device,
+    progress: Progress,
+) -> Row:
+    times = compare_blocks(
+        calls,
+        blocks=_BLOCKS,
+        progress=lambda name: progress(f"{what}, {name}"),
+        synchronize=device.synchronize,
+        setting=twins.setting,
+    )
     memory = {}
     for name, call in calls.items():
-        memory[name] = peak_memory(call)
+        with twins.setting(name):
+            memory[name] = device.peak_memory(call)
         progress(f"memory, {name}")
     return {
         "times": {name: asdict(timing) for name, timing in times.items()},

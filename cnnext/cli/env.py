@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import platform
@@ -10,8 +11,14 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+import torch
+
+from cnnext import _library
+from cnnext._cuda_backend import AUTO
 from cnnext.cli import selftest
 from cnnext.testing import kernels, machine
+
+_CUDA_TEST = "self-test on CUDA"
 
 
 def add_parser(commands: Any) -> None:
@@ -19,8 +26,9 @@ def add_parser(commands: Any) -> None:
         "env",
         help="show versions, build and machine, and test every operator",
         description=(
-            "Show versions, build, machine and settings, and test every operator against native"
-            " PyTorch. Exit code 1 if one fails."
+            "Show versions, build, machine, CUDA and settings, and test every operator against"
+            " native PyTorch, on the GPU too if cnnext's kernels can run there. Exit code 1 if one"
+            " fails."
         ),
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
@@ -31,13 +39,14 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the facts and the self-test; 1 if an operator fails."""
     facts = collect()
     print(json.dumps(facts, indent=1) if arguments.json else _text(facts))
-    return 0 if set(facts["self-test"].values()) == {selftest.OK} else 1
+    results = {*facts["self-test"].values(), *facts.get(_CUDA_TEST, {}).values()}
+    return 0 if results == {selftest.OK} else 1
 
 
 def collect() -> dict[str, Any]:
     """All facts, by section, ready for JSON."""
     described = machine.describe()
-    return {
+    facts = {
         "versions": {
             **{name: described[name] for name in ("cnnext", "torch", "python", "os")},
             "glibc": " ".join(platform.libc_ver()).strip() or "none",
@@ -53,10 +62,35 @@ def collect() -> dict[str, Any]:
             "ISA selected": described["isa"],
             "OpenMP libraries": described["openmp_libraries"],
         },
+        "CUDA": _cuda(),
         "environment": {
             name: value for name, value in sorted(os.environ.items()) if name.startswith("CNNEXT_")
         },
         "self-test": selftest.run(),
+    }
+    if machine.why_no_gpu() is None and _library.why_no_cuda_on(0) is None:
+        facts[_CUDA_TEST] = selftest.run_layers("cuda")
+    return facts
+
+
+def _cuda() -> dict[str, Any]:
+    """PyTorch's CUDA, the GPUs, our kernels for them, and who computes by the rule of "auto"."""
+    built = kernels.build_info()["cuda"]
+    architectures = built["architectures"] if built else []
+    loaded = _library.why_no_cuda is None
+    return {
+        "version of PyTorch": torch.version.cuda,
+        "GPU": {
+            str(index): {
+                "name": gpu.name,
+                "capability": ".".join(map(str, gpu.capability)),
+                "covered by the build": _library.covers(gpu.capability, architectures),
+            }
+            for index, gpu in enumerate(machine.gpus())
+        },
+        "kernels": importlib.import_module("cnnext._C_cuda").__file__ if loaded else None,
+        "why no kernels": _library.why_no_cuda,
+        "auto": {op: f"{choice.backend}: {choice.reason}" for op, choice in AUTO.items()},
     }
 
 
@@ -74,9 +108,11 @@ def _entries(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, st
     """Names and texts of the facts of a section; a nested section's names follow its own."""
     for key, value in values.items():
         name = f"{prefix}{key}"
-        if isinstance(value, dict):
+        if value and isinstance(value, dict):
             yield from _entries(value, f"{name} ")
-        elif isinstance(value, list):
+        elif isinstance(value, list | dict):
             yield name, " ".join(map(str, value)) or "none"
+        elif isinstance(value, bool):
+            yield name, "yes" if value else "no"
         else:
             yield name, "none" if value is None else str(value)

@@ -32,6 +32,8 @@ def speed_ups(path: Path, rows: Sequence[Row]) -> None:
         _draw(axis, mode, [row for row in rows if row[mode] is not None])
     axes[0].set_ylabel("speed-up")
     axes[0].legend()
+    if rows[0]["gpu"] is not None:
+        figure.suptitle(f"{rows[0]['gpu']}, cuda_backend={rows[0]['cuda_backend']}")
     figure.savefig(path)
 
 

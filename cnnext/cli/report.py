@@ -46,7 +46,7 @@ def compare_reports(rows: Sequence[Row]) -> list[Report]:
 def _agreement(rows: Sequence[Row]) -> Report:
     return Report(
         "agreement",
-        "Largest error against float64, over the largest output",
+        f"Largest error against float64, over the largest output{_conditions(rows)}",
         ("model", "batch", "input", "parameters", *CONTESTANTS, "agrees"),
         [
             (
@@ -79,7 +79,8 @@ def _model_times(rows: Sequence[Row], mode: str, title: str) -> Report:
         )
     return Report(
         mode,
-        f"{title}: time in ms, speed-up of {CNNEXT}, peak memory in MiB in the same order",
+        f"{title}: time in ms, speed-up of {CNNEXT}, peak memory in MiB in the same order"
+        f"{_conditions(rows)}",
         (
             "model",
             "batch",
@@ -90,6 +91,14 @@ def _model_times(rows: Sequence[Row], mode: str, title: str) -> Report:
         ),
         cells,
     )
+
+
+def _conditions(rows: Sequence[Row]) -> str:
+    """What the names of the contestants do not say, for rows measured on a GPU."""
+    gpu, backend = rows[0].get("gpu"), rows[0].get("cuda_backend")
+    if gpu is None:
+        return ""
+    return f" ({gpu}; {CHANNELS_LAST} with cudnn.benchmark, {CNNEXT} with cuda_backend={backend})"
 
 
 def bench_reports(rows: Sequence[Row]) -> list[Report]:

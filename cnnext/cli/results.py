@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cnnext.cli.device import CPU, Device
 from cnnext.testing import machine
 from cnnext.testing.load import OtherLoad
 
@@ -14,9 +15,10 @@ from cnnext.testing.load import OtherLoad
 Row = dict[str, Any]
 
 
-def describe(threads: int, load: OtherLoad) -> dict[str, Any]:
+def describe(threads: int, load: OtherLoad, device: Device = CPU) -> dict[str, Any]:
     """The machine, on so many threads and with what else kept it busy since ``load`` began."""
-    return machine.describe() | {"threads": threads, "cores_busy_with_others": load.cores()}
+    described = machine.describe() | {"threads": threads, "cores_busy_with_others": load.cores()}
+    return described if device.gpu is None else described | machine.describe_gpu()
 
 
 def write(path: Path, command: str, rows: Sequence[Row], described: dict[str, Any]) -> None:

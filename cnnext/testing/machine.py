@@ -7,7 +7,7 @@ import platform
 import re
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -15,6 +15,13 @@ import cnnext
 from cnnext.testing import kernels
 
 _OPENMP_LIBRARY = re.compile(r"/lib(gomp|omp|iomp5)\b[^/]*\.so[^/]*$")
+
+
+class Gpu(NamedTuple):
+    """A GPU and its compute capability, such as (9, 0)."""
+
+    name: str
+    capability: tuple[int, int]
 
 
 def describe() -> dict[str, Any]:
@@ -36,10 +43,37 @@ def describe() -> dict[str, Any]:
 def summary(machine: dict[str, Any]) -> str:
     """The description in one line, for the head of a table."""
     threads = machine["threads"]
+    gpu = f"{machine['gpu']} · CUDA {machine['cuda']} · " if "gpu" in machine else ""
     return (
-        f"{machine['cpu']} · {machine['isa']} · {threads} thread{'s' if threads > 1 else ''}"
+        f"{gpu}{machine['cpu']} · {machine['isa']} · {threads} thread{'s' if threads > 1 else ''}"
         f" · torch {machine['torch']} · cnnext {machine['cnnext']} · {machine['date']}"
     )
+
+
+def describe_gpu() -> dict[str, Any]:
+    """What a measurement on the current GPU adds to ``describe``."""
+    return {
+        "gpu": torch.cuda.get_device_name(),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+    }
+
+
+def why_no_gpu() -> str | None:
+    """Why nothing can be computed on a GPU here; None if it can."""
+    if torch.version.cuda is None:
+        return "this PyTorch has no CUDA"
+    return None if torch.cuda.is_available() else "no GPU was found"
+
+
+def gpus() -> list[Gpu]:
+    """The GPUs that PyTorch can use, in its order."""
+    if why_no_gpu() is not None:
+        return []
+    return [
+        Gpu(torch.cuda.get_device_name(index), torch.cuda.get_device_capability(index))
+        for index in range(torch.cuda.device_count())
+    ]
 
 
 def cpu_name() -> str:

@@ -4,6 +4,9 @@ Two libraries must not be timed call by call in turn: the worker threads of the 
 for some milliseconds after a call and slow the other down by a factor of two and more. So each
 contestant runs alone for a block, whose beginning is discarded, and the blocks alternate, so that
 a change of clock frequency or of other load meets all contestants alike.
+
+A GPU computes after the call has returned. There the calls of a group are followed by one
+``synchronize`` inside the timed span, and the groups are long enough to make its cost small.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,9 @@ import torch
 
 # Calls shorter than this are timed several at a time, to keep the clock's own cost below 1 %.
 _MIN_SAMPLE_S = 20e-6
+
+# The same for groups that end with a synchronization, which takes some microseconds.
+_MIN_SYNCHRONIZED_S = 1e-3
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ def compare_blocks(
     blocks: int = 5,
     threads: int | None = None,
     progress: Callable[[str], None] | None = None,
+    synchronize: Callable[[], None] | None = None,
+    setting: Callable[[str], AbstractContextManager[None]] = lambda name: nullcontext(),
 ) -> dict[str, Timing]:
     """Time callables against each other in alternating blocks.
 
@@ -58,6 +66,9 @@ def compare_blocks(
         blocks: blocks for each contestant.
         threads: PyTorch's intra-op threads meanwhile; None leaves them.
         progress: called with a contestant's name after each of its blocks.
+        synchronize: waits for what the calls have started, as ``torch.cuda.synchronize`` does;
+            None if they do all their work before they return.
+        setting: a context for each block of a contestant, by its name.
 
     Returns:
         The contestants' timings, in the order given.
@@ -76,7 +87,10 @@ def compare_blocks(
         for round_ in range(blocks):
             first = round_ % len(names)
             for name in names[first:] + names[:first]:
-                samples, timed = _run_block(contestants[name], min_block_s, discard_s)
+                with setting(name):
+                    samples, timed = _run_block(
+                        contestants[name], min_block_s, discard_s, synchronize
+                    )
                 medians[name].append(statistics.median(samples))
                 calls[name] += timed
                 if progress is not None:
@@ -85,17 +99,24 @@ def compare_blocks(
 
 
 def _run_block(
-    call: Callable[[], object], min_block_s: float, discard_s: float
+    call: Callable[[], object],
+    min_block_s: float,
+    discard_s: float,
+    synchronize: Callable[[], None] | None,
 ) -> tuple[list[float], int]:
     """Seconds a call, one value a sample, and the number of calls timed."""
     clock = time.perf_counter
+    finished = clock if synchronize is None else _clock_after(synchronize)
     begin = now = clock()
     untimed = 0
     while untimed == 0 or now - begin < discard_s:
         call()
         untimed += 1
-        now = clock()
-    repeat = math.ceil(_MIN_SAMPLE_S * untimed / max(now - begin, 1e-9))
+        now = finished()
+    if synchronize is None:
+        repeat = math.ceil(_MIN_SAMPLE_S * untimed / max(now - begin, 1e-9))
+    else:
+        repeat = _synchronized_group(call, finished)
     samples: list[float] = []
     begin = clock()
     end = begin
@@ -103,9 +124,32 @@ def _run_block(
         start = clock()
         for _ in range(repeat):
             call()
-        end = clock()
+        end = finished()
         samples.append((end - start) / repeat)
     return samples, repeat * len(samples)
+
+
+def _clock_after(synchronize: Callable[[], None]) -> Callable[[], float]:
+    def finished() -> float:
+        synchronize()
+        return time.perf_counter()
+
+    return finished
+
+
+def _synchronized_group(call: Callable[[], object], finished: Callable[[], float]) -> int:
+    """How many calls make a group long enough.
+
+    Tried out, because a call alone waits longer for the GPU than one of many.
+    """
+    repeat = 1
+    while True:
+        start = time.perf_counter()
+        for _ in range(repeat):
+            call()
+        if finished() - start >= _MIN_SYNCHRONIZED_S:
+            return repeat
+        repeat *= 2
 
 
 def _summary(medians: list[float], calls: int) -> Timing:
@@ -158,6 +202,17 @@ def peak_memory(call: Callable[[], Any]) -> int | None:
     before = _status_bytes("VmRSS")
     call()
     return max(0, _status_bytes("VmHWM") - before)
+
+
+def peak_cuda_memory(call: Callable[[], Any]) -> int:
+    """Bytes by which ``call`` raises what PyTorch has allocated on the GPU at its peak."""
+    gc.collect()
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    call()
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_allocated() - before
 
 
 def _return_free_memory() -> None:

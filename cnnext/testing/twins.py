@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,13 @@ import torch
 from torch import Tensor
 
 import cnnext.nn
-from cnnext.testing.errors import check_contract, gradient_error, measure
+from cnnext.testing.errors import (
+    GRADIENT_TOLERANCE,
+    MAX_FACTOR,
+    check_contract,
+    gradient_error,
+    measure,
+)
 
 NCHW = "torch NCHW"
 CHANNELS_LAST = "torch channels_last"
@@ -36,19 +43,20 @@ class Twins:
     """A model built with torch.nn (in two memory layouts) and with cnnext.nn.
 
     The three have the same weights: they share their storage wherever the layout allows. The
-    cnnext twin is given the same NCHW input as the first native one.
+    cnnext twin is given the same NCHW input as the first native one. All are on the device of the
+    images; the float64 reference is computed on the CPU.
 
     Args:
         build: makes the model from a layer namespace.
         images: input (N, C, H, W), float32.
-        labels: class numbers (N,) for the loss of the training step.
+        labels: class numbers (N,) for the loss of the training step, on the same device.
         seed: of the initial weights.
     """
 
     def __init__(self, build: Build, images: Tensor, labels: Tensor, *, seed: int = 0) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            native = build(torch.nn)
+            native = build(torch.nn).to(images.device)
         state = native.state_dict()
         channels_last: Any = {"memory_format": torch.channels_last}
         self._build = build
@@ -68,6 +76,16 @@ class Twins:
     def parameters(self) -> int:
         """Number of trained values."""
         return sum(parameter.numel() for parameter in self.models[NCHW].parameters())
+
+    def setting(self, name: str) -> AbstractContextManager[None]:
+        """What a contestant's calls have to run in.
+
+        On CUDA, native PyTorch's channels_last is at its best where cuDNN tries its algorithms
+        out. It keeps the first that it has taken for a convolution, so checks need this as well.
+        """
+        if not self.inputs[NCHW].is_cuda:
+            return nullcontext()
+        return _cudnn_benchmark(name == CHANNELS_LAST)
 
     def forward_calls(self) -> dict[str, Callable[[], Tensor]]:
         """Inference without gradients by each contestant; puts the models in eval mode."""
@@ -89,8 +107,11 @@ class Twins:
         from each other by as much.
         """
         with torch.no_grad():
-            reference = self._double()(self.inputs[NCHW].double())
-        outputs = {name: call() for name, call in self.forward_calls().items()}
+            reference = self._double()(self.inputs[NCHW].cpu().double())
+        outputs = {}
+        for name, call in self.forward_calls().items():
+            with self.setting(name):
+                outputs[name] = call().cpu()
         return Agreement(
             errors={name: measure(out, reference).relative for name, out in outputs.items()},
             ok=any(
@@ -106,11 +127,25 @@ class Twins:
         of the batch.
         """
         self._set_training(False)
-        reference = self._gradients(self._double(), self.inputs[NCHW].double())
-        return {
-            name: gradient_error(self._gradients(model, self.inputs[name]), reference)
-            for name, model in self.models.items()
-        }
+        labels = self._labels.cpu()
+        reference = _gradients(self._double(), self.inputs[NCHW].cpu().double(), labels)
+        errors = {}
+        for name, model in self.models.items():
+            with self.setting(name):
+                errors[name] = gradient_error(
+                    (g.cpu() for g in _gradients(model, self.inputs[name], self._labels)),
+                    reference,
+                )
+        return errors
+
+    def gradient_limit(self, errors: Mapping[str, float]) -> float:
+        """Upper limit of cnnext's among the errors of ``check_gradients``.
+
+        On CUDA both may compute in TF32: where that makes native's error large, twice as much.
+        """
+        if not self.inputs[NCHW].is_cuda:
+            return GRADIENT_TOLERANCE
+        return max(GRADIENT_TOLERANCE, *(MAX_FACTOR * errors[n] for n in (NCHW, CHANNELS_LAST)))
 
     def _set_training(self, training: bool) -> None:
         for model in self.models.values():
@@ -119,18 +154,10 @@ class Twins:
     def _double(self) -> torch.nn.Module:
         state = self.models[NCHW].state_dict()
         doubles = {
-            key: value.double() if value.is_floating_point() else value.clone()
+            key: value.to("cpu", torch.float64 if value.is_floating_point() else None, copy=True)
             for key, value in state.items()
         }
         return _twin(self._build, torch.nn, doubles).eval()
-
-    def _gradients(self, model: torch.nn.Module, images: Tensor) -> tuple[Tensor, ...]:
-        return torch.autograd.grad(self._loss(model(images)), tuple(model.parameters()))
-
-    def _loss(self, output: Tensor) -> Tensor:
-        if output.ndim == 2:
-            return torch.nn.functional.cross_entropy(output, self._labels)
-        return output.square().mean()
 
     def _forward_call(self, name: str) -> Callable[[], Tensor]:
         model, images = self.models[name], self.inputs[name]
@@ -147,12 +174,33 @@ class Twins:
 
         def step() -> Tensor:
             optimizer.zero_grad()
-            loss = self._loss(model(images))
+            loss = _loss(model(images), self._labels)
             loss.backward()
             optimizer.step()
             return loss.detach()
 
         return step
+
+
+def _gradients(model: torch.nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(_loss(model(images), labels), tuple(model.parameters()))
+
+
+def _loss(output: Tensor, labels: Tensor) -> Tensor:
+    if output.ndim == 2:
+        return torch.nn.functional.cross_entropy(output, labels)
+    return output.square().mean()
+
+
+@contextmanager
+def _cudnn_benchmark(on: bool) -> Iterator[None]:
+    """Whether cuDNN tries its algorithms out, for a while."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = on
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 def _twin(build: Build, layers: Any, state: dict[str, Tensor]) -> torch.nn.Module:

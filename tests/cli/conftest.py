@@ -6,6 +6,9 @@ import pytest
 
 from cnnext.cli import bench, comparison
 from cnnext.testing.timing import compare_blocks
+from tests.testing.fakes import fake_gpu
+
+__all__ = ["fake_gpu"]
 
 
 @pytest.fixture

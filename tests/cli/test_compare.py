@@ -8,7 +8,7 @@ import torch
 
 import cnnext.nn
 from cnnext import cli
-from cnnext.cli import subjects
+from cnnext.cli import device, subjects
 from cnnext.testing.twins import CONTESTANTS
 
 pytest.importorskip("sklearn")
@@ -101,3 +101,60 @@ def test_default_is_the_main_job():
     assert subjects.DEFAULT == ("lenet5", "vgg16", "resnet50", "bottleneck")
     assert set(subjects.DEFAULT) < set(subjects.names())
     assert "Bottleneck" not in subjects.names()
+
+
+@pytest.fixture
+def fake_device(fake_gpu, monkeypatch):
+    """Makes ``--device cuda`` a fake: the CPU, under a GPU's name. Returns what was called."""
+    called = []
+    place = device.Device(
+        "cpu",
+        fake_gpu,
+        "native",
+        lambda: called.append("synchronize"),
+        lambda call: called.append("peak memory") or 7,
+    )
+    monkeypatch.setattr(device, "find", lambda type_, backend: called.append(type_) or place)
+    return called
+
+
+def test_a_gpu_is_waited_for_and_named(fake_gpu, fake_device, tmp_path, capsys, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setitem(sys.modules["matplotlib"].rcParams, "svg.fonttype", "none")
+    stored, picture = tmp_path / "compare.json", tmp_path / "speed.svg"
+    files = ("--json", str(stored), "--plot", str(picture))
+    assert cli.main([*LENET5, "--device", "cuda", *files]) == 0
+    assert fake_device[0] == "cuda"
+    assert fake_device.count("peak memory") == len(CONTESTANTS)
+    assert "synchronize" in fake_device
+    assert f"({fake_gpu}; torch channels_last with cudnn.benchmark" in capsys.readouterr().out
+    document = json.loads(stored.read_text())
+    assert document["machine"]["gpu"] == fake_gpu
+    (row,) = document["rows"]
+    assert (row["gpu"], row["cuda_backend"]) == (fake_gpu, "native")
+    assert set(row["forward"]["peak_memory"].values()) == {7}
+    assert fake_gpu in picture.read_text()
+
+
+def test_the_cpu_is_not_waited_for(tmp_path, monkeypatch):
+    def fail():
+        pytest.fail("must not run")
+
+    monkeypatch.setattr(torch.cuda, "synchronize", fail)
+    stored = tmp_path / "compare.json"
+    assert cli.main([*LENET5, "--json", str(stored)]) == 0
+    document = json.loads(stored.read_text())
+    assert "gpu" not in document["machine"]
+    assert [(row["gpu"], row["cuda_backend"]) for row in document["rows"]] == [(None, None)]
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("backend", ["auto", "native"])
+def test_models_agree_on_cuda(backend, tmp_path):
+    stored = tmp_path / "compare.json"
+    where = ("--device", "cuda", "--cuda-backend", backend)
+    assert cli.main([*LENET5, *where, "--train", "--json", str(stored)]) == 0
+    (row,) = json.loads(stored.read_text())["rows"]
+    assert row["gpu"] == torch.cuda.get_device_name()
+    assert all(size > 0 for size in row["training"]["peak_memory"].values())

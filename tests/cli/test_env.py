@@ -1,11 +1,17 @@
 """``env`` reports the machine and the build, and tests every operator."""
 
 import json
+import sys
+from types import SimpleNamespace
 
+import pytest
 import torch
 
 import cnnext.functional
-from cnnext import cli
+import cnnext.nn
+from cnnext import _library, cli
+from cnnext._cuda_backend import AUTO
+from cnnext.cli import selftest
 from cnnext.testing import kernels
 from cnnext.testing.cases import OPS
 
@@ -38,3 +44,66 @@ def test_failing_operator_is_named(monkeypatch, capsys):
     results = json.loads(capsys.readouterr().out)["self-test"]
     assert results["linear"] == "RuntimeError on edge_linear_1: no kernel"
     assert {results[op] for op in OPS if op != "linear"} == {"ok"}
+
+
+def test_self_test_of_the_layers():
+    assert selftest.run_layers("cpu") == dict.fromkeys(OPS, "ok")
+
+
+def test_layer_that_fails_is_named(monkeypatch):
+    class Wrong(torch.nn.ReLU):
+        def forward(self, x):
+            return 1.01 * super().forward(x)
+
+    def broken(*args, **kwargs):
+        raise RuntimeError("no kernel")
+
+    monkeypatch.setattr(cnnext.nn, "ReLU", Wrong)
+    monkeypatch.setattr(cnnext.nn, "Conv2d", broken)
+    results = selftest.run_layers("cpu")
+    assert results["relu"].startswith("error against float64")
+    assert results["conv2d"] == "RuntimeError: no kernel"
+    assert {results[op] for op in OPS if op not in ("relu", "conv2d")} == {"ok"}
+
+
+def test_cuda_without_a_gpu(monkeypatch, capsys):
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(_library, "why_no_cuda", "this PyTorch has no CUDA")
+    assert cli.main(["env", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["CUDA"]["GPU"] == {}
+    assert facts["CUDA"]["kernels"] is None
+    assert facts["CUDA"]["why no kernels"] == "this PyTorch has no CUDA"
+    for op, choice in AUTO.items():
+        assert facts["CUDA"]["auto"][op] == f"{choice.backend}: {choice.reason}"
+    assert "self-test on CUDA" not in facts
+
+
+@pytest.fixture
+def loaded_kernels(monkeypatch):
+    """A build with CUDA kernels whose library is loaded."""
+    monkeypatch.setattr(_library, "why_no_cuda", None)
+    monkeypatch.setattr(_library, "_why_not_on_gpu", {})
+    cuda = {"version": "13.0", "architectures": ["8.0"]}
+    monkeypatch.setitem(_library.build_info, "cuda", cuda)
+    library = SimpleNamespace(__file__="cnnext/_C_cuda.abi3.so")
+    monkeypatch.setitem(sys.modules, "cnnext._C_cuda", library)
+
+
+def test_cuda_with_a_gpu(fake_gpu, loaded_kernels, monkeypatch, capsys):
+    tested = []
+    results = {"relu": "ok"}
+    monkeypatch.setattr(selftest, "run_layers", lambda device: tested.append(device) or results)
+    assert cli.main(["env", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["CUDA"]["version of PyTorch"] == "13.0"
+    gpu = {"name": fake_gpu, "capability": "9.0", "covered by the build": True}
+    assert facts["CUDA"]["GPU"] == {"0": gpu}
+    assert facts["CUDA"]["kernels"] == "cnnext/_C_cuda.abi3.so"
+    assert facts["self-test on CUDA"] == results
+    results["relu"] = "RuntimeError: no kernel image"
+    assert cli.main(["env"]) == 1
+    text = capsys.readouterr().out
+    assert "GPU 0 covered by the build  yes" in text
+    assert "RuntimeError: no kernel image" in text
+    assert tested == ["cuda", "cuda"]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 import cnnext
 from cnnext import _cuda_backend, _flags, _library, _routing
@@ -68,7 +70,21 @@ def test_the_strict_flag_goes_before_the_environment(
 
 # ---------------------------------------------------------------------------- the backend on CUDA
 
-ON_CUDA: Any = SimpleNamespace(is_cuda=True)
+ON_CUDA: Any = SimpleNamespace(is_cuda=True, device=SimpleNamespace(index=0))
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[tuple[int, int]], None]:
+    """Pretends that there is a GPU of some capability, and kernels for 8.0, 8.6, 9.0 and 10.0."""
+
+    def pretend(capability: tuple[int, int]) -> None:
+        built = {"version": "13.0", "architectures": ["8.0", "8.6", "9.0", "10.0"]}
+        monkeypatch.setitem(_library.build_info, "cuda", built)
+        monkeypatch.setattr(_library, "why_no_cuda", None)
+        monkeypatch.setattr(_library, "_why_not_on_gpu", {})
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: capability)
+
+    return pretend
 
 
 @pytest.mark.parametrize("op", OPS)
@@ -80,8 +96,8 @@ def test_every_operator_has_a_rule(op: str) -> None:
 
 
 @pytest.mark.parametrize("op", OPS)
-def test_flags_choose_the_backend(op: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_library, "why_no_cuda", None)
+def test_flags_choose_the_backend(op: str, gpu: Callable[[tuple[int, int]], None]) -> None:
+    gpu((9, 0))
     with cnnext.flags(cuda_backend="native"):
         assert _routing._why_not_on_device(op, ON_CUDA) is _routing._CHOSEN
     with cnnext.flags(cuda_backend="own"):
@@ -98,6 +114,44 @@ def test_a_missing_library_is_a_reason_that_is_said(
     assert reason == "there are no CUDA kernels (nvcc was not found)"
     with cnnext.flags(cuda_backend="native"):  # as the user wants it: nothing to be said
         assert _routing._why_not_on_device(op, ON_CUDA) is _routing._CHOSEN
+
+
+@pytest.mark.parametrize(
+    ("capability", "covered"),
+    (
+        ((7, 5), False),
+        ((8, 0), True),
+        ((8, 7), True),  # machine code of 8.6
+        ((9, 0), True),
+        ((10, 3), True),
+        ((12, 0), True),  # PTX of 10.0
+    ),
+    ids=str,
+)
+def test_gpus_that_the_kernels_are_not_built_for(
+    capability: tuple[int, int], covered: bool, gpu: Callable[[tuple[int, int]], None]
+) -> None:
+    gpu(capability)
+    with cnnext.flags(cuda_backend="own"):
+        reason = _routing._why_not_on_device("relu", ON_CUDA)
+    said = f"they are not built for compute capability {capability[0]}.{capability[1]}"
+    assert reason == (None if covered else f"there are no CUDA kernels ({said})")
+
+
+def test_only_the_last_architecture_has_ptx() -> None:
+    assert not _library.covers((9, 0), ("8.0", "12.0"))
+    assert not _library.covers((8, 0), ("8.6",))
+    assert not _library.covers((9, 0), ())
+
+
+def test_the_compiler_takes_the_gpu_for_a_constant(gpu: Callable[[tuple[int, int]], None]) -> None:
+    gpu((7, 5))
+
+    def function(x: Tensor) -> Tensor:
+        return x + 1 if _library.why_no_cuda_on(0) is None else x - 1
+
+    compiled = torch.compile(function, fullgraph=True, backend="eager")
+    assert compiled(torch.zeros(1)).item() == -1
 
 
 def test_a_chosen_backend_is_no_fallback(

@@ -52,3 +52,20 @@ def test_cnnext_brings_no_openmp_runtime_of_its_own():
         [sys.executable, "-c", script], check=True, capture_output=True, text=True
     ).stdout
     assert len(json.loads(output.replace("'", '"'))) == 1
+
+
+def test_no_gpu_without_cuda_or_without_a_device(monkeypatch):
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert machine.why_no_gpu() == "this PyTorch has no CUDA"
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert machine.why_no_gpu() == "no GPU was found"
+    assert machine.gpus() == []
+
+
+def test_gpus_and_their_place_in_the_description(fake_gpu):
+    assert machine.why_no_gpu() is None
+    assert machine.gpus() == [(fake_gpu, (9, 0))]
+    described = machine.describe() | machine.describe_gpu()
+    assert described["gpu"] == fake_gpu
+    assert machine.summary(described).startswith(f"{fake_gpu} · CUDA 13.0 · {described['cpu']} · ")

@@ -3,11 +3,14 @@
 import gc
 import sys
 import time
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from cnnext.testing.timing import compare_blocks, peak_memory
+from cnnext.testing import timing
+from cnnext.testing.timing import compare_blocks, peak_cuda_memory, peak_memory
 
 FAST = {"min_block_s": 0.0, "discard_s": 0.0}
 
@@ -34,23 +37,23 @@ def test_first_calls_of_a_block_are_not_timed():
         if len(calls) == 1:
             time.sleep(0.05)
 
-    timing = compare_blocks({"it": slow_at_first}, blocks=1, **FAST)["it"]
-    assert timing.p80 < 0.05
-    assert timing.n == len(calls) - 1
+    measured = compare_blocks({"it": slow_at_first}, blocks=1, **FAST)["it"]
+    assert measured.p80 < 0.05
+    assert measured.n == len(calls) - 1
 
 
 def test_block_lasts_as_long_as_asked():
     begin = time.perf_counter()
-    timing = compare_blocks(
+    measured = compare_blocks(
         {"it": lambda: time.sleep(1e-3)}, blocks=2, min_block_s=0.03, discard_s=0.01
     )["it"]
     assert time.perf_counter() - begin >= 2 * 0.04
-    assert timing.n >= 2
+    assert measured.n >= 2
 
 
 def test_short_calls_are_timed_in_groups():
-    timing = compare_blocks({"it": lambda: None}, blocks=1, min_block_s=0, discard_s=1e-3)["it"]
-    assert timing.n > 10
+    measured = compare_blocks({"it": lambda: None}, blocks=1, min_block_s=0, discard_s=1e-3)["it"]
+    assert measured.n > 10
 
 
 def test_threads_and_collector_meanwhile_and_afterwards():
@@ -93,3 +96,86 @@ def test_peak_memory_sees_what_is_freed_again():
 def test_peak_memory_is_unknown_elsewhere(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     assert peak_memory(lambda: pytest.fail("must not run")) is None
+
+
+class FakeGpu:
+    """Calls take 10 us to start and 100 us to run; the clock is its own."""
+
+    LAUNCH, RUN = 10e-6, 100e-6
+
+    def __init__(self):
+        self.now = self.free = 0.0
+        self.groups = [0]
+
+    def perf_counter(self):
+        return self.now
+
+    def call(self):
+        self.now += self.LAUNCH
+        self.free = max(self.free, self.now) + self.RUN
+        self.groups[-1] += 1
+
+    def synchronize(self):
+        self.now = max(self.now, self.free)
+        self.groups.append(0)
+
+
+def test_synchronized_groups_measure_what_the_calls_started(monkeypatch):
+    gpu = FakeGpu()
+    monkeypatch.setattr(timing, "time", gpu)
+    measured = compare_blocks({"it": gpu.call}, blocks=1, synchronize=gpu.synchronize)["it"]
+    assert gpu.RUN <= measured.median < 1.01 * gpu.RUN
+    # One synchronization after each timed group, each group the same and 1 ms or longer.
+    group = gpu.groups[-2]
+    assert group * gpu.RUN >= 1e-3
+    timed_groups = measured.n // group
+    assert gpu.groups[-1 - timed_groups :] == [group] * timed_groups + [0]
+
+
+def test_slow_first_calls_do_not_shorten_the_groups(monkeypatch):
+    gpu = FakeGpu()
+    monkeypatch.setattr(timing, "time", gpu)
+
+    def slow_at_first():
+        if gpu.groups == [0]:
+            gpu.now += 5.0
+        gpu.call()
+
+    compare_blocks({"it": slow_at_first}, blocks=1, synchronize=gpu.synchronize)
+    assert gpu.groups[-2] * gpu.RUN >= 1e-3
+
+
+def test_each_block_runs_in_the_setting_of_its_contestant():
+    inside, seen = [], []
+
+    @contextmanager
+    def setting(name):
+        inside.append(name)
+        yield
+        inside.remove(name)
+
+    calls = {name: lambda name=name: seen.append(inside == [name]) for name in "ab"}
+    compare_blocks(calls, blocks=2, setting=setting, **FAST)
+    assert all(seen)
+    assert inside == []
+
+
+def test_peak_cuda_memory_is_what_the_call_adds(monkeypatch):
+    allocated = {"now": 100, "peak": 900}
+    fake = SimpleNamespace(
+        synchronize=lambda: None,
+        reset_peak_memory_stats=lambda: allocated.update(peak=allocated["now"]),
+        memory_allocated=lambda: allocated["now"],
+        max_memory_allocated=lambda: allocated["peak"],
+    )
+    monkeypatch.setattr(torch, "cuda", fake)
+    assert peak_cuda_memory(lambda: allocated.update(peak=150)) == 50
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_peak_cuda_memory_sees_what_is_freed_again():
+    size = 64 * 2**20
+    peak = peak_cuda_memory(lambda: torch.ones(size, dtype=torch.uint8, device="cuda"))
+    assert size <= peak < 1.1 * size
+    assert peak_cuda_memory(lambda: None) == 0

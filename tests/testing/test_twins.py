@@ -1,5 +1,7 @@
 """Twins: the same weights three times, agreement checked in both directions."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -108,3 +110,53 @@ def test_loss_of_a_feature_map():
         return layers.Conv2d(3, 4, 3)
 
     assert make_twins(build).training_calls()[CNNEXT]() > 0
+
+
+def test_gradient_limit_on_the_cpu_is_fixed():
+    errors = dict.fromkeys(CONTESTANTS, 1.0)
+    assert make_twins().gradient_limit(errors) == GRADIENT_TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("native", "limit"), [(GRADIENT_TOLERANCE / 4, GRADIENT_TOLERANCE), (0.03, 0.06)]
+)
+def test_gradient_limit_on_cuda_follows_native(native, limit):
+    twins = make_twins()
+    twins.inputs[NCHW] = SimpleNamespace(is_cuda=True)
+    errors = {NCHW: native / 2, CHANNELS_LAST: native, CNNEXT: 1.0}
+    assert twins.gradient_limit(errors) == limit
+
+
+def test_cudnn_tries_algorithms_for_channels_last_on_cuda_only():
+    before = torch.backends.cudnn.benchmark
+    twins = make_twins()
+    with twins.setting(CHANNELS_LAST):
+        assert torch.backends.cudnn.benchmark == before
+    twins.inputs[NCHW] = SimpleNamespace(is_cuda=True)
+    for name in CONTESTANTS:
+        with twins.setting(name):
+            assert torch.backends.cudnn.benchmark == (name == CHANNELS_LAST)
+    assert torch.backends.cudnn.benchmark == before
+
+
+def test_reference_is_on_the_cpu_and_shares_nothing():
+    twins = make_twins()
+    double = twins._double()
+    assert {p.dtype for p in double.parameters()} == {torch.float64}
+    assert {t.device.type for t in double.state_dict().values()} == {"cpu"}
+    ours = {t.data_ptr() for t in twins.models[NCHW].state_dict().values()}
+    assert ours.isdisjoint(t.data_ptr() for t in double.state_dict().values())
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("backend", ["auto", "native"])
+def test_equal_models_agree_on_cuda(backend):
+    images = torch.randn(2, 3, 8, 8, device="cuda")
+    with cnnext.flags(cuda_backend=backend):
+        twins = Twins(small_model, images, torch.tensor([1, 3], device="cuda"))
+        assert all(p.is_cuda for model in twins.models.values() for p in model.parameters())
+        assert twins.check_forward().ok
+        errors = twins.check_gradients()
+        assert errors[CNNEXT] <= twins.gradient_limit(errors)
+        assert all(loss() > 0 for loss in twins.training_calls().values())
