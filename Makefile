@@ -9,9 +9,9 @@ SOURCES := $(shell find csrc -type f)
 ENGINE := $(shell find tests/cuda_on_cpu -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.txt')
 CXX_FILES := $(filter %.h %.cpp %.cu %.inc,$(SOURCES) $(ENGINE))
 
-.PHONY: help demo test bench check format clean
+.PHONY: help demo test bench check gpu-check format clean
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
 demo: $(VENV)/.built ## compare cnnext with PyTorch on this machine
 	$(PY) -m cnnext compare $(ARGS)
@@ -30,6 +30,10 @@ check: $(VENV)/.built ## format, lint, types, dependency rule, ISA symbols, CUDA
 	$(PY) tools/check_dependencies.py
 	$(PY) tools/check_symbols.py
 	$(PY) tools/check_cuda.py
+
+# With the environment's Python or else the system's: whichever has a PyTorch with CUDA.
+gpu-check: ## check the CUDA kernels on this machine's GPU, then time them
+	$(PYTHON) tools/gpu_check.py $(ARGS)
 
 format: $(VENV)/.installed ## format all sources
 	ruff check --fix

@@ -83,7 +83,7 @@ class Contest:
 
 
 @dataclass(frozen=True)
-class _Problem:
+class Problem:
     """Operands, and the operator as a function of a library and of operands."""
 
     operands: Tensors
@@ -109,19 +109,19 @@ def contest(op: str, case: Case, mode: str = "forward", *, seed: int = 0) -> Con
     Raises:
         ValueError: the operator or the mode is unknown.
     """
-    if op not in _PROBLEMS:
-        raise ValueError(f"op must be one of {', '.join(_PROBLEMS)}, got {op!r}")
+    if op not in PROBLEMS:
+        raise ValueError(f"op must be one of {', '.join(PROBLEMS)}, got {op!r}")
     if mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
     generator = torch.Generator().manual_seed(seed)
-    problem = _PROBLEMS[op](case, generator)
+    problem = PROBLEMS[op](case, generator)
     grads = tuple(
         make_input("normal", output.shape, generator)
         for output in problem.apply(_NATIVE, problem.operands)
     )
 
     def call(library: Any, operands: Tensors) -> Call:
-        return _call(mode, lambda values: problem.apply(library, values), operands, grads)
+        return call_in(mode, lambda values: problem.apply(library, values), operands, grads)
 
     def reference() -> Tensors:
         doubles = tuple(operand.double() for operand in problem.operands)
@@ -144,9 +144,10 @@ def select(op: str | None = None, pattern: str = "*") -> Iterator[tuple[str, Cas
                     yield name, case
 
 
-def _call(
+def call_in(
     mode: str, apply: Callable[[Tensors], Tensors], operands: Tensors, grads: Tensors
 ) -> Call:
+    """The call that a mode times: ``apply`` alone, its gradients alone, or both."""
     if mode == "forward":
         return lambda: apply(operands)
     leaves = tuple(operand.detach().requires_grad_() for operand in operands)
@@ -188,37 +189,37 @@ def _bias(size: int, generator: torch.Generator) -> Tensor:
     return make_input("normal", (size,), generator)
 
 
-def _conv2d(case: Conv2dCase, generator: torch.Generator) -> _Problem:
+def _conv2d(case: Conv2dCase, generator: torch.Generator) -> Problem:
     operands = (
         make_input("normal", case.input_shape, generator),
         _weight(case.weight_shape, generator),
         _bias(case.c_out, generator),
     )
     kwargs = case.kwargs()
-    return _Problem(operands, lambda library, values: (library.conv2d(*values, **kwargs),))
+    return Problem(operands, lambda library, values: (library.conv2d(*values, **kwargs),))
 
 
-def _max_pool2d(case: MaxPool2dCase, generator: torch.Generator) -> _Problem:
+def _max_pool2d(case: MaxPool2dCase, generator: torch.Generator) -> Problem:
     operands = (make_input("normal", case.input_shape, generator),)
     kwargs = case.kwargs()
-    return _Problem(operands, lambda library, values: (library.max_pool2d(*values, **kwargs),))
+    return Problem(operands, lambda library, values: (library.max_pool2d(*values, **kwargs),))
 
 
-def _relu(case: ReluCase, generator: torch.Generator) -> _Problem:
+def _relu(case: ReluCase, generator: torch.Generator) -> Problem:
     operands = (make_input("normal", case.input_shape, generator),)
-    return _Problem(operands, lambda library, values: (library.relu(*values),))
+    return Problem(operands, lambda library, values: (library.relu(*values),))
 
 
-def _linear(case: LinearCase, generator: torch.Generator) -> _Problem:
+def _linear(case: LinearCase, generator: torch.Generator) -> Problem:
     operands = (
         make_input("normal", case.input_shape, generator),
         _weight(case.weight_shape, generator),
         _bias(case.n, generator),
     )
-    return _Problem(operands, lambda library, values: (library.linear(*values),))
+    return Problem(operands, lambda library, values: (library.linear(*values),))
 
 
-def _lstm_cell(case: LSTMCellCase, generator: torch.Generator) -> _Problem:
+def _lstm_cell(case: LSTMCellCase, generator: torch.Generator) -> Problem:
     state = (case.batch, case.hidden)
     gates = 4 * case.hidden
     operands = (
@@ -235,10 +236,10 @@ def _lstm_cell(case: LSTMCellCase, generator: torch.Generator) -> _Problem:
         x, h, c, *weights = values
         return tuple(library.lstm_cell(x, (h, c), *weights))
 
-    return _Problem(operands, apply)
+    return Problem(operands, apply)
 
 
-_PROBLEMS: dict[str, Callable[[Any, torch.Generator], _Problem]] = {
+PROBLEMS: dict[str, Callable[[Any, torch.Generator], Problem]] = {
     "conv2d": _conv2d,
     "max_pool2d": _max_pool2d,
     "relu": _relu,

@@ -1,0 +1,109 @@
+"""Contestants, and whether their results are right."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+import cnnext
+from cnnext.testing.errors import measure
+
+Tensors = tuple[Tensor, ...]
+Call = Callable[[], Tensors]
+
+LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One way to do the work.
+
+    ``make`` returns a call for each copy of the operands, to be made in turn; it and the calls
+    run within ``context``.
+    """
+
+    name: str
+    make: Callable[[], Sequence[Call]]
+    context: Callable[[], AbstractContextManager[None]] = nullcontext
+
+    @property
+    def ours(self) -> bool:
+        return self.name.startswith("cnnext")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The largest relative error of a result, and what it may be."""
+
+    error: float
+    limit: float
+
+    @property
+    def agrees(self) -> bool:
+        return self.error <= self.limit  # False for NaN
+
+
+@dataclass(frozen=True)
+class Contest:
+    """The contestants of one task, and the judge of their results.
+
+    ``copies`` is the number of sets of operands that are used in turn; ``bytes`` the size of one.
+    """
+
+    contestants: tuple[Contestant, ...]
+    judge: Callable[[Tensors], Verdict]
+    copies: int = 1
+    bytes: int = 0
+
+
+@contextmanager
+def cudnn_benchmark() -> Iterator[None]:
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
+
+
+def context_of(name: str) -> Callable[[], AbstractContextManager[None]]:
+    """What a contestant's name says: its backend and, for native channels_last, cuDNN's search."""
+    if name.startswith("cnnext"):
+        return lambda: cnnext.flags(cuda_backend=name.split()[1], strict=True)
+    if name.startswith("torch") and name.endswith("NCHW"):
+        return nullcontext
+    return cudnn_benchmark
+
+
+def unit(dtype: torch.dtype, tf32: bool = False) -> float:
+    """Half the distance from 1 to the next number: the relative error of rounding an operand."""
+    return 2.0**-11 if tf32 and dtype == torch.float32 else torch.finfo(dtype).eps / 2
+
+
+def tolerance(operand_unit: float, terms: int) -> float:
+    """The relative error that a sum of so many random products may have.
+
+    Rounding operands and results costs a few units; roundings of float32 partial sums walk
+    randomly. The factors 8 and 4 leave room for the largest of many errors.
+    """
+    return 8 * operand_unit + 4 * math.sqrt(terms) * unit(torch.float32)
+
+
+def relative_error(results: Sequence[Tensor], references: Sequence[Tensor]) -> float:
+    """The largest of all tensors: of the largest errors, and of the errors' root mean squares.
+
+    Raises:
+        AssertionError: shapes differ.
+        ValueError: there are more tensors of the one than of the other.
+    """
+    worst = 0.0
+    for result, reference in zip(results, references, strict=True):
+        found = measure(result, reference)
+        rms = found.rms / found.rms_ref if found.rms_ref else found.rms
+        worst = max(worst, found.relative, rms)
+    return worst

@@ -1,0 +1,88 @@
+"""Alternating blocks of calls, timed by the GPU's own clock."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import torch
+
+from benchmarks.gpu.contest import Call, Contestant
+from cnnext.testing.timing import Timing
+
+#: Seconds that the work takes on the device.
+Clock = Callable[[Callable[[], object]], float]
+
+#: Contestants with their calls.
+Ready = Mapping[Contestant, Sequence[Call]]
+Timer = Callable[[Ready], Mapping[Contestant, Timing]]
+
+
+def cuda_clock(work: Callable[[], object]) -> float:
+    """Between two events on the current stream, which the host waits for."""
+    begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    torch.cuda.synchronize()
+    begin.record()
+    work()
+    end.record()
+    end.synchronize()
+    return begin.elapsed_time(end) / 1e3
+
+
+def host_clock(work: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def time_blocks(
+    ready: Ready,
+    clock: Clock = cuda_clock,
+    *,
+    blocks: int = 7,
+    block_s: float = 0.03,
+    discard_s: float = 0.02,
+) -> dict[Contestant, Timing]:
+    """Times contestants against each other.
+
+    A block is one contestant alone: about ``discard_s`` untimed, then about ``block_s`` timed as a
+    whole. The order rotates from round to round. A time is the median of the blocks.
+    """
+    contestants = list(ready)
+    turns = {c: itertools.cycle(calls) for c, calls in ready.items()}
+    samples: dict[Contestant, list[float]] = {c: [] for c in contestants}
+    timed = dict.fromkeys(contestants, 0)
+    gc.collect()
+    gc.disable()
+    try:
+        for round_ in range(blocks):
+            first = round_ % max(len(contestants), 1)
+            for c in contestants[first:] + contestants[:first]:
+                with c.context():
+                    once = clock(lambda c=c: _run(turns[c], 1))
+                    times = max(1, math.ceil(discard_s / max(once, 1e-7)))
+                    each = clock(lambda c=c, times=times: _run(turns[c], times)) / times
+                    times = max(1, math.ceil(block_s / max(each, 1e-7)))
+                    seconds = clock(lambda c=c, times=times: _run(turns[c], times))
+                samples[c].append(seconds / times)
+                timed[c] += times
+    finally:
+        gc.enable()
+    return {c: spread(samples[c], timed[c]) for c in contestants}
+
+
+def _run(turn: Iterator[Call], times: int) -> None:
+    for call in itertools.islice(turn, times):
+        call()
+
+
+def spread(samples: Sequence[float], calls: int) -> Timing:
+    """The median, and the percentiles 20 and 80."""
+    if len(samples) == 1:
+        return Timing(samples[0], samples[0], samples[0], calls)
+    fifths = statistics.quantiles(samples, n=5, method="inclusive")
+    return Timing(statistics.median(samples), fifths[0], fifths[3], calls)
