@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -20,12 +23,12 @@ def fail(sentence: str) -> NoReturn:
 
 
 class Toolkit(NamedTuple):
-    """nvcc, and what belongs to it."""
+    """nvcc, and the folders of headers and libraries that it uses itself."""
 
     nvcc: str
     version: str
-    include: Path
-    libraries: Path
+    include: list[str]
+    libraries: list[str]
 
 
 def output_of(*command: str) -> str:
@@ -35,23 +38,33 @@ def output_of(*command: str) -> str:
 
 def find_toolkit(cuda_home: str | None) -> Toolkit | None:
     """The toolkit of `cuda_home`, or None if it has no nvcc."""
-    nvcc = shutil.which("nvcc", path=f"{cuda_home}/bin")
+    nvcc = shutil.which("nvcc", path=f"{cuda_home}/bin") if cuda_home else None
     release = re.search(r"release ([\d.]+)", output_of(nvcc, "--version")) if nvcc else None
     if nvcc is None or release is None:
         return None
-    # nvcc may be a link or a script: it knows itself where it lives.
-    top = re.search(
-        r"^#\$ TOP=(.*?)\s*$", output_of(nvcc, "--dryrun", "-x", "cu", "-c", "/dev/null"), re.M
+    # nvcc may be a link or a script, and layouts differ: it knows itself where everything is.
+    plan = output_of(nvcc, "--dryrun", "-x", "cu", "-c", "/dev/null")
+    return Toolkit(
+        nvcc, release[1], folders(plan, "INCLUDES", "-I"), folders(plan, "LIBRARIES", "-L")
     )
-    root = Path(top[1]).resolve() if top else Path(nvcc).resolve().parents[1]
-    static = next(root.glob("**/libcudart_static.a"), root / "lib64/libcudart_static.a")
-    return Toolkit(nvcc, release[1], root / "include", static.parent)
 
 
-def why_no_cuda(choice: str, torch_cuda: str | None, nvcc: str | None) -> str | None:
+def folders(plan: str, variable: str, option: str) -> list[str]:
+    """The folders that a variable in the output of nvcc --dryrun gives to the compiler."""
+    line = re.search(rf"^#\$ {variable}=(.*)$", plan, re.MULTILINE)
+    return re.findall(rf'"{option}([^"]+)"', line[1]) if line else []
+
+
+def why_no_cuda(
+    choice: str,
+    torch_cuda: str | None,
+    nvcc: str | None,
+    why_nvcc_fails: Callable[[], str | None] = lambda: None,
+) -> str | None:
     """The reason for building without CUDA, which `choice` (CNNEXT_CUDA) = "1" makes an error.
 
-    `torch_cuda` and `nvcc` are CUDA versions, None where there is none.
+    `torch_cuda` and `nvcc` are CUDA versions, None where there is none; `why_nvcc_fails` is asked
+    last.
     """
     if choice not in ("auto", "0", "1"):
         fail(f"CNNEXT_CUDA={choice} is not one of auto, 0, 1.")
@@ -64,11 +77,27 @@ def why_no_cuda(choice: str, torch_cuda: str | None, nvcc: str | None) -> str | 
     elif nvcc.split(".")[0] != torch_cuda.split(".")[0]:
         reason = f"nvcc is of CUDA {nvcc} but PyTorch of CUDA {torch_cuda}"
         remedy = "make their major versions agree"
+    elif (failure := why_nvcc_fails()) is not None:
+        reason, remedy = failure, "set CXX to a compiler that nvcc supports"
     else:
         return None
     if choice == "1":
         fail(f"CNNEXT_CUDA=1, but {reason}; {remedy}, or set CNNEXT_CUDA=0.")
     return reason
+
+
+def why_nvcc_fails(nvcc: str, compiler: str) -> str | None:
+    """Why nvcc cannot compile with this C++ compiler; None if it can."""
+    if not architectures(nvcc):
+        return f"{nvcc} knows none of the GPUs {', '.join(TABLE['architectures'])}"
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "empty.cu")
+        source.touch()
+        command = [nvcc, "-ccbin", compiler, "-c", str(source), "-o", f"{folder}/empty.o"]
+        result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode == 0:
+        return None
+    return f"nvcc does not work with {compiler}: {(result.stderr or result.stdout).strip()}"
 
 
 def architectures(nvcc: str) -> list[str]:
@@ -86,7 +115,7 @@ def architecture_flags(names: list[str]) -> list[str]:
     ]
 
 
-def extension(toolkit: Toolkit, include_dirs: list[str]) -> Any:
+def extension(toolkit: Toolkit, compiler: str, include_dirs: list[str]) -> Any:
     """cnnext._C_cuda: the CUDA kernels and their adapters."""
     from torch.utils.cpp_extension import CppExtension
 
@@ -95,14 +124,15 @@ def extension(toolkit: Toolkit, include_dirs: list[str]) -> Any:
     result = CppExtension(
         "cnnext._C_cuda",
         sorted(map(str, sources)),
-        include_dirs=[*include_dirs, str(toolkit.include)],
-        library_dirs=[str(toolkit.libraries)],
+        include_dirs=[*include_dirs, *toolkit.include],
+        library_dirs=toolkit.libraries,
         extra_compile_args={
             "cxx": ["-DUSE_CUDA"],  # torch's headers declare streams only then
             "nvcc": [
                 *TABLE["flags"],
                 *architecture_flags(architectures(toolkit.nvcc)),
-                "--threads=0",
+                f"--threads={os.environ.get('MAX_JOBS') or 0}",
+                *("-ccbin", compiler),
                 "-Xcompiler=-fvisibility=hidden",
             ],
         },

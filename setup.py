@@ -98,10 +98,12 @@ def compile_arguments() -> dict[str, Any]:
     from torch.utils.cpp_extension import CUDA_HOME, BuildExtension, CppExtension
 
     toolkit = build_cuda.find_toolkit(CUDA_HOME)
+    host_compiler = shlex.split(compiler)[0]
     no_cuda = build_cuda.why_no_cuda(
         os.environ.get("CNNEXT_CUDA") or "auto",
         torch.version.cuda,
         toolkit.version if toolkit else None,
+        lambda: toolkit and build_cuda.why_nvcc_fails(toolkit.nvcc, host_compiler),
     )
     version_text = subprocess.run(
         [*shlex.split(compiler), "--version"], capture_output=True, text=True
@@ -118,7 +120,7 @@ def compile_arguments() -> dict[str, Any]:
     extensions = [extension]
     cuda = None
     if toolkit is not None and no_cuda is None:
-        extensions.append(build_cuda.extension(toolkit, [str(CSRC.absolute())]))
+        extensions.append(build_cuda.extension(toolkit, host_compiler, [str(CSRC.absolute())]))
         cuda = {
             "version": toolkit.version,
             "architectures": build_cuda.architectures(toolkit.nvcc),

@@ -23,12 +23,13 @@ AUTO = {
     "relu": Choice("native", "ATen moves as many bytes"),
 }
 
-_WITHOUT_KERNELS = frozenset(("linear",))
+#: Native is all there is, and all there is meant to be.
+WITHOUT_KERNELS = frozenset(("linear",))
 
 
 def chosen(op: str) -> str:
     """The backend that computes `op` on CUDA tensors now: "own" or "native"."""
-    if op in _WITHOUT_KERNELS:
+    if op in WITHOUT_KERNELS:
         return "native"
     asked = current().cuda_backend
     return AUTO[op].backend if asked == "auto" else asked

@@ -46,8 +46,11 @@ def _load_cuda() -> str | None:
     """Loads the CUDA kernels, where this torch can use them; the reason if it cannot."""
     if torch.version.cuda is None:
         return "this PyTorch has no CUDA"
-    if build_info["cuda"] is None:
+    built = build_info["cuda"]
+    if built is None:
         return f"cnnext was built without them: {build_info['why_no_cuda']}"
+    if built["version"].split(".")[0] != torch.version.cuda.split(".")[0]:
+        return f"they are of CUDA {built['version']}, this PyTorch of CUDA {torch.version.cuda}"
     try:
         import cnnext._C_cuda  # noqa: F401  (registers the operators' CUDA kernels)
     except ImportError as error:
@@ -79,6 +82,8 @@ def why_no_cuda_on(gpu: int) -> str | None:
     if why_no_cuda is not None:
         return why_no_cuda
     if gpu not in _why_not_on_gpu:
+        if not torch.cuda.is_available():  # compiling for one that is elsewhere
+            return "there is no GPU"
         major, minor = torch.cuda.get_device_capability(gpu)
         covered = covers((major, minor), build_info["cuda"]["architectures"])
         reason = f"they are not built for compute capability {major}.{minor}"

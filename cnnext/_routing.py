@@ -17,7 +17,7 @@ from torch.autograd import forward_ad
 from torch.nn import Parameter
 
 from cnnext import _library
-from cnnext._cuda_backend import chosen
+from cnnext._cuda_backend import WITHOUT_KERNELS, chosen
 from cnnext._flags import current, is_strict
 
 _KERNEL_DTYPES = frozenset((torch.float32, torch.float64))
@@ -33,8 +33,9 @@ _strided = torch.strided
 # True where TorchScript compiles a module, whose forward then has to be native's.
 is_scripting = torch.jit.is_scripting  # type: ignore[attr-defined]
 
-# Reasons that are never said: ATen rejects the one, the user or our own rule chose the other.
+# Reasons that are never said: ATen rejects the first, the user or our own rule chose the other.
 _NO_TENSOR = "an operand is no tensor"
+_SEVERAL_DEVICES = "the operands are on different devices"
 _CHOSEN = "native PyTorch is the backend chosen for CUDA"
 _noticed: set[tuple[str, str]] = set()
 
@@ -48,13 +49,17 @@ def why_native(op: str, *operands: Any, optional: tuple[Any, ...] = ()) -> str |
 
     Only an `optional` one may be None. What is no tensor at all is also for ATen: to reject.
     """
-    for operand in (*operands, *[o for o in optional if o is not None]) if optional else operands:
+    given = (*operands, *[o for o in optional if o is not None]) if optional else operands
+    for operand in given:
         if type(operand) not in _PLAIN_TYPES and not _is_traced(operand):
             if not hasattr(operand, "__torch_function__"):
                 return _NO_TENSOR
             return f"{type(operand).__name__} is not a plain tensor"
-        if not operand.is_cpu and (reason := _why_not_on_device(op, operand)) is not None:
-            return reason
+        if not operand.is_cpu:
+            if any(getattr(other, "device", None) != operand.device for other in given):
+                return _SEVERAL_DEVICES
+            if (reason := _why_not_on_device(op, operand)) is not None:
+                return reason
         if operand.dtype not in (_KERNEL_DTYPES if operand.is_cpu else _CUDA_KERNEL_DTYPES):
             return f"there are no kernels for {operand.dtype}"
         if operand.layout is not _strided:
@@ -77,7 +82,7 @@ def _why_not_on_device(op: str, operand: Tensor) -> str | None:
     """The reason why our kernels do not compute `op` where this operand is, or None."""
     if not operand.is_cuda:
         return f"there are no kernels for device type '{operand.device.type}'"
-    if current().cuda_backend == "native":
+    if current().cuda_backend == "native" or op in WITHOUT_KERNELS:
         return _CHOSEN
     if (missing := _library.why_no_cuda_on(operand.device.index)) is not None:
         return f"there are no CUDA kernels ({missing})"
@@ -93,7 +98,7 @@ def fall_back(op: str, reason: str, native: Callable[..., Any], *args: Any, **kw
     """`native(*args, **kwargs)`, said aloud the first time."""
     if reason is _CHOSEN or torch.compiler.is_compiling():
         return native(*args, **kwargs)
-    if reason is not _NO_TENSOR and is_strict():
+    if reason not in (_NO_TENSOR, _SEVERAL_DEVICES) and is_strict():
         raise RuntimeError(f"cnnext.{op}: {reason}, and CNNEXT_STRICT forbids native PyTorch")
     result = native(*args, **kwargs)
     if (op, reason) not in _noticed:

@@ -218,6 +218,14 @@ def test_unknown_cuda_choice(build_cuda: ModuleType) -> None:
         build_cuda.why_no_cuda("yes", None, None)
 
 
+#: Of nvcc's output, what tells where the toolkit is.
+PLAN = """\
+#\\$ TOP=/some where/bin/..
+#\\$ INCLUDES="-I/some where/targets/x86_64-linux/include"
+#\\$ LIBRARIES=  "-L/some where/lib/stubs" "-L/some where/lib"
+"""
+
+
 def fake_nvcc(folder: Path, release: str, known: str) -> Path:
     nvcc = folder / "bin/nvcc"
     nvcc.parent.mkdir()
@@ -225,14 +233,10 @@ def fake_nvcc(folder: Path, release: str, known: str) -> Path:
         "#!/bin/sh\n"
         f'[ "$1" = --list-gpu-arch ] && printf "{known}"\n'
         f'[ "$1" = --version ] && echo "Cuda compilation tools, release {release}, V1"\n'
-        f'[ "$1" = --dryrun ] && echo "#$ TOP={folder}/toolkit/bin/.."\n'
+        f'[ "$1" = --dryrun ] && cat <<END\n{PLAN}END\n'
         "exit 0\n"
     )
     nvcc.chmod(0o755)
-    (folder / "toolkit/bin").mkdir(parents=True)
-    static = folder / "toolkit/targets/some/lib/libcudart_static.a"
-    static.parent.mkdir(parents=True)
-    static.touch()
     return nvcc
 
 
@@ -241,9 +245,23 @@ def test_toolkit_is_where_nvcc_says(build_cuda: ModuleType, tmp_path: Path) -> N
     toolkit = build_cuda.find_toolkit(str(tmp_path))
     assert toolkit.nvcc == str(nvcc)
     assert toolkit.version == "13.0"
-    assert toolkit.include == tmp_path / "toolkit/include"
-    assert toolkit.libraries == tmp_path / "toolkit/targets/some/lib"
+    assert toolkit.include == ["/some where/targets/x86_64-linux/include"]
+    assert toolkit.libraries == ["/some where/lib/stubs", "/some where/lib"]
     assert build_cuda.find_toolkit(str(tmp_path / "elsewhere")) is None
+    assert build_cuda.find_toolkit(None) is None
+
+
+def test_nvcc_that_fails_is_a_reason(build_cuda: ModuleType, tmp_path: Path) -> None:
+    nvcc = fake_nvcc(tmp_path, "13.0", "compute_90\\n")
+    assert build_cuda.why_nvcc_fails(str(nvcc), "c++") is None
+    nvcc.write_text(nvcc.read_text().replace("exit 0", "echo unsupported GNU version >&2; exit 1"))
+    reason = build_cuda.why_nvcc_fails(str(nvcc), "c++")
+    assert reason == "nvcc does not work with c++: unsupported GNU version"
+    assert build_cuda.why_no_cuda("auto", "13.0", "13.0", lambda: reason) == reason
+    with pytest.raises(SystemExit, match="set CXX to a compiler that nvcc supports"):
+        build_cuda.why_no_cuda("1", "13.0", "13.0", lambda: reason)
+    nvcc.write_text(nvcc.read_text().replace("compute_90", "compute_50"))
+    assert "knows none of the GPUs 8.0" in build_cuda.why_nvcc_fails(str(nvcc), "c++")
 
 
 def test_architectures_are_those_that_nvcc_knows(build_cuda: ModuleType, tmp_path: Path) -> None:
@@ -264,8 +282,9 @@ def test_ptx_comes_last(build_cuda: ModuleType) -> None:
 @pytest.mark.parametrize("source", sorted(ROOT.glob("csrc/*/torch_cuda.cpp")), ids=str)
 def test_adapters_compile_against_any_torch(source: Path) -> None:
     """Also against one without CUDA."""
-    includes = [ROOT / "csrc", TOOLKIT.include, *include_paths()]
-    command = ["c++", "-std=c++17", "-fsyntax-only", "-DUSE_CUDA", "-Wall"]
+    includes = [ROOT / "csrc", *TOOLKIT.include, *include_paths()]
+    command = ["c++", "-std=c++17", "-fsyntax-only", "-DUSE_CUDA", "-Wall", "-Werror"]
+    command += ["-fvisibility=hidden"]
     command += ["-DTORCH_TARGET_VERSION=0x020a000000000000", *(f"-I{path}" for path in includes)]
     subprocess.run([*command, source], check=True)
 

@@ -2,7 +2,7 @@
 // torch's names of the element types of CUDA kernels.
 #pragma once
 
-#include <type_traits>
+#include <cstdint>
 
 #include "common/cuda_types.h"
 #include "common/torch_checks.h"
@@ -26,10 +26,32 @@ auto with_cuda_element_type(const Tensor& t, const F& f) {
   }
 }
 
-// torch's name of Accumulator<T>.
+// torch's name of T.
 template <class T>
-constexpr ScalarType accumulator_type() {
-  return std::is_same_v<T, double> ? ScalarType::Double : ScalarType::Float;
+constexpr ScalarType element_type();
+template <>
+constexpr ScalarType element_type<float>() {
+  return ScalarType::Float;
+}
+template <>
+constexpr ScalarType element_type<double>() {
+  return ScalarType::Double;
+}
+template <>
+constexpr ScalarType element_type<Half>() {
+  return ScalarType::Half;
+}
+template <>
+constexpr ScalarType element_type<BFloat16>() {
+  return ScalarType::BFloat16;
+}
+template <>
+constexpr ScalarType element_type<uint8_t>() {
+  return ScalarType::Byte;
+}
+template <>
+constexpr ScalarType element_type<int64_t>() {
+  return ScalarType::Long;
 }
 
 }  // namespace cnnext

@@ -29,8 +29,8 @@ static_assert(kColumns * kColumns == kThreads, "every thread has its share of th
 
 // Enough blocks to fill the largest of today's GPUs, if slices are what they can be had from.
 constexpr int64_t kWantedBlocks = 512;
-constexpr int64_t kLeastSlice =
-    512;  // pixels, below which adding up slices costs more than it gains
+// Pixels, below which adding up slices would cost more than it gains.
+constexpr int64_t kLeastSlice = 512;
 
 // ---------------------------------------------------------------------------- images and filters
 
@@ -65,8 +65,8 @@ Radix tap_radix(Layout layout, int64_t c, int64_t k_h, int64_t k_w) {
   return layout == Layout::nchw ? Radix(k_h, k_w) : Radix(k_w, c);
 }
 
-// Where along an axis the tap at distance `reach` of pixel i falls on the gathered image of `size`;
-// -1 for the zeros around it, and in the input gradient between its pixels.
+// Where along an axis a tap of pixel i falls on the gathered image of `size`; -1 for the zeros
+// around it, and in the input gradient between its pixels.
 template <Pass kPass>
 struct Axis {
   int64_t size, pad, dilation;
@@ -100,9 +100,9 @@ struct Gathered {
         rows{height(s), s.pad_h, s.dilation_h, Divisor(s.stride_h)},
         columns{width(s), s.pad_w, s.dilation_w, Divisor(s.stride_w)} {}
 
-  static int64_t channels(const Conv2dShape& s) { return of_output ? s.c_out : s.c_in; }
-  static int64_t height(const Conv2dShape& s) { return of_output ? s.h_out() : s.h_in; }
-  static int64_t width(const Conv2dShape& s) { return of_output ? s.w_out() : s.w_in; }
+  static int64_t channels(const Conv2dShape& s) { return kOfOutput ? s.c_out : s.c_in; }
+  static int64_t height(const Conv2dShape& s) { return kOfOutput ? s.h_out() : s.h_in; }
+  static int64_t width(const Conv2dShape& s) { return kOfOutput ? s.w_out() : s.w_in; }
 
   __device__ __forceinline__ Accumulator<T> load(int64_t group, const Digits& pixel,
                                                  const Tap& tap) const {
@@ -113,7 +113,7 @@ struct Gathered {
   }
 
  private:
-  static constexpr bool of_output = kPass == Pass::bwd_input;
+  static constexpr bool kOfOutput = kPass == Pass::bwd_input;
 };
 
 // ---------------------------------------------------------------------- the products of the passes

@@ -11,7 +11,7 @@ namespace {
 // Each is freed as soon as its kernels are launched: the next to get it runs after them.
 template <class T>
 Tensor workspace(int64_t elements, const Tensor& like) {
-  return empty_1d(elements, like, accumulator_type<T>());
+  return empty_1d(elements, like, element_type<Accumulator<T>>());
 }
 
 struct Device : CudaDevice {

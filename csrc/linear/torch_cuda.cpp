@@ -3,31 +3,42 @@
 // follows torch's precision flags. These operators are here for what is built on linear.
 #include "common/torch_cuda.h"
 
+#include <vector>
+
+#include "common/torch_product.h"
 #include "linear/torch_adapter.h"
 
 namespace cnnext {
 namespace {
 
+// Leading dimensions as rows of one matrix.
+Tensor rows_of(const Tensor& t, int64_t rows, int64_t columns) {
+  return torch::stable::reshape(t, {rows, columns});
+}
+
+// A matrix in the shape of `like`, but for its last dimension.
+Tensor in_shape_of(const Tensor& like, const Tensor& matrix) {
+  std::vector<int64_t> sizes(like.sizes().begin(), like.sizes().end());
+  sizes.back() = matrix.size(1);
+  return torch::stable::reshape(matrix, sizes);
+}
+
 struct Device {
-  static Tensor forward(const LinearShape&, const Tensor& input, const Tensor& weight,
+  static Tensor forward(const LinearShape& s, const Tensor& input, const Tensor& weight,
                         const std::optional<Tensor>& bias) {
-    using torch::stable::detail::from;
-    StableIValue stack[] = {from(input), from(weight), from(bias)};
-    STABLE_TORCH_ERROR_CODE_CHECK(
-        torch_call_dispatcher("aten::linear", "", stack, TORCH_ABI_VERSION));
-    return torch::stable::detail::to<Tensor>(stack[0]);
+    Tensor result = product(rows_of(input, s.m, s.k), transposed(weight));
+    if (bias.has_value()) result = torch::stable::subtract(result, *bias, -1.0);
+    return in_shape_of(input, result);
   }
 
-  static Tensor backward_input(const LinearShape&, const Tensor& grad_output,
+  static Tensor backward_input(const LinearShape& s, const Tensor& grad_output,
                                const Tensor& weight) {
-    return torch::stable::matmul(grad_output, weight);
+    return in_shape_of(grad_output, product(rows_of(grad_output, s.m, s.n), weight));
   }
 
   static Tensor backward_weight(const LinearShape& s, const Tensor& grad_output,
                                 const Tensor& input) {
-    const Tensor dy = torch::stable::reshape(grad_output, {s.m, s.n});
-    const Tensor x = torch::stable::reshape(input, {s.m, s.k});
-    return torch::stable::matmul(torch::stable::transpose(dy, 0, 1), x);
+    return product(transposed(rows_of(grad_output, s.m, s.n)), rows_of(input, s.m, s.k));
   }
 };
 

@@ -1,25 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// lstm_cell on CUDA, for torch: ATen's matrix products, in the precision that torch's flags allow
-// them, and our gates.
+// lstm_cell on CUDA, for torch: ATen's matrix products, and our gates.
 #include "common/torch_cuda.h"
 
+#include "common/torch_product.h"
 #include "lstm_cell/cuda.h"
 #include "lstm_cell/torch_adapter.h"
 
 namespace cnnext {
 namespace {
 
-Tensor times_transposed(const Tensor& rows, const Tensor& weight) {
-  return dense(torch::stable::matmul(rows, torch::stable::transpose(weight, 0, 1)));
-}
-
 struct Device : CudaDevice {
   using CudaDevice::CudaDevice;
 
   template <class T>
   void forward(const LSTMCellShape& s, const lstm_cell::Inputs& in, LSTMCellOperands<T> o) const {
-    const Tensor x_product = times_transposed(in.x, in.w_ih);
-    const Tensor h_product = times_transposed(in.h, in.w_hh);
+    const Tensor x_product = product(in.x, transposed(in.w_ih));
+    const Tensor h_product = product(in.h, transposed(in.w_hh));
     o.c = read<T>(in.c);
     o.b_ih = read<T>(in.b_ih);
     o.b_hh = read<T>(in.b_hh);

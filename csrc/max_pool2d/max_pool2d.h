@@ -47,8 +47,8 @@ CNNEXT_INLINE bool windows_reach_inside(int64_t in, int64_t out, int64_t kernel,
                                         int64_t pad, int64_t dilation) {
   if (out - 1 > (in - 1 + pad) / stride) return false;  // the last begins behind the image
   if (dilation <= in) return true;  // else the taps of a window may step over the whole image
-  for (int64_t start = -pad; start < 0; start += stride) {
-    const TapRange taps = taps_inside(start, kernel, dilation, in);
+  for (int64_t i = 0; i < out && i * stride < pad; ++i) {
+    const TapRange taps = taps_inside(i * stride - pad, kernel, dilation, in);
     if (taps.first >= taps.last) return false;
   }
   return true;

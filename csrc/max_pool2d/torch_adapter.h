@@ -19,6 +19,9 @@ inline MaxPool2dShape make_shape(int64_t n, int64_t c, int64_t h_in, int64_t w_i
   check_steps({k_h, k_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w});
   check_positive(stride_h, stride_w, "stride");
   check_positive(dilation_h, dilation_w, "dilation");
+  CNNEXT_CHECK(k_h - 1 <= kLargestStep / dilation_h && k_w - 1 <= kLargestStep / dilation_w,
+               "kernel_size (", k_h, ", ", k_w, ") with dilation (", dilation_h, ", ", dilation_w,
+               ") reaches too far");
   CNNEXT_CHECK(0 <= pad_h && pad_h <= k_h / 2 && 0 <= pad_w && pad_w <= k_w / 2,
                "padding must be between zero and half of kernel_size, but is (", pad_h, ", ", pad_w,
                ")");

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -39,6 +40,10 @@ class Device:
     def __str__(self) -> str:
         return f"{self.name}-{self.seed}" if self.emulated else self.name
 
+    def operators(self) -> Any:
+        """cnnext's raw operators there."""
+        return emulated_operators() if self.emulated else _library.ops
+
     def tensor(self, t: Tensor) -> Tensor:
         """The tensor there, with the same strides."""
         return t if self.emulated else t.cuda()
@@ -48,7 +53,7 @@ class Device:
         """Within, cnnext's CUDA kernels compute on tensors of this device."""
         with ExitStack() as changes:
             if self.emulated:
-                operators = emulated_operators()
+                operators = self.operators()
                 operators.set_seed(self.seed)
                 for op in OPERATORS:
                     module = importlib.import_module(f"cnnext.ops.{op}")

@@ -40,8 +40,11 @@ def check_exact(device: Device, problem: Problem, dtype: torch.dtype) -> None:
         for i, (result, reference) in enumerate(zip(ours, references, strict=True)):
             assert result.dtype == dtype
             assert_bitwise_equal(result + 0, reference.to(dtype) + 0, what=f"tensor {i}")
-        # A weight's gradient has the strides of the weight, which spares the optimizer a copy.
         assert order_in_memory(ours[0]) == order_in_memory(natives[0])
+    # A weight's gradient has the order of the weight, which spares the optimizer a copy.
+    for gradient, operand in zip(ours[1:], problem.operands[1:], strict=True):
+        if operand.is_contiguous() or operand.is_contiguous(memory_format=torch.channels_last):
+            assert order_in_memory(gradient) == order_in_memory(operand)
 
 
 def assert_same(ours: Tensor, native: Tensor) -> None:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 
-from cnnext._library import ops
 from cnnext.testing.cases import EDGE_LINEARS, LinearCase
-from tests.cuda.devices import DTYPES, Device, emulated_operators
+from tests.cuda.devices import DTYPES, Device
 from tests.cuda.numerics import integers_like
 from tests.ops import problems
 
 #: Without features there is nothing to multiply, and ATen is asked before the operators.
 CASES = tuple(case for case in EDGE_LINEARS if min(case.k, case.n) > 0)
-
-
-def operators(device: Device) -> Any:
-    return emulated_operators() if device.emulated else ops
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -27,7 +20,7 @@ def test_integers(case: LinearCase, dtype: torch.dtype, device: Device) -> None:
     x, w, b = problems.linear(case).to(dtype).mapped(integers_like).operands
     dy = integers_like(torch.empty(*x.shape[:-1], w.shape[0], dtype=dtype))
     rows, gradients = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
-    library = operators(device)
+    library = device.operators()
     for ours, expected in (
         (library.linear_forward(*map(device.tensor, (x, w, b))), x.double() @ w.double().T + b),
         (library.linear_backward_input(*map(device.tensor, (dy, w))), dy.double() @ w.double()),

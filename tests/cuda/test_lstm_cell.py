@@ -58,3 +58,14 @@ def test_gradient_of_one_output(output: int, device: Device) -> None:
 
 def test_same_bits_twice(device: Device) -> None:
     check_deterministic(device, problems.lstm_cell(SEVERAL_BLOCKS))
+
+
+def test_autocast_around_the_operator(device: Device) -> None:
+    """Products stay in the dtype of the operands, which the kernels take them for."""
+    operands = [device.tensor(t) for t in problems.lstm_cell(PLAIN).operands]
+    forward = device.operators().lstm_cell_forward
+    expected = forward(*operands)
+    with torch.autocast(operands[0].device.type, dtype=torch.bfloat16):
+        results = forward(*operands)
+    for ours, reference in zip(results, expected, strict=True):
+        assert torch.equal(ours, reference)

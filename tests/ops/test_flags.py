@@ -70,6 +70,7 @@ def test_the_strict_flag_goes_before_the_environment(
 
 # ---------------------------------------------------------------------------- the backend on CUDA
 
+WITH_KERNELS = tuple(op for op in OPS if op not in _cuda_backend.WITHOUT_KERNELS)
 ON_CUDA: Any = SimpleNamespace(is_cuda=True, device=SimpleNamespace(index=0))
 
 
@@ -82,6 +83,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[tuple[int, int]], None]:
         monkeypatch.setitem(_library.build_info, "cuda", built)
         monkeypatch.setattr(_library, "why_no_cuda", None)
         monkeypatch.setattr(_library, "_why_not_on_gpu", {})
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: capability)
 
     return pretend
@@ -105,7 +107,12 @@ def test_flags_choose_the_backend(op: str, gpu: Callable[[tuple[int, int]], None
         assert _routing._why_not_on_device(op, ON_CUDA) is expected
 
 
-@pytest.mark.parametrize("op", OPS)
+def test_linear_is_native_by_design(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_library, "why_no_cuda", "nvcc was not found")
+    assert _routing._why_not_on_device("linear", ON_CUDA) is _routing._CHOSEN
+
+
+@pytest.mark.parametrize("op", WITH_KERNELS)
 def test_a_missing_library_is_a_reason_that_is_said(
     op: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,14 +145,49 @@ def test_gpus_that_the_kernels_are_not_built_for(
     assert reason == (None if covered else f"there are no CUDA kernels ({said})")
 
 
+def test_no_kernels_without_a_gpu(
+    gpu: Callable[[tuple[int, int]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu((9, 0))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert _library.why_no_cuda_on(0) == "there is no GPU"
+
+
+@pytest.mark.parametrize(
+    ("torch_cuda", "built", "reason"),
+    (
+        (None, None, "this PyTorch has no CUDA"),
+        ("13.0", None, "cnnext was built without them: CNNEXT_CUDA=0"),
+        ("12.8", "13.0", "they are of CUDA 13.0, this PyTorch of CUDA 12.8"),
+    ),
+)
+def test_kernels_that_are_not_loaded(
+    torch_cuda: str | None, built: str | None, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.version, "cuda", torch_cuda)
+    cuda = built and {"version": built, "architectures": ["9.0"]}
+    monkeypatch.setitem(_library.build_info, "cuda", cuda)
+    monkeypatch.setitem(_library.build_info, "why_no_cuda", "CNNEXT_CUDA=0")
+    assert _library._load_cuda() == reason
+
+
+def test_operands_on_several_devices_are_for_native_to_reject() -> None:
+    meta = torch.ones(2, 3, device="meta")
+    reason = _routing.why_native("linear", torch.ones(4, 3), meta)
+    assert reason is _routing._SEVERAL_DEVICES
+    with cnnext.flags(strict=True):  # no fallback: what native says is all that is to be said
+        assert _routing.fall_back("linear", reason, lambda: "native") == "native"
+
+
 def test_only_the_last_architecture_has_ptx() -> None:
     assert not _library.covers((9, 0), ("8.0", "12.0"))
     assert not _library.covers((8, 0), ("8.6",))
     assert not _library.covers((9, 0), ())
 
 
-def test_the_compiler_takes_the_gpu_for_a_constant(gpu: Callable[[tuple[int, int]], None]) -> None:
-    gpu((7, 5))
+def test_the_compiler_takes_the_gpu_for_a_constant(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_library, "why_no_cuda", None)
+    monkeypatch.setattr(_library, "_why_not_on_gpu", {0: "they are not built for it"})
 
     def function(x: Tensor) -> Tensor:
         return x + 1 if _library.why_no_cuda_on(0) is None else x - 1

@@ -19,6 +19,9 @@ def _randn(*shape: int) -> torch.Tensor:
 
 
 REJECTED: dict[str, Callable[[], Any]] = {
+    "max_pool2d-reach-overflows": lambda: ops.max_pool2d_forward(
+        _randn(1, 1, 5, 5), 1, 1, *(2**40, 1, 1, 1, 0, 0, 2**40, 1), False
+    ),
     "conv2d-dilation-overflows": lambda: ops.conv2d_forward(
         _randn(1, 1, 8, 8),
         _randn(1, 1, 1, 1).expand(1, 1, 2**24 + 1, 1),

@@ -29,6 +29,7 @@ class CudaDevice {
 
   template <class T>
   const T* read(const Tensor& t) const {
+    check_type<T>(t);
     const T* memory = static_cast<const T*>(t.const_data_ptr());
     allow(memory, extent(t), false);
     return memory;
@@ -42,6 +43,7 @@ class CudaDevice {
   // What was given to read before is written in place.
   template <class T>
   T* write(const Tensor& t) const {
+    check_type<T>(t);
     T* memory = static_cast<T*>(t.mutable_data_ptr());
     bool in_place = false;
     for (const void* read : allowed_) in_place |= read == memory;
@@ -53,6 +55,12 @@ class CudaDevice {
   cudaStream_t stream() const { return nullptr; }
 
  private:
+  template <class T>
+  static void check_type(const Tensor& t) {
+    CNNEXT_CHECK(t.scalar_type() == element_type<T>(),
+                 "a tensor is taken for one of another dtype");
+  }
+
   // Elements from the first to the last in memory.
   static int64_t extent(const Tensor& t) {
     int64_t last = 0;
