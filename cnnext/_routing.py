@@ -33,10 +33,11 @@ _strided = torch.strided
 # True where TorchScript compiles a module, whose forward then has to be native's.
 is_scripting = torch.jit.is_scripting  # type: ignore[attr-defined]
 
-# Reasons that are never said: ATen rejects the first, the user or our own rule chose the other.
+# Reasons that are never said: ATen rejects the first two, the user or our own rule chose the other.
 _NO_TENSOR = "an operand is no tensor"
 _SEVERAL_DEVICES = "the operands are on different devices"
 _CHOSEN = "native PyTorch is the backend chosen for CUDA"
+_SILENT = frozenset((_NO_TENSOR, _SEVERAL_DEVICES, _CHOSEN))
 _noticed: set[tuple[str, str]] = set()
 
 
@@ -96,9 +97,9 @@ def _is_traced(operand: Any) -> bool:
 
 def fall_back(op: str, reason: str, native: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """`native(*args, **kwargs)`, said aloud the first time."""
-    if reason is _CHOSEN or torch.compiler.is_compiling():
+    if reason in _SILENT or torch.compiler.is_compiling():
         return native(*args, **kwargs)
-    if reason not in (_NO_TENSOR, _SEVERAL_DEVICES) and is_strict():
+    if is_strict():
         raise RuntimeError(f"cnnext.{op}: {reason}, and CNNEXT_STRICT forbids native PyTorch")
     result = native(*args, **kwargs)
     if (op, reason) not in _noticed:

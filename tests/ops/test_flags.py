@@ -171,12 +171,13 @@ def test_kernels_that_are_not_loaded(
     assert _library._load_cuda() == reason
 
 
-def test_operands_on_several_devices_are_for_native_to_reject() -> None:
+def test_operands_on_several_devices_are_for_native_to_reject(fallbacks: list[str]) -> None:
     meta = torch.ones(2, 3, device="meta")
     reason = _routing.why_native("linear", torch.ones(4, 3), meta)
     assert reason is _routing._SEVERAL_DEVICES
     with cnnext.flags(strict=True):  # no fallback: what native says is all that is to be said
         assert _routing.fall_back("linear", reason, lambda: "native") == "native"
+    assert not fallbacks
 
 
 def test_only_the_last_architecture_has_ptx() -> None:
