@@ -56,12 +56,14 @@ def why_native(op: str, *operands: Any, optional: tuple[Any, ...] = ()) -> str |
             if not hasattr(operand, "__torch_function__"):
                 return _NO_TENSOR
             return f"{type(operand).__name__} is not a plain tensor"
+        kernel_dtypes = _KERNEL_DTYPES
         if not operand.is_cpu:
+            kernel_dtypes = _CUDA_KERNEL_DTYPES
             if any(getattr(other, "device", None) != operand.device for other in given):
                 return _SEVERAL_DEVICES
             if (reason := _why_not_on_device(op, operand)) is not None:
                 return reason
-        if operand.dtype not in (_KERNEL_DTYPES if operand.is_cpu else _CUDA_KERNEL_DTYPES):
+        if operand.dtype not in kernel_dtypes:
             return f"there are no kernels for {operand.dtype}"
         if operand.layout is not _strided:
             return f"there are no kernels for {operand.layout}"
