@@ -227,9 +227,9 @@ def test_blocks_alternate() -> None:
     assert [t.n for t in found.values()] == [4 * 30, 4 * 15]
 
 
-def test_spread() -> None:
-    assert timing.spread([3.0], 1) == Timing(3.0, 3.0, 3.0, 1)
-    assert timing.spread([5.0, 1.0, 4.0, 2.0, 3.0, 6.0], 9) == Timing(3.5, 2.0, 5.0, 9)
+def test_summarize() -> None:
+    assert timing.summarize([3.0], 1) == Timing(3.0, 3.0, 3.0, 1)
+    assert timing.summarize([5.0, 1.0, 4.0, 2.0, 3.0, 6.0], 9) == Timing(3.5, 2.0, 5.0, 9)
 
 
 DESCRIPTION = {"gpu": "G", "key": "k", "date": "2026-01-01"}

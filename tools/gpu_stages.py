@@ -19,7 +19,6 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 
 TIMED_OUT = 124
-TAIL_LINES = 40
 GOLDEN = "tests/cuda_on_cpu/golden.json"
 RUN_PRIMITIVES = """
 import ctypes, json, sys

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -12,11 +12,10 @@ from torch import Tensor
 
 import cnnext
 from cnnext.testing.errors import measure
+from cnnext.testing.timing import cudnn_benchmark
 
 Tensors = tuple[Tensor, ...]
 Call = Callable[[], Tensors]
-
-LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
 @dataclass(frozen=True)
@@ -61,23 +60,13 @@ class Contest:
     bytes: int = 0
 
 
-@contextmanager
-def cudnn_benchmark() -> Iterator[None]:
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = True
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.benchmark = before
-
-
 def context_of(name: str) -> Callable[[], AbstractContextManager[None]]:
     """What a contestant's name says: its backend and, for native channels_last, cuDNN's search."""
     if name.startswith("cnnext"):
         return lambda: cnnext.flags(cuda_backend=name.split()[1], strict=True)
     if name.startswith("torch") and name.endswith("NCHW"):
         return nullcontext
-    return cudnn_benchmark
+    return lambda: cudnn_benchmark(True)
 
 
 def unit(dtype: torch.dtype, tf32: bool = False) -> float:

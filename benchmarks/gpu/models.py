@@ -16,7 +16,6 @@ from torch import Tensor
 
 import cnnext.nn
 from benchmarks.gpu.contest import (
-    LAYOUTS,
     Call,
     Contest,
     Contestant,
@@ -28,6 +27,7 @@ from benchmarks.gpu.contest import (
 )
 from benchmarks.gpu.tasks import Task, flags
 from cnnext import models
+from cnnext.testing.contests import LAYOUTS
 from cnnext.testing.errors import GRADIENT_TOLERANCE, gradient_error, make_input
 
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")

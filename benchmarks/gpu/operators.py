@@ -5,15 +5,12 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 import cnnext.functional
 from benchmarks.gpu.contest import (
-    LAYOUTS,
     Call,
     Contest,
     Contestant,
@@ -39,11 +36,6 @@ _EXACT = ("max_pool2d", "relu")  # forward, they select
 _MOST_COPIES = 64
 
 
-_NATIVE = SimpleNamespace(
-    conv2d=F.conv2d, max_pool2d=F.max_pool2d, relu=F.relu, lstm_cell=torch.lstm_cell
-)
-
-
 def names(op: str, device: str) -> tuple[str, ...]:
     """An operator's contestants."""
     libraries = ["torch", "cnnext own"]
@@ -51,7 +43,7 @@ def names(op: str, device: str) -> tuple[str, ...]:
         libraries.insert(1, _FUSED)
     if op not in _IN_LAYOUTS:
         return tuple(libraries)
-    return tuple(f"{library} {layout}" for library in libraries for layout in LAYOUTS)
+    return tuple(f"{library} {layout}" for library in libraries for layout in contests.LAYOUTS)
 
 
 @functools.lru_cache(maxsize=1)
@@ -61,7 +53,7 @@ def _problem(op: str, case: Case) -> contests.Problem:
 
 def _function(name: str, op: str, case: Any) -> Callable[[Tensors], Tensors]:
     """The operator as a contestant computes it."""
-    library = cnnext.functional if name.startswith("cnnext") else _NATIVE
+    library = cnnext.functional if name.startswith("cnnext") else contests.NATIVE
     if op != "conv2d_relu":
         apply = _problem(op, case).apply
         return lambda values: apply(library, values)
@@ -95,7 +87,7 @@ def contest(task: Task, device: str, l2_bytes: int, case: Case | None = None) ->
         return contests.call_in(task.direction, _function(name, op, case), values, grads)
 
     def contestant(name: str) -> Contestant:
-        layout = LAYOUTS.get(name.split()[-1], torch.contiguous_format)
+        layout = contests.LAYOUTS.get(name.split()[-1], torch.contiguous_format)
 
         def make() -> list[Call]:
             sets = [

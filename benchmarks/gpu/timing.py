@@ -5,14 +5,12 @@ from __future__ import annotations
 import gc
 import itertools
 import math
-import statistics
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 
 from benchmarks.gpu.contest import Call, Contestant
-from cnnext.testing.timing import Timing
+from cnnext.testing.timing import Timing, summarize
 
 #: Seconds that the work takes on the device.
 Clock = Callable[[Callable[[], object]], float]
@@ -31,12 +29,6 @@ def cuda_clock(work: Callable[[], object]) -> float:
     end.record()
     end.synchronize()
     return begin.elapsed_time(end) / 1e3
-
-
-def host_clock(work: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
 
 
 def time_blocks(
@@ -72,17 +64,9 @@ def time_blocks(
                 timed[c] += times
     finally:
         gc.enable()
-    return {c: spread(samples[c], timed[c]) for c in contestants}
+    return {c: summarize(samples[c], timed[c]) for c in contestants}
 
 
 def _run(turn: Iterator[Call], times: int) -> None:
     for call in itertools.islice(turn, times):
         call()
-
-
-def spread(samples: Sequence[float], calls: int) -> Timing:
-    """The median, and the percentiles 20 and 80."""
-    if len(samples) == 1:
-        return Timing(samples[0], samples[0], samples[0], calls)
-    fifths = statistics.quantiles(samples, n=5, method="inclusive")
-    return Timing(statistics.median(samples), fifths[0], fifths[3], calls)

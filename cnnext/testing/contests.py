@@ -32,7 +32,7 @@ MODES = ("forward", "backward", "training")
 Tensors = tuple[Tensor, ...]
 Call = Callable[[], Tensors]
 
-_NATIVE = SimpleNamespace(
+NATIVE = SimpleNamespace(
     conv2d=torch.nn.functional.conv2d,
     max_pool2d=torch.nn.functional.max_pool2d,
     relu=torch.nn.functional.relu,
@@ -45,7 +45,7 @@ _EXACT = ("max_pool2d", "relu")
 
 # Operators whose time depends on the memory layout of an image.
 _LAYOUT_DEPENDENT = ("conv2d", "max_pool2d")
-_LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
+LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Problem:
 def contestants(op: str) -> tuple[str, ...]:
     """Names of an operator's contestants: native PyTorch first, by layout where it matters."""
     if op in _LAYOUT_DEPENDENT:
-        return tuple(f"{name} {layout}" for name in ("torch", "cnnext") for layout in _LAYOUTS)
+        return tuple(f"{name} {layout}" for name in ("torch", "cnnext") for layout in LAYOUTS)
     return ("torch", "cnnext")
 
 
@@ -117,7 +117,7 @@ def contest(op: str, case: Case, mode: str = "forward", *, seed: int = 0) -> Con
     problem = PROBLEMS[op](case, generator)
     grads = tuple(
         make_input("normal", output.shape, generator)
-        for output in problem.apply(_NATIVE, problem.operands)
+        for output in problem.apply(NATIVE, problem.operands)
     )
 
     def call(library: Any, operands: Tensors) -> Call:
@@ -125,12 +125,12 @@ def contest(op: str, case: Case, mode: str = "forward", *, seed: int = 0) -> Con
 
     def reference() -> Tensors:
         doubles = tuple(operand.double() for operand in problem.operands)
-        return call(_NATIVE, doubles)()
+        return call(NATIVE, doubles)()
 
     calls = {}
     for name in contestants(op):
         package, _, layout = name.partition(" ")
-        library = _NATIVE if package == "torch" else cnnext.functional
+        library = NATIVE if package == "torch" else cnnext.functional
         calls[name] = call(library, _in_layout(problem.operands, layout or "NCHW"))
     return Contest(op, case, mode, calls, reference)
 
@@ -174,7 +174,7 @@ def call_in(
 def _in_layout(operands: Tensors, layout: str) -> Tensors:
     """The operands with their images and filters in a memory layout."""
     return tuple(
-        operand.contiguous(memory_format=_LAYOUTS[layout]) if operand.ndim == 4 else operand
+        operand.contiguous(memory_format=LAYOUTS[layout]) if operand.ndim == 4 else operand
         for operand in operands
     )
 

@@ -17,7 +17,7 @@ import math
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,7 +95,7 @@ def compare_blocks(
                 calls[name] += timed
                 if progress is not None:
                     progress(name)
-    return {name: _summary(medians[name], calls[name]) for name in names}
+    return {name: summarize(medians[name], calls[name]) for name in names}
 
 
 def _run_block(
@@ -152,7 +152,8 @@ def _synchronized_group(call: Callable[[], object], finished: Callable[[], float
         repeat *= 2
 
 
-def _summary(medians: list[float], calls: int) -> Timing:
+def summarize(medians: Sequence[float], calls: int) -> Timing:
+    """The median of the blocks' medians, and their percentiles 20 and 80."""
     if len(medians) == 1:
         return Timing(medians[0], medians[0], medians[0], calls)
     fifths = statistics.quantiles(medians, n=5, method="inclusive")
@@ -171,6 +172,17 @@ def torch_threads(threads: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def cudnn_benchmark(on: bool) -> Iterator[None]:
+    """Whether cuDNN tries its algorithms out, for a while."""
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = on
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 @contextmanager

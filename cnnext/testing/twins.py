@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from cnnext.testing.errors import (
     gradient_error,
     measure,
 )
+from cnnext.testing.timing import cudnn_benchmark
 
 NCHW = "torch NCHW"
 CHANNELS_LAST = "torch channels_last"
@@ -85,7 +86,7 @@ class Twins:
         """
         if not self.inputs[NCHW].is_cuda:
             return nullcontext()
-        return _cudnn_benchmark(name == CHANNELS_LAST)
+        return cudnn_benchmark(name == CHANNELS_LAST)
 
     def forward_calls(self) -> dict[str, Callable[[], Tensor]]:
         """Inference without gradients by each contestant; puts the models in eval mode."""
@@ -190,17 +191,6 @@ def _loss(output: Tensor, labels: Tensor) -> Tensor:
     if output.ndim == 2:
         return torch.nn.functional.cross_entropy(output, labels)
     return output.square().mean()
-
-
-@contextmanager
-def _cudnn_benchmark(on: bool) -> Iterator[None]:
-    """Whether cuDNN tries its algorithms out, for a while."""
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = on
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.benchmark = before
 
 
 def _twin(build: Build, layers: Any, state: dict[str, Tensor]) -> torch.nn.Module:
