@@ -59,10 +59,13 @@ def why_native(op: str, *operands: Any, optional: tuple[Any, ...] = ()) -> str |
         kernel_dtypes = _KERNEL_DTYPES
         if not operand.is_cpu:
             kernel_dtypes = _CUDA_KERNEL_DTYPES
-            if any(getattr(other, "device", None) != operand.device for other in given):
+            if given[0].is_cpu:
                 return _SEVERAL_DEVICES
-            if (reason := _why_not_on_device(op, operand)) is not None:
-                return reason
+            if operand is given[0]:  # asked once: the others are where it is
+                if any(getattr(other, "device", None) != operand.device for other in given):
+                    return _SEVERAL_DEVICES
+                if (reason := _why_not_on_device(op, operand)) is not None:
+                    return reason
         if operand.dtype not in kernel_dtypes:
             return f"there are no kernels for {operand.dtype}"
         if operand.layout is not _strided:

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
 #include "common/cuda_types.h"
 #include "common/torch_checks.h"
@@ -26,32 +27,15 @@ auto with_cuda_element_type(const Tensor& t, const F& f) {
   }
 }
 
-// torch's name of T.
+// torch's name of T, which is one of those or of the positions of max_pool2d.
 template <class T>
-constexpr ScalarType element_type();
-template <>
-constexpr ScalarType element_type<float>() {
-  return ScalarType::Float;
-}
-template <>
-constexpr ScalarType element_type<double>() {
-  return ScalarType::Double;
-}
-template <>
-constexpr ScalarType element_type<Half>() {
-  return ScalarType::Half;
-}
-template <>
-constexpr ScalarType element_type<BFloat16>() {
-  return ScalarType::BFloat16;
-}
-template <>
-constexpr ScalarType element_type<uint8_t>() {
-  return ScalarType::Byte;
-}
-template <>
-constexpr ScalarType element_type<int64_t>() {
-  return ScalarType::Long;
+constexpr ScalarType element_type() {
+  if constexpr (std::is_same_v<T, float>) return ScalarType::Float;
+  if constexpr (std::is_same_v<T, double>) return ScalarType::Double;
+  if constexpr (std::is_same_v<T, Half>) return ScalarType::Half;
+  if constexpr (std::is_same_v<T, BFloat16>) return ScalarType::BFloat16;
+  if constexpr (std::is_same_v<T, uint8_t>) return ScalarType::Byte;
+  if constexpr (std::is_same_v<T, int64_t>) return ScalarType::Long;
 }
 
 }  // namespace cnnext

@@ -413,8 +413,7 @@ void run(Pass pass, const Conv2dShape& s, const Conv2dOperands<T>& o, Accumulato
 
 }  // namespace
 
-int64_t conv2d_cuda_workspace(Pass pass, const Conv2dShape& s) {
-  if (pass != Pass::bwd_weight) return 0;
+int64_t conv2d_cuda_weight_workspace(const Conv2dShape& s) {
   return weight_slices(s) * s.c_out * s.c_in_per_group() * s.k_h * s.k_w;
 }
 

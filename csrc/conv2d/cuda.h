@@ -9,8 +9,9 @@
 
 namespace cnnext {
 
-// Elements of Accumulator<T> that the workspace of a pass must have; zero in forward and bwd_input.
-int64_t conv2d_cuda_workspace(Pass pass, const Conv2dShape& shape);
+// Elements of Accumulator<T> that the workspace of bwd_weight must have; the other passes need
+// none.
+int64_t conv2d_cuda_weight_workspace(const Conv2dShape& shape);
 
 template <class T>
 void conv2d_cuda(Pass pass, const Conv2dShape& shape, const Conv2dOperands<T>& operands,

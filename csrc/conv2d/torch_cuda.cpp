@@ -20,7 +20,8 @@ struct Device : CudaDevice {
   template <class T>
   void compute(Pass pass, const Conv2dShape& s, const Conv2dOperands<T>& o,
                const Tensor& result) const {
-    const Tensor partial = workspace<T>(conv2d_cuda_workspace(pass, s), result);
+    if (pass != Pass::bwd_weight) return conv2d_cuda<T>(pass, s, o, nullptr, stream());
+    const Tensor partial = workspace<T>(conv2d_cuda_weight_workspace(s), result);
     conv2d_cuda(pass, s, o, write<Accumulator<T>>(partial), stream());
   }
 
