@@ -61,9 +61,9 @@ def check_rounding(
 ) -> None:
     """Errors of outputs and gradients stay below what sums of so many terms can lose.
 
-    A sum of n products, each of them
-    and each partial sum rounded, is within n units of the sum of their sizes; the result is rounded
-    once more (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1).
+    A sum of n products, each of them and each partial sum rounded, is within n units of the sum of
+    their sizes; the result is rounded once more (Higham, "Accuracy and Stability of Numerical
+    Algorithms", section 3.1).
     """
     problem = replace(problem.to(dtype), seed=lambda y: seed_gradient(y).to(dtype).to(y.dtype))
     sizes = replace(
