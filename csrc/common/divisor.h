@@ -15,7 +15,7 @@ namespace cnnext {
 
 class Divisor {
  public:
-  explicit Divisor(int64_t d) : divisor_(d) {
+  CNNEXT_INLINE explicit Divisor(int64_t d) : divisor_(d) {
     while (static_cast<uint64_t>(d) > uint64_t{1} << (shift_ + 1)) ++shift_;
     if (d > 1) {
       const unsigned __int128 power = static_cast<unsigned __int128>(1) << (64 + shift_);
@@ -49,7 +49,7 @@ struct Digits {
 
 class Radix {
  public:
-  Radix(int64_t middles, int64_t fasts) : middles_(middles), fasts_(fasts) {}
+  CNNEXT_INLINE Radix(int64_t middles, int64_t fasts) : middles_(middles), fasts_(fasts) {}
 
   CNNEXT_INLINE Digits split(int64_t number) const {
     const int64_t above = fasts_.quotient(number), slow = middles_.quotient(above);

@@ -6,45 +6,11 @@
 // Elements are numbered as they lie in memory, in either layout: neighbouring threads read and
 // write neighbours. Memory is what limits these kernels; windows that overlap meet in the caches.
 #include "common/cuda_launch.h"
-#include "common/divisor.h"
 #include "max_pool2d/cuda.h"
+#include "pooling/cuda_walk.h"
 
 namespace cnnext {
 namespace {
-
-// An element of a batch of images, and where the image's channel begins.
-struct Element {
-  int64_t h, w, base;
-};
-
-// Takes the numbers of one batch of images apart, and finds elements of another batch, which has
-// as many images and channels.
-template <Layout kLayout>
-struct Walk {
-  Radix numbered;   // nchw: planes, rows, columns; channels_last: all rows, columns, channels
-  Divisor heights;  // of the numbered images
-  int64_t channels, other_h, other_w;
-
-  Walk(int64_t channels_, int64_t h, int64_t w, int64_t other_h_, int64_t other_w_)
-      : numbered(kLayout == Layout::nchw ? Radix(h, w) : Radix(w, channels_)),
-        heights(h),
-        channels(channels_),
-        other_h(other_h_),
-        other_w(other_w_) {}
-
-  CNNEXT_INLINE Element split(int64_t number) const {
-    const Digits d = numbered.split(number);
-    if constexpr (kLayout == Layout::nchw) return {d.middle, d.fast, d.slow * other_h * other_w};
-    const int64_t image = heights.quotient(d.slow);
-    return {d.slow - image * heights.divisor(), d.middle,
-            image * other_h * other_w * channels + d.fast};
-  }
-
-  CNNEXT_INLINE int64_t other(const Element& e, int64_t h, int64_t w) const {
-    const int64_t position = h * other_w + w;
-    return e.base + (kLayout == Layout::nchw ? position : position * channels);
-  }
-};
 
 template <class T, Layout kLayout>
 __global__ void __launch_bounds__(kThreads, kLeastBlocks)

@@ -14,7 +14,8 @@
 // Both read each input once per window that holds it; memory is the limit.
 #pragma once
 
-#include "max_pool2d/maximum.h"
+#include "max_pool2d/max_pool2d.h"
+#include "pooling/maximum.h"
 
 namespace cnnext {
 namespace {

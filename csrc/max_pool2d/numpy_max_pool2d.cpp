@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // max_pool2d for NumPy arrays: see common/numpy_door.h. Positions are an array of uint8 or int64,
 // as the field `record` says, or None.
-#include "common/numpy_door.h"
 #include "max_pool2d/select.h"
+#include "pooling/numpy_pools.h"
 
 namespace cnnext {
 namespace {
@@ -50,9 +50,6 @@ struct MaxPool2d {
     return s;
   }
 };
-
-int64_t x_size(const MaxPool2dShape& s) { return s.n * s.c * s.h_in * s.w_in; }
-int64_t y_size(const MaxPool2dShape& s) { return s.n * s.c * s.h_out * s.w_out; }
 
 py::tuple forward(const std::string& name, const py::array& x, int threads,
                   const py::kwargs& shape) {

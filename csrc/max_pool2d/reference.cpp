@@ -2,26 +2,10 @@
 // max_pool2d as its contract says it: the oracle, the float64 path, and the path of windows too
 // large for a byte.
 #include "max_pool2d/max_pool2d.h"
+#include "pooling/plane.h"
 
 namespace cnnext {
 namespace {
-
-// Where element (h, w) of plane `plane` = n*c + channel lies.
-struct PlaneIndex {
-  int64_t channels, height, width;
-  Layout layout;
-  int64_t operator()(int64_t plane, int64_t h, int64_t w) const {
-    if (layout == Layout::nchw) return (plane * height + h) * width + w;
-    const int64_t n = plane / channels, c = plane % channels;
-    return ((n * height + h) * width + w) * channels + c;
-  }
-};
-
-Plan one_task_a_plane(const MaxPool2dShape& s) {
-  Plan plan;
-  plan.tasks[0] = s.n * s.c;
-  return plan;
-}
 
 int64_t plane_position(const MaxPool2dShape& s, int64_t i, int64_t j, int64_t offset) {
   const int64_t h = i * s.stride_h - s.pad_h + offset / s.k_w * s.dilation_h;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the max_pool2d kernels compute with: the running maximum of N windows, and strided loads.
+// What max-pools compute with on vectors: the running maximum of N windows, and strided loads.
 #pragma once
 
 #include "common/simd.h"
-#include "max_pool2d/max_pool2d.h"
 
 namespace cnnext {
 namespace {
 
-// The running maximum of N windows and its window offset.
+// The running maximum of N windows and where it is: an offset in the window or the plane. As in
+// ATen the first maximum wins a tie, and the last NaN over everything.
 template <int N>
 struct Maximum {
   f32<N> value;
@@ -43,6 +43,10 @@ struct Maximum {
     const u8 bytes = __builtin_convertvector(offset, u8);
     __builtin_memcpy(p, &bytes, N);
   }
+
+  CNNEXT_INLINE void store_positions(int64_t* p) const {
+    for (int lane = 0; lane < N; ++lane) p[lane] = offset[lane];
+  }
 };
 
 template <>
@@ -65,6 +69,7 @@ struct Maximum<1> {
 
   CNNEXT_INLINE void store_value(float* p) const { *p = value; }
   CNNEXT_INLINE void store_offsets(uint8_t* p) const { *p = static_cast<uint8_t>(offset); }
+  CNNEXT_INLINE void store_positions(int64_t* p) const { *p = offset; }
 };
 
 // p[0], p[stride], ..., p[(N-1) * stride]. Reads nothing past the last of them: for stride 2 the
