@@ -10,11 +10,23 @@ from cnnext import autograd, functional, models, nn
 from cnnext._flags import flags
 from cnnext._routing import NativeFallbackWarning
 from cnnext.convert import ConversionReport, convert, report, restore
-from cnnext.nn import Conv2d, Linear, LSTMCell, MaxPool2d, ReLU
+from cnnext.nn import (
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
+    AvgPool2d,
+    Conv2d,
+    Linear,
+    LSTMCell,
+    MaxPool2d,
+    ReLU,
+)
 
 __version__ = _library.VERSION
 
 __all__ = [
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool2d",
+    "AvgPool2d",
     "Conv2d",
     "ConversionReport",
     "LSTMCell",

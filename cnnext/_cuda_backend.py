@@ -16,6 +16,9 @@ class Choice(NamedTuple):
 
 #: The rule. None of it is measured yet: it says what the bytes and the instructions say.
 AUTO = {
+    "adaptive_avg_pool2d": Choice("native", "ATen adds up a large window with many threads"),
+    "adaptive_max_pool2d": Choice("native", "ATen searches a large window with many threads"),
+    "avg_pool2d": Choice("native", "ATen moves as many bytes"),
     "conv2d": Choice("native", "cuDNN multiplies on tensor cores, our kernels do not yet"),
     "linear": Choice("native", "cuBLAS is what we would call ourselves"),
     "lstm_cell": Choice("native", "ATen launches as many kernels and moves as many bytes"),

@@ -1,5 +1,8 @@
 """The autograd Functions behind `cnnext.functional`."""
 
+from cnnext.ops.adaptive_avg_pool2d import AdaptiveAvgPool2dFunction
+from cnnext.ops.adaptive_max_pool2d import AdaptiveMaxPool2dFunction
+from cnnext.ops.avg_pool2d import AvgPool2dFunction
 from cnnext.ops.conv2d import Conv2dFunction
 from cnnext.ops.linear import LinearFunction
 from cnnext.ops.lstm_cell import LSTMCellFunction
@@ -7,6 +10,9 @@ from cnnext.ops.max_pool2d import MaxPool2dFunction
 from cnnext.ops.relu import ReLUFunction
 
 __all__ = [
+    "AdaptiveAvgPool2dFunction",
+    "AdaptiveMaxPool2dFunction",
+    "AvgPool2dFunction",
     "Conv2dFunction",
     "LSTMCellFunction",
     "LinearFunction",

@@ -1,9 +1,21 @@
 """The functions of `torch.nn.functional` that cnnext has kernels for, with the same signatures."""
 
+from cnnext.ops.adaptive_avg_pool2d import adaptive_avg_pool2d
+from cnnext.ops.adaptive_max_pool2d import adaptive_max_pool2d
+from cnnext.ops.avg_pool2d import avg_pool2d
 from cnnext.ops.conv2d import conv2d
 from cnnext.ops.linear import linear
 from cnnext.ops.lstm_cell import lstm_cell
 from cnnext.ops.max_pool2d import max_pool2d
 from cnnext.ops.relu import relu
 
-__all__ = ["conv2d", "linear", "lstm_cell", "max_pool2d", "relu"]
+__all__ = [
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
+    "avg_pool2d",
+    "conv2d",
+    "linear",
+    "lstm_cell",
+    "max_pool2d",
+    "relu",
+]

@@ -7,6 +7,9 @@ from typing import Any
 
 import torch.nn
 
+from cnnext.ops.adaptive_avg_pool2d import AdaptiveAvgPool2d
+from cnnext.ops.adaptive_max_pool2d import AdaptiveMaxPool2d
+from cnnext.ops.avg_pool2d import AvgPool2d
 from cnnext.ops.conv2d import Conv2d
 from cnnext.ops.linear import Linear
 from cnnext.ops.lstm_cell import LSTMCell
@@ -14,9 +17,28 @@ from cnnext.ops.max_pool2d import MaxPool2d
 from cnnext.ops.relu import ReLU
 
 # Each is a direct subclass of its namesake in torch.nn; `cnnext.convert` swaps exactly these.
-MODULES: tuple[type[torch.nn.Module], ...] = (Conv2d, Linear, LSTMCell, MaxPool2d, ReLU)
+MODULES: tuple[type[torch.nn.Module], ...] = (
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool2d,
+    AvgPool2d,
+    Conv2d,
+    Linear,
+    LSTMCell,
+    MaxPool2d,
+    ReLU,
+)
 
-__all__ = ["MODULES", "Conv2d", "LSTMCell", "Linear", "MaxPool2d", "ReLU"]
+__all__ = [
+    "MODULES",
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool2d",
+    "AvgPool2d",
+    "Conv2d",
+    "LSTMCell",
+    "Linear",
+    "MaxPool2d",
+    "ReLU",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -26,11 +26,12 @@ from cnnext.testing import contests
 from cnnext.testing.cases import Case, Conv2dCase, LSTMCellCase
 from cnnext.testing.errors import make_input
 
-OPERATORS = ("conv2d", "conv2d_relu", "max_pool2d", "relu", "lstm_cell")
+POOLS = ("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d")
+OPERATORS = ("conv2d", "conv2d_relu", *POOLS, "relu", "lstm_cell")
 
 _FUSED = "cuDNN fused"
-_IN_LAYOUTS = ("conv2d", "conv2d_relu", "max_pool2d")
-_EXACT = ("max_pool2d", "relu")  # forward, they select
+_IN_LAYOUTS = ("conv2d", "conv2d_relu", *POOLS)
+_EXACT = ("max_pool2d", "adaptive_max_pool2d", "relu")  # forward, they select
 
 #: Copies of the operands: so many that they exceed the L2 cache twice, within this limit.
 _MOST_COPIES = 64

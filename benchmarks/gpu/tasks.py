@@ -9,7 +9,18 @@ from itertools import product
 
 import torch
 
-from cnnext.testing.cases import LENET5, LSTM_CELLS, POOLS, RELUS, RESNET50, VGG16, Case
+from cnnext.testing.cases import (
+    ADAPTIVE_AVG_POOLS,
+    ADAPTIVE_MAX_POOLS,
+    AVG_POOLS,
+    LENET5,
+    LSTM_CELLS,
+    POOLS,
+    RELUS,
+    RESNET50,
+    VGG16,
+    Case,
+)
 
 BATCH = 32
 MODELS = ("lenet5", "vgg16", "resnet50")
@@ -56,6 +67,16 @@ def _images(cases: tuple[Case, ...]) -> list[Case]:
     return [*cases, *larger]
 
 
+#: Operators that multiply nothing, so that precisions make no difference.
+_MEMORY_BOUND = (
+    "max_pool2d",
+    "avg_pool2d",
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
+    "relu",
+)
+
+
 def operator_cases() -> dict[str, list[Case]]:
     first, rest = _convs()
     convs = [*first, *rest]
@@ -63,6 +84,9 @@ def operator_cases() -> dict[str, list[Case]]:
         "conv2d": convs,
         "conv2d_relu": convs,
         "max_pool2d": _images(POOLS),
+        "avg_pool2d": _images(AVG_POOLS),
+        "adaptive_avg_pool2d": _images(ADAPTIVE_AVG_POOLS),
+        "adaptive_max_pool2d": _images(ADAPTIVE_MAX_POOLS),
         "relu": _images(RELUS),
         "lstm_cell": list(LSTM_CELLS),
     }
@@ -75,7 +99,7 @@ def all_tasks() -> list[Task]:
         *_conv_tasks(first),
         *(
             Task(op, str(case), "float32", "default", direction)
-            for op in ("max_pool2d", "relu")
+            for op in _MEMORY_BOUND
             for case, direction in product(cases[op], ("forward", "training"))
         ),
         *(

@@ -34,6 +34,9 @@ class _Cell(torch.nn.Module):
 _MODELS: dict[str, Callable[[Any], torch.nn.Module]] = {
     "conv2d": lambda layers: _after_norm(layers.Conv2d(_CHANNELS, 4, 3, padding=1)),
     "max_pool2d": lambda layers: _after_norm(layers.MaxPool2d(2)),
+    "avg_pool2d": lambda layers: _after_norm(layers.AvgPool2d(2)),
+    "adaptive_avg_pool2d": lambda layers: _after_norm(layers.AdaptiveAvgPool2d(2)),
+    "adaptive_max_pool2d": lambda layers: _after_norm(layers.AdaptiveMaxPool2d(2)),
     "relu": lambda layers: _after_norm(layers.ReLU()),
     "linear": lambda layers: _after_norm(torch.nn.Flatten(), layers.Linear(_FEATURES, 4)),
     "lstm_cell": lambda layers: _after_norm(

@@ -11,9 +11,8 @@ from torch._prims_common import suggest_memory_format
 
 from cnnext._arguments import IntOrPair, check_positive, int_pairs, shape_of
 from cnnext._library import direct, ops
+from cnnext._pooling import Pair, output_extent, scatter_to_planes
 from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
-
-Pair = tuple[int, int]
 
 # ------------------------------------------------------------------------------- fake kernels
 
@@ -62,11 +61,8 @@ def _indices(where: Tensor, size: Pair, geometry: tuple[int, ...]) -> Tensor:
 def _backward(ctx: Any, grad_output: Tensor) -> Tensor:
     (where,) = ctx.saved_tensors
     if torch.is_grad_enabled():  # a graph of the backward pass is wanted: ATen's is differentiable
-        h_in, w_in = ctx.size
-        planes = grad_output.new_zeros((*where.shape[:2], h_in * w_in))
-        indices = _indices(where, ctx.size, ctx.geometry).flatten(2)
-        grads = grad_output.reshape(indices.shape)
-        return planes.scatter_add(2, indices, grads).reshape(*where.shape[:2], h_in, w_in)
+        indices = _indices(where, ctx.size, ctx.geometry)
+        return scatter_to_planes(grad_output, indices, ctx.size)
     return ops.max_pool2d_backward.default(grad_output, where, *ctx.size, *ctx.geometry)
 
 
@@ -160,8 +156,8 @@ def _geometry(
 
 def _output_size(input: Tensor, geometry: tuple[int, ...], ceil_mode: bool) -> Pair:
     k_h, k_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w = geometry
-    h = _output_extent(input.shape[2], k_h, stride_h, pad_h, dilation_h, ceil_mode)
-    w = _output_extent(input.shape[3], k_w, stride_w, pad_w, dilation_w, ceil_mode)
+    h = output_extent(input.shape[2], k_h, stride_h, pad_h, dilation_h, ceil_mode)
+    w = output_extent(input.shape[3], k_w, stride_w, pad_w, dilation_w, ceil_mode)
     if h <= 0 or w <= 0:
         size = "x".join(map(str, input.shape[1:]))
         raise RuntimeError(
@@ -170,17 +166,6 @@ def _output_size(input: Tensor, geometry: tuple[int, ...], ceil_mode: bool) -> P
             f"padding={(pad_h, pad_w)}, dilation={(dilation_h, dilation_w)}"
         )
     return h, w
-
-
-def _output_extent(
-    size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool
-) -> int:
-    reach = size + 2 * padding - dilation * (kernel - 1) - 1
-    if not ceil_mode:
-        return reach // stride + 1
-    extent = -(-reach // stride) + 1
-    # The last window has to begin inside the input or its left padding.
-    return extent - 1 if (extent - 1) * stride >= size + padding else extent
 
 
 def _window_may_miss(input: Tensor, geometry: tuple[int, ...]) -> bool:

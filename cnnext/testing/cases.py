@@ -132,6 +132,62 @@ class MaxPool2dCase(Case):
 
 
 @dataclass(frozen=True)
+class AvgPool2dCase(Case):
+    """An average pool over (n, channels, h_in, w_in)."""
+
+    n: int
+    channels: int
+    h_in: int
+    w_in: int
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int] = (0, 0)
+    ceil_mode: bool = False
+    count_include_pad: bool = True
+    divisor_override: int | None = None
+
+    @property
+    def input_shape(self) -> tuple[int, int, int, int]:
+        return (self.n, self.channels, self.h_in, self.w_in)
+
+    def kwargs(self) -> dict[str, Any]:
+        """The keyword arguments of ``avg_pool2d`` other than the input."""
+        return {
+            "kernel_size": self.kernel_size,
+            "stride": self.stride,
+            "padding": self.padding,
+            "ceil_mode": self.ceil_mode,
+            "count_include_pad": self.count_include_pad,
+            "divisor_override": self.divisor_override,
+        }
+
+    def with_batch(self, n: int) -> AvgPool2dCase:
+        return _with_batch(self, "n", n)
+
+
+@dataclass(frozen=True)
+class AdaptivePool2dCase(Case):
+    """An adaptive pool, average or maximum, over (n, channels, h_in, w_in)."""
+
+    n: int
+    channels: int
+    h_in: int
+    w_in: int
+    output_size: tuple[int, int]
+
+    @property
+    def input_shape(self) -> tuple[int, int, int, int]:
+        return (self.n, self.channels, self.h_in, self.w_in)
+
+    def kwargs(self) -> dict[str, Any]:
+        """The keyword arguments of the pool other than the input."""
+        return {"output_size": self.output_size}
+
+    def with_batch(self, n: int) -> AdaptivePool2dCase:
+        return _with_batch(self, "n", n)
+
+
+@dataclass(frozen=True)
 class ReluCase(Case):
     """A ReLU over ``shape``, whose first size is the batch."""
 
@@ -259,6 +315,26 @@ POOLS = (
     MaxPool2dCase("resnet50_pool", 1, 64, 112, 112, (3, 3), (2, 2), (1, 1)),
 )
 
+AVG_POOLS = (
+    AvgPool2dCase("lenet5_avg_pool1", 64, 6, 28, 28, (2, 2), (2, 2)),
+    AvgPool2dCase("densenet121_transition1", 1, 128, 56, 56, (2, 2), (2, 2)),
+    AvgPool2dCase("densenet121_transition3", 1, 512, 14, 14, (2, 2), (2, 2)),
+    AvgPool2dCase("inception_v3_mixed5b_pool", 1, 192, 35, 35, (3, 3), (1, 1), (1, 1)),
+)
+
+ADAPTIVE_AVG_POOLS = (
+    AdaptivePool2dCase("resnet50_avgpool", 1, 2048, 7, 7, (1, 1)),
+    AdaptivePool2dCase("vgg16_avgpool", 1, 512, 7, 7, (7, 7)),
+    AdaptivePool2dCase("mobilenet_v3_squeeze_72@28", 1, 72, 28, 28, (1, 1)),
+    AdaptivePool2dCase("pspnet_pool_6", 1, 2048, 60, 60, (6, 6)),
+)
+
+ADAPTIVE_MAX_POOLS = (
+    AdaptivePool2dCase("cbam_channel_256@56", 1, 256, 56, 56, (1, 1)),
+    AdaptivePool2dCase("sppnet_pool_6", 1, 256, 13, 13, (6, 6)),
+    AdaptivePool2dCase("sppnet_pool_3", 1, 256, 13, 13, (3, 3)),
+)
+
 RELUS = (
     ReluCase("lenet5_relu1", (64, 6, 28, 28)),
     ReluCase("lenet5_relu3", (64, 120)),
@@ -346,6 +422,40 @@ EDGE_POOLS = (
     MaxPool2dCase("edge_pool_empty_batch", 0, 3, 6, 6, (2, 2), (2, 2)),
 )
 
+EDGE_AVG_POOLS = (
+    *(AvgPool2dCase(f"edge_avg_width_{w}", 2, 3, 6, w + 1, (2, 2), (2, 2)) for w in VECTOR_SIZES),
+    *(
+        AvgPool2dCase(f"edge_avg_channels_{c}", 1, c, 6, 7, (3, 3), (2, 2), (1, 1))
+        for c in VECTOR_SIZES
+    ),
+    AvgPool2dCase("edge_avg_overlapping", 1, 5, 9, 9, (3, 3), (1, 1), (1, 1)),
+    AvgPool2dCase("edge_avg_asymmetric", 1, 4, 9, 11, (2, 3), (3, 1), (1, 0)),
+    AvgPool2dCase("edge_avg_stride_above_kernel", 1, 4, 11, 11, (2, 2), (4, 3)),
+    AvgPool2dCase("edge_avg_uncounted", 1, 4, 7, 8, (3, 4), (2, 2), (1, 2), False, False),
+    AvgPool2dCase("edge_avg_ceil", 1, 4, 8, 8, (3, 3), (2, 2), (0, 0), True),
+    AvgPool2dCase("edge_avg_ceil_padded", 1, 4, 7, 6, (2, 2), (2, 2), (1, 1), True),
+    AvgPool2dCase("edge_avg_ceil_uncounted", 1, 4, 7, 6, (4, 4), (3, 3), (2, 1), True, False),
+    AvgPool2dCase("edge_avg_divisor", 1, 9, 7, 6, (3, 2), (2, 2), (1, 1), True, False, 5),
+    AvgPool2dCase("edge_avg_divisor_negative", 1, 3, 6, 6, (2, 2), (1, 1), divisor_override=-3),
+    AvgPool2dCase("edge_avg_global", 2, 9, 7, 5, (7, 5), (7, 5)),
+    AvgPool2dCase("edge_avg_large_window", 1, 2, 40, 37, (31, 30), (3, 4), (15, 15)),
+    AvgPool2dCase("edge_avg_two_channel_blocks", 1, 259, 4, 4, (2, 2), (2, 2)),
+    AvgPool2dCase("edge_avg_empty_batch", 0, 3, 6, 6, (2, 2), (2, 2)),
+)
+
+EDGE_ADAPTIVE_POOLS = (
+    *(AdaptivePool2dCase(f"edge_adaptive_width_{w}", 2, 3, 6, w, (3, 4)) for w in VECTOR_SIZES),
+    *(AdaptivePool2dCase(f"edge_adaptive_channels_{c}", 1, c, 7, 5, (3, 2)) for c in VECTOR_SIZES),
+    AdaptivePool2dCase("edge_adaptive_global", 2, 9, 7, 5, (1, 1)),
+    AdaptivePool2dCase("edge_adaptive_columns", 1, 5, 9, 37, (1, 37)),
+    AdaptivePool2dCase("edge_adaptive_rows", 1, 5, 37, 9, (37, 1)),
+    AdaptivePool2dCase("edge_adaptive_larger_output", 1, 3, 4, 5, (7, 11)),
+    AdaptivePool2dCase("edge_adaptive_identity", 1, 17, 6, 5, (6, 5)),
+    AdaptivePool2dCase("edge_adaptive_large_plane", 1, 2, 70, 91, (2, 3)),
+    AdaptivePool2dCase("edge_adaptive_two_channel_blocks", 1, 259, 4, 4, (3, 2)),
+    AdaptivePool2dCase("edge_adaptive_empty_batch", 0, 3, 6, 6, (2, 2)),
+)
+
 EDGE_RELUS = (
     *(ReluCase(f"edge_relu_{size}", (size,)) for size in (0, *VECTOR_SIZES)),
     ReluCase("edge_relu_nchw", (2, 3, 5, 7)),
@@ -366,6 +476,9 @@ EDGE_LSTM_CELLS = (
 BENCHMARK_CASES: dict[str, tuple[Case, ...]] = {
     "conv2d": (*(case.with_batch(64) for case in LENET5), *VGG16, *RESNET50),
     "max_pool2d": POOLS,
+    "avg_pool2d": AVG_POOLS,
+    "adaptive_avg_pool2d": ADAPTIVE_AVG_POOLS,
+    "adaptive_max_pool2d": ADAPTIVE_MAX_POOLS,
     "relu": RELUS,
     "linear": LINEARS,
     "lstm_cell": LSTM_CELLS,
@@ -375,6 +488,9 @@ BENCHMARK_CASES: dict[str, tuple[Case, ...]] = {
 EDGE_CASES: dict[str, tuple[Case, ...]] = {
     "conv2d": EDGE,
     "max_pool2d": EDGE_POOLS,
+    "avg_pool2d": EDGE_AVG_POOLS,
+    "adaptive_avg_pool2d": EDGE_ADAPTIVE_POOLS,
+    "adaptive_max_pool2d": EDGE_ADAPTIVE_POOLS,
     "relu": EDGE_RELUS,
     "linear": EDGE_LINEARS,
     "lstm_cell": EDGE_LSTM_CELLS,

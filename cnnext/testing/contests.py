@@ -18,6 +18,8 @@ from torch import Tensor
 import cnnext.functional
 from cnnext.testing.cases import (
     BENCHMARK_CASES,
+    AdaptivePool2dCase,
+    AvgPool2dCase,
     Case,
     Conv2dCase,
     LinearCase,
@@ -33,6 +35,9 @@ Tensors = tuple[Tensor, ...]
 Call = Callable[[], Tensors]
 
 NATIVE = SimpleNamespace(
+    adaptive_avg_pool2d=torch.nn.functional.adaptive_avg_pool2d,
+    adaptive_max_pool2d=torch.nn.functional.adaptive_max_pool2d,
+    avg_pool2d=torch.nn.functional.avg_pool2d,
     conv2d=torch.nn.functional.conv2d,
     max_pool2d=torch.nn.functional.max_pool2d,
     relu=torch.nn.functional.relu,
@@ -41,10 +46,16 @@ NATIVE = SimpleNamespace(
 )
 
 # Forward results that are selected from the input, not computed.
-_EXACT = ("max_pool2d", "relu")
+_EXACT = ("adaptive_max_pool2d", "max_pool2d", "relu")
 
 # Operators whose time depends on the memory layout of an image.
-_LAYOUT_DEPENDENT = ("conv2d", "max_pool2d")
+_LAYOUT_DEPENDENT = (
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
+    "avg_pool2d",
+    "conv2d",
+    "max_pool2d",
+)
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
@@ -199,10 +210,15 @@ def _conv2d(case: Conv2dCase, generator: torch.Generator) -> Problem:
     return Problem(operands, lambda library, values: (library.conv2d(*values, **kwargs),))
 
 
-def _max_pool2d(case: MaxPool2dCase, generator: torch.Generator) -> Problem:
-    operands = (make_input("normal", case.input_shape, generator),)
-    kwargs = case.kwargs()
-    return Problem(operands, lambda library, values: (library.max_pool2d(*values, **kwargs),))
+def _pool(op: str) -> Callable[[Any, torch.Generator], Problem]:
+    def problem(
+        case: MaxPool2dCase | AvgPool2dCase | AdaptivePool2dCase, generator: torch.Generator
+    ) -> Problem:
+        operands = (make_input("normal", case.input_shape, generator),)
+        kwargs = case.kwargs()
+        return Problem(operands, lambda library, values: (getattr(library, op)(*values, **kwargs),))
+
+    return problem
 
 
 def _relu(case: ReluCase, generator: torch.Generator) -> Problem:
@@ -241,7 +257,7 @@ def _lstm_cell(case: LSTMCellCase, generator: torch.Generator) -> Problem:
 
 PROBLEMS: dict[str, Callable[[Any, torch.Generator], Problem]] = {
     "conv2d": _conv2d,
-    "max_pool2d": _max_pool2d,
+    **{op: _pool(op) for op in BENCHMARK_CASES if "pool" in op},
     "relu": _relu,
     "linear": _linear,
     "lstm_cell": _lstm_cell,

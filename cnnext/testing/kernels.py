@@ -9,7 +9,16 @@ from typing import Any, NamedTuple
 from cnnext import _library
 from cnnext._library import ops
 
-OPERATORS = ("conv2d", "linear", "lstm_cell", "max_pool2d", "relu")
+OPERATORS = (
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
+    "avg_pool2d",
+    "conv2d",
+    "linear",
+    "lstm_cell",
+    "max_pool2d",
+    "relu",
+)
 
 
 class KernelInfo(NamedTuple):

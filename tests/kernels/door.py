@@ -22,7 +22,16 @@ _kernels: Any = pytest.importorskip(
 Array = NDArray[Any]
 Shape = dict[str, Any]
 
-OPERATORS = ("conv2d", "linear", "lstm_cell", "max_pool2d", "relu")
+OPERATORS = (
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
+    "avg_pool2d",
+    "conv2d",
+    "linear",
+    "lstm_cell",
+    "max_pool2d",
+    "relu",
+)
 ISAS = ("baseline", "avx2", "avx512")
 THREADS = (1, 2, 3, 5)
 

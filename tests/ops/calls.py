@@ -7,7 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-OPS = ("conv2d", "linear", "lstm_cell", "max_pool2d", "relu")
+OPS = (
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool2d",
+    "avg_pool2d",
+    "conv2d",
+    "linear",
+    "lstm_cell",
+    "max_pool2d",
+    "relu",
+)
 
 
 def operands_of(op: str, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
@@ -16,7 +25,11 @@ def operands_of(op: str, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ..
     def values(*shape: int) -> Tensor:
         return torch.randint(-3, 4, shape).to(dtype)
 
+    image = lambda: (values(2, 3, 5, 5),)  # noqa: E731
     return {
+        "adaptive_avg_pool2d": image,
+        "adaptive_max_pool2d": image,
+        "avg_pool2d": image,
         "conv2d": lambda: (values(2, 3, 5, 5), values(4, 3, 2, 2), values(4)),
         "linear": lambda: (values(2, 3), values(4, 3), values(4)),
         "lstm_cell": lambda: (
@@ -28,8 +41,8 @@ def operands_of(op: str, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ..
             values(16),
             values(16),
         ),
-        "max_pool2d": lambda: (values(2, 3, 5, 5),),
-        "relu": lambda: (values(2, 3, 5, 5),),
+        "max_pool2d": image,
+        "relu": image,
     }[op]()
 
 
@@ -37,6 +50,6 @@ def call(library: Any, op: str, *operands: Any) -> Any:
     if op == "lstm_cell":
         x, h, c, *parameters = operands
         return library.lstm_cell(x, (h, c), *parameters)
-    if op == "max_pool2d":
-        return library.max_pool2d(*operands, 2)
+    if "pool" in op:
+        return getattr(library, op)(*operands, 2)
     return getattr(library, op)(*operands)

@@ -10,7 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cnnext.testing.cases import Conv2dCase, LinearCase, LSTMCellCase, MaxPool2dCase, ReluCase
+from cnnext.testing.cases import (
+    AdaptivePool2dCase,
+    AvgPool2dCase,
+    Conv2dCase,
+    LinearCase,
+    LSTMCellCase,
+    MaxPool2dCase,
+    ReluCase,
+)
 from cnnext.testing.errors import make_input
 from tests.ops.support import Problem, Tensors, generator_for
 
@@ -33,17 +41,39 @@ def conv2d(
     return Problem(apply, operands)
 
 
-def max_pool2d(
-    case: MaxPool2dCase, kind: str = "normal", dtype: torch.dtype = torch.float32
-) -> Problem:
+def _pool(op: str, case: Any, kind: str, dtype: torch.dtype) -> Problem:
     """Operand: input. The indices are not among the outputs."""
     operands = (make_input(kind, case.input_shape, generator_for(case, kind), dtype),)
     kwargs = case.kwargs()
 
     def apply(library: Any, values: Sequence[Any]) -> Tensors:
-        return (library.max_pool2d(*values, **kwargs),)
+        return (getattr(library, op)(*values, **kwargs),)
 
     return Problem(apply, operands)
+
+
+def max_pool2d(
+    case: MaxPool2dCase, kind: str = "normal", dtype: torch.dtype = torch.float32
+) -> Problem:
+    return _pool("max_pool2d", case, kind, dtype)
+
+
+def avg_pool2d(
+    case: AvgPool2dCase, kind: str = "normal", dtype: torch.dtype = torch.float32
+) -> Problem:
+    return _pool("avg_pool2d", case, kind, dtype)
+
+
+def adaptive_avg_pool2d(
+    case: AdaptivePool2dCase, kind: str = "normal", dtype: torch.dtype = torch.float32
+) -> Problem:
+    return _pool("adaptive_avg_pool2d", case, kind, dtype)
+
+
+def adaptive_max_pool2d(
+    case: AdaptivePool2dCase, kind: str = "normal", dtype: torch.dtype = torch.float32
+) -> Problem:
+    return _pool("adaptive_max_pool2d", case, kind, dtype)
 
 
 def relu(case: ReluCase, kind: str = "normal", dtype: torch.dtype = torch.float32) -> Problem:

@@ -16,6 +16,9 @@ from tests.ops.calls import OPS, call, operands_of
 from tests.ops.support import CNNEXT, NATIVE, use_threads
 
 FUNCTIONS = {
+    "adaptive_avg_pool2d": cnnext.autograd.AdaptiveAvgPool2dFunction,
+    "adaptive_max_pool2d": cnnext.autograd.AdaptiveMaxPool2dFunction,
+    "avg_pool2d": cnnext.autograd.AvgPool2dFunction,
     "conv2d": cnnext.autograd.Conv2dFunction,
     "linear": cnnext.autograd.LinearFunction,
     "lstm_cell": cnnext.autograd.LSTMCellFunction,
@@ -65,7 +68,7 @@ def test_no_graph_without_a_gradient_wanted(op: str) -> None:
 @pytest.mark.parametrize("op", OPS)
 def test_the_function_can_be_applied_directly(op: str) -> None:
     leaves = leaves_of(op)
-    arguments = (*leaves, 2) if op == "max_pool2d" else leaves
+    arguments = (*leaves, (2, 2)) if "pool" in op else leaves
     ours = first_of(FUNCTIONS[op].apply(*arguments))
     assert_bitwise_equal(ours, first_of(call(CNNEXT, op, *leaves)))
     assert ours.requires_grad

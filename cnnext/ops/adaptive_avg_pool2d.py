@@ -1,0 +1,140 @@
+"""adaptive_avg_pool2d: the function and `torch.nn.AdaptiveAvgPool2d` on cnnext's kernels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cnnext._library import direct, ops
+from cnnext._pooling import (
+    IntOrSize,
+    Pair,
+    Transposed,
+    adaptive_size,
+    empty_in_layout,
+    judged_by_native,
+    prefers_channels_last,
+)
+from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
+
+# ------------------------------------------------------------------------------- fake kernels
+
+
+def _fake_forward(input: Tensor, h_out: int, w_out: int) -> Tensor:
+    size = (input.shape[0], input.shape[1], h_out, w_out)
+    return empty_in_layout(input, size, prefers_channels_last(input))
+
+
+torch.library.register_fake("cnnext::adaptive_avg_pool2d")(_fake_forward)
+torch.library.register_fake("cnnext::adaptive_avg_pool2d_forward")(_fake_forward)
+
+
+@torch.library.register_fake("cnnext::adaptive_avg_pool2d_backward")
+def _fake_backward(grad_output: Tensor, h_in: int, w_in: int, channels_last: bool) -> Tensor:
+    size = (grad_output.shape[0], grad_output.shape[1], h_in, w_in)
+    return empty_in_layout(grad_output, size, channels_last)
+
+
+# ----------------------------------------------------------------------------------- autograd
+
+
+def _remember(ctx: Any, input: Tensor, size: Pair) -> None:
+    ctx.size = size
+    ctx.backward_arguments = (input.shape[2], input.shape[3], prefers_channels_last(input))
+
+
+def _backward(ctx: Any, grad_output: Tensor) -> Tensor:
+    if torch.is_grad_enabled():  # a graph of the backward pass is wanted
+        return Transposed.apply(
+            grad_output, "adaptive_avg_pool2d", ctx.backward_arguments, ctx.size
+        )
+    return ops.adaptive_avg_pool2d_backward.default(grad_output, *ctx.backward_arguments)
+
+
+class AdaptiveAvgPool2dFunction(torch.autograd.Function):
+    """adaptive_avg_pool2d of a batched input to an output of (height, width) `size`.
+
+    Differentiable any number of times.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, size: Pair) -> Tensor:
+        _remember(ctx, input, size)
+        return ops.adaptive_avg_pool2d_forward.default(input, *size)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        return _backward(ctx, grad_output), None
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    input, *size = inputs
+    _remember(ctx, input, tuple(size))
+
+
+def _backward_of_op(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+    return _backward(ctx, grad_output), None, None
+
+
+torch.library.register_autograd(
+    "cnnext::adaptive_avg_pool2d", _backward_of_op, setup_context=_setup_context
+)
+
+# ----------------------------------------------------------------------------------- function
+
+
+def adaptive_avg_pool2d(input: Tensor, output_size: IntOrSize) -> Tensor:
+    """Means of a given number of 2-D windows, as `torch.nn.functional.adaptive_avg_pool2d`.
+
+    Window i of n along an axis of m pixels is those from floor(i m / n) up to ceil((i + 1) m / n).
+
+    Args:
+        input: (N, C, H, W) or (C, H, W), float32 or float64, on CUDA also float16 or bfloat16
+            (anything else that native takes is computed by native PyTorch, with one
+            `NativeFallbackWarning`).
+        output_size: an int or (H_out, W_out); None in a place keeps the size of the input.
+
+    Returns:
+        (N, C, H_out, W_out) or (C, H_out, W_out), in the layout of the input.
+
+    Raises:
+        RuntimeError: shapes or values do not fit, as in torch.nn.functional.
+        TypeError: an argument has a type that torch.nn.functional rejects.
+    """
+    reason = why_native("adaptive_avg_pool2d", input)
+    if reason is not None:
+        return fall_back("adaptive_avg_pool2d", reason, F.adaptive_avg_pool2d, input, output_size)
+    size = adaptive_size(input, output_size)
+    if size is None:
+        return judged_by_native(
+            "adaptive_avg_pool2d", F.adaptive_avg_pool2d, input, output_size=output_size
+        )
+    if input.dim() == 3:
+        return _averages(input.unsqueeze(0), size).squeeze(0)
+    return _averages(input, size)
+
+
+def _averages(input: Tensor, size: Pair) -> Tensor:
+    if torch.compiler.is_compiling():
+        return ops.adaptive_avg_pool2d.default(input, *size)
+    if gradient_needed(input):
+        return AdaptiveAvgPool2dFunction.apply(input, size)
+    return direct.adaptive_avg_pool2d_forward(input, *size)
+
+
+# ------------------------------------------------------------------------------------- module
+
+
+class AdaptiveAvgPool2d(torch.nn.AdaptiveAvgPool2d):
+    """`torch.nn.AdaptiveAvgPool2d` on cnnext's kernels: same arguments, errors and results.
+
+    Shapes: input (N, C, H, W) or (C, H, W); see `cnnext.functional.adaptive_avg_pool2d`.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if is_scripting():
+            return F.adaptive_avg_pool2d(input, self.output_size)
+        return adaptive_avg_pool2d(input, self.output_size)

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// adaptive_max_pool2d: the contract between its kernels and its adapters.
+//
+//   y[n,c,i,j] = max of x[n,c,h,w] over floor(i h_in / h_out) <= h < ceil((i+1) h_in / h_out)
+//                                   and floor(j w_in / w_out) <= w < ceil((j+1) w_in / w_out)
+//
+// As in ATen the first maximum in row-major order wins a tie, and the last NaN over everything.
+// Where the maximum was is recorded as its position h*w_in + w in the plane; indices lie in memory
+// as y does. The gradient adds dy to that position of dx and leaves zero elsewhere.
+//
+// No size is zero, and h_in * h_out and w_in * w_out are far from 2^63 (the adapter sees to both).
+#pragma once
+
+#include "common/kernel.h"
+#include "pooling/axis.h"
+
+namespace cnnext {
+
+//              in    out   indices
+//   forward    x     y     written, or null
+//   bwd_input  dy    dx    read
+template <class T>
+struct AdaptiveMaxPool2dOperands {
+  const T* in;
+  T* out;
+  int64_t* indices;
+};
+
+#define CNNEXT_KERNEL(type, pass, isa, name, cost) \
+  CNNEXT_DECLARE_KERNEL(AdaptivePoolShape, AdaptiveMaxPool2dOperands<type>, name)
+#include "adaptive_max_pool2d/kernels.inc"
+#undef CNNEXT_KERNEL
+
+}  // namespace cnnext

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// adaptive_max_pool2d, a thread an element: of the output in the forward pass, of the input in the
+// backward pass, where it gathers from the windows that hold it. So every element of a result is
+// written once, in an order of additions that the shape decides.
+#include "adaptive_max_pool2d/cuda.h"
+#include "common/cuda_launch.h"
+#include "pooling/cuda_walk.h"
+
+namespace cnnext {
+namespace {
+
+template <class T, Layout kLayout>
+__global__ void __launch_bounds__(kThreads, kLeastBlocks)
+    forward(AdaptiveAxis rows, AdaptiveAxis columns, int64_t w_in, Walk<kLayout> outputs,
+            int64_t size, AdaptiveMaxPool2dOperands<T> o) {
+  const int64_t number = global_thread();
+  if (number >= size) return;
+  const Element y = outputs.split(number);
+  const Window row = rows.window(y.h), column = columns.window(y.w);
+  int64_t best_position = row.first * w_in + column.first;
+  T best = o.in[outputs.other(y, row.first, column.first)];
+#pragma unroll 1  // unrolled, the two loops take more registers than they save time
+  for (int64_t h = row.first; h < row.last; ++h) {
+#pragma unroll 1
+    for (int64_t w = column.first; w < column.last; ++w) {
+      const T candidate = o.in[outputs.other(y, h, w)];
+      const Accumulator<T> value = widen(candidate);
+      if (value > widen(best) || value != value) {
+        best = candidate;
+        best_position = h * w_in + w;
+      }
+    }
+  }
+  o.out[number] = best;
+  if (o.indices != nullptr) o.indices[number] = best_position;
+}
+
+template <class T, Layout kLayout>
+__global__ void __launch_bounds__(kThreads, kLeastBlocks)
+    backward(AdaptiveAxis rows, AdaptiveAxis columns, int64_t w_in, Walk<kLayout> inputs,
+             int64_t size, AdaptiveMaxPool2dOperands<T> o) {
+  const int64_t number = global_thread();
+  if (number >= size) return;
+  const Element x = inputs.split(number);
+  const Holders is = rows.holders(x.h), js = columns.holders(x.w);
+  Accumulator<T> sum = 0;
+#pragma unroll 1
+  for (int64_t i = is.first; i < is.last; ++i) {
+#pragma unroll 1
+    for (int64_t j = js.first; j < js.last; ++j) {
+      const int64_t y = inputs.other(x, i, j);
+      if (o.indices[y] == x.h * w_in + x.w) sum += widen(o.in[y]);
+    }
+  }
+  o.out[number] = narrow<T>(sum);
+}
+
+template <Layout kLayout, class T>
+void run(Pass pass, const AdaptivePoolShape& s, const AdaptiveMaxPool2dOperands<T>& o,
+         cudaStream_t stream) {
+  if (pass == Pass::forward) {
+    const int64_t size = s.n * s.c * s.h_out * s.w_out;
+    const Walk<kLayout> outputs(s.c, s.h_out, s.w_out, s.h_in, s.w_in);
+    launch_elements(&forward<T, kLayout>, size, stream, s.rows(), s.columns(), s.w_in, outputs,
+                    size, o);
+  } else {
+    const int64_t size = s.n * s.c * s.h_in * s.w_in;
+    const Walk<kLayout> inputs(s.c, s.h_in, s.w_in, s.h_out, s.w_out);
+    launch_elements(&backward<T, kLayout>, size, stream, s.rows(), s.columns(), s.w_in, inputs,
+                    size, o);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void adaptive_max_pool2d_cuda(Pass pass, const AdaptivePoolShape& s,
+                              const AdaptiveMaxPool2dOperands<T>& o, cudaStream_t stream) {
+  if (s.layout == Layout::nchw) {
+    run<Layout::nchw>(pass, s, o, stream);
+  } else {
+    run<Layout::channels_last>(pass, s, o, stream);
+  }
+}
+
+#define CNNEXT_INSTANTIATE(T)                                               \
+  template void adaptive_max_pool2d_cuda<T>(Pass, const AdaptivePoolShape&, \
+                                            const AdaptiveMaxPool2dOperands<T>&, cudaStream_t);
+CNNEXT_FOR_CUDA_TYPES(CNNEXT_INSTANTIATE)
+
+}  // namespace cnnext

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// adaptive_max_pool2d on the CPU, for torch.
+#include "common/torch_cpu.h"
+
+#include "adaptive_max_pool2d/select.h"
+#include "adaptive_max_pool2d/torch_adapter.h"
+
+namespace cnnext {
+namespace {
+
+struct Device : CpuDevice {
+  using CpuDevice::CpuDevice;
+
+  template <class T>
+  void compute(Pass pass, const AdaptivePoolShape& s, const AdaptiveMaxPool2dOperands<T>& o) const {
+    const int threads = useful_threads(s.work());
+    run_on_torch_threads(select_adaptive_max_pool2d<T>(pass, s, threads), s, o, threads);
+  }
+};
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
+  adaptive_max_pool2d::define_operators(m);
+  m.def("adaptive_max_pool2d_kernels() -> str");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(cnnext, CPU, m) { adaptive_max_pool2d::implement_operators<Device>(m); }
+
+STABLE_TORCH_LIBRARY_IMPL(cnnext, CompositeExplicitAutograd, m) {
+  m.impl("adaptive_max_pool2d_kernels", TORCH_BOX(&list_adaptive_max_pool2d_kernels));
+}
+
+}  // namespace cnnext

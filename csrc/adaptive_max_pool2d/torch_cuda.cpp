@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// adaptive_max_pool2d on CUDA, for torch.
+#include "common/torch_cuda.h"
+
+#include "adaptive_max_pool2d/cuda.h"
+#include "adaptive_max_pool2d/torch_adapter.h"
+
+namespace cnnext {
+namespace {
+
+struct Device : CudaDevice {
+  using CudaDevice::CudaDevice;
+
+  template <class T>
+  void compute(Pass pass, const AdaptivePoolShape& s, const AdaptiveMaxPool2dOperands<T>& o) const {
+    adaptive_max_pool2d_cuda(pass, s, o, stream());
+  }
+};
+
+}  // namespace
+
+CNNEXT_CUDA_OPERATORS(m) { adaptive_max_pool2d::implement_operators<Device>(m); }
+
+}  // namespace cnnext

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The gradient of average pools on vectors, in gather form: every element of dx is written once,
+// as the sum over the windows that hold it.
+//
+// channels_last: lanes are channels; tasks are blocks of channels of a row of dx.
+//
+// nchw: the sum is separable. For each row of dx the rows of dy that belong to it, divided, are
+// added up into one row of sums, on vectors; then each element adds up the few sums of its windows.
+// Rows that the same windows hold are copies of each other.
+#pragma once
+
+#include "common/simd.h"
+#include "pooling/average.h"
+#include "pooling/axis.h"
+#include "pooling/channels.h"
+
+namespace cnnext {
+namespace {
+
+template <class Shape, int Lanes>
+struct AverageBackwardInput {
+  static Plan plan(const Shape& s, int) {
+    Plan plan;
+    plan.tasks[0] = s.layout == Layout::nchw ? s.n * s.c : s.n * s.h_in * channel_blocks(s.c);
+    plan.chunk_bytes = Tables::bytes(s);
+    return plan;
+  }
+
+  static void run(const Shape& s, const Plan&, const AverageOperands<float>& o,
+                  const Slice& slice) {
+    const Tables tables(s, slice.chunk);
+    if (s.layout == Layout::nchw) {
+      for (int64_t plane = slice.begin; plane < slice.end; ++plane) {
+        spread_plane(s, tables, o.in + plane * s.h_out * s.w_out, o.out + plane * s.h_in * s.w_in);
+      }
+    } else {
+      for (int64_t task = slice.begin; task < slice.end; ++task) {
+        spread_channels(s, tables, ChannelBlock(task, s.c), o);
+      }
+    }
+  }
+
+ private:
+  // Of each column of dx the windows that hold it; of each row and column of dy its factor of the
+  // divisor; and room for one row of sums.
+  struct Tables {
+    Holders* columns;
+    float *row_extents, *column_extents, *sums;
+
+    Tables(const Shape& s, unsigned char* scratch)
+        : columns(reinterpret_cast<Holders*>(scratch)),
+          row_extents(reinterpret_cast<float*>(columns + s.w_in)),
+          column_extents(row_extents + s.h_out),
+          sums(column_extents + s.w_out) {
+      const auto row_axis = s.rows();
+      const auto column_axis = s.columns();
+      const bool overridden = s.divisor_override != 0;
+      for (int64_t w = 0; w < s.w_in; ++w) columns[w] = column_axis.holders(w);
+      for (int64_t i = 0; i < s.h_out; ++i) {
+        row_extents[i] =
+            static_cast<float>(overridden ? s.divisor_override : row_axis.window(i).extent);
+      }
+      for (int64_t j = 0; j < s.w_out; ++j) {
+        column_extents[j] = static_cast<float>(overridden ? 1 : column_axis.window(j).extent);
+      }
+    }
+
+    static int64_t bytes(const Shape& s) {
+      return s.w_in * static_cast<int64_t>(sizeof(Holders)) +
+             (s.h_out + 2 * s.w_out) * static_cast<int64_t>(sizeof(float));
+    }
+  };
+
+  static void spread_plane(const Shape& s, const Tables& tables, const float* dy, float* dx) {
+    const auto axis = s.rows();
+    Holders above{-1, -1};
+    for (int64_t h = 0; h < s.h_in; ++h, dx += s.w_in) {
+      const Holders rows = axis.holders(h);
+      if (rows.first == above.first && rows.last == above.last) {
+        copy(dx, dx - s.w_in, s.w_in);
+        continue;
+      }
+      above = rows;
+      add_quotients(s, tables, rows, dy);
+      for (int64_t w = 0; w < s.w_in; ++w) {
+        float sum = 0;
+        for (int64_t j = tables.columns[w].first; j < tables.columns[w].last; ++j) {
+          sum += tables.sums[j];
+        }
+        dx[w] = sum;
+      }
+    }
+  }
+
+  // sums[j] = the sum of dy[i, j] / d(i, j) over the rows i.
+  static void add_quotients(const Shape& s, const Tables& tables, const Holders& rows,
+                            const float* dy) {
+    for (int64_t j = 0; j < s.w_out; j += Lanes) {
+      const int64_t lanes = least(Lanes, s.w_out - j);
+      f32<Lanes> extents = load_partial<Lanes>(tables.column_extents + j, lanes);
+      extents = extents == f32<Lanes>{} ? broadcast<Lanes>(1.0f) : extents;  // lanes past the end
+      f32<Lanes> sum{};
+      for (int64_t i = rows.first; i < rows.last; ++i) {
+        sum += load_partial<Lanes>(dy + i * s.w_out + j, lanes) /
+               (extents * broadcast<Lanes>(tables.row_extents[i]));
+      }
+      store_partial<Lanes>(tables.sums + j, sum, lanes);
+    }
+  }
+
+  static void spread_channels(const Shape& s, const Tables& tables, const ChannelBlock& block,
+                              const AverageOperands<float>& o) {
+    const Holders rows = s.rows().holders(block.row % s.h_in);
+    const float* dy = o.in + block.row / s.h_in * s.h_out * s.w_out * s.c;
+    float* dx = o.out + block.row * s.w_in * s.c;
+    for (int64_t w = 0; w < s.w_in; ++w, dx += s.c) {
+      const Holders columns = tables.columns[w];
+      int64_t c = block.first;
+      for (; c + 4 * Lanes <= block.last; c += 4 * Lanes) {
+        add_up<Lanes, 4>(s, tables, rows, columns, dy + c, dx + c);
+      }
+      cover<Lanes>(block.first, c, block.last, [&](auto width, int64_t at) {
+        add_up<decltype(width)::kLanes, 1>(s, tables, rows, columns, dy + at, dx + at);
+      });
+    }
+  }
+
+  // N * Vectors channels of one pixel of dx.
+  template <int N, int Vectors>
+  static void add_up(const Shape& s, const Tables& tables, const Holders& rows,
+                     const Holders& columns, const float* dy, float* dx) {
+    f32<N> sum[Vectors] = {};
+    for (int64_t i = rows.first; i < rows.last; ++i) {
+      for (int64_t j = columns.first; j < columns.last; ++j) {
+        const f32<N> d = broadcast<N>(tables.row_extents[i] * tables.column_extents[j]);
+        const float* p = dy + (i * s.w_out + j) * s.c;
+        for (int v = 0; v < Vectors; ++v) sum[v] += load<N>(p + v * N) / d;
+      }
+    }
+    for (int v = 0; v < Vectors; ++v) store<N>(dx + v * N, sum[v]);
+  }
+};
+
+}  // namespace
+}  // namespace cnnext

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Average pools on vectors.
+//
+// channels_last: lanes are channels, a window's sum stays in registers. Tasks are blocks of
+// channels of an output row, so that a global average of one image is work for several threads as
+// well.
+//
+// nchw: a window's sum is separable. For each output row the rows of the image that belong to it
+// are added up into one row of sums, on vectors whatever the windows are along it; then each output
+// adds up the few sums of its columns. A window that spans all columns is one array, added up as
+// such.
+//
+// Partial sums are flushed (each row of a window, every few vectors of an array), so that the
+// error grows with the root of a window's size and not with the size. Memory is the limit.
+#pragma once
+
+#include "common/simd.h"
+#include "pooling/average.h"
+#include "pooling/axis.h"
+#include "pooling/channels.h"
+
+namespace cnnext {
+namespace {
+
+// Adds up an array.
+template <int N>
+float sum_of(const float* p, int64_t count) {
+  constexpr int kVectors = 4;
+  constexpr int64_t kFlush = 64 * kVectors * N;
+  f32<N> total{};
+  int64_t i = 0;
+  while (count - i >= kVectors * N) {
+    f32<N> partial[kVectors] = {};
+    const int64_t last = least(count, i + kFlush);
+    for (; i + kVectors * N <= last; i += kVectors * N) {
+      for (int v = 0; v < kVectors; ++v) partial[v] += load<N>(p + i + v * N);
+    }
+    total += (partial[0] + partial[1]) + (partial[2] + partial[3]);
+  }
+  for (; i + N <= count; i += N) total += load<N>(p + i);
+  float sum = sum_of_lanes<N>(total);
+  for (; i < count; ++i) sum += p[i];
+  return sum;
+}
+
+template <class Shape, int Lanes>
+struct AverageForward {
+  static Plan plan(const Shape& s, int) {
+    Plan plan;
+    plan.tasks[0] = s.layout == Layout::nchw ? s.n * s.c : s.n * s.h_out * channel_blocks(s.c);
+    plan.chunk_bytes = Columns::bytes(s);
+    return plan;
+  }
+
+  static void run(const Shape& s, const Plan&, const AverageOperands<float>& o,
+                  const Slice& slice) {
+    const Columns columns(s, slice.chunk);
+    if (s.layout == Layout::nchw) {
+      for (int64_t plane = slice.begin; plane < slice.end; ++plane) {
+        average_plane(s, columns, o.in + plane * s.h_in * s.w_in,
+                      o.out + plane * s.h_out * s.w_out);
+      }
+    } else {
+      for (int64_t task = slice.begin; task < slice.end; ++task) {
+        average_channels(s, columns, ChannelBlock(task, s.c), o);
+      }
+    }
+  }
+
+ private:
+  // Of each output column its window, and room for one row of sums.
+  struct Columns {
+    Window* windows;
+    float* sums;
+
+    Columns(const Shape& s, unsigned char* scratch)
+        : windows(reinterpret_cast<Window*>(scratch)),
+          sums(reinterpret_cast<float*>(windows + s.w_out)) {
+      const auto axis = s.columns();
+      for (int64_t j = 0; j < s.w_out; ++j) windows[j] = axis.window(j);
+    }
+
+    static int64_t bytes(const Shape& s) {
+      return s.w_out * static_cast<int64_t>(sizeof(Window)) +
+             s.w_in * static_cast<int64_t>(sizeof(float));
+    }
+  };
+
+  static float divisor(const Shape& s, const Window& row, const Window& column) {
+    return static_cast<float>(s.divisor_override != 0 ? s.divisor_override
+                                                      : row.extent * column.extent);
+  }
+
+  static void average_plane(const Shape& s, const Columns& columns, const float* x, float* y) {
+    const auto axis = s.rows();
+    const bool whole_rows =
+        s.w_out == 1 && columns.windows[0].first == 0 && columns.windows[0].last == s.w_in;
+    for (int64_t i = 0; i < s.h_out; ++i, y += s.w_out) {
+      const Window row = axis.window(i);
+      const float* first = x + row.first * s.w_in;
+      if (whole_rows) {
+        y[0] = sum_of<Lanes>(first, (row.last - row.first) * s.w_in) /
+               divisor(s, row, columns.windows[0]);
+        continue;
+      }
+      add_rows(first, row.last - row.first, s.w_in, columns.sums);
+      for (int64_t j = 0; j < s.w_out; ++j) {
+        const Window column = columns.windows[j];
+        y[j] = sum_of<Lanes>(columns.sums + column.first, column.last - column.first) /
+               divisor(s, row, column);
+      }
+    }
+  }
+
+  // sums[w] = the sum of rows[r * width + w] over r < count.
+  static void add_rows(const float* rows, int64_t count, int64_t width, float* sums) {
+    for (int64_t w = 0; w < width; w += Lanes) {
+      const int64_t lanes = least(Lanes, width - w);
+      f32<Lanes> sum{};
+      for (int64_t r = 0; r < count; ++r) sum += load_partial<Lanes>(rows + r * width + w, lanes);
+      store_partial<Lanes>(sums + w, sum, lanes);
+    }
+  }
+
+  static void average_channels(const Shape& s, const Columns& columns, const ChannelBlock& block,
+                               const AverageOperands<float>& o) {
+    const Window row = s.rows().window(block.row % s.h_out);
+    const float* image = o.in + block.row / s.h_out * s.h_in * s.w_in * s.c;
+    float* y = o.out + block.row * s.w_out * s.c;
+    for (int64_t j = 0; j < s.w_out; ++j, y += s.c) {
+      const Window column = columns.windows[j];
+      const float d = divisor(s, row, column);
+      int64_t c = block.first;
+      for (; c + 4 * Lanes <= block.last; c += 4 * Lanes) {
+        average_window<Lanes, 4>(s, image + c, row, column, d, y + c);
+      }
+      cover<Lanes>(block.first, c, block.last, [&](auto width, int64_t at) {
+        average_window<decltype(width)::kLanes, 1>(s, image + at, row, column, d, y + at);
+      });
+    }
+  }
+
+  // N * Vectors channels of one window.
+  template <int N, int Vectors>
+  static void average_window(const Shape& s, const float* image, const Window& row,
+                             const Window& column, float d, float* y) {
+    f32<N> sum[Vectors] = {};
+    for (int64_t h = row.first; h < row.last; ++h) {
+      f32<N> partial[Vectors] = {};
+      const float* p = image + (h * s.w_in + column.first) * s.c;
+      for (int64_t w = column.first; w < column.last; ++w, p += s.c) {
+        for (int v = 0; v < Vectors; ++v) partial[v] += load<N>(p + v * N);
+      }
+      for (int v = 0; v < Vectors; ++v) sum[v] += partial[v];
+    }
+    for (int v = 0; v < Vectors; ++v) store<N>(y + v * N, sum[v] / broadcast<N>(d));
+  }
+};
+
+}  // namespace
+}  // namespace cnnext
