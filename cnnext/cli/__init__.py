@@ -21,6 +21,19 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
+def command_line() -> argparse.ArgumentParser:
+    """The parser of the arguments; parsed ones have the function ``run``."""
+    parser = _Parser(
+        prog="cnnext",
+        description="Faster convolutional and recurrent PyTorch networks, checked on your machine.",
+    )
+    parser.add_argument("--version", action="version", version=f"cnnext {VERSION}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in _COMMANDS:
+        command.add_parser(commands)
+    return parser
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -31,15 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0, or 1 if cnnext and native PyTorch disagree, or 2 if the command could
         not be run. (Bad arguments raise SystemExit with 2.)
     """
-    parser = _Parser(
-        prog="cnnext",
-        description="Faster convolutional and recurrent PyTorch networks, checked on your machine.",
-    )
-    parser.add_argument("--version", action="version", version=f"cnnext {VERSION}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in _COMMANDS:
-        command.add_parser(commands)
-    arguments = parser.parse_args(argv)
+    arguments = command_line().parse_args(argv)
     try:
         return int(arguments.run(arguments))
     except UserError as error:
