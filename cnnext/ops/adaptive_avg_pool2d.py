@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d as native_adaptive_avg_pool2d
 
 from cnnext._library import direct, ops
 from cnnext._pooling import (
@@ -106,11 +106,13 @@ def adaptive_avg_pool2d(input: Tensor, output_size: IntOrSize) -> Tensor:
     """
     reason = why_native("adaptive_avg_pool2d", input)
     if reason is not None:
-        return fall_back("adaptive_avg_pool2d", reason, F.adaptive_avg_pool2d, input, output_size)
+        return fall_back(
+            "adaptive_avg_pool2d", reason, native_adaptive_avg_pool2d, input, output_size
+        )
     size = adaptive_size(input, output_size)
     if size is None:
         return judged_by_native(
-            "adaptive_avg_pool2d", F.adaptive_avg_pool2d, input, output_size=output_size
+            "adaptive_avg_pool2d", native_adaptive_avg_pool2d, input, output_size=output_size
         )
     if input.dim() == 3:
         return _averages(input.unsqueeze(0), size).squeeze(0)
@@ -136,5 +138,5 @@ class AdaptiveAvgPool2d(torch.nn.AdaptiveAvgPool2d):
 
     def forward(self, input: Tensor) -> Tensor:
         if is_scripting():
-            return F.adaptive_avg_pool2d(input, self.output_size)
+            return native_adaptive_avg_pool2d(input, self.output_size)
         return adaptive_avg_pool2d(input, self.output_size)

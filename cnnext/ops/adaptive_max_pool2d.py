@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, no_type_check
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.functional import adaptive_max_pool2d as native_adaptive_max_pool2d
 
 from cnnext._library import direct, ops
 from cnnext._pooling import (
@@ -117,7 +117,7 @@ def adaptive_max_pool2d(input: Tensor, output_size: IntOrSize, return_indices: b
         return fall_back(
             "adaptive_max_pool2d",
             reason,
-            F.adaptive_max_pool2d,
+            native_adaptive_max_pool2d,
             input,
             output_size,
             return_indices,
@@ -127,7 +127,7 @@ def adaptive_max_pool2d(input: Tensor, output_size: IntOrSize, return_indices: b
     if size is None:
         return judged_by_native(
             "adaptive_max_pool2d",
-            F.adaptive_max_pool2d,
+            native_adaptive_max_pool2d,
             input,
             output_size=output_size,
             return_indices=return_indices,
@@ -161,5 +161,5 @@ class AdaptiveMaxPool2d(torch.nn.AdaptiveMaxPool2d):
     @no_type_check
     def forward(self, input: Tensor):
         if is_scripting():
-            return F.adaptive_max_pool2d(input, self.output_size, self.return_indices)
+            return native_adaptive_max_pool2d(input, self.output_size, self.return_indices)
         return adaptive_max_pool2d(input, self.output_size, self.return_indices)

@@ -6,8 +6,8 @@ import operator
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.functional import avg_pool2d as native_avg_pool2d
 
 from cnnext._arguments import IntOrPair
 from cnnext._library import direct, ops
@@ -167,7 +167,7 @@ def avg_pool2d(
     reason = why_native("avg_pool2d", input)
     if reason is not None:
         return fall_back(
-            "avg_pool2d", reason, F.avg_pool2d, input, kernel_size, stride, padding, ceil_mode,
+            "avg_pool2d", reason, native_avg_pool2d, input, kernel_size, stride, padding, ceil_mode,
             count_include_pad, divisor_override,
         )  # fmt: skip
     windows = _windows(kernel_size, stride, padding, count_include_pad, divisor_override)
@@ -179,7 +179,7 @@ def avg_pool2d(
             return output if input.dim() == 4 else output.squeeze(0)
     return judged_by_native(
         "avg_pool2d",
-        F.avg_pool2d,
+        native_avg_pool2d,
         input,
         kernel_size=kernel_size,
         stride=stride,
@@ -213,7 +213,7 @@ class AvgPool2d(torch.nn.AvgPool2d):
 
     def forward(self, input: Tensor) -> Tensor:
         if is_scripting():
-            return F.avg_pool2d(
+            return native_avg_pool2d(
                 input,
                 self.kernel_size,
                 self.stride,
