@@ -17,7 +17,7 @@ _TITLES = {"forward": "forward", "training": "training step"}
 def check(path: Path) -> None:
     """Raise a UserError unless matplotlib is installed and can write this kind of file."""
     demo_module("matplotlib")
-    formats = _figure(1)[0].canvas.get_supported_filetypes()
+    formats = figure_of(1)[0].canvas.get_supported_filetypes()
     if path.suffix.lstrip(".").lower() not in formats:
         raise UserError(f"cannot plot to {str(path)!r}: the name must end in .png, .svg or .pdf")
 
@@ -27,7 +27,7 @@ def speed_ups(path: Path, rows: Sequence[Row]) -> None:
     panels = [mode for mode in _TITLES if any(row[mode] is not None for row in rows)]
     if not panels:
         return
-    figure, axes = _figure(len(panels))
+    figure, axes = figure_of(len(panels))
     for axis, mode in zip(axes, panels, strict=True):
         _draw(axis, mode, [row for row in rows if row[mode] is not None])
     axes[0].set_ylabel("speed-up")
@@ -37,12 +37,16 @@ def speed_ups(path: Path, rows: Sequence[Row]) -> None:
     figure.savefig(path)
 
 
-def _figure(panels: int) -> tuple[Any, Any]:
-    """A figure that needs no display, and its axes."""
+def figure_of(panels: int, *, sharey: bool = True) -> tuple[Any, Any]:
+    """A figure that needs no display, and its axes, side by side.
+
+    Raises:
+        UserError: matplotlib is not installed.
+    """
     figure = demo_module("matplotlib.figure").Figure(
         figsize=(1 + 5 * panels, 4), layout="constrained"
     )
-    return figure, figure.subplots(1, panels, squeeze=False, sharey=True)[0]
+    return figure, figure.subplots(1, panels, squeeze=False, sharey=sharey)[0]
 
 
 def _draw(axis: Any, mode: str, rows: Sequence[Row]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,16 +24,21 @@ _DIGIT_MODELS = ("lenet5",)
 _DEFAULT_BATCH = {"lenet5": 64}
 
 
+def builders() -> list[str]:
+    """The builders of ``cnnext.models``."""
+    return [name for name in models.__all__ if inspect.isfunction(getattr(models, name))]
+
+
 def names() -> list[str]:
     """Every name that ``build`` takes."""
-    builders = [name for name in models.__all__ if inspect.isfunction(getattr(models, name))]
-    return [*builders, BOTTLENECK]
+    return [*builders(), BOTTLENECK]
 
 
-def check_name(name: str) -> None:
-    """Raise a UserError if no model has this name."""
-    if name not in names():
-        raise UserError(f"unknown model {name!r}: choose from {', '.join(names())}")
+def check_name(name: str, known: Sequence[str] | None = None) -> None:
+    """Raise a UserError if no model has this name, of all or of the ``known`` ones."""
+    known = names() if known is None else known
+    if name not in known:
+        raise UserError(f"unknown model {name!r}: choose from {', '.join(known)}")
 
 
 def default_batch(name: str) -> int:
