@@ -1,5 +1,6 @@
 # `make demo` and `make test` need Python >= 3.10 (with venv and headers), make and g++; the rest
-# goes into .venv. ARGS is passed on: make test ARGS="-k conv2d", make demo ARGS="lenet5".
+# goes into .venv. ARGS is passed on: make test ARGS="-k conv2d", make demo ARGS="lenet5" (to
+# `compare` alone).
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -13,8 +14,9 @@ CXX_FILES := $(filter %.h %.cpp %.cu %.inc,$(SOURCES) $(ENGINE))
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
-demo: $(VENV)/.built ## compare cnnext with PyTorch on this machine
+demo: $(VENV)/.built ## compare cnnext with PyTorch on this machine, then train LeNet-5
 	$(PY) -m cnnext compare $(ARGS)
+	$(PY) -m cnnext train lenet5 --data digits --out build/demo --overwrite
 
 test: $(VENV)/.built build/cmake/.built build/cuda_on_cpu/.built ## run the test suite
 	PYTHONPATH=build/cmake $(PY) -m pytest $(ARGS)

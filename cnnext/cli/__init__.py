@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from cnnext._library import VERSION
-from cnnext.cli import bench, compare, env
+from cnnext.cli import bench, compare, env, train
 from cnnext.cli.arguments import UserError
 
-_COMMANDS = (compare, bench, env)
+_COMMANDS = (compare, bench, train, env)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0, or 1 if cnnext and native PyTorch disagree, or 2 if the command could
-        not be run. (Bad arguments raise SystemExit with 2.)
+        not be run, or 130 if training was interrupted. (Bad arguments raise SystemExit with 2.)
     """
     arguments = command_line().parse_args(argv)
     try:

@@ -1,11 +1,13 @@
-"""Timing without the time: one call a block suffices for the contracts of the commands."""
+"""Commands without the time: one call a block, a few digits an epoch, suffice for contracts."""
 
 import functools
 
 import pytest
+from torch.utils.data import TensorDataset
 
-from cnnext.cli import bench, comparison
+from cnnext.cli import bench, comparison, data, train
 from cnnext.testing.timing import compare_blocks
+from tests.cli.training_runs import TEST_SIZE, TRAIN_SIZE
 from tests.testing.fakes import fake_gpu
 
 __all__ = ["fake_gpu"]
@@ -16,3 +18,23 @@ def fast_timing(monkeypatch):
     fast = functools.partial(compare_blocks, min_block_s=0, discard_s=0)
     monkeypatch.setattr(comparison, "compare_blocks", fast)
     monkeypatch.setattr(bench, "compare_blocks", fast)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    return data.split_digits()
+
+
+@pytest.fixture
+def few_digits(digits, monkeypatch):
+    """Makes an epoch three steps."""
+    few = data.Split(
+        TensorDataset(*digits.train[:TRAIN_SIZE]), TensorDataset(*digits.test[:TEST_SIZE]), 10
+    )
+    monkeypatch.setitem(train.DATA, "digits", lambda: few)
+    return few
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "runs" / "one"

@@ -9,7 +9,7 @@ import cnnext
 from cnnext import cli
 from cnnext.cli import arguments
 
-COMMANDS = ("compare", "bench", "env")
+COMMANDS = ("compare", "bench", "train", "env")
 
 
 @pytest.mark.parametrize("argv", [[], *([command] for command in COMMANDS)])
@@ -44,6 +44,20 @@ def test_help_names_every_command(capsys):
         (["compare", "--plot", "."], "--plot: '.' is a folder"),
         (["bench", "--op", "conv9d"], "invalid choice: 'conv9d'"),
         (["bench", "--mode", "sideways"], "invalid choice: 'sideways'"),
+        (["train"], "the following arguments are required: MODEL"),
+        (["train", "lenet5", "--data", "letters"], "--data: invalid choice: 'letters'"),
+        (["train", "lenet5", "--epochs", "0"], "--epochs: must be a positive integer, got '0'"),
+        (["train", "lenet5", "--batch-size", "0"], "--batch-size: must be a positive integer"),
+        (["train", "lenet5", "--lr", "nan"], "--lr: must be a positive number, got 'nan'"),
+        (["train", "lenet5", "--lr", "inf"], "--lr: must be a positive number, got 'inf'"),
+        (["train", "lenet5", "--lr", "0"], "--lr: must be a positive number, got '0'"),
+        (["train", "lenet5", "--lr", "-1"], "--lr: must be a positive number, got '-1'"),
+        (["train", "lenet5", "--lr", "fast"], "--lr: must be a positive number, got 'fast'"),
+        (["train", "lenet5", "--seed", "-1"], "--seed: must be an integer from 0 to 2^63 - 1"),
+        (["train", "lenet5", "--seed", str(2**63)], "--seed: must be an integer from 0 to"),
+        (["train", "lenet5", "--optimizer", "lbfgs"], "--optimizer: invalid choice: 'lbfgs'"),
+        (["train", "lenet5", "--layers", "jax"], "--layers: invalid choice: 'jax'"),
+        (["train", "lenet5", "--resume", "--overwrite"], "not allowed with argument --resume"),
     ],
 )
 def test_bad_arguments_exit_with_2_and_one_line(argv, part, capsys):

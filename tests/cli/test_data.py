@@ -22,6 +22,21 @@ def test_more_digits_than_there_are():
     assert data.digits(1800).images.shape[0] == 1800
 
 
+def test_a_quarter_of_each_class_is_for_testing(digits):
+    (images, labels), (test_images, test_labels) = digits.train.tensors, digits.test.tensors
+    assert images.shape == (1347, 1, 32, 32)
+    assert test_images.shape == (450, 1, 32, 32)
+    counts = torch.bincount(labels), torch.bincount(test_labels)
+    assert (counts[1] / (counts[0] + counts[1]) - 0.25).abs().max() < 0.01
+
+
+def test_normalised_by_the_training_part_alone(digits):
+    images = digits.train.tensors[0]
+    assert abs(images.mean()) < 1e-4
+    assert abs(images.std() - 1) < 1e-4
+    assert abs(digits.test.tensors[0].mean()) > 1e-4
+
+
 def test_photographs_are_all_different():
     images = data.photographs(12).images
     assert images.shape == (12, 3, 224, 224)

@@ -1,0 +1,69 @@
+"""A training run between two epochs, as a file that ``torch.load(weights_only=True)`` reads."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from cnnext.cli.arguments import UserError
+from cnnext.cli.history import Epoch
+from cnnext.cli.run_folder import replacing
+from cnnext.cli.training import Settings, Training
+
+
+def save(path: Path, settings: Settings, training: Training, history: Sequence[Epoch]) -> None:
+    """Replace the file in one step: whatever interrupts it, a whole checkpoint remains.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    document = training.state() | {
+        "settings": asdict(settings),
+        "history": [asdict(epoch) for epoch in history],
+    }
+    with replacing(path) as temporary:
+        try:
+            torch.save(document, temporary)
+        except RuntimeError as error:  # what PyTorch makes of a full disk
+            raise UserError(f"cannot write {str(path)!r}: {error}") from error
+
+
+def resume(path: Path, settings: Settings, training: Training) -> list[Epoch]:
+    """Bring a new training to where the file's was, and return its epochs.
+
+    Raises:
+        UserError: there is no checkpoint, it is damaged, or its settings are others.
+    """
+    if not path.exists():
+        raise UserError(f"nothing to resume: there is no {str(path)!r}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if (member := archive.testzip()) is not None:
+                raise ValueError(f"wrong checksum of {member}")
+        document = torch.load(path, weights_only=True)
+        _check_settings(path, Settings(**document["settings"]), settings)
+        training.restore(document)
+        return [Epoch(**epoch) for epoch in document["history"]]
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file may raise anything
+        first_line = str(error).partition("\n")[0]
+        raise UserError(
+            f"{str(path)!r} is damaged, or no checkpoint of this command:"
+            f" {type(error).__name__}: {first_line}"
+        ) from error
+
+
+def _check_settings(path: Path, stored: Settings, settings: Settings) -> None:
+    wanted = asdict(settings)
+    differing = [
+        f"{name} {value!r}, not {wanted[name]!r}"
+        for name, value in asdict(stored).items()
+        if value != wanted[name]
+    ]
+    if differing:
+        raise UserError(f"cannot resume: {str(path)!r} was made with {'; '.join(differing)}")

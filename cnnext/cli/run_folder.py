@@ -1,0 +1,72 @@
+"""The folder of a training run: its files, and how they are replaced."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cnnext.cli.arguments import UserError
+
+
+class RunFolder:
+    """Where a run keeps its checkpoint, its log and its results."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoint = path / "checkpoint.pt"
+        self.log = path / "log.csv"
+        self.curves = path / "curves.png"
+        self.confusion = path / "confusion.csv"
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self.checkpoint, self.log, self.curves, self.confusion
+
+    def start(self, *, overwrite: bool) -> None:
+        """Make the folder, where needed, for a new run.
+
+        Raises:
+            UserError: it cannot be written, or holds a run that is not to be overwritten.
+        """
+        with explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            old = [file for file in self.files if file.exists()]
+            if old and not overwrite:
+                raise UserError(
+                    f"{str(self.path)!r} already holds a run ({old[0].name}): continue it with"
+                    " --resume, replace it with --overwrite, or choose another folder with --out"
+                )
+            for file in old:
+                file.unlink()
+            with tempfile.TemporaryFile(dir=self.path):
+                pass  # so that no epoch is lost for want of permission
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file to write, which takes the place of ``path`` in one step if all goes well.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    temporary = path.with_name(f"{path.name}.tmp")
+    try:
+        with explained(path):
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to write into a UserError that names the path."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write {str(path)!r}: {error.strerror or error}") from error

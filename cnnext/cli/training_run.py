@@ -1,0 +1,98 @@
+"""A training run in its folder: a checkpoint and a line of the log an epoch, then the results."""
+
+from __future__ import annotations
+
+import csv
+import math
+
+from tqdm import tqdm
+
+from cnnext.cli import checkpoint
+from cnnext.cli.arguments import UserError, demo_module
+from cnnext.cli.data import Split
+from cnnext.cli.history import Epoch, plot_curves, write_csv
+from cnnext.cli.run_folder import RunFolder, replacing
+from cnnext.cli.table import format_table
+from cnnext.cli.training import Settings, Training
+from cnnext.convert import report
+
+
+class TrainingRun:
+    """A training with its epochs so far and the folder that keeps them."""
+
+    def __init__(self, settings: Settings, split: Split, folder: RunFolder) -> None:
+        self._settings = settings
+        self._classes = split.classes
+        self._folder = folder
+        self._training = Training(settings, split)
+        self._history: list[Epoch] = []
+
+    def resume(self, epochs: int) -> None:
+        """Go on from the folder's checkpoint, up to so many epochs.
+
+        Raises:
+            UserError: the checkpoint is none that this run could have come to.
+        """
+        path = self._folder.checkpoint
+        self._history = checkpoint.resume(path, self._settings, self._training)
+        if self._training.epochs > epochs:
+            raise UserError(
+                f"{str(path)!r} has {self._training.epochs} epochs: --epochs {epochs} is too few"
+            )
+
+    def train(self, epochs: int) -> None:
+        """Train up to so many epochs.
+
+        Raises:
+            UserError: the loss is not finite, or a file cannot be written.
+        """
+        training = self._training
+        with tqdm(
+            total=epochs * training.steps,
+            initial=training.epochs * training.steps,
+            bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}",
+        ) as bar:
+
+            def progress(loss: float) -> None:
+                bar.set_postfix_str(self._achieved(loss), refresh=False)
+                bar.update()
+
+            while training.epochs < epochs:
+                bar.set_description_str(f"epoch {training.epochs + 1}/{epochs}", refresh=False)
+                epoch = training.epoch(progress)
+                if not math.isfinite(epoch.train_loss) or not math.isfinite(epoch.test_loss):
+                    raise UserError(f"the loss is not finite in epoch {epoch.epoch}: lower --lr")
+                self._history.append(epoch)
+                checkpoint.save(self._folder.checkpoint, self._settings, training, self._history)
+                self._write_log()
+            bar.set_postfix_str(self._achieved(self._history[-1].train_loss))
+
+    def finish(self) -> None:
+        """Print what the trained model achieves and write the remaining files."""
+        labels, predictions = self._training.predict()
+        confusion = demo_module("sklearn.metrics").confusion_matrix(
+            labels, predictions, labels=range(self._classes)
+        )
+        headers = ("true", *map(str, range(self._classes)))
+        cells = [(str(label), *map(str, row)) for label, row in enumerate(confusion.tolist())]
+        self._write_log()  # which an interrupted run may have left an epoch behind its checkpoint
+        with replacing(self._folder.confusion) as path, path.open("w", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([headers, *cells])
+        title = f"{self._settings.model} on {self._settings.data}, {self._settings.layers} layers"
+        with replacing(self._folder.curves) as path:
+            plot_curves(path, self._history, title)
+        right = int((labels == predictions).sum())
+        print(f"\nConfusion matrix (columns: predicted)\n\n{format_table(headers, cells)}")
+        print(f"\nLayers\n\n{report(self._training.model)}")
+        print(f"\nTest accuracy {right / len(labels):.2%} ({right} of {len(labels)})")
+        print(f"Written: {', '.join(map(str, self._folder.files))}")
+
+    def _achieved(self, loss: float) -> str:
+        """The loss, and the test accuracy after the last whole epoch."""
+        if not self._history:
+            return f"loss {loss:.4f}"
+        return f"loss {loss:.4f}, test accuracy {self._history[-1].test_accuracy:.2%}"
+
+    def _write_log(self) -> None:
+        with replacing(self._folder.log) as path:
+            write_csv(path, self._history)
