@@ -21,6 +21,9 @@ from cnnext.nn import (
     ReLU,
 )
 
+# isort: split
+from cnnext import _symbolic_trace  # noqa: F401  (for tools of torch)
+
 __version__ = _library.VERSION
 
 __all__ = [

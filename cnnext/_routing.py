@@ -6,6 +6,7 @@ ATen's answer is the same, only not faster; the user hears about it once per ope
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import warnings
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+from torch.fx import Proxy
 from torch.nn import Parameter
 
 from cnnext import _library
@@ -38,6 +40,8 @@ _NO_TENSOR = "an operand is no tensor"
 _SEVERAL_DEVICES = "the operands are on different devices"
 _CHOSEN = "native PyTorch is the backend chosen for CUDA"
 _SILENT = frozenset((_NO_TENSOR, _SEVERAL_DEVICES, _CHOSEN))
+# No fallback either: torch.fx records the call of our function, which computes when the graph runs.
+_SYMBOLIC = "torch.fx is tracing"
 _noticed: set[tuple[str, str]] = set()
 
 
@@ -55,6 +59,8 @@ def why_native(op: str, *operands: Any, optional: tuple[Any, ...] = ()) -> str |
         if type(operand) not in _PLAIN_TYPES and not _is_traced(operand):
             if not hasattr(operand, "__torch_function__"):
                 return _NO_TENSOR
+            if isinstance(operand, Proxy):
+                return _SYMBOLIC
             return f"{type(operand).__name__} is not a plain tensor"
         kernel_dtypes = _KERNEL_DTYPES
         if not operand.is_cpu:
@@ -102,6 +108,9 @@ def _is_traced(operand: Any) -> bool:
 
 def fall_back(op: str, reason: str, native: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """`native(*args, **kwargs)`, said aloud the first time."""
+    if reason is _SYMBOLIC:
+        function = getattr(importlib.import_module("cnnext.functional"), op)
+        return Proxy.__torch_function__(function, (Proxy,), args, kwargs)
     if reason in _SILENT or torch.compiler.is_compiling():
         return native(*args, **kwargs)
     if is_strict():

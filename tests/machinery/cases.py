@@ -1,0 +1,168 @@
+"""The table of all operators and modules that the tests of this folder go through.
+
+A new operator is one more line in OPERATORS, its module one more in MODULES.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import cnnext
+from cnnext.testing.errors import make_input
+from tests.ops.support import CNNEXT, NATIVE, generator_for
+
+Tensors = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A function of cnnext.functional, called as `apply(library, *operands)`."""
+
+    name: str
+    apply: Callable[..., Any]
+    shapes: tuple[tuple[int, ...], ...]
+
+    def operands(self, dtype: torch.dtype = torch.float32) -> Tensors:
+        return _values(self.name, self.shapes, dtype)
+
+    def leaves(self, dtype: torch.dtype = torch.float32) -> Tensors:
+        return tuple(operand.requires_grad_() for operand in self.operands(dtype))
+
+    def call(self, library: Any, *operands: Any) -> Tensors:
+        return outputs_of(self.apply(library, *operands))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A module by its name, and the shapes of what it is called with (see `states`)."""
+
+    name: str
+    arguments: tuple[Any, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    options: dict[str, Any] = field(default_factory=dict)
+    #: All inputs but the first are one tuple.
+    states: bool = False
+
+    def build(self, layers: Any, **options: Any) -> nn.Module:
+        """The same parameters whatever the library."""
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            return getattr(layers, self.name)(*self.arguments, **self.options, **options)
+
+    def pair(self, **options: Any) -> tuple[nn.Module, nn.Module]:
+        """Ours and native's."""
+        return self.build(cnnext.nn, **options), self.build(nn, **options)
+
+    def inputs(self, dtype: torch.dtype = torch.float32, batch: int = 2) -> tuple[Any, ...]:
+        shapes = tuple((batch, *shape[1:]) for shape in self.shapes)
+        values = _values(self.name, shapes, dtype)
+        return (values[0], values[1:]) if self.states else values
+
+
+def _values(name: str, shapes: tuple[tuple[int, ...], ...], dtype: torch.dtype) -> Tensors:
+    generator = generator_for(name)
+    return tuple(make_input("normal", shape, generator, dtype) for shape in shapes)
+
+
+IMAGES = (2, 3, 6, 5)
+ROWS, STATE = (2, 3), (2, 4)
+
+OPERATORS = (
+    Operator(
+        "conv2d",
+        lambda library, *v: library.conv2d(*v, padding=1),
+        (IMAGES, (4, 3, 3, 3), (4,)),
+    ),
+    Operator("linear", lambda library, *v: library.linear(*v), (ROWS, (4, 3), (4,))),
+    Operator(
+        "lstm_cell",
+        lambda library, x, h, c, *parameters: library.lstm_cell(x, (h, c), *parameters),
+        (ROWS, STATE, STATE, (16, 3), (16, 4), (16,), (16,)),
+    ),
+    Operator("max_pool2d", lambda library, x: library.max_pool2d(x, 2), (IMAGES,)),
+    Operator("relu", lambda library, x: library.relu(x), (IMAGES,)),
+)
+
+LAYERS = (
+    Layer("Conv2d", (3, 4, 3), (IMAGES,), {"padding": 1}),
+    Layer("Linear", (3, 4), (ROWS,)),
+    Layer("LSTMCell", (3, 4), (ROWS, STATE, STATE), states=True),
+    Layer("MaxPool2d", (2,), (IMAGES,)),
+    Layer("ReLU", (), (IMAGES,)),
+)
+TRAINABLE = tuple(layer for layer in LAYERS if list(layer.build(nn).parameters()))
+
+
+def _each(name: str, cases: tuple[Any, ...]) -> Any:
+    return pytest.mark.parametrize(name, cases, ids=lambda case: case.name)
+
+
+each_operator = _each("op", OPERATORS)
+each_layer = _each("layer", LAYERS)
+each_trainable_layer = _each("layer", TRAINABLE)
+
+
+class Network(nn.Module):
+    """All modules of the table, one after the other, as an image classifier has them."""
+
+    def __init__(self, layers: Any) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.features = nn.Sequential(
+                layers.Conv2d(3, 4, 3, padding=1), layers.ReLU(), layers.MaxPool2d(2)
+            )
+            self.linear = layers.Linear(4 * 3 * 2, 6)
+            self.cell = layers.LSTMCell(6, 5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        rows = self.linear(self.features(images).flatten(1))
+        h, c = self.cell(rows)
+        h, c = self.cell(rows, (h, c))
+        return h
+
+    @staticmethod
+    def images(batch: int = 2) -> Tensor:
+        return make_input("normal", (batch, *IMAGES[1:]), generator_for("images"))
+
+
+LIBRARIES = ((CNNEXT, cnnext.nn), (NATIVE, nn))
+
+
+# ------------------------------------------------------------------------------ comparisons
+
+
+def outputs_of(result: Any) -> Tensors:
+    return tuple(result) if isinstance(result, tuple | list) else (result,)
+
+
+def loss_of(result: Any) -> Tensor:
+    """A scalar with a different gradient for every element."""
+    return sum((t * t).sum() for t in outputs_of(result))
+
+
+def gradients_of(module: nn.Module, *inputs: Any) -> dict[str, Tensor]:
+    """What a training step finds: the gradients of all parameters, by name."""
+    module.zero_grad()
+    loss_of(module(*inputs)).backward()
+    return {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
+
+
+def outcome(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What a call returns, or the type of what it raises."""
+    try:
+        return function(*args, **kwargs)
+    except Exception as error:
+        return type(error)
+
+
+def assert_same_outcome(ours: Any, native: Any) -> None:
+    """The same values, in the same dtypes and devices, or the same type of error."""
+    if isinstance(ours, type) or isinstance(native, type):
+        assert ours is native
+    else:
+        torch.testing.assert_close(ours, native)
