@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 from torch.fx import Proxy
 from torch.nn import Parameter
@@ -102,8 +103,13 @@ def _why_not_on_device(op: str, operand: Tensor) -> str | None:
 
 
 def _is_traced(operand: Any) -> bool:
-    """Whether this is a tensor under torch.compile or torch.export, which are not plain there."""
-    return torch.compiler.is_compiling() and isinstance(operand, Tensor)
+    """Whether this is a tensor under torch.compile or torch.export, or one without values.
+
+    Neither is a plain tensor, but our operators work on both: they know the shapes of what they do.
+    """
+    if torch.compiler.is_compiling():
+        return isinstance(operand, Tensor)
+    return type(operand) is FakeTensor
 
 
 def fall_back(op: str, reason: str, native: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
