@@ -22,7 +22,7 @@ from cnnext.nn import (
 )
 
 # isort: split
-from cnnext import _symbolic_trace  # noqa: F401  (for tools of torch)
+from cnnext import _flop_formulas, _symbolic_trace  # noqa: F401  (for tools of torch)
 
 __version__ = _library.VERSION
 

@@ -1,0 +1,61 @@
+"""What torch.utils.flop_counter counts for our operators: what it counts for native's.
+
+Comparisons count nothing there, so that pools and relu need no formula.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from torch.utils.flop_counter import conv_flop_count, register_flop_formula
+
+from cnnext._library import ops
+
+Shape = list[int]
+
+
+@register_flop_formula((ops.conv2d, ops.conv2d_forward))
+def _conv2d(input: Shape, weight: Shape, *rest: Any, out_shape: Shape) -> int:
+    return conv_flop_count(input, weight, out_shape)
+
+
+@register_flop_formula(ops.conv2d_backward_input)
+def _conv2d_backward_input(
+    grad_output: Shape, weight: Shape, *geometry: int, out_shape: Shape
+) -> int:
+    return conv_flop_count(grad_output, weight, out_shape, transposed=True)
+
+
+@register_flop_formula(ops.conv2d_backward_weight)
+def _conv2d_backward_weight(
+    grad_output: Shape, input: Shape, weight: Shape, *geometry: int, out_shape: Shape
+) -> int:
+    """As native's, which multiplies all channels with all, whatever the groups."""
+
+    def swapped(shape: Shape) -> Shape:
+        return [shape[1], shape[0], *shape[2:]]
+
+    return conv_flop_count(swapped(input), swapped(grad_output), swapped(out_shape))
+
+
+@register_flop_formula((ops.linear, ops.linear_forward))
+def _linear(input: Shape, weight: Shape, bias: Shape | None = None, *, out_shape: Shape) -> int:
+    return 2 * prod(input) * weight[0]
+
+
+@register_flop_formula(ops.linear_backward_input)
+def _linear_backward_input(grad_output: Shape, weight: Shape, *, out_shape: Shape) -> int:
+    return 2 * prod(grad_output) * weight[1]
+
+
+@register_flop_formula(ops.linear_backward_weight)
+def _linear_backward_weight(grad_output: Shape, input: Shape, *, out_shape: Shape) -> int:
+    return 2 * prod(grad_output) * input[-1]
+
+
+@register_flop_formula((ops.lstm_cell, ops.lstm_cell_forward))
+def _lstm_cell(
+    input: Shape, hx: Shape, cx: Shape, w_ih: Shape, w_hh: Shape, *biases: Any, out_shape: Any
+) -> int:
+    return 2 * input[0] * (prod(w_ih) + prod(w_hh))
