@@ -15,6 +15,7 @@ from tests.machinery.cases import (
     Layer,
     Network,
     Operator,
+    assert_close,
     each_layer,
     each_operator,
     gradients_of,
@@ -81,7 +82,7 @@ def test_our_kernels_compute_where_an_inner_region_turns_it_off(
 ) -> None:
     with torch.autocast("cpu"), torch.autocast("cpu", enabled=False):
         outputs = op.call(CNNEXT, *op.operands())
-    torch.testing.assert_close(outputs, op.call(NATIVE, *op.operands()))
+    assert_close(outputs, op.call(NATIVE, *op.operands()))
     assert not fallbacks
 
 

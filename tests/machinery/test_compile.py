@@ -13,6 +13,7 @@ from tests.machinery.cases import (
     LIBRARIES,
     Layer,
     Network,
+    assert_close,
     each_layer,
     each_trainable_layer,
     gradients_of,
@@ -42,7 +43,7 @@ def test_outputs(layer: Layer, backend: str) -> None:
     ours, native = layer.pair()
     with torch.no_grad():
         results = compiled(ours, backend)(*layer.inputs())
-        torch.testing.assert_close(outputs_of(results), outputs_of(native(*layer.inputs())))
+        assert_close(outputs_of(results), outputs_of(native(*layer.inputs())))
     assert counters["stats"]["unique_graphs"] == 1
 
 
@@ -52,7 +53,7 @@ def test_gradients(layer: Layer, backend: str) -> None:
     ours, native = layer.pair()
     gradients_of(compiled(ours, backend), *layer.inputs())
     gradients = {name: p.grad for name, p in ours.named_parameters()}
-    torch.testing.assert_close(gradients, gradients_of(native, *layer.inputs()))
+    assert_close(gradients, gradients_of(native, *layer.inputs()))
 
 
 @each_backend
@@ -69,7 +70,7 @@ def test_a_whole_training_step(backend: str) -> None:
             loss_of(run(Network.images() + batch)).backward()
             optimizer.step()
         trained.append(model.state_dict())
-    torch.testing.assert_close(*trained)
+    assert_close(*trained)
 
 
 @pytest.mark.parametrize("training", (True, False), ids=("training", "inference"))
@@ -81,7 +82,7 @@ def test_a_dynamic_batch_compiles_once(layer: Layer, training: bool) -> None:
         for batch in BATCHES:
             inputs = layer.inputs(batch=batch)
             results = outputs_of(run(*inputs))
-            torch.testing.assert_close(results, outputs_of(native(*inputs)))
+            assert_close(results, outputs_of(native(*inputs)))
     assert counters["stats"]["unique_graphs"] == 1
 
 
@@ -119,9 +120,9 @@ def test_modes_of_autograd_share_one_compiled_model() -> None:
     images = Network.images()
     expected = model(images)
     with torch.no_grad():
-        torch.testing.assert_close(run(images), expected)
+        assert_close(run(images), expected)
     with torch.inference_mode():
-        torch.testing.assert_close(run(images), expected)
+        assert_close(run(images), expected)
     assert run(images).requires_grad
 
 
@@ -131,7 +132,7 @@ def test_compiled_autograd() -> None:
     expected = gradients_of(native, Network.images())
     with torch._dynamo.compiled_autograd._enable(torch.compile(backend="aot_eager")):
         gradients = gradients_of(ours, Network.images())
-    torch.testing.assert_close(gradients, expected)
+    assert_close(gradients, expected)
 
 
 def test_the_graph_calls_our_operators() -> None:

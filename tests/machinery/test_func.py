@@ -17,6 +17,7 @@ from tests.machinery.cases import (
     OPERATORS,
     Layer,
     Operator,
+    assert_close,
     assert_same_outcome,
     each_layer,
     each_operator,
@@ -176,7 +177,7 @@ def test_dual_parameters(layer: Layer) -> None:
             }
             outputs = outputs_of(functional_call(module, duals, layer.inputs()))
             tangents.append([forward_ad.unpack_dual(t).tangent for t in outputs])
-    torch.testing.assert_close(*tangents)
+    assert_close(*tangents)
     assert all(tangent.abs().sum() > 0 for tangent in tangents[0])
 
 

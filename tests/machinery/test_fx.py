@@ -5,7 +5,6 @@ import pickle
 from typing import Any
 
 import pytest
-import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.optimization import fuse
 from torch.fx.passes.shape_prop import ShapeProp
@@ -18,6 +17,7 @@ from tests.machinery.cases import (
     Layer,
     Network,
     Operator,
+    assert_close,
     each_layer,
     each_operator,
     each_trainable_layer,
@@ -98,7 +98,7 @@ def test_hooks_and_parametrizations_stay_inside_the_leaf(layer: Layer) -> None:
         parametrizations.weight_norm(module, name)
         module.register_forward_hook(lambda m, i, o: tuple(2 * t for t in outputs_of(o)))
         graph = traced(module, layer.inputs())
-        torch.testing.assert_close(graph(*layer.inputs()), module(*layer.inputs()))
+        assert_close(graph(*layer.inputs()), module(*layer.inputs()))
         graphs.append(str(graph.graph))
     assert graphs[0] == graphs[1]
 
@@ -122,7 +122,7 @@ def test_a_subclass_of_the_users_is_no_leaf(layer: Layer) -> None:
     assert not tracer.is_leaf_module(subclass_of(getattr(nn, layer.name)), "layer")
     if not layer.states:  # whose forward branches on its input, as native's does
         graph = traced(module, layer.inputs())
-        torch.testing.assert_close(graph(*layer.inputs()), module(*layer.inputs()))
+        assert_close(graph(*layer.inputs()), module(*layer.inputs()))
 
 
 def test_other_leaves_are_what_they_were() -> None:
@@ -201,7 +201,7 @@ def test_modules_can_be_replaced_in_a_graph() -> None:
             graph.set_submodule(node.target, nn.Tanh())
     native = Network(nn)
     native.features[1] = nn.Tanh()
-    torch.testing.assert_close(graph(Network.images()), native(Network.images()))
+    assert_close(graph(Network.images()), native(Network.images()))
 
 
 @pytest.mark.parametrize("restored", (True, False), ids=("restored", "not_restored"))
@@ -213,5 +213,5 @@ def test_fusion_with_batch_norm(restored: bool) -> None:
     expected = model(images)
     fused = fuse(cnnext.restore(model) if restored else model)
     assert any(isinstance(m, nn.BatchNorm2d) for m in fused.modules()) == (not restored)
-    torch.testing.assert_close(fused(images), expected)
-    torch.testing.assert_close(cnnext.convert(fused)(images), expected)
+    assert_close(fused(images), expected)
+    assert_close(cnnext.convert(fused)(images), expected)

@@ -18,6 +18,7 @@ from tests.machinery.cases import (
     Layer,
     Network,
     Operator,
+    assert_close,
     each_layer,
     each_operator,
     each_trainable_layer,
@@ -150,7 +151,7 @@ def test_a_dispatch_mode_sees_our_operators(op: Operator, graph: bool) -> None:
     with Dispatched() as mode:
         outputs = op.call(CNNEXT, *operands)
     assert mode.names.count(f"cnnext::{op.name}_forward") == 1
-    torch.testing.assert_close(outputs, op.call(NATIVE, *operands))
+    assert_close(outputs, op.call(NATIVE, *operands))
     if graph:
         with Dispatched() as mode:
             torch.autograd.grad(loss_of(outputs), operands)
@@ -161,7 +162,7 @@ def test_a_dispatch_mode_sees_our_operators(op: Operator, graph: bool) -> None:
 def test_a_function_mode_changes_no_result(op: Operator) -> None:
     with Asked() as mode:
         outputs = op.call(CNNEXT, *op.operands())
-    torch.testing.assert_close(outputs, op.call(NATIVE, *op.operands()))
+    assert_close(outputs, op.call(NATIVE, *op.operands()))
     assert getattr(torch.ops.cnnext, f"{op.name}_forward").default in mode.functions
 
 
@@ -170,7 +171,7 @@ def test_a_device_context_is_not_in_the_way(op: Operator) -> None:
     operands = op.operands()
     with torch.device("cpu"):
         ours = op.call(CNNEXT, *operands)
-    torch.testing.assert_close(ours, op.call(NATIVE, *operands))
+    assert_close(ours, op.call(NATIVE, *operands))
 
 
 @pytest.mark.parametrize("direction", ("forward", "backward"))
@@ -239,7 +240,7 @@ def test_subclasses(op: Operator, kind: Any, fallbacks: list[str]) -> None:
         kinds, of_native = ([type(t) for t in result] for result in results)
         assert kinds == of_native
         seen.update(kinds)
-        torch.testing.assert_close(*(list(map(content_of, result)) for result in results))
+        assert_close(*(list(map(content_of, result)) for result in results))
     assert kind in seen
     assert len(fallbacks) == 1 and kind.__name__ in fallbacks[0]
 
@@ -255,7 +256,7 @@ def test_a_subclass_of_parameter(layer: Layer, fallbacks: list[str]) -> None:
         for name, parameter in list(module.named_parameters()):
             setattr(module, name, OwnParameter(parameter.detach()))
         gradients.append(gradients_of(module, *layer.inputs()))
-    torch.testing.assert_close(*gradients)
+    assert_close(*gradients)
 
 
 # --------------------------------------------------------------------------- lazy and without
@@ -271,7 +272,7 @@ def test_lazy_modules_materialize_and_are_then_converted(name: str) -> None:
     expected = untouched(images)
     converted = cnnext.convert(untouched)
     assert type(converted) is getattr(cnnext, name.removeprefix("Lazy"))
-    torch.testing.assert_close(converted(images), expected)
+    assert_close(converted(images), expected)
 
 
 @pytest.mark.usefixtures("fallbacks")
