@@ -58,6 +58,10 @@ class Layer:
             torch.manual_seed(0)
             return getattr(layers, self.name)(*self.arguments, **self.options, **options)
 
+    @property
+    def parameters(self) -> dict[str, nn.Parameter]:
+        return dict(self.build(nn).named_parameters())
+
     def pair(self, **options: Any) -> tuple[nn.Module, nn.Module]:
         """Ours and native's."""
         return self.build(cnnext.nn, **options), self.build(nn, **options)
@@ -99,7 +103,7 @@ LAYERS = (
     Layer("MaxPool2d", (2,), (IMAGES,)),
     Layer("ReLU", (), (IMAGES,)),
 )
-TRAINABLE = tuple(layer for layer in LAYERS if list(layer.build(nn).parameters()))
+TRAINABLE = tuple(layer for layer in LAYERS if layer.parameters)
 
 
 def _each(name: str, cases: tuple[Any, ...]) -> Any:
