@@ -40,15 +40,44 @@ def _fake_backward(
 # ----------------------------------------------------------------------------------- autograd
 
 
-def _backward(ctx: Any, grad_h: Tensor | None, grad_c: Tensor | None) -> tuple[Tensor | None, ...]:
-    """The gradients of input, hx, cx, w_ih, w_hh, b_ih, b_hh that are needed."""
-    *inputs, gates = ctx.saved_tensors
-    input, hx, cx, w_ih, w_hh, b_ih, b_hh = inputs
+def _save(ctx: Any, inputs: tuple[Any, ...], gates: Tensor) -> None:
+    """Keeps what the gradients need, and no more: the rest may be written to before backward."""
+    input, hx, cx, w_ih, w_hh, *_ = inputs
+    need_input, need_hx, _, need_w_ih, need_w_hh, *_ = ctx.needs_input_grad
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(
+        input if need_w_ih else None,
+        hx if need_w_hh else None,
+        cx,
+        w_ih if need_input else None,
+        w_hh if need_hx else None,
+        gates,
+    )
+
+
+def _backward(
+    ctx: Any, grad_h: Tensor | None, grad_c: Tensor | None, grad_gates: Tensor | None
+) -> tuple[Tensor | None, ...]:
+    """The gradients of input, hx, cx, w_ih, w_hh, b_ih, b_hh that are needed.
+
+    The gates are an output for the second derivative alone: as such they are differentiable, and
+    the gradient of a gradient comes back as theirs.
+    """
+    input, hx, cx, w_ih, w_hh, gates = ctx.saved_tensors
     needed = ctx.needs_input_grad[:7]
-    if grad_h is None and grad_c is None:
+    if grad_h is None and grad_c is None and grad_gates is None:
         return (None,) * 7
-    if torch.is_grad_enabled():  # a graph of the backward pass is wanted: ATen's is differentiable
-        return _differentiable_backward(inputs, needed, grad_h, grad_c)
+    if torch.is_grad_enabled() or grad_gates is not None:
+        dz, grad_cx = _differentiable_backward(cx, gates, grad_h, grad_c, grad_gates)
+        return (
+            dz @ w_ih if needed[0] else None,
+            dz @ w_hh if needed[1] else None,
+            grad_cx if needed[2] else None,
+            dz.t() @ input if needed[3] else None,
+            dz.t() @ hx if needed[4] else None,
+            dz.sum(0) if needed[5] else None,
+            dz.sum(0) if needed[6] else None,
+        )
     dz, grad_cx = ops.lstm_cell_backward.default(grad_h, grad_c, cx, gates)
     return (
         ops.linear_backward_input.default(dz, w_ih) if needed[0] else None,
@@ -62,26 +91,28 @@ def _backward(ctx: Any, grad_h: Tensor | None, grad_c: Tensor | None) -> tuple[T
 
 
 def _differentiable_backward(
-    inputs: list[Any], needed: tuple[bool, ...], grad_h: Tensor | None, grad_c: Tensor | None
-) -> tuple[Tensor | None, ...]:
-    input, hx, cx, *parameters = inputs
-    outputs = torch.lstm_cell(input, (hx, cx), *parameters)
-    wanted = [operand for operand, need in zip(inputs, needed, strict=True) if need]
-    pairs = [(o, g) for o, g in zip(outputs, (grad_h, grad_c), strict=True) if g is not None]
-    gradients = iter(
-        torch.autograd.grad(
-            [output for output, _ in pairs],
-            wanted,
-            [gradient for _, gradient in pairs],
-            create_graph=True,
-            allow_unused=True,
-        )
-    )
-    return tuple(next(gradients) if need else None for need in needed)
+    cx: Tensor,
+    gates: Tensor,
+    grad_h: Tensor | None,
+    grad_c: Tensor | None,
+    grad_gates: Tensor | None,
+) -> States:
+    """The gradients of z and cx by the formula of csrc/lstm_cell/lstm_cell.h."""
+    i, f, g, o = gates.chunk(4, dim=1)
+    tanh_c = torch.tanh(f * cx + i * g)
+    dh = torch.zeros_like(cx) if grad_h is None else grad_h
+    dc = dh * o * (1 - tanh_c.square())
+    if grad_c is not None:
+        dc = dc + grad_c
+    of_gates = torch.cat((dc * g, dc * cx, dc * i, dh * tanh_c), dim=1)
+    if grad_gates is not None:
+        of_gates = of_gates + grad_gates
+    slopes = torch.cat((i * (1 - i), f * (1 - f), 1 - g.square(), o * (1 - o)), dim=1)
+    return of_gates * slopes, dc * f
 
 
 class LSTMCellFunction(torch.autograd.Function):
-    """One step of an LSTM on matrices; returns (h', c').
+    """One step of an LSTM on matrices; returns (h', c', gates), the last as `_backward` has them.
 
     Arguments: input (B, I), hx and cx (B, H), w_ih (4H, I), w_hh (4H, H), b_ih and b_hh (4H) or
     both None. Twice differentiable.
@@ -97,34 +128,24 @@ class LSTMCellFunction(torch.autograd.Function):
         w_hh: Tensor,
         b_ih: Tensor | None = None,
         b_hh: Tensor | None = None,
-    ) -> States:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         inputs = (input, hx, cx, w_ih, w_hh, b_ih, b_hh)
         h_next, c_next, gates = ops.lstm_cell_forward.default(*inputs)
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(*inputs, gates)
-        return h_next, c_next
+        _save(ctx, inputs, gates)
+        return h_next, c_next, gates
 
     @staticmethod
     def backward(
-        ctx: Any, grad_h: Tensor | None, grad_c: Tensor | None
+        ctx: Any, grad_h: Tensor | None, grad_c: Tensor | None, grad_gates: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        return _backward(ctx, grad_h, grad_c)
+        return _backward(ctx, grad_h, grad_c, grad_gates)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    _, _, gates = output
-    ctx.set_materialize_grads(False)
-    ctx.mark_non_differentiable(gates)
-    ctx.save_for_backward(*inputs, gates)
+    _save(ctx, inputs, output[2])
 
 
-def _backward_of_op(
-    ctx: Any, grad_h: Tensor | None, grad_c: Tensor | None, _: Tensor | None
-) -> tuple[Tensor | None, ...]:
-    return _backward(ctx, grad_h, grad_c)
-
-
-torch.library.register_autograd("cnnext::lstm_cell", _backward_of_op, setup_context=_setup_context)
+torch.library.register_autograd("cnnext::lstm_cell", _backward, setup_context=_setup_context)
 
 # ----------------------------------------------------------------------------------- function
 
@@ -178,7 +199,7 @@ def lstm_cell(
     if torch.compiler.is_compiling():
         return ops.lstm_cell.default(*operands)[:2]
     if gradient_needed(*operands):
-        return LSTMCellFunction.apply(*operands)
+        return LSTMCellFunction.apply(*operands)[:2]
     return direct.lstm_cell_forward(*operands)[:2]
 
 
