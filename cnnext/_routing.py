@@ -57,7 +57,7 @@ def why_native(op: str, *operands: Any, optional: tuple[Any, ...] = ()) -> str |
     """
     given = (*operands, *[o for o in optional if o is not None]) if optional else operands
     for operand in given:
-        if type(operand) not in _PLAIN_TYPES and not _is_traced(operand):
+        if type(operand) not in _PLAIN_TYPES and not _is_as_plain(operand):
             if not hasattr(operand, "__torch_function__"):
                 return _NO_TENSOR
             if isinstance(operand, Proxy):
@@ -102,14 +102,20 @@ def _why_not_on_device(op: str, operand: Tensor) -> str | None:
     return _CHOSEN if chosen(op) == "native" else None
 
 
-def _is_traced(operand: Any) -> bool:
-    """Whether this is a tensor under torch.compile or torch.export, or one without values.
+def _is_as_plain(operand: Any) -> bool:
+    """Whether our operators work on this as on a plain tensor, although its type is another.
 
-    Neither is a plain tensor, but our operators work on both: they know the shapes of what they do.
+    Such are all tensors under torch.compile or torch.export, fake ones (our operators know the
+    shapes of what they do), and subclasses that leave every call to torch.
     """
     if torch.compiler.is_compiling():
         return isinstance(operand, Tensor)
-    return type(operand) is FakeTensor
+    kind = type(operand)
+    return kind is FakeTensor or (
+        isinstance(operand, Tensor)
+        and kind.__torch_function__ is Parameter.__torch_function__
+        and kind.__torch_dispatch__ is Parameter.__torch_dispatch__
+    )
 
 
 def fall_back(op: str, reason: str, native: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
 from tests.machinery.cases import (
+    LAYERS,
     LIBRARIES,
     Layer,
     Network,
@@ -83,6 +84,22 @@ def test_a_dynamic_batch_compiles_once(layer: Layer, training: bool) -> None:
             inputs = layer.inputs(batch=batch)
             results = outputs_of(run(*inputs))
             assert_close(results, outputs_of(native(*inputs)))
+    assert counters["stats"]["unique_graphs"] == 1
+
+
+IMAGE_LAYERS = tuple(layer for layer in LAYERS if len(layer.shapes[0]) == 4)
+
+
+@pytest.mark.parametrize("layer", IMAGE_LAYERS, ids=lambda layer: layer.name)
+def test_images_of_any_size_compile_once(layer: Layer) -> None:
+    ours, native = layer.pair()
+    run = compiled(ours, dynamic=True)
+    with torch._dynamo.config.patch(error_on_recompile=True):
+        for size in ((2, 9, 11), (5, 12, 14), (3, 21, 8)):
+            image = torch.randn(size[0], layer.shapes[0][1], *size[1:], requires_grad=True)
+            outputs = (outputs_of(module(image)) for module in (run, native))
+            gradients = (torch.autograd.grad(loss_of(output), image) for output in outputs)
+            assert_close(*gradients)
     assert counters["stats"]["unique_graphs"] == 1
 
 

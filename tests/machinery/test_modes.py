@@ -249,14 +249,40 @@ class OwnParameter(nn.Parameter):
     """As libraries have them that note something down with each parameter."""
 
 
+class AskedParameter(nn.Parameter):
+    """One that wants to be asked: the call is native's, with it as the operand."""
+
+    asked: list[Any] = []
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        cls.asked.append(func)
+        return super().__torch_function__(func, types, args, kwargs or {})
+
+
 @each_trainable_layer
-def test_a_subclass_of_parameter(layer: Layer, fallbacks: list[str]) -> None:
+def test_a_subclass_of_parameter(layer: Layer) -> None:
+    """It leaves every call to torch: our kernels compute."""
     gradients = []
     for module in layer.pair():
         for name, parameter in list(module.named_parameters()):
             setattr(module, name, OwnParameter(parameter.detach()))
         gradients.append(gradients_of(module, *layer.inputs()))
     assert_close(*gradients)
+
+
+@each_trainable_layer
+def test_a_parameter_that_wants_to_be_asked(layer: Layer, fallbacks: list[str]) -> None:
+    gradients = []
+    for module in layer.pair():
+        for name, parameter in list(module.named_parameters()):
+            setattr(module, name, AskedParameter(parameter.detach()))
+        AskedParameter.asked.clear()
+        outputs = outputs_of(module(*layer.inputs()))
+        gradients.append((AskedParameter.asked[-1], [t.detach() for t in outputs]))
+    assert gradients[0][0] is gradients[1][0]
+    assert_close(gradients[0][1], gradients[1][1])
+    assert len(fallbacks) == 1 and "AskedParameter" in fallbacks[0]
 
 
 # --------------------------------------------------------------------------- lazy and without

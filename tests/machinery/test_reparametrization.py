@@ -188,3 +188,26 @@ def test_batch_norm_is_folded_into_a_layer(fuse: Any, layer: Any, norm: nn.Modul
     fused = fuse(module, norm)
     assert type(fused) is type(module)
     torch.testing.assert_close(fused(x), norm(module(x)))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.ao.quantization is deprecated")
+def test_quantization_of_a_restored_model() -> None:
+    """It looks for exactly torch.nn's types, and leaves ours alone."""
+    model = nn.Sequential(nn.Linear(4, 5), nn.ReLU())
+    converted = cnnext.convert(model)
+    x = torch.randn(2, 4)
+    expected, untouched, restored = (
+        torch.ao.quantization.quantize_dynamic(each, {nn.Linear}, dtype=torch.qint8)
+        for each in (model, converted, cnnext.restore(converted))
+    )
+    assert type(restored[0]) is type(expected[0]) is not nn.Linear
+    assert torch.equal(restored(x), expected(x))
+    assert torch.equal(untouched(x), converted(x))
+
+
+def test_eager_fusion_of_a_restored_model() -> None:
+    images = torch.randn(2, 3, 6, 5)
+    model = nn.Sequential(cnnext.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).eval()
+    fused = torch.ao.quantization.fuse_modules(cnnext.restore(model), [["0", "1"]])
+    assert type(fused[1]) is nn.Identity
+    torch.testing.assert_close(cnnext.convert(fused)(images), model(images))
