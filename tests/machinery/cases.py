@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten
 
 import cnnext
-from cnnext.testing.errors import make_input
+from cnnext.testing.errors import assert_bitwise_equal, make_input
 from tests.ops.support import CNNEXT, NATIVE, generator_for
 
 Tensors = tuple[Tensor, ...]
@@ -116,7 +116,7 @@ each_trainable_layer = _each("layer", TRAINABLE)
 
 
 class Network(nn.Module):
-    """All modules of the table, one after the other, as an image classifier has them."""
+    """The modules of an image classifier, and two steps of a cell."""
 
     def __init__(self, layers: Any) -> None:
         super().__init__()
@@ -182,6 +182,15 @@ def assert_close(ours: Any, native: Any) -> None:
         limit = _UNITS * torch.finfo(expected.dtype).eps * largest
         message = functools.partial("{1} (item {0})".format, index)
         torch.testing.assert_close(result, expected, rtol=0, atol=limit, msg=message)
+
+
+def assert_same_bits(ours: Any, expected: Any) -> None:
+    """Equal in every bit, in structures of tensors alike."""
+    ours, structure = tree_flatten(ours)
+    expected, expected_structure = tree_flatten(expected)
+    assert structure == expected_structure
+    for index, (result, value) in enumerate(zip(ours, expected, strict=True)):
+        assert_bitwise_equal(result, value, what=f"item {index}")
 
 
 def assert_same_outcome(ours: Any, native: Any) -> None:

@@ -13,23 +13,18 @@ from torch import Tensor, nn
 from torch.optim import swa_utils
 
 import cnnext
-from cnnext.testing.errors import assert_bitwise_equal
 from tests.machinery.cases import (
     LIBRARIES,
     Layer,
     Network,
     assert_close,
+    assert_same_bits,
     each_layer,
     each_trainable_layer,
     gradients_of,
     loss_of,
     outputs_of,
 )
-
-
-def assert_same_bits(ours: Any, expected: Any) -> None:
-    for result, value in zip(outputs_of(ours), outputs_of(expected), strict=True):
-        assert_bitwise_equal(result, value)
 
 
 def through_file(value: Any, **options: Any) -> Any:
@@ -131,8 +126,7 @@ def test_a_training_checkpoint() -> None:
     other_optimizer.load_state_dict(state["optimizer"])
     torch.set_rng_state(state["random"])
     step(other, other_optimizer)
-    for name, value in model.state_dict().items():
-        assert_bitwise_equal(other.state_dict()[name], value, what=name)
+    assert_same_bits(dict(other.state_dict()), dict(model.state_dict()))
 
 
 # ---------------------------------------------------------------------------------- state_dict
