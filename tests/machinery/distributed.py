@@ -3,6 +3,7 @@
 Each rank trains on its half of the images; the gradients must be those of one process on all.
 """
 
+import copy
 import os
 import sys
 from collections.abc import Callable
@@ -13,8 +14,10 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor, nn
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.tensor import DTensor
+from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 from torch.nn.parallel import DistributedDataParallel
 
 import cnnext
@@ -121,6 +124,30 @@ def sharded(rank: int) -> None:
     check(model, gradients_of_one_process(steps=3))
 
 
+def fully_sharded(rank: int) -> None:
+    """The older wrapper, whose parameters are views of one flat tensor."""
+    model = FullyShardedDataParallel(
+        Network(cnnext.nn), use_orig_params=True, device_id=torch.device("cpu")
+    )
+    train(model, rank)
+    with FullyShardedDataParallel.summon_full_params(model, with_grads=True):
+        check(model, gradients_of_one_process(), prefix="_fsdp_wrapped_module.")
+
+
+def tensor_parallel(rank: int) -> None:
+    """Linear layers in parts, on DTensors: native's business, and said so."""
+    mesh = init_device_mesh("cpu", (RANKS,))
+    torch.manual_seed(0)
+    whole_model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 6))
+    model = cnnext.convert(copy.deepcopy(whole_model))
+    parallelize_module(model, mesh, {"0": ColwiseParallel(), "2": RowwiseParallel()})
+    rows = torch.randn(4, 6)
+    loss_of(whole_model(rows)).backward()
+    with cnnext.flags(strict=False):
+        loss_of(model(rows)).backward()
+    check(model, {name: p.grad for name, p in whole_model.named_parameters()})
+
+
 CHECKS = {
     "ddp": ddp(),
     "ddp_static_graph": ddp(static_graph=True),
@@ -129,6 +156,8 @@ CHECKS = {
     "ddp_with_accumulation": ddp_with_accumulation,
     "ddp_compiled": ddp_compiled,
     "fully_shard": sharded,
+    "fully_sharded_data_parallel": fully_sharded,
+    "tensor_parallel": tensor_parallel,
 }
 
 

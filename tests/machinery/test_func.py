@@ -45,6 +45,7 @@ TRANSFORMS: dict[str, Callable[[Function, Tensor], Any]] = {
     "jvp": lambda f, x: jvp(f, (x,), (torch.cos(x),)),
     "linearize": lambda f, x: torch.func.linearize(f, x)[1](torch.cos(x)),
     "grad_of_grad": lambda f, x: grad(lambda v: loss_of(grad(lambda u: loss_of(f(u)))(v)))(x),
+    "functionalize": lambda f, x: torch.func.functionalize(f)(x),
     "vmap_of_jvp": lambda f, x: vmap(lambda t: jvp(f, (x,), (t,)))(torch.stack((x, torch.cos(x)))),
 }
 

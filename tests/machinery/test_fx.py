@@ -5,6 +5,7 @@ import pickle
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor, fx, nn
 from torch.fx.experimental.optimization import fuse
 from torch.fx.passes.shape_prop import ShapeProp
@@ -87,6 +88,26 @@ def test_a_graph_runs_trains_and_is_traced_again() -> None:
         assert_bitwise_equal(other(images), model(images))
         for name, gradient in gradients_of(other, images).items():
             assert_bitwise_equal(gradient, expected[name], what=name)
+
+
+def test_a_call_with_keywords_and_defaults() -> None:
+    class OfCell(nn.Module):
+        def __init__(self, layers: Any) -> None:
+            super().__init__()
+            self.cell = layers.LSTMCell(3, 4)
+
+        def forward(self, x, hx=None):
+            h, c = self.cell(x, hx=hx)
+            return h + c
+
+    ours, native = OfCell(cnnext.nn), OfCell(nn)
+    x, states = torch.randn(2, 3), (torch.randn(2, 4), torch.randn(2, 4))
+    graph = fx.symbolic_trace(ours)
+    assert graph.code == fx.symbolic_trace(native).code
+    assert_bitwise_equal(graph(x), ours(x))
+    assert_bitwise_equal(graph(x, states), ours(x, states))
+    specialized = fx.symbolic_trace(ours, concrete_args={"hx": None})
+    assert_bitwise_equal(specialized(x, None), ours(x))
 
 
 @each_trainable_layer
