@@ -82,6 +82,13 @@ ROWS, STATE = (2, 3), (2, 4)
 
 OPERATORS = (
     Operator(
+        "adaptive_avg_pool2d", lambda library, x: library.adaptive_avg_pool2d(x, (4, 3)), (IMAGES,)
+    ),
+    Operator(
+        "adaptive_max_pool2d", lambda library, x: library.adaptive_max_pool2d(x, (4, 3)), (IMAGES,)
+    ),
+    Operator("avg_pool2d", lambda library, x: library.avg_pool2d(x, 2, padding=1), (IMAGES,)),
+    Operator(
         "conv2d",
         lambda library, *v: library.conv2d(*v, padding=1),
         (IMAGES, (4, 3, 3, 3), (4,)),
@@ -97,6 +104,9 @@ OPERATORS = (
 )
 
 LAYERS = (
+    Layer("AdaptiveAvgPool2d", ((4, 3),), (IMAGES,)),
+    Layer("AdaptiveMaxPool2d", ((4, 3),), (IMAGES,)),
+    Layer("AvgPool2d", (2,), (IMAGES,), {"padding": 1}),
     Layer("Conv2d", (3, 4, 3), (IMAGES,), {"padding": 1}),
     Layer("Linear", (3, 4), (ROWS,)),
     Layer("LSTMCell", (3, 4), (ROWS, STATE, STATE), states=True),

@@ -78,7 +78,7 @@ def test_no_more_is_saved_than_by_native(op: Operator) -> None:
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
             outputs = op.call(library, *op.leaves())
         kept.append((sum(packed.values()), outputs))
-    assert 0 < kept[0][0] <= kept[1][0]
+    assert kept[0][0] <= kept[1][0]
 
 
 @pytest.mark.parametrize("changed", ("operand", "output"))
