@@ -112,11 +112,15 @@ def _differentiable_backward(
 
 
 class LSTMCellFunction(torch.autograd.Function):
-    """One step of an LSTM on matrices; returns (h', c', gates), the last as `_backward` has them.
+    """One step of an LSTM on matrices; `apply` returns (h', c').
 
     Arguments: input (B, I), hx and cx (B, H), w_ih (4H, I), w_hh (4H, H), b_ih and b_hh (4H) or
     both None. Twice differentiable.
     """
+
+    @classmethod
+    def apply(cls, *operands: Any) -> States:
+        return super().apply(*operands)[:2]  # the gates are for `_backward` alone
 
     @staticmethod
     def forward(
@@ -199,7 +203,7 @@ def lstm_cell(
     if torch.compiler.is_compiling():
         return ops.lstm_cell.default(*operands)[:2]
     if gradient_needed(*operands):
-        return LSTMCellFunction.apply(*operands)[:2]
+        return LSTMCellFunction.apply(*operands)
     return direct.lstm_cell_forward(*operands)[:2]
 
 
