@@ -18,8 +18,9 @@
 
 namespace cnnext {
 
-constexpr int64_t kMostElements = int64_t{1} << 58;  // of a result: its bytes can be counted
-constexpr int64_t kLargestStep = int64_t{1} << 40;   // of strides, paddings and dilations
+constexpr int64_t kMostElements = int64_t{1} << 58;    // of a result: its bytes can be counted
+constexpr int64_t kLargestStep = int64_t{1} << 40;     // of strides, paddings and dilations
+constexpr int64_t kLargestPadding = kLargestStep / 4;  // no padded input is as long as that step
 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
@@ -44,6 +45,24 @@ inline void check_steps(std::initializer_list<int64_t> steps) {
     CNNEXT_CHECK(step <= kLargestStep, "kernel size, stride, padding and dilation must not exceed ",
                  kLargestStep, ", but one is ", step);
   }
+}
+
+// A step longer than every padded input takes part in nothing, however long it is.
+inline int64_t bounded_step(int64_t step) { return step < kLargestStep ? step : kLargestStep; }
+
+// A storage can be resized under its tensors, which then reach for memory that is not theirs.
+inline void check_allocated(const Tensor& t) {
+  int64_t last = t.storage_offset();
+  for (int64_t d = 0; d < t.dim(); ++d) {
+    if (t.size(d) == 0) return;
+    last += (t.size(d) - 1) * t.stride(d);
+  }
+  int64_t bytes;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_storage_size(t.get(), &bytes));
+  CNNEXT_CHECK(last < bytes / static_cast<int64_t>(t.element_size()),
+               "The tensor has a non-zero number of elements, but its data is not allocated yet: "
+               "it reaches to element ",
+               last, " of a storage of ", bytes, " bytes");
 }
 
 inline void check_same_sizes(const Tensor& grad_output, const Tensor& output) {
@@ -82,11 +101,14 @@ inline bool is_dense(const Tensor& t, Layout layout) {
 }
 
 inline Tensor dense(const Tensor& t) {
-  return t.is_contiguous() ? t : torch::stable::contiguous(t);
+  if (t.is_contiguous()) return t;
+  check_allocated(t);
+  return torch::stable::contiguous(t);
 }
 
 inline Tensor dense(const Tensor& t, Layout layout) {
   if (is_dense(t, layout)) return t;
+  check_allocated(t);
   return torch::stable::contiguous(t, layout == Layout::nchw
                                           ? torch::headeronly::MemoryFormat::Contiguous
                                           : torch::headeronly::MemoryFormat::ChannelsLast);
@@ -151,6 +173,7 @@ inline Tensor empty_4d(int64_t n, int64_t c, int64_t h, int64_t w, Layout layout
 struct TensorMemory {
   template <class T>
   const T* read(const Tensor& t) const {
+    check_allocated(t);
     return static_cast<const T*>(t.const_data_ptr());  // leaves copy-on-write tensors shared
   }
 

@@ -18,6 +18,7 @@ struct Device : CpuDevice {
   }
 
   static Tensor bias_gradient(const Tensor& grad_output) {
+    check_allocated(grad_output);
     const int64_t summed[] = {0, 2, 3};
     return torch::stable::sum(grad_output, torch::headeronly::IntHeaderOnlyArrayRef(summed, 3));
   }

@@ -33,7 +33,11 @@ inline Tensor empty_as(const Tensor& t) {
 }
 
 // t, or a copy that keeps the order of its dimensions in memory.
-inline Tensor flat(const Tensor& t) { return is_flat(t) ? t : torch::stable::clone(t); }
+inline Tensor flat(const Tensor& t) {
+  if (is_flat(t)) return t;
+  check_allocated(t);
+  return torch::stable::clone(t);
+}
 
 // t, or a copy whose dimensions lie in memory as those of `like`, which is flat and as large.
 inline Tensor flat_as(const Tensor& t, const Tensor& like) {
@@ -42,6 +46,7 @@ inline Tensor flat_as(const Tensor& t, const Tensor& like) {
     same = same && (t.size(d) <= 1 || t.stride(d) == like.stride(d));
   }
   if (same) return t;
+  check_allocated(t);
   Tensor copy = empty_as(like);
   torch::stable::copy_(copy, t);
   return copy;
