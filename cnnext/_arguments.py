@@ -53,27 +53,31 @@ def _unpack(op: str, name: str, value: Any) -> tuple[int, ...]:
 
 
 def _reject_length(op: str, name: str, numbers: tuple[int, ...]) -> NoReturn:
-    raise RuntimeError(
-        f"{op}(): expected {name} to be a single integer value or a list of 2 values, "
-        f"but got {name}={numbers}"
-    )
+    if op.endswith("pool2d"):
+        omitted = "omitted, " if name == "stride" else ""
+        rule = f"{op}: {name} must either be {omitted}a single int, or a tuple of two ints"
+    else:
+        rule = (
+            f"{op}(): expected {name} to be a single integer value or a list of 2 values "
+            "to match the convolution dimensions"
+        )
+    raise RuntimeError(f"{rule}, but got {name}={numbers}")
 
 
-def check_positive(op: str, name: str, pair: tuple[int, int]) -> None:
+def check_positive(op: str, name: str, pair: tuple[int, int], words: str = "") -> None:
     if pair[0] <= 0 or pair[1] <= 0:
         raise RuntimeError(
-            f"{op}(): {name} should be greater than zero, but got {name}={pair} "
+            f"{op}(): {words or name} should be greater than zero, but got {name}={pair} "
             f"(non-positive {name} is not supported)"
         )
 
 
-def check_same_dtype(op: str, input: Tensor, **others: Tensor | None) -> None:
-    """No operator promotes: all operands have the dtype of the input."""
+def check_matmul_dtypes(op: str, input: Tensor, **others: Tensor | None) -> None:
+    """No operator promotes: all factors and summands have the dtype of the input."""
     for name, other in others.items():
         if other is not None and other.dtype != input.dtype:
             raise RuntimeError(
-                f"{op}(): Input type ({input.type()}) and {name} type ({other.type()}) should be "
-                "the same, "
+                f"{op}(): mat1 and mat2 must have the same dtype, "
                 f"but got input.dtype={input.dtype} and {name}.dtype={other.dtype}"
             )
 

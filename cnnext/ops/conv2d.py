@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch._prims_common import suggest_memory_format
+from torch.nn.functional import conv2d as native_conv2d
 
 from cnnext._arguments import (
     IntOrPair,
     as_int,
     check_positive,
-    check_same_dtype,
     int_pairs,
     shape_of,
 )
@@ -74,7 +74,7 @@ def _fake_backward_input(
 def _fake_backward_weight(
     grad_output: Tensor, input: Tensor, weight: Tensor, *geometry: int
 ) -> Tensor:
-    return grad_output.new_empty(weight.shape).to(memory_format=suggest_memory_format(weight))
+    return grad_output.new_empty(weight.shape).to(memory_format=_result_format(input, weight))
 
 
 @torch.library.register_fake("cnnext::conv2d_backward_bias")
@@ -83,6 +83,14 @@ def _fake_backward_bias(grad_output: Tensor) -> Tensor:
 
 
 # ----------------------------------------------------------------------------------- autograd
+
+
+def _layout_of(output: Tensor) -> torch.memory_format | None:
+    """The layout that gradients have as well; None where both are the same."""
+    nchw = output.is_contiguous()
+    if nchw == output.is_contiguous(memory_format=torch.channels_last):
+        return None
+    return torch.contiguous_format if nchw else torch.channels_last
 
 
 def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
@@ -105,6 +113,8 @@ def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, Tensor | No
             (need_input, need_weight, need_bias),
         )
     grad_input = grad_weight = grad_bias = None
+    if ctx.layout is not None and not grad_output.is_contiguous(memory_format=ctx.layout):
+        grad_output = grad_output.contiguous(memory_format=ctx.layout)
     if need_input:
         grad_input = ops.conv2d_backward_input.default(
             grad_output, weight, input.shape[2], input.shape[3], *ctx.geometry
@@ -136,7 +146,9 @@ class Conv2dFunction(torch.autograd.Function):
         ctx.save_for_backward(input, weight)
         pairs = int_pairs("conv2d", stride=stride, padding=padding, dilation=dilation)
         ctx.geometry = (*pairs[0], *pairs[1], *pairs[2], groups)
-        return ops.conv2d_forward.default(input, weight, bias, *ctx.geometry)
+        output = ops.conv2d_forward.default(input, weight, bias, *ctx.geometry)
+        ctx.layout = _layout_of(output)
+        return output
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
@@ -146,6 +158,7 @@ class Conv2dFunction(torch.autograd.Function):
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(inputs[0], inputs[1])
     ctx.geometry = inputs[3:]
+    ctx.layout = _layout_of(output)
 
 
 def _backward_of_op(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
@@ -190,9 +203,9 @@ def conv2d(
     geometry: tuple[Any, ...] = (stride, padding, dilation, groups)
     reason = why_native("conv2d", input, weight, optional=(bias,))
     if reason is not None:
-        return fall_back("conv2d", reason, F.conv2d, *operands, *geometry)
+        return fall_back("conv2d", reason, native_conv2d, *operands, *geometry)
     if 0 in input.shape or 0 in weight.shape:  # nothing to compute, everything to check
-        return F.conv2d(*operands, *geometry)
+        return native_conv2d(*operands, *geometry)
 
     if input.dim() == 3:
         return conv2d(input.unsqueeze(0), weight, bias, *geometry).squeeze(0)
@@ -211,6 +224,7 @@ def conv2d(
     if isinstance(padding, str):
         input, padding = _pad_by_name(input, weight, stride, padding, dilation)
     _check_extent(input, weight, padding, dilation)
+    _check_weight_dtype(input, weight)
 
     if torch.compiler.is_compiling():
         return ops.conv2d.default(input, weight, bias, *stride, *padding, *dilation, groups)
@@ -233,7 +247,8 @@ def _check_operands(
             f"weight {shape_of(weight)}, but got {input.dim()}-dimensional input of size "
             f"{shape_of(input)} instead"
         )
-    check_same_dtype("conv2d", input, weight=weight, bias=bias)
+    if bias is not None and bias.dtype != input.dtype:
+        raise _dtype_error("bias", _cpp_name(input), _cpp_name(bias), input, bias)
     check_positive("conv2d", "stride", stride)
     check_positive("conv2d", "dilation", dilation)
     if groups <= 0:
@@ -282,6 +297,26 @@ def _pad_by_name(
     return input, (total_h // 2, total_w // 2)
 
 
+def _check_weight_dtype(input: Tensor, weight: Tensor) -> None:
+    if weight.dtype != input.dtype:
+        raise _dtype_error("weight", input.type(), weight.type(), input, weight)
+
+
+def _dtype_error(
+    name: str, input_type: str, other_type: str, input: Tensor, other: Tensor
+) -> RuntimeError:
+    return RuntimeError(
+        f"conv2d(): Input type ({input_type}) and {name} type ({other_type}) should be the same, "
+        f"but got input.dtype={input.dtype} and {name}.dtype={other.dtype}"
+    )
+
+
+def _cpp_name(tensor: Tensor) -> str:
+    """What native calls a tensor's dtype where it compares that of the bias."""
+    names = {torch.float16: "c10::Half", torch.bfloat16: "c10::BFloat16", torch.float32: "float"}
+    return names.get(tensor.dtype, "double")
+
+
 def _check_extent(input: Tensor, weight: Tensor, padding: Pair, dilation: Pair) -> None:
     padded = [input.shape[2 + axis] + 2 * padding[axis] for axis in (0, 1)]
     extent = [dilation[axis] * (weight.shape[2 + axis] - 1) + 1 for axis in (0, 1)]
@@ -307,8 +342,10 @@ class Conv2d(torch.nn.Conv2d):
         if is_scripting():
             if self.padding_mode != "zeros":
                 padded = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
-                return F.conv2d(padded, weight, bias, self.stride, 0, self.dilation, self.groups)
-            return F.conv2d(
+                return native_conv2d(
+                    padded, weight, bias, self.stride, 0, self.dilation, self.groups
+                )
+            return native_conv2d(
                 input, weight, bias, self.stride, self.padding, self.dilation, self.groups
             )
         padding: Any = self.padding

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.functional import linear as native_linear
 
-from cnnext._arguments import check_same_dtype, shape_of
+from cnnext._arguments import check_matmul_dtypes, shape_of
 from cnnext._library import direct, ops
 from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
 
@@ -115,9 +115,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         elif bias.shape[0] == 1 != weight.shape[0]:
             reason = "bias has one element for all rows of weight"
     if reason is not None:
-        return fall_back("linear", reason, F.linear, input, weight, bias)
+        return fall_back("linear", reason, native_linear, input, weight, bias)
     if 0 in input.shape or 0 in weight.shape:  # nothing to compute, everything to check
-        return F.linear(input, weight, bias)
+        return native_linear(input, weight, bias)
     _check_operands(input, weight, bias)
 
     if torch.compiler.is_compiling():
@@ -128,7 +128,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _check_operands(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
-    check_same_dtype("linear", input, weight=weight, bias=bias)
+    check_matmul_dtypes("linear", input, weight=weight, bias=bias)
     if input.dim() == 0:
         raise RuntimeError(
             "linear(): both arguments to linear need to be at least 1D, but got input.shape=[]"
@@ -158,5 +158,5 @@ class Linear(torch.nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         if is_scripting():
-            return F.linear(input, self.weight, self.bias)
+            return native_linear(input, self.weight, self.bias)
         return linear(input, self.weight, self.bias)

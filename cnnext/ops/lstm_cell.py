@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch import lstm_cell as native_lstm_cell
 
-from cnnext._arguments import check_same_dtype, shape_of
+from cnnext._arguments import check_matmul_dtypes, shape_of
 from cnnext._library import direct, ops
 from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
 
@@ -195,9 +196,9 @@ def lstm_cell(
         elif not (_is_vector(b_ih) and _is_vector(b_hh)):
             reason = "b_ih or b_hh is not a vector of as many elements as w_ih has rows"
     if reason is not None:
-        return fall_back("lstm_cell", reason, torch.lstm_cell, input, hx, w_ih, w_hh, b_ih, b_hh)
+        return fall_back("lstm_cell", reason, native_lstm_cell, input, hx, w_ih, w_hh, b_ih, b_hh)
     if any(0 in operand.shape for operand in (input, h, w_ih)) and _all_matrices(*operands[:5]):
-        return torch.lstm_cell(input, hx, w_ih, w_hh, b_ih, b_hh)  # nothing to compute
+        return native_lstm_cell(input, hx, w_ih, w_hh, b_ih, b_hh)  # nothing to compute
     _check_operands(*operands)
 
     if torch.compiler.is_compiling():
@@ -225,11 +226,12 @@ def _check_operands(
     b_ih: Tensor | None,
     b_hh: Tensor | None,
 ) -> None:
-    check_same_dtype("lstm_cell", input, hx=h, cx=c, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh)
-    matrices = {"input": input, "hx[0]": h, "hx[1]": c, "w_ih": w_ih, "w_hh": w_hh}
+    matrices = {"input": input, "w_ih": w_ih, "w_hh": w_hh, "hx[0]": h, "hx[1]": c}
     for name, matrix in matrices.items():
         if matrix.dim() != 2:
-            raise RuntimeError(
+            # What native asks a tensor for that has no such dimension.
+            missing = matrix.dim() < (1 if name.startswith("hx") else 2)
+            raise (IndexError if missing else RuntimeError)(
                 f"lstm_cell(): {name} must be 2-D, but got {name}.shape={shape_of(matrix)}"
             )
     batch, hidden = input.shape[0], w_hh.shape[1]
@@ -238,6 +240,13 @@ def _check_operands(
             f"lstm_cell(): input has inconsistent input_size: got {input.shape[1]} expected "
             f"{w_ih.shape[1]}; input.shape={shape_of(input)}, w_ih.shape={shape_of(w_ih)}"
         )
+    for name, weight in (("ih", w_ih), ("hh", w_hh)):
+        if weight.shape[0] != 4 * hidden:
+            raise RuntimeError(
+                f"lstm_cell(): weight_{name} first dim must be 4 * hidden_size = {4 * hidden}, "
+                f"but got {weight.shape[0]}; w_{name}.shape={shape_of(weight)}, "
+                f"w_hh.shape={shape_of(w_hh)}"
+            )
     for index, state in enumerate((h, c)):
         if state.shape[0] != batch:
             raise RuntimeError(
@@ -251,18 +260,13 @@ def _check_operands(
                 f"expected {hidden}; hx[{index}].shape={shape_of(state)}, "
                 f"w_hh.shape={shape_of(w_hh)}"
             )
-    expected: dict[str, tuple[Tensor | None, list[int]]] = {
-        "w_ih": (w_ih, [4 * hidden, input.shape[1]]),
-        "w_hh": (w_hh, [4 * hidden, hidden]),
-        "b_ih": (b_ih, [4 * hidden]),
-        "b_hh": (b_hh, [4 * hidden]),
-    }
-    for name, (operand, shape) in expected.items():
-        if operand is not None and shape_of(operand) != shape:
+    for name, bias in (("b_ih", b_ih), ("b_hh", b_hh)):
+        if bias is not None and shape_of(bias) != [4 * hidden]:
             raise RuntimeError(
-                f"lstm_cell(): {name} must have shape {shape} to fit input.shape={shape_of(input)} "
-                f"and w_hh.shape={shape_of(w_hh)}, but got {name}.shape={shape_of(operand)}"
+                f"lstm_cell(): {name} must have shape {[4 * hidden]} to fit "
+                f"w_hh.shape={shape_of(w_hh)}, but got {name}.shape={shape_of(bias)}"
             )
+    check_matmul_dtypes("lstm_cell", input, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh, hx=h, cx=c)
 
 
 # ------------------------------------------------------------------------------------- module

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, no_type_check
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch._prims_common import suggest_memory_format
+from torch.nn.functional import max_pool2d as native_max_pool2d
 
 from cnnext._arguments import IntOrPair, check_positive, int_pairs, shape_of
 from cnnext._library import direct, ops
@@ -90,11 +90,12 @@ class MaxPool2dFunction(torch.autograd.Function):
         output, where = ops.max_pool2d_forward.default(
             input, *_output_size(input, geometry, ceil_mode), *geometry, True
         )
-        ctx.save_for_backward(where)
         if not return_indices:
+            ctx.save_for_backward(where)
             return output
         indices = _indices(where, ctx.size, geometry)
         ctx.mark_non_differentiable(indices)
+        ctx.save_for_backward(indices)  # so that autograd notices if they are written to
         return output, indices
 
     @staticmethod
@@ -135,10 +136,16 @@ def _geometry(
     )
     if max(*kernel, *step, *pad, *spread) >= 2**31:
         raise RuntimeError(
-            "max_pool2d(): kernel_size, stride, padding and dilation must fit 32 bits, "
-            f"but got {kernel}, {step}, {pad} and {spread}"
+            "max_pool2d(): value cannot be converted to type int without overflow; "
+            "kernel_size, stride, padding and dilation must fit 32 bits, but got "
+            f"{kernel}, {step}, {pad} and {spread}"
         )
-    check_positive("max_pool2d", "kernel_size", kernel)
+    if 0 in step:
+        raise RuntimeError(
+            f"max_pool2d(): stride should not be zero, but got stride={step} and "
+            f"kernel_size={kernel}, which is the default of stride"
+        )
+    check_positive("max_pool2d", "kernel_size", kernel, "kernel size")
     check_positive("max_pool2d", "stride", step)
     check_positive("max_pool2d", "dilation", spread)
     if pad[0] < 0 or pad[1] < 0:
@@ -210,12 +217,12 @@ def max_pool2d(
     window: tuple[Any, ...] = (kernel_size, stride, padding, dilation, ceil_mode, return_indices)
     reason = why_native("max_pool2d", input)
     if reason is not None:
-        return fall_back("max_pool2d", reason, F.max_pool2d, input, *window)
+        return fall_back("max_pool2d", reason, native_max_pool2d, input, *window)
     if not isinstance(ceil_mode, bool):
         raise TypeError(f"max_pool2d(): ceil_mode must be a bool, but got ceil_mode={ceil_mode!r}")
     return_indices = bool(return_indices)  # as torch.nn.functional, which asks no more of it
     if 0 in input.shape:  # nothing to compute, everything to check
-        return F.max_pool2d(input, *window)
+        return native_max_pool2d(input, *window)
 
     if input.dim() == 3:
         result = max_pool2d(input.unsqueeze(0), *window)
@@ -235,7 +242,7 @@ def max_pool2d(
                 f"max_pool2d(): there is no gradient, since {reason}: "
                 f"input.shape={shape_of(input)}, padding={geometry[4:6]}, dilation={geometry[6:8]}"
             )
-        return fall_back("max_pool2d", reason, F.max_pool2d, input, *window)
+        return fall_back("max_pool2d", reason, native_max_pool2d, input, *window)
 
     if torch.compiler.is_compiling():
         op = ops.max_pool2d.default
@@ -265,7 +272,7 @@ class MaxPool2d(torch.nn.MaxPool2d):
     @no_type_check
     def forward(self, input: Tensor):
         if is_scripting():
-            return F.max_pool2d(
+            return native_max_pool2d(
                 input,
                 self.kernel_size,
                 self.stride,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch import relu_ as native_relu_
+from torch.nn.functional import relu as native_relu
 
 from cnnext._library import direct, ops
 from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
@@ -84,7 +85,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """
     reason = why_native("relu", input)
     if reason is not None:
-        return fall_back("relu", reason, F.relu, input, inplace)
+        return fall_back("relu", reason, native_relu, input, inplace)
     if inplace:
         return _relu_in_place(input)
     if torch.compiler.is_compiling():
@@ -105,12 +106,12 @@ def _relu_in_place(input: Tensor) -> Tensor:
     # Strided tensors are ATen's business, and so are those that autograd may forbid to write to:
     # a Function would find that out after the kernel has overwritten them.
     if torch.compiler.is_compiling() or not _is_flat(input):
-        return torch.relu_(input)
+        return native_relu_(input)
     if input.is_inference() and not torch.is_inference_mode_enabled():
-        return torch.relu_(input)
+        return native_relu_(input)
     if gradient_needed(input):
         if input.is_leaf or input._is_view():
-            return torch.relu_(input)
+            return native_relu_(input)
         return ReLUFunction.apply(input, True)
     ops.relu_.default(input)
     torch.autograd.graph.increment_version(input)
@@ -125,5 +126,5 @@ class ReLU(torch.nn.ReLU):
 
     def forward(self, input: Tensor) -> Tensor:
         if is_scripting():
-            return F.relu(input, self.inplace)
+            return native_relu(input, self.inplace)
         return relu(input, self.inplace)

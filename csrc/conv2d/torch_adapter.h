@@ -20,15 +20,28 @@ inline Conv2dShape make_shape(int64_t n, int64_t c_in, int64_t h_in, int64_t w_i
                               int64_t pad_h, int64_t pad_w, int64_t dilation_h, int64_t dilation_w,
                               int64_t groups, Layout layout) {
   check_dim(weight, 4, "weight");
-  check_steps({stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w});
   check_positive(stride_h, stride_w, "stride");
   CNNEXT_CHECK(pad_h >= 0 && pad_w >= 0, "padding must not be negative, but is (", pad_h, ", ",
                pad_w, ")");
+  CNNEXT_CHECK(pad_h <= kLargestPadding && pad_w <= kLargestPadding, "padding must not exceed ",
+               kLargestPadding, ", but is (", pad_h, ", ", pad_w, ")");
   check_positive(dilation_h, dilation_w, "dilation");
   CNNEXT_CHECK(groups > 0, "groups must be positive, but is ", groups);
-  const Conv2dShape s{
-      n,        c_in,  h_in,  w_in,       weight.size(0), weight.size(2), weight.size(3), stride_h,
-      stride_w, pad_h, pad_w, dilation_h, dilation_w,     groups,         layout};
+  const Conv2dShape s{n,
+                      c_in,
+                      h_in,
+                      w_in,
+                      weight.size(0),
+                      weight.size(2),
+                      weight.size(3),
+                      bounded_step(stride_h),
+                      bounded_step(stride_w),
+                      pad_h,
+                      pad_w,
+                      bounded_step(dilation_h),
+                      bounded_step(dilation_w),
+                      groups,
+                      layout};
   CNNEXT_CHECK(s.c_out % groups == 0, "groups=", groups, " must divide the ", s.c_out,
                " output channels of weight");
   CNNEXT_CHECK(s.c_in == weight.size(1) * groups, "with groups=", groups, ", weight asks for ",
@@ -121,7 +134,7 @@ Tensor backward_input(const Tensor& grad_output, const Tensor& weight, int64_t h
   return grad_input;
 }
 
-// The result has the shape of weight, whose values are not read, and is dense in its layout.
+// The result has the shape of weight, whose values are not read.
 template <class Device>
 Tensor backward_weight(const Tensor& grad_output, const Tensor& input, const Tensor& weight,
                        int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w,
@@ -135,15 +148,15 @@ Tensor backward_weight(const Tensor& grad_output, const Tensor& input, const Ten
                  stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, layout);
   check_grad_output(grad_output, s);
   const Tensor grad_weight =
-      empty_4d(s.c_out, s.c_in_per_group(), s.k_h, s.k_w, preferred_layout(weight), grad_output);
+      empty_4d(s.c_out, s.c_in_per_group(), s.k_h, s.k_w, layout, grad_output);
   if (grad_weight.numel() == 0) return grad_weight;
   if (grad_output.numel() == 0) return torch::stable::fill_(grad_weight, 0);  // an empty batch
   const Tensor dy = dense(grad_output, layout), x = dense(input, layout);
   const Conv2dShape used = s.without_idle_taps();
   const bool all_used = used.k_h == s.k_h && used.k_w == s.k_w;
-  const Tensor part = all_used ? grad_weight
-                               : empty_4d(s.c_out, s.c_in_per_group(), used.k_h, used.k_w,
-                                          preferred_layout(weight), grad_output);
+  const Tensor part =
+      all_used ? grad_weight
+               : empty_4d(s.c_out, s.c_in_per_group(), used.k_h, used.k_w, layout, grad_output);
   Device::with_element_type(dy, [&](auto zero) {
     run<Device, decltype(zero)>(Pass::bwd_weight, used, dy, x, std::nullopt, part, part);
   });

@@ -163,11 +163,7 @@ class Problem:
 
 
 def check_everything(problem: Problem, *, image_strides: bool = True) -> None:
-    """Outputs without and with autograd, gradients, strides of outputs and of images' gradients.
-
-    (A weight's gradient has the strides of the weight, which spares the optimizer a copy; native's
-    often has those of the input.)
-    """
+    """Outputs without and with autograd, gradients, and the strides of outputs, images, filters."""
     ours = problem.outputs(CNNEXT)
     problem.check_outputs(ours)
     recorded = problem.apply(CNNEXT, problem.leaves(*problem.places))
@@ -180,6 +176,9 @@ def check_everything(problem: Problem, *, image_strides: bool = True) -> None:
     problem.check_gradients(gradients)
     if image_strides and gradients[0].dim() == 4 and gradients[0].numel() > 0:
         assert gradients[0].stride() == problem.native_gradients[0].stride()
+    for result, native in zip(gradients[1:], problem.native_gradients[1:], strict=True):
+        if result.dim() == 4:
+            assert order_in_memory(result) == order_in_memory(native)
 
 
 def check_sum_gradient(problem: Problem) -> None:

@@ -1,0 +1,27 @@
+"""Native PyTorch computes what cnnext cannot here, and says so; what is compared is the result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for notice in (
+        "cnnext\\.",
+        "Using padding='same' with even kernel",
+        "Complex modules are a new feature",
+        "The PyTorch API of nested tensors",
+        "Sparse CSR tensor support is in beta",
+    ):
+        config.addinivalue_line("filterwarnings", f"ignore:{notice}")
