@@ -30,8 +30,12 @@ def as_int(op: str, name: str, value: Any) -> int:
             f"but got {type(value).__name__}: {name}={value!r}"
         ) from None
     if number not in _INT64:
-        raise ValueError(f"{op}(): {name} must fit 64 bits, but got {name}={value!r}")
+        raise ValueError(_too_large(op, name, value))
     return number
+
+
+def _too_large(op: str, name: str, value: Any) -> str:
+    return f"{op}(): {name} must fit 64 bits, but got {name}={value!r}"
 
 
 def int_pairs(op: str, **values: Any) -> list[tuple[int, int]]:
@@ -48,7 +52,10 @@ def int_pairs(op: str, **values: Any) -> list[tuple[int, int]]:
 
 def _unpack(op: str, name: str, value: Any) -> tuple[int, ...]:
     if isinstance(value, tuple | list):
-        return tuple([as_int(op, name, element) for element in value])
+        try:
+            return tuple([as_int(op, name, element) for element in value])
+        except ValueError:  # native has another exception for it within a sequence
+            raise TypeError(_too_large(op, name, value)) from None
     return (as_int(op, name, value),)
 
 

@@ -210,6 +210,8 @@ def conv2d(
     if input.dim() == 3:
         return conv2d(input.unsqueeze(0), weight, bias, *geometry).squeeze(0)
     groups = as_int("conv2d", "groups", groups)
+    if isinstance(padding, bytes):  # a string to native, too
+        padding = padding.decode()
     if isinstance(padding, str):
         stride, dilation = int_pairs("conv2d", stride=stride, dilation=dilation)
     else:

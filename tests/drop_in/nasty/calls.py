@@ -1,0 +1,128 @@
+"""The calls that are made with one odd argument each: functions, modules, raw operators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tests.drop_in.nasty.values import KINDS
+from tests.ops.support import generator_for
+
+
+def randn(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=generator_for("nasty", shape))
+
+
+@dataclass(frozen=True)
+class Call:
+    """An ordinary call: `apply(library, **arguments)`; `arguments` makes new ones each time."""
+
+    apply: Callable[..., Any]
+    arguments: Callable[[], dict[str, Any]]
+
+    def odd_cases(self) -> Iterator[tuple[str, str]]:
+        """(argument, name of its odd value)."""
+        for argument, base in self.arguments().items():
+            for name in KINDS[_kind(base)](base):
+                yield argument, name
+
+    def with_odd(self, argument: str, name: str) -> dict[str, Any]:
+        arguments = self.arguments()
+        base = arguments[argument]
+        return {**arguments, argument: KINDS[_kind(base)](base)[name]()}
+
+
+def _kind(base: Any) -> str:
+    return "tensor" if isinstance(base, Tensor) else "number"
+
+
+def _conv2d() -> dict[str, Any]:
+    return {
+        **{"input": randn(2, 4, 6, 6), "weight": randn(6, 2, 3, 3), "bias": randn(6)},
+        **{"stride": 1, "padding": 0, "dilation": 1, "groups": 2},
+    }
+
+
+def _max_pool2d() -> dict[str, Any]:
+    return {
+        **{"input": randn(2, 4, 6, 6), "kernel_size": 3, "stride": 2, "padding": 1},
+        **{"dilation": 1, "ceil_mode": False, "return_indices": True},
+    }
+
+
+def _linear() -> dict[str, Any]:
+    return {"input": randn(3, 5), "weight": randn(4, 5), "bias": randn(4)}
+
+
+def _lstm_cell() -> dict[str, Any]:
+    return {
+        **{"input": randn(3, 5), "h": randn(3, 4), "c": randn(3, 4), "w_ih": randn(16, 5)},
+        **{"w_hh": randn(16, 4), "b_ih": randn(16), "b_hh": randn(16)},
+    }
+
+
+def _apply_lstm_cell(library: Any, h: Any, c: Any, **rest: Any) -> Any:
+    return library.lstm_cell(hx=(h, c), **rest)
+
+
+def _apply(op: str, library: Any, **arguments: Any) -> Any:
+    return getattr(library, op)(**arguments)
+
+
+#: The functions, called in native PyTorch and in cnnext.
+FUNCTIONS: dict[str, Call] = {
+    "conv2d": Call(partial(_apply, "conv2d"), _conv2d),
+    "max_pool2d": Call(partial(_apply, "max_pool2d"), _max_pool2d),
+    "relu": Call(partial(_apply, "relu"), lambda: {"input": randn(2, 4, 6, 6)}),
+    "relu_in_place": Call(
+        partial(_apply, "relu"), lambda: {"input": randn(2, 4, 6, 6), "inplace": True}
+    ),
+    "linear": Call(partial(_apply, "linear"), _linear),
+    "lstm_cell": Call(_apply_lstm_cell, _lstm_cell),
+}
+
+
+def _module(name: str, library: Any, input: Any, states: Any = None, **options: Any) -> Any:
+    torch.manual_seed(0)
+    layer = getattr(library, name)(**options)
+    more = () if states is None else ((states, states),)
+    return layer(input, *more), list(layer.state_dict().values())
+
+
+#: The modules: what constructs one, and the input of its first call.
+MODULES: dict[str, Call] = {
+    "Conv2d": Call(
+        partial(_module, "Conv2d"),
+        lambda: {
+            **{"input": randn(2, 4, 6, 6), "in_channels": 4, "out_channels": 6, "kernel_size": 3},
+            **{"stride": 1, "padding": 0, "dilation": 1, "groups": 2, "bias": True},
+            "padding_mode": "zeros",
+        },
+    ),
+    "Conv2d-reflect": Call(
+        partial(_module, "Conv2d", in_channels=4, out_channels=6, padding_mode="reflect"),
+        lambda: {"input": randn(2, 4, 6, 6), "kernel_size": 3, "padding": 1},
+    ),
+    "MaxPool2d": Call(partial(_module, "MaxPool2d"), _max_pool2d),
+    "ReLU": Call(partial(_module, "ReLU"), lambda: {"input": randn(2, 4), "inplace": False}),
+    "Linear": Call(
+        partial(_module, "Linear"),
+        lambda: {"input": randn(3, 5), "in_features": 5, "out_features": 4, "bias": True},
+    ),
+    "LSTMCell": Call(
+        partial(_module, "LSTMCell"),
+        lambda: {
+            **{"input": randn(3, 5), "states": randn(3, 4), "input_size": 5},
+            **{"hidden_size": 4, "bias": True},
+        },
+    ),
+    "LSTMCell-unbatched": Call(
+        partial(_module, "LSTMCell", input_size=5, hidden_size=4),
+        lambda: {"input": randn(5), "states": randn(4)},
+    ),
+}

@@ -1,0 +1,81 @@
+"""The raw operators, each with arguments that fit, of which one is made odd."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from tests.drop_in.nasty.calls import Call, randn
+
+_CONV = {
+    **{"stride_h": 1, "stride_w": 1, "pad_h": 0, "pad_w": 0},
+    **{"dilation_h": 1, "dilation_w": 1, "groups": 2},
+}
+_POOL = {
+    **{"k_h": 3, "k_w": 3, "stride_h": 2, "stride_w": 2, "pad_h": 1, "pad_w": 1},
+    **{"dilation_h": 1, "dilation_w": 1},
+}
+_SIZE_IN = {"h_in": 6, "w_in": 6}
+
+
+def _image() -> dict[str, Any]:
+    return {"input": randn(2, 4, 6, 6)}
+
+
+def _filter() -> dict[str, Any]:
+    return {"weight": randn(6, 2, 3, 3)}
+
+
+def _gradient() -> dict[str, Any]:
+    return {"grad_output": randn(2, 6, 4, 4)}
+
+
+def _where() -> dict[str, Any]:
+    return {"where": torch.full((2, 4, 3, 3), 4, dtype=torch.uint8)}
+
+
+def _cell() -> dict[str, Any]:
+    return {
+        **{"input": randn(3, 5), "hx": randn(3, 4), "cx": randn(3, 4), "w_ih": randn(16, 5)},
+        **{"w_hh": randn(16, 4), "b_ih": randn(16), "b_hh": randn(16)},
+    }
+
+
+_ARGUMENTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "conv2d_forward": lambda: {**_image(), **_filter(), "bias": randn(6), **_CONV},
+    "conv2d_backward_input": lambda: {**_gradient(), **_filter(), **_SIZE_IN, **_CONV},
+    "conv2d_backward_weight": lambda: {**_gradient(), **_image(), **_filter(), **_CONV},
+    "conv2d_backward_bias": _gradient,
+    "max_pool2d_forward": lambda: {**_image(), "h_out": 3, "w_out": 3, **_POOL, "record": True},
+    "max_pool2d_backward": lambda: {
+        "grad_output": randn(2, 4, 3, 3),
+        **{**_where(), **_SIZE_IN, **_POOL},
+    },
+    "max_pool2d_indices": lambda: {**_where(), **_SIZE_IN, **_POOL},
+    "relu_forward": _image,
+    "relu_": lambda: {"self": randn(2, 4, 6, 6)},
+    "relu_backward": lambda: {"grad_output": randn(2, 4), "output": randn(2, 4)},
+    "linear_forward": lambda: {"input": randn(3, 5), "weight": randn(4, 5), "bias": randn(4)},
+    "linear_backward_input": lambda: {"grad_output": randn(3, 4), "weight": randn(4, 5)},
+    "linear_backward_weight": lambda: {"grad_output": randn(3, 4), "input": randn(3, 5)},
+    "lstm_cell_forward": _cell,
+    "lstm_cell_backward": lambda: {
+        **{"grad_h": randn(3, 4), "grad_c": randn(3, 4), "cx": randn(3, 4)},
+        "gates": randn(3, 16),
+    },
+}
+
+
+def _apply(name: str) -> Callable[..., Any]:
+    def apply(operators: Any, **arguments: Any) -> Any:
+        operator = getattr(operators, name).default
+        names = [argument.name for argument in operator._schema.arguments]
+        return operator(*[arguments[argument] for argument in names])
+
+    return apply
+
+
+#: By the name of the operator.
+OPERATORS = {name: Call(_apply(name), arguments) for name, arguments in _ARGUMENTS.items()}
