@@ -30,6 +30,7 @@ class CudaDevice {
   template <class T>
   const T* read(const Tensor& t) const {
     check_type<T>(t);
+    check_allocated(t);
     const T* memory = static_cast<const T*>(t.const_data_ptr());
     allow(memory, extent(t), false);
     return memory;
