@@ -10,6 +10,8 @@ namespace cnnext {
 // and kernels go by the dtype of the operands.
 inline Tensor product(const Tensor& a, const Tensor& b) {
   using torch::stable::detail::from;
+  check_allocated(a);
+  check_allocated(b);
   const Tensor result = empty_2d(a.size(0), b.size(1), a);
   StableIValue stack[] = {from(a), from(b), from(result)};
   STABLE_TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::mm", "out", stack, TORCH_ABI_VERSION));

@@ -13,6 +13,7 @@ namespace {
 
 // Leading dimensions as rows of one matrix.
 Tensor rows_of(const Tensor& t, int64_t rows, int64_t columns) {
+  check_allocated(t);  // reshape may copy
   return torch::stable::reshape(t, {rows, columns});
 }
 
@@ -27,7 +28,10 @@ struct Device {
   static Tensor forward(const LinearShape& s, const Tensor& input, const Tensor& weight,
                         const std::optional<Tensor>& bias) {
     Tensor result = product(rows_of(input, s.m, s.k), transposed(weight));
-    if (bias.has_value()) result = torch::stable::subtract(result, *bias, -1.0);
+    if (bias.has_value()) {
+      check_allocated(*bias);
+      result = torch::stable::subtract(result, *bias, -1.0);
+    }
     return in_shape_of(input, result);
   }
 
