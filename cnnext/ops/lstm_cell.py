@@ -204,19 +204,6 @@ def lstm_cell(
     if torch.compiler.is_compiling():
         return ops.lstm_cell.default(*operands)[:2]
     if gradient_needed(*operands):
-        if b_ih is not None and b_hh is not None and (b_ih.is_inference() or b_hh.is_inference()):
-            # Double backward would need them saved, which autograd forbids and native does not do.
-            return fall_back(
-                "lstm_cell",
-                "a bias is an inference tensor",
-                native_lstm_cell,
-                input,
-                hx,
-                w_ih,
-                w_hh,
-                b_ih,
-                b_hh,
-            )
         return LSTMCellFunction.apply(*operands)
     return direct.lstm_cell_forward(*operands)[:2]
 

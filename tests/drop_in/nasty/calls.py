@@ -55,6 +55,21 @@ def _max_pool2d() -> dict[str, Any]:
     }
 
 
+def _avg_pool2d() -> dict[str, Any]:
+    return {
+        **{"input": randn(2, 4, 6, 6), "kernel_size": 3, "stride": 2, "padding": 1},
+        **{"ceil_mode": False, "count_include_pad": True, "divisor_override": 5},
+    }
+
+
+def _adaptive_avg_pool2d() -> dict[str, Any]:
+    return {"input": randn(2, 4, 6, 6), "output_size": 2}
+
+
+def _adaptive_max_pool2d() -> dict[str, Any]:
+    return {**_adaptive_avg_pool2d(), "return_indices": True}
+
+
 def _linear() -> dict[str, Any]:
     return {"input": randn(3, 5), "weight": randn(4, 5), "bias": randn(4)}
 
@@ -78,6 +93,9 @@ def _apply(op: str, library: Any, **arguments: Any) -> Any:
 FUNCTIONS: dict[str, Call] = {
     "conv2d": Call(partial(_apply, "conv2d"), _conv2d),
     "max_pool2d": Call(partial(_apply, "max_pool2d"), _max_pool2d),
+    "avg_pool2d": Call(partial(_apply, "avg_pool2d"), _avg_pool2d),
+    "adaptive_avg_pool2d": Call(partial(_apply, "adaptive_avg_pool2d"), _adaptive_avg_pool2d),
+    "adaptive_max_pool2d": Call(partial(_apply, "adaptive_max_pool2d"), _adaptive_max_pool2d),
     "relu": Call(partial(_apply, "relu"), lambda: {"input": randn(2, 4, 6, 6)}),
     "relu_in_place": Call(
         partial(_apply, "relu"), lambda: {"input": randn(2, 4, 6, 6), "inplace": True}
@@ -109,6 +127,9 @@ MODULES: dict[str, Call] = {
         lambda: {"input": randn(2, 4, 6, 6), "kernel_size": 3, "padding": 1},
     ),
     "MaxPool2d": Call(partial(_module, "MaxPool2d"), _max_pool2d),
+    "AvgPool2d": Call(partial(_module, "AvgPool2d"), _avg_pool2d),
+    "AdaptiveAvgPool2d": Call(partial(_module, "AdaptiveAvgPool2d"), _adaptive_avg_pool2d),
+    "AdaptiveMaxPool2d": Call(partial(_module, "AdaptiveMaxPool2d"), _adaptive_max_pool2d),
     "ReLU": Call(partial(_module, "ReLU"), lambda: {"input": randn(2, 4), "inplace": False}),
     "Linear": Call(
         partial(_module, "Linear"),

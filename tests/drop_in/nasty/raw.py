@@ -17,6 +17,11 @@ _POOL = {
     **{"k_h": 3, "k_w": 3, "stride_h": 2, "stride_w": 2, "pad_h": 1, "pad_w": 1},
     **{"dilation_h": 1, "dilation_w": 1},
 }
+_AVG_POOL = {
+    **{name: size for name, size in _POOL.items() if not name.startswith("dilation")},
+    **{"count_include_pad": True, "divisor_override": 5},
+}
+_SIZE_OUT = {"h_out": 3, "w_out": 3}
 _SIZE_IN = {"h_in": 6, "w_in": 6}
 
 
@@ -48,12 +53,26 @@ _ARGUMENTS: dict[str, Callable[[], dict[str, Any]]] = {
     "conv2d_backward_input": lambda: {**_gradient(), **_filter(), **_SIZE_IN, **_CONV},
     "conv2d_backward_weight": lambda: {**_gradient(), **_image(), **_filter(), **_CONV},
     "conv2d_backward_bias": _gradient,
-    "max_pool2d_forward": lambda: {**_image(), "h_out": 3, "w_out": 3, **_POOL, "record": True},
+    "max_pool2d_forward": lambda: {**_image(), **_SIZE_OUT, **_POOL, "record": True},
     "max_pool2d_backward": lambda: {
         "grad_output": randn(2, 4, 3, 3),
         **{**_where(), **_SIZE_IN, **_POOL},
     },
     "max_pool2d_indices": lambda: {**_where(), **_SIZE_IN, **_POOL},
+    "avg_pool2d_forward": lambda: {**_image(), **_SIZE_OUT, **_AVG_POOL},
+    "avg_pool2d_backward": lambda: {
+        **{"grad_output": randn(2, 4, 3, 3), **_SIZE_IN, "channels_last": False},
+        **_AVG_POOL,
+    },
+    "adaptive_avg_pool2d_forward": lambda: {**_image(), **_SIZE_OUT},
+    "adaptive_avg_pool2d_backward": lambda: {
+        **{"grad_output": randn(2, 4, 3, 3), **_SIZE_IN, "channels_last": False},
+    },
+    "adaptive_max_pool2d_forward": lambda: {**_image(), **_SIZE_OUT, "record": True},
+    "adaptive_max_pool2d_backward": lambda: {
+        **{"grad_output": randn(2, 4, 3, 3), "indices": torch.full((2, 4, 3, 3), 7)},
+        **_SIZE_IN,
+    },
     "relu_forward": _image,
     "relu_": lambda: {"self": randn(2, 4, 6, 6)},
     "relu_backward": lambda: {"grad_output": randn(2, 4), "output": randn(2, 4)},
