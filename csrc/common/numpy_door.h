@@ -18,6 +18,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <atomic>
 #include <functional>
 #include <optional>
 #include <string>
@@ -124,7 +125,7 @@ T* data_or_null(const std::optional<Input<T>>& input) {
 
 template <class T>
 py::array result(const char* name, const Output<T>& output, const char* kernel) {
-  if (!output.guards_are_intact()) {
+  if (!output.is_intact()) {
     throw std::runtime_error(std::string("kernel '") + kernel + "' wrote outside of " + name);
   }
   return py::array_t<T>(output.size(), output.data());
@@ -159,7 +160,7 @@ void check_applies(const K& kernel, const typename K::Shape& shape, int threads)
   }
 }
 
-// A kernel as run_kernel sees it, but with every piece of scratch in an allocation of its own.
+// A kernel as run_kernel sees it, but with every piece of scratch in guarded memory of its own.
 template <class K>
 class IsolatedKernel {
  public:
@@ -167,7 +168,9 @@ class IsolatedKernel {
   using Operands = typename K::Operands;
 
   IsolatedKernel(const K& kernel, const Shape& shape, int threads)
-      : kernel_(kernel), plan_(kernel.plan(shape, threads)), shared_(plan_.shared_bytes) {}
+      : kernel_(kernel),
+        plan_(kernel.plan(shape, threads)),
+        shared_(plan_.shared_bytes, kScratchAlignment) {}
 
   Plan plan(const Shape&, int) const {
     Plan plan = plan_;
@@ -176,16 +179,29 @@ class IsolatedKernel {
   }
 
   void run(const Shape& shape, const Plan&, const Operands& operands, Slice slice) const {
-    const PoisonedMemory chunk(plan_.chunk_bytes);
+    const GuardedMemory chunk(plan_.chunk_bytes, kScratchAlignment);
     slice.shared = shared_.data();
     slice.chunk = chunk.data();
     kernel_.run(shape, plan_, operands, slice);
+    if (!chunk.is_intact()) chunks_are_intact_ = false;
+  }
+
+  void check_scratch() const {
+    const char* const which = !shared_.is_intact()  ? "shared"
+                              : !chunks_are_intact_ ? "private"
+                                                    : nullptr;
+    if (which == nullptr) return;
+    throw std::runtime_error(std::string("kernel '") + kernel_.name + "' wrote outside of its " +
+                             which + " scratch");
   }
 
  private:
+  static constexpr int64_t kScratchAlignment = 64;
+
   const K& kernel_;
   Plan plan_;
-  PoisonedMemory shared_;
+  GuardedMemory shared_;
+  mutable std::atomic<bool> chunks_are_intact_{true};
 };
 
 // One thread a chunk. Threads of the standard library, whose start and end every tool understands.
@@ -206,10 +222,11 @@ void run_for_test(const K& kernel, Pass pass, const typename K::Shape& shape,
   }
   check_applies(kernel, shape, threads);
   const py::gil_scoped_release released;
+  const IsolatedKernel<K> isolated(kernel, shape, threads);
   run_kernel(
-      IsolatedKernel<K>(kernel, shape, threads), shape, operands, threads,
-      [](int64_t) -> unsigned char* { return nullptr; },
+      isolated, shape, operands, threads, [](int64_t) -> unsigned char* { return nullptr; },
       [](int64_t chunks, const auto& body) { run_on_std_threads(chunks, body); });
+  isolated.check_scratch();
 }
 
 template <class Op, class T>

@@ -7,6 +7,14 @@
 namespace cnnext {
 namespace {
 
+#if defined(__SANITIZE_ADDRESS__)
+constexpr const char* kSanitizer = "address";
+#elif defined(__SANITIZE_THREAD__)
+constexpr const char* kSanitizer = "thread";
+#else
+constexpr const char* kSanitizer = "";
+#endif
+
 std::vector<BindDoor>& doors() {
   static std::vector<BindDoor> list;
   return list;
@@ -27,6 +35,14 @@ PYBIND11_MODULE(_kernels, m) {
       "Lowers the active ISA; '' takes the cap away.");
   m.def("force_kernel", &force_kernel, "op"_a, "name"_a,
         "Makes select() choose the kernel of that name in its pass; '' frees the choice.");
+  m.def(
+      "set_edge",
+      [](const std::string& name) {
+        if (name != "front" && name != "back") throw py::value_error("edge must be front or back");
+        current_edge() = name == "front" ? Edge::front : Edge::back;
+      },
+      "name"_a, "Which end of all memory that is given to kernels touches a forbidden page.");
+  m.attr("sanitizer") = kSanitizer;
   for (const BindDoor bind : doors()) bind(m);
 }
 

@@ -1,0 +1,97 @@
+"""Runs all kernels of an operator in memory that ends, or begins, at a forbidden page.
+
+run_at_edge.py <operator> <edge>: prints each call before it runs, so that the last one printed is
+the one that the process died of.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import test_conv2d_kernels as conv2d
+import test_linear_kernels as linear
+import test_lstm_cell_kernels as lstm_cell
+import test_max_pool2d_kernels as max_pool2d
+import test_relu_kernels as relu
+from door import Kernel, Shape, _kernels, registry
+
+#: What a call is about, the shape that the kernel must apply to, and the call, taking `threads`.
+Call = tuple[object, Shape, Callable[..., Any]]
+
+
+def of_conv2d(kernel: Kernel) -> Iterator[Call]:
+    for case in conv2d.CASES:
+        operands = conv2d.draw(case, "normal", kernel.dtype)
+        for memory in (*conv2d.NATURAL, *conv2d.MIXED):
+            call = partial(conv2d.run, kernel, case, memory, operands)
+            yield (case.name, str(memory)), case.shape(memory.layout), call
+
+
+def of_linear(kernel: Kernel) -> Iterator[Call]:
+    for case in linear.SMALL:
+        for bias in (True, False):
+            operands = linear.draw(case, "normal", kernel.dtype, bias)
+            yield case, case.shape, partial(linear.run, kernel, case, operands)
+
+
+def of_lstm_cell(kernel: Kernel) -> Iterator[Call]:
+    for case in lstm_cell.SMALL:
+        if kernel.direction == "forward":
+            for bias in (True, False):
+                forward = lstm_cell.draw_forward(case, "normal", kernel.dtype, bias)
+                yield case, case.shape, partial(lstm_cell.run_forward, kernel, case, forward)
+        else:
+            for given in ((True, True), (True, False), (False, True)):
+                backward = lstm_cell.draw_backward(case, kernel.dtype, *given)
+                yield case, case.shape, partial(lstm_cell.run_backward, kernel, case, backward)
+
+
+def of_max_pool2d(kernel: Kernel) -> Iterator[Call]:
+    for case in max_pool2d.CASES:
+        pooled = max_pool2d.exact(case, "normal", kernel.dtype)
+        for layout in max_pool2d.LAYOUTS:
+            for record in case.records:
+                if kernel.direction == "forward":
+                    arrays = [max_pool2d.draw(case, "normal", kernel.dtype)]
+                elif record == "nothing":
+                    continue
+                else:
+                    arrays = [pooled.y, getattr(pooled, record)]
+                packed = [max_pool2d.pack(a, layout) for a in arrays]
+                shape = case.shape(layout, record)
+                yield (case.name, layout, record), shape, partial(kernel.run, *packed, **shape)
+
+
+def of_relu(kernel: Kernel) -> Iterator[Call]:
+    for size in relu.ALL_SIZES:
+        arrays = [relu.draw("x", size, kernel.dtype)] * (1 if kernel.direction == "forward" else 2)
+        for in_place in (False, True):
+            call = partial(kernel.run, *arrays, size=size, in_place=in_place)
+            yield (size, in_place), {"size": size}, call
+
+
+CALLS: dict[str, Callable[[Kernel], Iterator[Call]]] = {
+    "conv2d": of_conv2d,
+    "linear": of_linear,
+    "lstm_cell": of_lstm_cell,
+    "max_pool2d": of_max_pool2d,
+    "relu": of_relu,
+}
+
+
+def main(operator: str, edge: str) -> None:
+    _kernels.set_edge(edge)
+    for kernel in registry(operator):
+        if kernel.is_usable:
+            for what, shape, call in CALLS[operator](kernel):
+                if kernel.applies(shape):
+                    for threads in (1, 3):
+                        print(kernel.name, what, threads, "threads", flush=True)
+                        call(threads=threads)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

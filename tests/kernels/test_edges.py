@@ -1,0 +1,17 @@
+"""No kernel reads or writes one element too many: what it is given ends where memory does."""
+
+from __future__ import annotations
+
+import pytest
+from children import run_child
+from door import OPERATORS, registry
+
+
+@pytest.mark.parametrize("edge", ["front", "back"])
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_kernels_stay_inside(operator: str, edge: str) -> None:
+    child = run_child("run_at_edge.py", operator, edge)
+    calls = child.stdout.splitlines()
+    assert child.returncode == 0, f"died of {calls[-1:]}: {child.stderr}"
+    called = {call.split()[0] for call in calls}
+    assert called == {kernel.name for kernel in registry(operator) if kernel.is_usable}
