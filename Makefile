@@ -10,7 +10,7 @@ SOURCES := $(shell find csrc -type f)
 ENGINE := $(shell find tests/cuda_on_cpu -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.txt')
 CXX_FILES := $(filter %.h %.cpp %.cu %.inc,$(SOURCES) $(ENGINE))
 
-.PHONY: help demo test bench check gpu-check format clean
+.PHONY: help demo test bench fuzz check gpu-check asan tsan format clean
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
@@ -24,6 +24,9 @@ test: $(VENV)/.built build/cmake/.built build/cuda_on_cpu/.built ## run the test
 bench: $(VENV)/.built ## run the benchmarks
 	$(PY) -m pytest benchmarks $(ARGS)
 
+fuzz: $(VENV)/.built ## compare drawn calls with native PyTorch, for an hour or --minutes
+	$(PY) -m tests.fuzz $(ARGS)
+
 check: $(VENV)/.built ## format, lint, types, dependency rule, ISA symbols, CUDA budget
 	ruff check
 	ruff format --check
@@ -36,6 +39,19 @@ check: $(VENV)/.built ## format, lint, types, dependency rule, ISA symbols, CUDA
 # With the environment's Python or else the system's: whichever has a PyTorch with CUDA.
 gpu-check: ## check the CUDA kernels on this machine's GPU, then time them
 	$(PYTHON) tools/gpu_check.py $(ARGS)
+
+# Builds the kernels without torch under a sanitizer and runs their tests.
+define sanitize
+	cmake -S . -B build/$@ -G Ninja -D CNNEXT_SANITIZE=$(1) -D Python_EXECUTABLE=$(CURDIR)/$(PY)
+	cmake --build build/$@
+	ctest --test-dir build/$@ --output-on-failure
+endef
+
+asan: $(VENV)/.installed ## test the kernels for bad accesses and undefined behaviour
+	$(call sanitize,address)
+
+tsan: $(VENV)/.installed ## test the kernels for data races
+	$(call sanitize,thread)
 
 format: $(VENV)/.installed ## format all sources
 	ruff check --fix

@@ -31,7 +31,7 @@ def test_every_fault_is_tested() -> None:
 
 
 def dies(fault: str, edge: str) -> bool:
-    child = run_child("run_fault.py", fault, edge, "2")
+    child = run_child("run_fault.py", fault, edge, "1")
     if child.returncode == 0:
         assert float(child.stdout) == X.sum()
     else:  # not by an exception of Python's, but by a signal or by a sanitizer that caught it
@@ -65,7 +65,7 @@ def test_an_overwrite_is_reported(fault: str) -> None:
     _kernels.set_edge(other(edge))
     try:
         with pytest.raises(RuntimeError, match=f"kernel '{fault}' {message}"):
-            _kernels.faults.run(fault, X, threads=2)
+            _kernels.faults.run(fault, X)
     finally:
         _kernels.set_edge("back")
 
