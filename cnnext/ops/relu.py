@@ -96,15 +96,17 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def _is_flat(tensor: Tensor) -> bool:
-    """Whether the tensor is one dense array in either layout."""
+    """Whether the tensor is one dense array in either layout, of the values that it has."""
+    if tensor.is_neg():  # the memory holds their negatives
+        return False
     return tensor.is_contiguous() or (
         tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
     )
 
 
 def _relu_in_place(input: Tensor) -> Tensor:
-    # Strided tensors are ATen's business, and so are those that autograd may forbid to write to:
-    # a Function would find that out after the kernel has overwritten them.
+    # Strided and negated tensors are ATen's business, and so are those that autograd may forbid to
+    # write to: a Function would find that out after the kernel has overwritten them.
     if torch.compiler.is_compiling() or not _is_flat(input):
         return native_relu_(input)
     if input.is_inference() and not torch.is_inference_mode_enabled():

@@ -41,6 +41,15 @@ def test_any_memory_is_written_in_place(view: str, dtype: torch.dtype, image: Te
     assert_bitwise_equal(target.resolve_neg(), expected)
 
 
+@pytest.mark.parametrize("recorded", (False, True), ids=("plain", "recorded"))
+def test_dense_memory_of_the_negatives(recorded: bool, image: Tensor) -> None:
+    """A view that torch negates only when it is read, without gaps between its values."""
+    target = torch._neg_view(image.neg().requires_grad_(recorded) * 1)
+    assert target.is_contiguous() and target.is_neg()
+    assert CNNEXT.relu(target, inplace=True) is target
+    assert_bitwise_equal(target.resolve_neg(), native_relu(image))
+
+
 def test_the_rest_of_the_memory_stays(image: Tensor) -> None:
     for part in (lambda t: t[:1], lambda t: t[:, 1:2], lambda t: t[..., ::2], lambda t: t[1, 2]):
         ours, native = image.clone(), image.clone()
