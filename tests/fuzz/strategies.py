@@ -1,0 +1,224 @@
+"""What calls are drawn from: good ones around the kernels' vectors, and bad ones near them."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import assume
+from hypothesis import strategies as st
+
+from cnnext.testing import kernels
+from tests.fuzz.calls import DTYPES, KINDS, VIEWS, Call, Operand
+
+Draw = st.DrawFn
+Shape = tuple[int, ...]
+
+SIZES = st.sampled_from((1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 65))
+FEW = st.integers(1, 4)
+EXTENTS = st.one_of(st.integers(1, 12), SIZES)
+
+#: About as much as the reference kernels multiply in ten milliseconds.
+MOST_PRODUCTS = 3_000_000
+
+#: For one of the options. Of what fits 64 bits and not 32, native makes something else in each of
+#: its algorithms, also a negative number.
+BAD_VALUES = (
+    *(None, True, 1.0, "2", "same", [], [1, 1, 1], [1, "2"], [1, None], [1, 1.5]),
+    *(0, -1, [0, 1], [1, -1], 7, 2**31 - 1, 2**63, [1, 2**31 - 1]),
+)
+
+
+@st.composite
+def _per_axis(draw: Draw, numbers: st.SearchStrategy[int]) -> int | list[int]:
+    """An option as a number, a list of it, or a pair."""
+    first, second = draw(numbers), draw(numbers)
+    return draw(st.sampled_from((first, [first], [first, second])))
+
+
+def _pair(value: int | list[int]) -> tuple[int, int]:
+    values = [value] if isinstance(value, int) else value
+    return values[0], values[-1]
+
+
+def _batched(draw: Draw, shape: Shape) -> Shape:
+    """An image, sometimes without its batch."""
+    return shape if draw(st.integers(0, 4)) else shape[1:]
+
+
+@st.composite
+def conv2d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
+    groups = draw(st.sampled_from((1, 1, 1, 2, 3, 17)))
+    c_in, c_out = draw(SIZES), draw(SIZES)
+    if draw(st.booleans()) and groups > 1:
+        c_in = 1  # depthwise
+    kernel, size = (draw(FEW), draw(FEW)), (draw(EXTENTS), draw(EXTENTS))
+    n = draw(FEW)
+    options: dict[str, Any] = {"groups": groups}
+    dilation = (1, 1)
+    if draw(st.booleans()):
+        options["dilation"] = draw(_per_axis(st.integers(1, 3)))
+        dilation = _pair(options["dilation"])
+    padding = draw(st.one_of(st.sampled_from(("same", "valid")), _per_axis(st.integers(0, 4))))
+    if padding != 0:
+        options["padding"] = padding
+    if padding != "same" and draw(st.booleans()):
+        options["stride"] = draw(_per_axis(st.integers(1, 4)))
+    extent = [d * (k - 1) + 1 for d, k in zip(dilation, kernel, strict=True)]
+    if isinstance(padding, str):
+        around = extent if padding == "same" else [0, 0]
+    else:
+        around = [2 * p for p in _pair(padding)]
+    assume(all(s + a >= e for s, a, e in zip(size, around, extent, strict=True)))
+    outputs = math.prod(s + a for s, a in zip(size, around, strict=True))
+    assume(n * groups * c_in * c_out * math.prod(kernel) * outputs <= MOST_PRODUCTS)
+    bias = (groups * c_out,) if draw(st.booleans()) else None
+    image = _batched(draw, (n, groups * c_in, *size))
+    return [image, (groups * c_out, c_in, *kernel), bias], options
+
+
+@st.composite
+def max_pool2d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
+    options: dict[str, Any] = {"kernel_size": draw(_per_axis(st.integers(1, 5)))}
+    kernel = _pair(options["kernel_size"])
+    dilation = (1, 1)
+    if draw(st.booleans()):
+        options["stride"] = draw(st.one_of(st.none(), _per_axis(st.integers(1, 4))))
+    if draw(st.booleans()):
+        options["padding"] = draw(_per_axis(st.integers(0, max(1, min(kernel) // 2))))
+    if draw(st.integers(0, 3)) == 0:
+        options["dilation"] = draw(_per_axis(st.integers(1, 3)))
+        dilation = _pair(options["dilation"])
+    options |= {"ceil_mode": draw(st.booleans()), "return_indices": draw(st.booleans())}
+    size = [draw(EXTENTS) + d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+    return [_batched(draw, (draw(FEW), draw(SIZES), *size))], options
+
+
+@st.composite
+def relu(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
+    shape = draw(
+        st.one_of(
+            st.lists(st.integers(0, 9), max_size=5).map(tuple),
+            st.tuples(FEW, SIZES, EXTENTS, EXTENTS),
+            st.tuples(st.integers(1, 5000)),
+        )
+    )
+    return [shape], draw(st.sampled_from(({}, {"inplace": False}, {"inplace": True})))
+
+
+@st.composite
+def linear(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
+    rows = draw(st.one_of(st.tuples(st.integers(1, 40)), st.lists(FEW, max_size=3).map(tuple)))
+    k, n = draw(st.one_of(SIZES, st.integers(1, 400))), draw(st.one_of(SIZES, st.integers(1, 200)))
+    bias = (n,) if draw(st.booleans()) else None
+    return [(*rows, k), (n, k), bias], {}
+
+
+@st.composite
+def lstm_cell(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
+    batch, inputs, hidden = draw(st.integers(1, 20)), draw(SIZES), draw(SIZES)
+    bias = (4 * hidden,) if draw(st.booleans()) else None
+    weights: list[Shape | None] = [(4 * hidden, inputs), (4 * hidden, hidden), bias, bias]
+    return [(batch, inputs), (batch, hidden), (batch, hidden), *weights], {}
+
+
+#: The shapes of an operator's operands, and its options, by the operator's name.
+OPERATORS: dict[str, Callable[[], st.SearchStrategy[tuple[list[Shape | None], dict[str, Any]]]]] = {
+    "conv2d": conv2d,
+    "linear": linear,
+    "lstm_cell": lstm_cell,
+    "max_pool2d": max_pool2d,
+    "relu": relu,
+}
+
+#: Which operands are weights.
+WEIGHTS = {"conv2d": (1,), "linear": (1,), "lstm_cell": (3, 4)}
+
+#: Those whose kernels an operator may run, if not only its own.
+RUNS = {"lstm_cell": ("lstm_cell", "linear")}
+
+
+@functools.cache
+def _kernels(op: str) -> tuple[tuple[str, str] | None, ...]:
+    """Nothing forced, or one of the kernels."""
+    names = [(each, name) for each in RUNS.get(op, (op,)) for name in kernels.kernels(each)]
+    return (None, *names)
+
+
+@st.composite
+def good_calls(draw: Draw, op: str) -> Call:
+    """Calls that native PyTorch takes, but for some combinations of dtype and option."""
+    shapes, options = draw(OPERATORS[op]())
+    dtype = draw(st.sampled_from(("float32",) * 8 + ("float64",) * 2 + tuple(DTYPES)))
+    order = 0
+    if dtype in ("float32", "float64"):
+        order = draw(st.sampled_from((0, 1, 1, 1, 2)))
+    # A sum with an infinity in it depends on whether padding is multiplied.
+    kinds = KINDS if op in ("relu", "max_pool2d") and order < 2 else KINDS[:-1]
+    operands = tuple(
+        shape
+        if shape is None
+        else Operand(
+            shape,
+            kind=draw(st.sampled_from(kinds)),
+            view=draw(st.sampled_from(("dense",) * 6 + tuple(VIEWS))),
+            dtype=dtype,
+            grad=order > 0 and draw(st.integers(0, 3)) > 0,
+            weight=index in WEIGHTS.get(op, ()),
+        )
+        for index, shape in enumerate(shapes)
+    )
+    return Call(
+        op,
+        operands,
+        options,
+        order=order,
+        gradient=draw(st.sampled_from(("dense", "expanded", "sliced", "transposed"))),
+        threads=draw(st.sampled_from((1, 1, 1, 2, 3, 4))),
+        kernel=draw(st.sampled_from(_kernels(op))),
+        seed=draw(st.integers(0, 2**16)),
+    )
+
+
+@st.composite
+def bad_calls(draw: Draw, op: str) -> Call:
+    """Good calls with one thing changed; some stay good."""
+    call = draw(good_calls(op))
+    changes = ["shape", "dtype", "missing"] + ["option"] * 3 * (len(call.options) > 0)
+    change = draw(st.sampled_from(changes))
+    if change == "option":
+        name = draw(st.sampled_from(sorted(call.options)))
+        value = draw(st.sampled_from(BAD_VALUES))
+        return replace(call, options=call.options | {name: value})
+    index = draw(st.sampled_from([i for i, o in enumerate(call.operands) if o is not None]))
+    operand = call.operands[index]
+    assert operand is not None
+    changed: Operand | None = None
+    if change == "shape":
+        changed = replace(operand, shape=draw(_near(operand.shape)))
+    elif change == "dtype":
+        dtype = draw(st.sampled_from(list(DTYPES)))
+        grad = operand.grad and dtype in ("float32", "float64")
+        changed = replace(operand, dtype=dtype, grad=grad)
+    return replace(call, operands=(*call.operands[:index], changed, *call.operands[index + 1 :]))
+
+
+@st.composite
+def _near(draw: Draw, shape: Shape) -> Shape:
+    """A dimension more, less, or of another size."""
+    axis = draw(st.integers(0, max(len(shape) - 1, 0)))
+    sizes = st.sampled_from((0, 1, 2, 5))
+    if not shape or draw(st.integers(0, 3)) == 0:
+        return (*shape[:axis], draw(sizes), *shape[axis:])
+    if draw(st.integers(0, 2)) == 0:
+        return (*shape[:axis], *shape[axis + 1 :])
+    size = draw(st.one_of(sizes, st.sampled_from((shape[axis] + 1, max(shape[axis] - 1, 0)))))
+    return (*shape[:axis], size, *shape[axis + 1 :])
+
+
+def calls(op: str) -> st.SearchStrategy[Call]:
+    """Three good calls to a bad one."""
+    return st.integers(0, 3).flatmap(lambda kind: good_calls(op) if kind else bad_calls(op))
