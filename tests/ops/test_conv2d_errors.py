@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from cnnext.testing.errors import assert_bitwise_equal
 from tests.ops.bad_calls import check_error, check_operator_error
+from tests.ops.support import CNNEXT, NATIVE
 
 pytestmark = pytest.mark.usefixtures("fallbacks")  # what is no tensor is for ATen to reject
 
@@ -105,6 +107,17 @@ def test_bad_options_of_an_unbatched_input_that_trains(bad: str) -> None:
 def test_operands_are_required() -> None:
     check_error("conv2d", {})
     check_error("conv2d", {"input": IMAGE}, "weight")
+
+
+@pytest.mark.parametrize("image", (IMAGE, IMAGE[0]), ids=("batched", "unbatched"))
+@pytest.mark.parametrize("padding", ("same", "valid"))
+def test_a_bias_of_another_dtype_is_natives(
+    padding: str, image: torch.Tensor, fallbacks: list[str]
+) -> None:
+    """Which takes one where padding is a word and not all is float32, and nowhere else."""
+    call = (image.double(), WEIGHT.double(), BIAS, 1, padding)
+    assert_bitwise_equal(CNNEXT.conv2d(*call), NATIVE.conv2d(*call))
+    assert len(fallbacks) == 1 and "bias" in fallbacks[0]
 
 
 # ------------------------------------------------------------------------- the bare operators
