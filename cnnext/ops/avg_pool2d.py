@@ -121,7 +121,9 @@ def _windows(
             divisor = operator.index(divisor_override)
         except TypeError:
             return None
-        if divisor == 0 or isinstance(divisor_override, bool) or abs(divisor) >= 2**63:
+        # Of bools, PyTorch takes none here, not even as tensors.
+        is_bool = getattr(divisor_override, "dtype", type(divisor_override)) in (bool, torch.bool)
+        if divisor == 0 or is_bool or abs(divisor) >= 2**63:
             return None
     return *kernel, *step, *pad, count_include_pad, divisor
 

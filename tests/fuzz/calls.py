@@ -39,6 +39,9 @@ DTYPES = {
     for name in ("float32", "float64", "float16", "bfloat16", "int64", "complex64")
 }
 
+#: Operators whose outputs are selected from what they are given, and not computed.
+SELECTING = ("adaptive_max_pool2d", "max_pool2d", "relu")
+
 
 @dataclass(frozen=True)
 class Operand:

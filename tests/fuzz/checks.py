@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cnnext.testing import kernels
 from cnnext.testing.errors import GRADIENT_TOLERANCE, assert_bitwise_equal, gradient_error
-from tests.fuzz.calls import VIEWS, Call
+from tests.fuzz.calls import SELECTING, VIEWS, Call
 from tests.ops.support import (
     CNNEXT,
     NATIVE,
@@ -22,7 +22,7 @@ from tests.ops.support import (
 )
 
 #: Operators whose results are sums of what they are given.
-SUMS = ("conv2d", "linear")
+SUMS = ("adaptive_avg_pool2d", "avg_pool2d", "conv2d", "linear")
 
 #: Of fewer sums, all may cancel to nearly zero, where no relative error is small.
 ENOUGH = 64
@@ -140,7 +140,7 @@ def _check(call: Call) -> None:
         parts = [getattr(results, part) for results in (ours, native, reference)]
         for index, (mine, theirs, wide) in enumerate(zip(*parts, strict=True)):
             what = f"{part}[{index}]"
-            if exact or call.op == "relu" or (call.op == "max_pool2d" and part == "outputs"):
+            if exact or call.op == "relu" or (call.op in SELECTING and part == "outputs"):
                 _assert_same(mine, theirs, what)
             elif not _is_close_to_one(call, mine, wide):
                 assert_agrees(mine, theirs, wide, what=what)

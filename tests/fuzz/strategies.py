@@ -12,7 +12,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from cnnext.testing import kernels
-from tests.fuzz.calls import DTYPES, KINDS, VIEWS, Call, Operand
+from tests.fuzz.calls import DTYPES, KINDS, SELECTING, VIEWS, Call, Operand
 
 Draw = st.DrawFn
 Shape = tuple[int, ...]
@@ -98,6 +98,35 @@ def max_pool2d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
 
 
 @st.composite
+def avg_pool2d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
+    options: dict[str, Any] = {"kernel_size": draw(_per_axis(st.integers(1, 6)))}
+    kernel = _pair(options["kernel_size"])
+    if draw(st.booleans()):
+        options["stride"] = draw(st.one_of(st.none(), _per_axis(st.integers(1, 4))))
+    if draw(st.booleans()):
+        options["padding"] = draw(_per_axis(st.integers(0, max(1, min(kernel) // 2))))
+    if draw(st.integers(0, 3)) == 0:
+        options["divisor_override"] = draw(st.sampled_from((1, 3, -2, 2**40)))
+    options |= {"ceil_mode": draw(st.booleans()), "count_include_pad": draw(st.booleans())}
+    size = [draw(EXTENTS) + k - 1 for k in kernel]
+    return [_batched(draw, (draw(FEW), draw(SIZES), *size))], options
+
+
+@st.composite
+def adaptive_avg_pool2d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
+    sizes = st.one_of(st.integers(1, 9), st.none())
+    wanted = draw(st.one_of(st.integers(0, 9), st.lists(sizes, min_size=2, max_size=2)))
+    shape = (draw(FEW), draw(SIZES), draw(EXTENTS), draw(EXTENTS))
+    return [_batched(draw, shape)], {"output_size": wanted}
+
+
+@st.composite
+def adaptive_max_pool2d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
+    operands, options = draw(adaptive_avg_pool2d())
+    return operands, {**options, "return_indices": draw(st.booleans())}
+
+
+@st.composite
 def relu(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
     shape = draw(
         st.one_of(
@@ -127,6 +156,9 @@ def lstm_cell(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
 
 #: The shapes of an operator's operands, and its options, by the operator's name.
 OPERATORS: dict[str, Callable[[], st.SearchStrategy[tuple[list[Shape | None], dict[str, Any]]]]] = {
+    "adaptive_avg_pool2d": adaptive_avg_pool2d,
+    "adaptive_max_pool2d": adaptive_max_pool2d,
+    "avg_pool2d": avg_pool2d,
     "conv2d": conv2d,
     "linear": linear,
     "lstm_cell": lstm_cell,
@@ -157,7 +189,7 @@ def good_calls(draw: Draw, op: str) -> Call:
     if dtype in ("float32", "float64"):
         order = draw(st.sampled_from((0, 1, 1, 1, 2)))
     # A sum with an infinity in it depends on whether padding is multiplied.
-    kinds = KINDS if op in ("relu", "max_pool2d") and order < 2 else KINDS[:-1]
+    kinds = KINDS if op in SELECTING and order < 2 else KINDS[:-1]
     operands = tuple(
         shape
         if shape is None

@@ -154,6 +154,39 @@ def test_max_pool2d() -> None:
     assert torch.equal(indices[0, 0, 1:-1], corners[1:-1])
 
 
+def test_avg_pool2d() -> None:
+    matrix, _ = drawn_rows()
+    output = CNNEXT.avg_pool2d(matrix.view(1, 1, ROWS, COLUMNS), (3, 64))
+    for rows, result in ((matrix[:3], output[:, :, :1]), (matrix[-3:], output[:, :, -1:])):
+        check((result,), pooled_by(NATIVE.avg_pool2d, (3, 64)), rows.view(1, 1, 3, COLUMNS))
+    assert output[:, :, 1:-1].count_nonzero() == 0
+
+
+def test_adaptive_avg_pool2d() -> None:
+    matrix, _ = drawn_rows()
+    output = CNNEXT.adaptive_avg_pool2d(matrix.view(1, 1, ROWS, COLUMNS), (ROWS // 3, 1024))
+    for rows, result in ((matrix[:3], output[:, :, :1]), (matrix[-3:], output[:, :, -1:])):
+        compute = pooled_by(NATIVE.adaptive_avg_pool2d, (1, 1024))
+        check((result,), compute, rows.view(1, 1, 3, COLUMNS))
+    assert output[:, :, 1:-1].count_nonzero() == 0
+
+
+def pooled_by(pool: Callable[..., Tensor], size: tuple[int, int]) -> Callable[..., list[Tensor]]:
+    return lambda image: [pool(image, size)]
+
+
+def test_adaptive_max_pool2d() -> None:
+    matrix, _ = drawn_rows()
+    image = matrix.view(1, 1, ROWS, COLUMNS)
+    output, indices = CNNEXT.adaptive_max_pool2d(image, (ROWS // 3, 1024), return_indices=True)
+    for begin, where in ((0, slice(1)), (ROWS - 3, slice(-1, None))):
+        part = image[:, :, begin : begin + 3]
+        values, positions = NATIVE.adaptive_max_pool2d(part, (1, 1024), return_indices=True)
+        assert_bitwise_equal(output[:, :, where], values)
+        assert_bitwise_equal(indices[:, :, where], positions + begin * COLUMNS)
+    assert indices.max() >= LIMIT
+
+
 def test_relu_in_place() -> None:
     matrix, rows = drawn_rows()
     assert CNNEXT.relu(matrix, inplace=True) is matrix
