@@ -115,17 +115,21 @@ def _windows(
         return None
     if 0 in kernel or 0 in step or pad[0] > kernel[0] // 2 or pad[1] > kernel[1] // 2:
         return None
-    divisor = 0
-    if divisor_override is not None:
-        try:
-            divisor = operator.index(divisor_override)
-        except TypeError:
-            return None
-        # Of bools, PyTorch takes none here, not even as tensors.
-        is_bool = getattr(divisor_override, "dtype", type(divisor_override)) in (bool, torch.bool)
-        if divisor == 0 or is_bool or abs(divisor) >= 2**63:
-            return None
-    return *kernel, *step, *pad, count_include_pad, divisor
+    divisor = 0 if divisor_override is None else _divisor(divisor_override)
+    return None if divisor is None else (*kernel, *step, *pad, count_include_pad, divisor)
+
+
+def _divisor(divisor_override: Any) -> int | None:
+    """The divisor, or None for native to judge: zero, no integer, or a bool, also in a tensor."""
+    if isinstance(divisor_override, Tensor) and divisor_override.dtype == torch.bool:
+        return None
+    try:
+        divisor = operator.index(divisor_override)
+    except TypeError:
+        return None
+    if isinstance(divisor_override, bool) or not 0 < abs(divisor) < 2**63:
+        return None
+    return divisor
 
 
 def _output_size(input: Tensor, windows: Windows, ceil_mode: bool) -> Pair:
