@@ -36,19 +36,23 @@ struct AdaptiveMaxPool2dForward {
   }
 
   static void run(const AdaptivePoolShape& s, const Plan&, const Operands& o, const Slice& slice) {
+    const AdaptiveMaxPool2dForward pool(s, o);
     const bool small = Strip::is_small(s);
     for (int64_t task = slice.begin; task < slice.end; ++task) {
       if (s.layout == Layout::channels_last) {
-        pool_channels(s, ChannelBlock(task, s.c), o);
+        pool.channels(ChannelBlock(task, s.c));
       } else if (!small) {
-        pool_plane(s, task / s.h_out, task % s.h_out, o);
+        pool.plane(task / s.h_out, task % s.h_out);
       } else {
-        pool_planes(s, task / s.h_out * Lanes, task % s.h_out, Strip(s, slice.chunk), o);
+        pool.planes(task / s.h_out * Lanes, task % s.h_out, Strip(s, slice.chunk));
       }
     }
   }
 
  private:
+  AdaptiveMaxPool2dForward(const AdaptivePoolShape& shape, const Operands& operands)
+      : s(shape), rows(s.rows()), columns(s.columns()), o(operands) {}
+
   // Scratch for `Lanes` planes as channels_last: the rows of one window, an output row, and where
   // its maxima are.
   struct Strip {
@@ -75,32 +79,30 @@ struct AdaptiveMaxPool2dForward {
     }
   };
 
-  static void pool_channels(const AdaptivePoolShape& s, const ChannelBlock& block,
-                            const Operands& o) {
-    const Window row = s.rows().window(block.row % s.h_out);
+  void channels(const ChannelBlock& block) const {
+    const Window row = rows.window(block.row % s.h_out);
     const float* image = o.in + block.row / s.h_out * s.h_in * s.w_in * s.c;
     const int64_t at = block.row * s.w_out * s.c;
-    pool_row(s, row, s.c, block.first, block.last, image + row.first * s.w_in * s.c, o.out + at,
+    pool_row(row, s.c, block.first, block.last, image + row.first * s.w_in * s.c, o.out + at,
              o.indices == nullptr ? nullptr : o.indices + at);
   }
 
-  static void pool_plane(const AdaptivePoolShape& s, int64_t plane, int64_t i, const Operands& o) {
-    const Window row = s.rows().window(i);
+  void plane(int64_t plane, int64_t i) const {
+    const Window row = rows.window(i);
     const int64_t at = (plane * s.h_out + i) * s.w_out;
-    pool_row(s, row, 1, 0, 1, o.in + (plane * s.h_in + row.first) * s.w_in, o.out + at,
+    pool_row(row, 1, 0, 1, o.in + (plane * s.h_in + row.first) * s.w_in, o.out + at,
              o.indices == nullptr ? nullptr : o.indices + at);
   }
 
   // Of up to `Lanes` planes from `plane` on, output row i.
-  static void pool_planes(const AdaptivePoolShape& s, int64_t plane, int64_t i, const Strip& strip,
-                          const Operands& o) {
-    const Window row = s.rows().window(i);
-    const int64_t in = s.h_in * s.w_in, rows = (row.last - row.first) * s.w_in;
+  void planes(int64_t plane, int64_t i, const Strip& strip) const {
+    const Window row = rows.window(i);
+    const int64_t in = s.h_in * s.w_in, size = (row.last - row.first) * s.w_in;
     const int64_t count = least(Lanes, s.n * s.c - plane);
-    if (count < Lanes) fill_zero(strip.x, rows * Lanes);
-    transpose_block<Lanes>(o.in + plane * in + row.first * s.w_in, in, strip.x, Lanes, count, rows);
+    if (count < Lanes) fill_zero(strip.x, size * Lanes);
+    transpose_block<Lanes>(o.in + plane * in + row.first * s.w_in, in, strip.x, Lanes, count, size);
     const bool recorded = o.indices != nullptr;
-    pool_row(s, row, Lanes, 0, Lanes, strip.x, strip.y, recorded ? strip.indices : nullptr);
+    pool_row(row, Lanes, 0, Lanes, strip.x, strip.y, recorded ? strip.indices : nullptr);
     for (int64_t lane = 0; lane < count; ++lane) {
       const int64_t at = ((plane + lane) * s.h_out + i) * s.w_out;
       for (int64_t j = 0; j < s.w_out; ++j) o.out[at + j] = strip.y[j * Lanes + lane];
@@ -110,13 +112,12 @@ struct AdaptiveMaxPool2dForward {
   }
 
   // Channels [first, last) of an output row; x begins with the first row of its windows.
-  static void pool_row(const AdaptivePoolShape& s, const Window& row, int64_t channels,
-                       int64_t first, int64_t last, const float* x, float* y, int64_t* indices) {
-    const AdaptiveAxis columns = s.columns();
+  void pool_row(const Window& row, int64_t channels, int64_t first, int64_t last, const float* x,
+                float* y, int64_t* indices) const {
     for (int64_t j = 0; j < s.w_out; ++j, y += channels) {
       const Window column = columns.window(j);
       cover<Lanes>(first, first, last, [&](auto width, int64_t c) {
-        pool_window<decltype(width)::kLanes>(s, row, column, channels, x + c, y + c,
+        pool_window<decltype(width)::kLanes>(row, column, channels, x + c, y + c,
                                              indices == nullptr ? nullptr : indices + c);
       });
       if (indices != nullptr) indices += channels;
@@ -125,8 +126,8 @@ struct AdaptiveMaxPool2dForward {
 
   // N channels of one window.
   template <int N>
-  static void pool_window(const AdaptivePoolShape& s, const Window& row, const Window& column,
-                          int64_t channels, const float* x, float* y, int64_t* indices) {
+  void pool_window(const Window& row, const Window& column, int64_t channels, const float* x,
+                   float* y, int64_t* indices) const {
     const float* p = x + column.first * channels;
     Maximum<N> best;
     best.start(load<N>(p), static_cast<int32_t>(row.first * s.w_in + column.first));
@@ -138,6 +139,10 @@ struct AdaptiveMaxPool2dForward {
     best.store_value(y);
     if (indices != nullptr) best.store_positions(indices);
   }
+
+  const AdaptivePoolShape& s;
+  AdaptiveAxis rows, columns;
+  const Operands& o;
 };
 
 }  // namespace

@@ -4,9 +4,9 @@
 //
 // channels_last: lanes are channels; tasks are blocks of channels of a row of dx.
 //
-// nchw: the sum is separable. For each row of dx the rows of dy that belong to it, divided, are
-// added up into one row of sums, on vectors; then each element adds up the few sums of its windows.
-// Rows that the same windows hold are copies of each other.
+// nchw: the sum is separable. For each row of dx, which is a task, the rows of dy that belong to
+// it, divided, are added up into one row of sums, on vectors; then each element adds up the few
+// sums of its windows. A row that the same windows hold as the row above is a copy of that.
 #pragma once
 
 #include "common/simd.h"
@@ -21,21 +21,28 @@ template <class Shape, int Lanes>
 struct AverageBackwardInput {
   static Plan plan(const Shape& s, int) {
     Plan plan;
-    plan.tasks[0] = s.layout == Layout::nchw ? s.n * s.c : s.n * s.h_in * channel_blocks(s.c);
+    plan.tasks[0] = s.n * s.h_in * (s.layout == Layout::nchw ? s.c : channel_blocks(s.c));
     plan.chunk_bytes = Tables::bytes(s);
     return plan;
   }
 
   static void run(const Shape& s, const Plan&, const AverageOperands<float>& o,
                   const Slice& slice) {
+    const auto rows = s.rows();
     const Tables tables(s, slice.chunk);
-    if (s.layout == Layout::nchw) {
-      for (int64_t plane = slice.begin; plane < slice.end; ++plane) {
-        spread_plane(s, tables, o.in + plane * s.h_out * s.w_out, o.out + plane * s.h_in * s.w_in);
-      }
-    } else {
-      for (int64_t task = slice.begin; task < slice.end; ++task) {
-        spread_channels(s, tables, ChannelBlock(task, s.c), o);
+    for (int64_t task = slice.begin; task < slice.end; ++task) {
+      if (s.layout == Layout::nchw) {
+        const int64_t h = task % s.h_in;
+        const Holders holders = rows.holders(h);
+        float* const dx = o.out + task * s.w_in;
+        if (h > 0 && task > slice.begin && holders == rows.holders(h - 1)) {
+          copy(dx, dx - s.w_in, s.w_in);
+        } else {
+          spread_row(s, holders, tables, o.in + task / s.h_in * s.h_out * s.w_out, dx);
+        }
+      } else {
+        const ChannelBlock block(task, s.c);
+        spread_channels(s, rows.holders(block.row % s.h_in), tables, block, o);
       }
     }
   }
@@ -71,24 +78,16 @@ struct AverageBackwardInput {
     }
   };
 
-  static void spread_plane(const Shape& s, const Tables& tables, const float* dy, float* dx) {
-    const auto axis = s.rows();
-    Holders above{-1, -1};
-    for (int64_t h = 0; h < s.h_in; ++h, dx += s.w_in) {
-      const Holders rows = axis.holders(h);
-      if (rows.first == above.first && rows.last == above.last) {
-        copy(dx, dx - s.w_in, s.w_in);
-        continue;
+  // The row dx of the plane whose gradient is dy.
+  static void spread_row(const Shape& s, const Holders& rows, const Tables& tables, const float* dy,
+                         float* dx) {
+    add_quotients(s, tables, rows, dy);
+    for (int64_t w = 0; w < s.w_in; ++w) {
+      float sum = 0;
+      for (int64_t j = tables.columns[w].first; j < tables.columns[w].last; ++j) {
+        sum += tables.sums[j];
       }
-      above = rows;
-      add_quotients(s, tables, rows, dy);
-      for (int64_t w = 0; w < s.w_in; ++w) {
-        float sum = 0;
-        for (int64_t j = tables.columns[w].first; j < tables.columns[w].last; ++j) {
-          sum += tables.sums[j];
-        }
-        dx[w] = sum;
-      }
+      dx[w] = sum;
     }
   }
 
@@ -108,9 +107,8 @@ struct AverageBackwardInput {
     }
   }
 
-  static void spread_channels(const Shape& s, const Tables& tables, const ChannelBlock& block,
-                              const AverageOperands<float>& o) {
-    const Holders rows = s.rows().holders(block.row % s.h_in);
+  static void spread_channels(const Shape& s, const Holders& rows, const Tables& tables,
+                              const ChannelBlock& block, const AverageOperands<float>& o) {
     const float* dy = o.in + block.row / s.h_in * s.h_out * s.w_out * s.c;
     float* dx = o.out + block.row * s.w_in * s.c;
     for (int64_t w = 0; w < s.w_in; ++w, dx += s.c) {

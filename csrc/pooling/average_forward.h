@@ -5,10 +5,10 @@
 // channels of an output row, so that a global average of one image is work for several threads as
 // well.
 //
-// nchw: a window's sum is separable. For each output row the rows of the image that belong to it
-// are added up into one row of sums, on vectors whatever the windows are along it; then each output
-// adds up the few sums of its columns. A window that spans all columns is one array, added up as
-// such.
+// nchw: a window's sum is separable. For each output row, which is a task, the rows of the image
+// that belong to it are added up into one row of sums, on vectors whatever the windows are along
+// it; then each output adds up the few sums of its columns. A window that spans all columns is one
+// array, added up as such.
 //
 // Partial sums are flushed (each row of a window, every few vectors of an array), so that the
 // error grows with the root of a window's size and not with the size. Memory is the limit.
@@ -47,22 +47,22 @@ template <class Shape, int Lanes>
 struct AverageForward {
   static Plan plan(const Shape& s, int) {
     Plan plan;
-    plan.tasks[0] = s.layout == Layout::nchw ? s.n * s.c : s.n * s.h_out * channel_blocks(s.c);
+    plan.tasks[0] = s.n * s.h_out * (s.layout == Layout::nchw ? s.c : channel_blocks(s.c));
     plan.chunk_bytes = Columns::bytes(s);
     return plan;
   }
 
   static void run(const Shape& s, const Plan&, const AverageOperands<float>& o,
                   const Slice& slice) {
+    const auto rows = s.rows();
     const Columns columns(s, slice.chunk);
-    if (s.layout == Layout::nchw) {
-      for (int64_t plane = slice.begin; plane < slice.end; ++plane) {
-        average_plane(s, columns, o.in + plane * s.h_in * s.w_in,
-                      o.out + plane * s.h_out * s.w_out);
-      }
-    } else {
-      for (int64_t task = slice.begin; task < slice.end; ++task) {
-        average_channels(s, columns, ChannelBlock(task, s.c), o);
+    for (int64_t task = slice.begin; task < slice.end; ++task) {
+      if (s.layout == Layout::nchw) {
+        average_row(s, rows.window(task % s.h_out), columns,
+                    o.in + task / s.h_out * s.h_in * s.w_in, o.out + task * s.w_out);
+      } else {
+        const ChannelBlock block(task, s.c);
+        average_channels(s, rows.window(block.row % s.h_out), columns, block, o);
       }
     }
   }
@@ -91,24 +91,20 @@ struct AverageForward {
                                                       : row.extent * column.extent);
   }
 
-  static void average_plane(const Shape& s, const Columns& columns, const float* x, float* y) {
-    const auto axis = s.rows();
-    const bool whole_rows =
-        s.w_out == 1 && columns.windows[0].first == 0 && columns.windows[0].last == s.w_in;
-    for (int64_t i = 0; i < s.h_out; ++i, y += s.w_out) {
-      const Window row = axis.window(i);
-      const float* first = x + row.first * s.w_in;
-      if (whole_rows) {
-        y[0] = sum_of<Lanes>(first, (row.last - row.first) * s.w_in) /
-               divisor(s, row, columns.windows[0]);
-        continue;
-      }
-      add_rows(first, row.last - row.first, s.w_in, columns.sums);
-      for (int64_t j = 0; j < s.w_out; ++j) {
-        const Window column = columns.windows[j];
-        y[j] = sum_of<Lanes>(columns.sums + column.first, column.last - column.first) /
-               divisor(s, row, column);
-      }
+  // The output row y of the plane x.
+  static void average_row(const Shape& s, const Window& row, const Columns& columns, const float* x,
+                          float* y) {
+    const Window column = columns.windows[0];
+    const float* first = x + row.first * s.w_in;
+    if (s.w_out == 1 && column.first == 0 && column.last == s.w_in) {
+      y[0] = sum_of<Lanes>(first, (row.last - row.first) * s.w_in) / divisor(s, row, column);
+      return;
+    }
+    add_rows(first, row.last - row.first, s.w_in, columns.sums);
+    for (int64_t j = 0; j < s.w_out; ++j) {
+      const Window window = columns.windows[j];
+      y[j] = sum_of<Lanes>(columns.sums + window.first, window.last - window.first) /
+             divisor(s, row, window);
     }
   }
 
@@ -122,9 +118,8 @@ struct AverageForward {
     }
   }
 
-  static void average_channels(const Shape& s, const Columns& columns, const ChannelBlock& block,
-                               const AverageOperands<float>& o) {
-    const Window row = s.rows().window(block.row % s.h_out);
+  static void average_channels(const Shape& s, const Window& row, const Columns& columns,
+                               const ChannelBlock& block, const AverageOperands<float>& o) {
     const float* image = o.in + block.row / s.h_out * s.h_in * s.w_in * s.c;
     float* y = o.out + block.row * s.w_out * s.c;
     for (int64_t j = 0; j < s.w_out; ++j, y += s.c) {

@@ -16,6 +16,10 @@ struct Window {
 // Windows [first, last), which may be none (first >= last).
 struct Holders {
   int64_t first, last;
+
+  CNNEXT_INLINE bool operator==(const Holders& other) const {
+    return first == other.first && last == other.last;
+  }
 };
 
 // Window i begins at i*stride - pad and has `kernel` positions. What lies in the padding is counted

@@ -128,6 +128,12 @@ ADAPTIVE = [
 CASES = {"avg_pool2d": SLIDING, "adaptive_avg_pool2d": ADAPTIVE}
 
 
+def draw(case: Case, direction: str, dtype: str) -> Array:
+    """The array that a kernel of that direction reads."""
+    shape = case.x_shape if direction == "forward" else case.y_shape
+    return generator(case, direction).standard_normal(shape).astype(dtype)
+
+
 def cases(direction: str) -> list[object]:
     return [
         parameter
