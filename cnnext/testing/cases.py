@@ -9,7 +9,7 @@ in ResNet-50. Where a network holds the same convolution several times, ``count`
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
 CaseT = TypeVar("CaseT", bound="Case")
@@ -100,80 +100,13 @@ class Conv2dCase(Case):
 
 
 @dataclass(frozen=True)
-class MaxPool2dCase(Case):
-    """A max-pool over (n, channels, h_in, w_in)."""
+class PoolCase(Case):
+    """A pool over (n, channels, h_in, w_in); what a subclass adds are arguments of its function."""
 
     n: int
     channels: int
     h_in: int
     w_in: int
-    kernel_size: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int] = (0, 0)
-    dilation: tuple[int, int] = (1, 1)
-    ceil_mode: bool = False
-
-    @property
-    def input_shape(self) -> tuple[int, int, int, int]:
-        return (self.n, self.channels, self.h_in, self.w_in)
-
-    def kwargs(self) -> dict[str, Any]:
-        """The keyword arguments of ``max_pool2d`` other than the input."""
-        return {
-            "kernel_size": self.kernel_size,
-            "stride": self.stride,
-            "padding": self.padding,
-            "dilation": self.dilation,
-            "ceil_mode": self.ceil_mode,
-        }
-
-    def with_batch(self, n: int) -> MaxPool2dCase:
-        return _with_batch(self, "n", n)
-
-
-@dataclass(frozen=True)
-class AvgPool2dCase(Case):
-    """An average pool over (n, channels, h_in, w_in)."""
-
-    n: int
-    channels: int
-    h_in: int
-    w_in: int
-    kernel_size: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int] = (0, 0)
-    ceil_mode: bool = False
-    count_include_pad: bool = True
-    divisor_override: int | None = None
-
-    @property
-    def input_shape(self) -> tuple[int, int, int, int]:
-        return (self.n, self.channels, self.h_in, self.w_in)
-
-    def kwargs(self) -> dict[str, Any]:
-        """The keyword arguments of ``avg_pool2d`` other than the input."""
-        return {
-            "kernel_size": self.kernel_size,
-            "stride": self.stride,
-            "padding": self.padding,
-            "ceil_mode": self.ceil_mode,
-            "count_include_pad": self.count_include_pad,
-            "divisor_override": self.divisor_override,
-        }
-
-    def with_batch(self, n: int) -> AvgPool2dCase:
-        return _with_batch(self, "n", n)
-
-
-@dataclass(frozen=True)
-class AdaptivePool2dCase(Case):
-    """An adaptive pool, average or maximum, over (n, channels, h_in, w_in)."""
-
-    n: int
-    channels: int
-    h_in: int
-    w_in: int
-    output_size: tuple[int, int]
 
     @property
     def input_shape(self) -> tuple[int, int, int, int]:
@@ -181,10 +114,41 @@ class AdaptivePool2dCase(Case):
 
     def kwargs(self) -> dict[str, Any]:
         """The keyword arguments of the pool other than the input."""
-        return {"output_size": self.output_size}
+        common = {field.name for field in fields(PoolCase)}
+        return {name: value for name, value in vars(self).items() if name not in common}
 
-    def with_batch(self, n: int) -> AdaptivePool2dCase:
+    def with_batch(self: CaseT, n: int) -> CaseT:
         return _with_batch(self, "n", n)
+
+
+@dataclass(frozen=True)
+class MaxPool2dCase(PoolCase):
+    """A call of ``max_pool2d``."""
+
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int] = (0, 0)
+    dilation: tuple[int, int] = (1, 1)
+    ceil_mode: bool = False
+
+
+@dataclass(frozen=True)
+class AvgPool2dCase(PoolCase):
+    """A call of ``avg_pool2d``."""
+
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int] = (0, 0)
+    ceil_mode: bool = False
+    count_include_pad: bool = True
+    divisor_override: int | None = None
+
+
+@dataclass(frozen=True)
+class AdaptivePool2dCase(PoolCase):
+    """A call of ``adaptive_avg_pool2d`` or ``adaptive_max_pool2d``."""
+
+    output_size: tuple[int, int]
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,11 @@ from torch import Tensor
 import cnnext.functional
 from cnnext.testing.cases import (
     BENCHMARK_CASES,
-    AdaptivePool2dCase,
-    AvgPool2dCase,
     Case,
     Conv2dCase,
     LinearCase,
     LSTMCellCase,
-    MaxPool2dCase,
+    PoolCase,
     ReluCase,
 )
 from cnnext.testing.errors import assert_bitwise_equal, assert_contract, make_input
@@ -211,9 +209,7 @@ def _conv2d(case: Conv2dCase, generator: torch.Generator) -> Problem:
 
 
 def _pool(op: str) -> Callable[[Any, torch.Generator], Problem]:
-    def problem(
-        case: MaxPool2dCase | AvgPool2dCase | AdaptivePool2dCase, generator: torch.Generator
-    ) -> Problem:
+    def problem(case: PoolCase, generator: torch.Generator) -> Problem:
         operands = (make_input("normal", case.input_shape, generator),)
         kwargs = case.kwargs()
         return Problem(operands, lambda library, values: (getattr(library, op)(*values, **kwargs),))

@@ -2,7 +2,7 @@
 // max_pool2d as its contract says it: the oracle, the float64 path, and the path of windows too
 // large for a byte.
 #include "max_pool2d/max_pool2d.h"
-#include "pooling/plane.h"
+#include "pooling/maximum_reference.h"
 
 namespace cnnext {
 namespace {
@@ -55,21 +55,10 @@ struct BackwardInput {
 
   static void run(const MaxPool2dShape& s, const Plan&, const MaxPool2dOperands<T>& o,
                   const Slice& slice) {
-    const PlaneIndex x{s.c, s.h_in, s.w_in, s.layout}, y{s.c, s.h_out, s.w_out, s.layout};
     for (int64_t plane = slice.begin; plane < slice.end; ++plane) {
-      for (int64_t h = 0; h < s.h_in; ++h) {
-        for (int64_t w = 0; w < s.w_in; ++w) o.out[x(plane, h, w)] = 0;
-      }
-      for (int64_t i = 0; i < s.h_out; ++i) {
-        for (int64_t j = 0; j < s.w_out; ++j) {
-          const int64_t at = y(plane, i, j);
-          const int64_t position =
-              s.record == Record::offsets ? plane_position(s, i, j, o.offsets[at]) : o.indices[at];
-          // Positions that max_pool2d did not record may point anywhere.
-          if (position < 0 || position >= s.h_in * s.w_in) continue;
-          o.out[x(plane, position / s.w_in, position % s.w_in)] += o.in[at];
-        }
-      }
+      scatter_plane(s, plane, o, [&](int64_t i, int64_t j, int64_t at) {
+        return s.record == Record::offsets ? plane_position(s, i, j, o.offsets[at]) : o.indices[at];
+      });
     }
   }
 };
