@@ -215,7 +215,7 @@ def conv2d(
     if isinstance(padding, str):
         if bias is not None and bias.dtype != input.dtype:  # rejected for padding in pixels only
             reason = "bias has another dtype than input"
-            return fall_back("conv2d", reason, F.conv2d, *operands, *geometry)
+            return fall_back("conv2d", reason, native_conv2d, *operands, *geometry)
         stride, dilation = int_pairs("conv2d", stride=stride, dilation=dilation)
     else:
         stride, padding, dilation = int_pairs(

@@ -35,6 +35,12 @@ def test_native_is_found_under_its_own_name(op: str, dtype: torch.dtype) -> None
     assert all(g is not None for g in torch.autograd.grad(first.sum(), operands))
 
 
+@pytest.mark.parametrize("padding", ("same", "valid"))
+def test_native_is_found_where_only_it_takes_a_bias(padding: str) -> None:
+    x, weight, bias = torch.ones(1, 2, 4, 4), torch.ones(3, 2, 3, 3), torch.ones(3).double()
+    assert F.conv2d(x, weight, bias, padding=padding).shape[1] == 3
+
+
 def _empty_batch(op: str, *operands: Tensor) -> Any:
     rows = 3 if op == "lstm_cell" else 1
     return call(F if hasattr(F, op) else torch, op, *[t[:0] for t in operands[:rows]],
