@@ -5,15 +5,30 @@ No torch here: the tests of the kernels alone run without it.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import sys
+import tempfile
 import zlib
+from pathlib import Path
 
 import pytest
 
 _VARIABLE = "CNNEXT_TEST_SEED"
 _DEFAULT_SEED = 20240229
+
+
+# Inductor takes code from its cache that it made for operators as they were: so each state of ours
+# has a cache of its own.
+_PACKAGE = Path(__file__).parents[1] / "cnnext"
+_STATE = hashlib.sha256()
+for _path in sorted([*_PACKAGE.rglob("*.py"), *_PACKAGE.glob("*.so")]):
+    _STATE.update(_path.read_bytes())
+os.environ.setdefault(
+    "TORCHINDUCTOR_CACHE_DIR",
+    str(Path(tempfile.gettempdir(), f"cnnext-tests-inductor-{_STATE.hexdigest()[:16]}")),
+)
 
 
 def run_seed() -> int:

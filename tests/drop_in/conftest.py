@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from unittest import mock
 
 import pytest
 import torch
+
+# PyTorch's utilities for its own tests forbid the whole process to set flags of backends, when they
+# are first imported; other tests set them.
+with mock.patch("torch.backends.disable_global_flags"):
+    import torch.testing._internal.common_utils  # noqa: F401
 
 
 @pytest.fixture(autouse=True, scope="session")
