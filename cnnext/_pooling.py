@@ -12,6 +12,7 @@ from torch._prims_common import suggest_memory_format
 
 from cnnext._arguments import shape_of
 from cnnext._library import ops
+from cnnext._routing import gradient_needed
 
 Pair = tuple[int, int]
 IntOrSize = int | None | tuple[int | None, ...] | list[int | None]
@@ -36,6 +37,8 @@ def as_natural(value: Any) -> int | None:
     """`value` as an integer that a kernel takes, or None if it is not one."""
     if isinstance(value, torch.SymInt):
         return value  # type: ignore[return-value]
+    if isinstance(value, Tensor) and value.dim() > 0:
+        return None
     try:
         number = operator.index(value)
     except TypeError:
@@ -95,27 +98,39 @@ def empty_in_layout(like: Tensor, size: tuple[int, ...], channels_last: bool) ->
     return like.new_empty(size).to(memory_format=layout)
 
 
-class Transposed(torch.autograd.Function):
-    """The backward pass of a linear operator as an operator: its own gradient is the forward pass.
+def differentiate_backward(op: str, arguments_of: Callable[..., tuple[Any, ...]]) -> None:
+    """Registers that the gradient of the linear operator `<op>_backward` is `op` itself.
 
-    Arguments: the gradient of the output, the operator's name, and what follows the tensor in
-    calls of `<op>_backward` and of `<op>`.
+    `arguments_of` takes the arguments of `<op>_backward` and returns those of `op` after the first.
     """
 
-    @staticmethod
-    def forward(
-        ctx: Any,
-        grad_output: Tensor,
-        op: str,
-        backward_arguments: tuple[Any, ...],
-        arguments: tuple[Any, ...],
-    ) -> Tensor:
-        ctx.op, ctx.arguments = op, arguments
-        return getattr(ops, f"{op}_backward").default(grad_output, *backward_arguments)
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.arguments, ctx.others = arguments_of(*inputs), len(inputs) - 1
 
-    @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return getattr(ops, ctx.op).default(grad, *ctx.arguments), None, None, None
+        return getattr(ops, op).default(grad, *ctx.arguments), *(None,) * ctx.others
+
+    torch.library.register_autograd(f"cnnext::{op}_backward", backward, setup_context=setup_context)
+
+
+def may_need_gradient(input: Tensor) -> bool:
+    """Whether to record where maxima are: also for whoever trains with an exported program."""
+    return gradient_needed(input) or (
+        torch.compiler.is_compiling() and torch.compiler.is_exporting() and torch.is_grad_enabled()
+    )
+
+
+def as_batch(image: Tensor) -> Tensor:
+    """A (C, H, W) image as a batch of one, in no layout but NCHW.
+
+    By way of a vector: sizes of one may have any strides, which a view would take over.
+    """
+    return image.contiguous().view(-1).view(1, *image.shape)
+
+
+def without_batch(output: Tensor) -> Tensor:
+    """What a batch of one came to; no view, as that of native is none."""
+    return torch.ops.aten._unsafe_view.default(output, output.shape[1:])
 
 
 def scatter_to_planes(grad_output: Tensor, indices: Tensor, size: Pair) -> Tensor:

@@ -12,11 +12,13 @@ from cnnext._library import direct, ops
 from cnnext._pooling import (
     IntOrSize,
     Pair,
-    Transposed,
     adaptive_size,
+    as_batch,
+    differentiate_backward,
     empty_in_layout,
     judged_by_native,
     prefers_channels_last,
+    without_batch,
 )
 from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
 
@@ -41,16 +43,11 @@ def _fake_backward(grad_output: Tensor, h_in: int, w_in: int, channels_last: boo
 # ----------------------------------------------------------------------------------- autograd
 
 
-def _remember(ctx: Any, input: Tensor, size: Pair) -> None:
-    ctx.size = size
+def _remember(ctx: Any, input: Tensor) -> None:
     ctx.backward_arguments = (input.shape[2], input.shape[3], prefers_channels_last(input))
 
 
 def _backward(ctx: Any, grad_output: Tensor) -> Tensor:
-    if torch.is_grad_enabled():  # a graph of the backward pass is wanted
-        return Transposed.apply(
-            grad_output, "adaptive_avg_pool2d", ctx.backward_arguments, ctx.size
-        )
     return ops.adaptive_avg_pool2d_backward.default(grad_output, *ctx.backward_arguments)
 
 
@@ -62,7 +59,7 @@ class AdaptiveAvgPool2dFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, input: Tensor, size: Pair) -> Tensor:
-        _remember(ctx, input, size)
+        _remember(ctx, input)
         return ops.adaptive_avg_pool2d_forward.default(input, *size)
 
     @staticmethod
@@ -71,8 +68,7 @@ class AdaptiveAvgPool2dFunction(torch.autograd.Function):
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    input, *size = inputs
-    _remember(ctx, input, tuple(size))
+    _remember(ctx, inputs[0])
 
 
 def _backward_of_op(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
@@ -82,6 +78,7 @@ def _backward_of_op(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
 torch.library.register_autograd(
     "cnnext::adaptive_avg_pool2d", _backward_of_op, setup_context=_setup_context
 )
+differentiate_backward("adaptive_avg_pool2d", lambda grad_output, *_: (*grad_output.shape[2:],))
 
 # ----------------------------------------------------------------------------------- function
 
@@ -115,7 +112,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: IntOrSize) -> Tensor:
             "adaptive_avg_pool2d", native_adaptive_avg_pool2d, input, output_size=output_size
         )
     if input.dim() == 3:
-        return _averages(input.unsqueeze(0), size).squeeze(0)
+        return without_batch(_averages(as_batch(input), size))
     return _averages(input, size)
 
 

@@ -13,12 +13,15 @@ from cnnext._pooling import (
     IntOrSize,
     Pair,
     adaptive_size,
+    as_batch,
     empty_in_layout,
     judged_by_native,
+    may_need_gradient,
     prefers_channels_last,
     scatter_to_planes,
+    without_batch,
 )
-from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
+from cnnext._routing import fall_back, is_scripting, why_native
 
 # ------------------------------------------------------------------------------- fake kernels
 
@@ -133,14 +136,15 @@ def adaptive_max_pool2d(input: Tensor, output_size: IntOrSize, return_indices: b
             return_indices=return_indices,
         )
     if input.dim() == 3:
-        output, indices = _maxima(input.unsqueeze(0), size, return_indices)
-        return (output.squeeze(0), indices.squeeze(0)) if return_indices else output.squeeze(0)
+        output, indices = _maxima(as_batch(input), size, return_indices)
+        output = without_batch(output)
+        return (output, without_batch(indices)) if return_indices else output
     output, indices = _maxima(input, size, return_indices)
     return (output, indices) if return_indices else output
 
 
 def _maxima(input: Tensor, size: Pair, return_indices: bool) -> tuple[Tensor, Tensor]:
-    need_gradient = gradient_needed(input)
+    need_gradient = may_need_gradient(input)
     if torch.compiler.is_compiling():
         return ops.adaptive_max_pool2d.default(input, *size, need_gradient or return_indices)
     if need_gradient:

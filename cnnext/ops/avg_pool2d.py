@@ -13,13 +13,15 @@ from cnnext._arguments import IntOrPair
 from cnnext._library import direct, ops
 from cnnext._pooling import (
     Pair,
-    Transposed,
+    as_batch,
     as_pair,
+    differentiate_backward,
     empty_in_layout,
     is_image,
     judged_by_native,
     output_extent,
     prefers_channels_last,
+    without_batch,
 )
 from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
 
@@ -49,15 +51,12 @@ def _fake_backward(
 # ----------------------------------------------------------------------------------- autograd
 
 
-def _remember(ctx: Any, input: Tensor, size: Pair, windows: tuple[Any, ...]) -> None:
-    ctx.arguments = (*size, *windows)
+def _remember(ctx: Any, input: Tensor, windows: tuple[Any, ...]) -> None:
     channels_last = prefers_channels_last(input)
     ctx.backward_arguments = (input.shape[2], input.shape[3], channels_last, *windows)
 
 
 def _backward(ctx: Any, grad_output: Tensor) -> Tensor:
-    if torch.is_grad_enabled():  # a graph of the backward pass is wanted
-        return Transposed.apply(grad_output, "avg_pool2d", ctx.backward_arguments, ctx.arguments)
     return ops.avg_pool2d_backward.default(grad_output, *ctx.backward_arguments)
 
 
@@ -82,7 +81,7 @@ class AvgPool2dFunction(torch.autograd.Function):
         if windows is None:
             raise ValueError("AvgPool2dFunction: not arguments that avg_pool2d has kernels for")
         size = _output_size(input, windows, ceil_mode)
-        _remember(ctx, input, size, windows)
+        _remember(ctx, input, windows)
         return ops.avg_pool2d_forward.default(input, *size, *windows)
 
     @staticmethod
@@ -91,8 +90,8 @@ class AvgPool2dFunction(torch.autograd.Function):
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    input, h_out, w_out, *windows = inputs
-    _remember(ctx, input, (h_out, w_out), tuple(windows))
+    input, _, _, *windows = inputs
+    _remember(ctx, input, tuple(windows))
 
 
 def _backward_of_op(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
@@ -100,6 +99,10 @@ def _backward_of_op(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
 
 
 torch.library.register_autograd("cnnext::avg_pool2d", _backward_of_op, setup_context=_setup_context)
+differentiate_backward(
+    "avg_pool2d",
+    lambda grad_output, h_in, w_in, channels_last, *windows: (*grad_output.shape[2:], *windows),
+)
 
 # ----------------------------------------------------------------------------------- function
 
@@ -121,7 +124,8 @@ def _windows(
 
 def _divisor(divisor_override: Any) -> int | None:
     """The divisor, or None for native to judge: zero, no integer, or a bool, also in a tensor."""
-    if isinstance(divisor_override, Tensor) and divisor_override.dtype == torch.bool:
+    tensor = isinstance(divisor_override, Tensor)
+    if tensor and (divisor_override.dim() > 0 or divisor_override.dtype == torch.bool):
         return None
     try:
         divisor = operator.index(divisor_override)
@@ -178,11 +182,11 @@ def avg_pool2d(
         )  # fmt: skip
     windows = _windows(kernel_size, stride, padding, count_include_pad, divisor_override)
     if windows is not None and isinstance(ceil_mode, bool) and is_image(input):
-        images = input if input.dim() == 4 else input.unsqueeze(0)
+        images = input if input.dim() == 4 else as_batch(input)
         size = _output_size(images, windows, ceil_mode)
         if size[0] > 0 and size[1] > 0:
             output = _averages(images, size, windows, ceil_mode)
-            return output if input.dim() == 4 else output.squeeze(0)
+            return output if input.dim() == 4 else without_batch(output)
     return judged_by_native(
         "avg_pool2d",
         native_avg_pool2d,

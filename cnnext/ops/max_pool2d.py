@@ -11,8 +11,15 @@ from torch.nn.functional import max_pool2d as native_max_pool2d
 
 from cnnext._arguments import IntOrPair, check_positive, int_pairs, shape_of
 from cnnext._library import direct, ops
-from cnnext._pooling import Pair, output_extent, scatter_to_planes
-from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
+from cnnext._pooling import (
+    Pair,
+    as_batch,
+    may_need_gradient,
+    output_extent,
+    scatter_to_planes,
+    without_batch,
+)
+from cnnext._routing import fall_back, is_scripting, why_native
 
 # ------------------------------------------------------------------------------- fake kernels
 
@@ -225,8 +232,8 @@ def max_pool2d(
         return native_max_pool2d(input, *window)
 
     if input.dim() == 3:
-        result = max_pool2d(input.unsqueeze(0), *window)
-        return tuple(t.squeeze(0) for t in result) if return_indices else result.squeeze(0)
+        result = max_pool2d(as_batch(input), *window)
+        return tuple(map(without_batch, result)) if return_indices else without_batch(result)
     geometry = _geometry(kernel_size, stride, padding, dilation)
     if input.dim() != 4:
         raise RuntimeError(
@@ -234,7 +241,7 @@ def max_pool2d(
             f"but got input.shape={shape_of(input)}"
         )
     size = _output_size(input, geometry, ceil_mode)
-    need_gradient = gradient_needed(input)
+    need_gradient = may_need_gradient(input)
     if _window_may_miss(input, geometry):
         reason = "dilation steps over the whole input, so that a window may hold nothing of it"
         if need_gradient:  # native's gradient would write outside of its memory

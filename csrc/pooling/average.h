@@ -9,7 +9,17 @@
 
 #include <cstdint>
 
+#include "pooling/axis.h"
+
 namespace cnnext {
+
+// d(i,j) of the windows i and j, as a floating-point number: the product of two large extents may
+// not fit an integer.
+template <class T>
+CNNEXT_INLINE T divisor_of(int64_t divisor_override, const Window& row, const Window& column) {
+  return divisor_override != 0 ? static_cast<T>(divisor_override)
+                               : static_cast<T>(row.extent) * static_cast<T>(column.extent);
+}
 
 //              in    out
 //   forward    x     y

@@ -10,8 +10,8 @@
 // it; then each output adds up the few sums of its columns. A window that spans all columns is one
 // array, added up as such.
 //
-// Partial sums are flushed (each row of a window, every few vectors of an array), so that the
-// error grows with the root of a window's size and not with the size. Memory is the limit.
+// Partial sums are flushed after kFlush additions, so that sums of many elements lose less: each is
+// rounded at most kFlush times, and after that once for each flush. Memory is the limit.
 #pragma once
 
 #include "common/simd.h"
@@ -22,16 +22,17 @@
 namespace cnnext {
 namespace {
 
+constexpr int64_t kFlush = 64;
+
 // Adds up an array.
 template <int N>
 float sum_of(const float* p, int64_t count) {
   constexpr int kVectors = 4;
-  constexpr int64_t kFlush = 64 * kVectors * N;
   f32<N> total{};
   int64_t i = 0;
   while (count - i >= kVectors * N) {
     f32<N> partial[kVectors] = {};
-    const int64_t last = least(count, i + kFlush);
+    const int64_t last = least(count, i + kFlush * kVectors * N);
     for (; i + kVectors * N <= last; i += kVectors * N) {
       for (int v = 0; v < kVectors; ++v) partial[v] += load<N>(p + i + v * N);
     }
@@ -86,25 +87,21 @@ struct AverageForward {
     }
   };
 
-  static float divisor(const Shape& s, const Window& row, const Window& column) {
-    return static_cast<float>(s.divisor_override != 0 ? s.divisor_override
-                                                      : row.extent * column.extent);
-  }
-
   // The output row y of the plane x.
   static void average_row(const Shape& s, const Window& row, const Columns& columns, const float* x,
                           float* y) {
     const Window column = columns.windows[0];
     const float* first = x + row.first * s.w_in;
     if (s.w_out == 1 && column.first == 0 && column.last == s.w_in) {
-      y[0] = sum_of<Lanes>(first, (row.last - row.first) * s.w_in) / divisor(s, row, column);
+      y[0] = sum_of<Lanes>(first, (row.last - row.first) * s.w_in) /
+             divisor_of<float>(s.divisor_override, row, column);
       return;
     }
     add_rows(first, row.last - row.first, s.w_in, columns.sums);
     for (int64_t j = 0; j < s.w_out; ++j) {
       const Window window = columns.windows[j];
       y[j] = sum_of<Lanes>(columns.sums + window.first, window.last - window.first) /
-             divisor(s, row, window);
+             divisor_of<float>(s.divisor_override, row, window);
     }
   }
 
@@ -113,7 +110,13 @@ struct AverageForward {
     for (int64_t w = 0; w < width; w += Lanes) {
       const int64_t lanes = least(Lanes, width - w);
       f32<Lanes> sum{};
-      for (int64_t r = 0; r < count; ++r) sum += load_partial<Lanes>(rows + r * width + w, lanes);
+      for (int64_t r = 0; r < count;) {
+        f32<Lanes> partial{};
+        for (const int64_t last = least(count, r + kFlush); r < last; ++r) {
+          partial += load_partial<Lanes>(rows + r * width + w, lanes);
+        }
+        sum += partial;
+      }
       store_partial<Lanes>(sums + w, sum, lanes);
     }
   }
@@ -124,7 +127,7 @@ struct AverageForward {
     float* y = o.out + block.row * s.w_out * s.c;
     for (int64_t j = 0; j < s.w_out; ++j, y += s.c) {
       const Window column = columns.windows[j];
-      const float d = divisor(s, row, column);
+      const float d = divisor_of<float>(s.divisor_override, row, column);
       int64_t c = block.first;
       for (; c + 4 * Lanes <= block.last; c += 4 * Lanes) {
         average_window<Lanes, 4>(s, image + c, row, column, d, y + c);
@@ -141,12 +144,14 @@ struct AverageForward {
                              const Window& column, float d, float* y) {
     f32<N> sum[Vectors] = {};
     for (int64_t h = row.first; h < row.last; ++h) {
-      f32<N> partial[Vectors] = {};
       const float* p = image + (h * s.w_in + column.first) * s.c;
-      for (int64_t w = column.first; w < column.last; ++w, p += s.c) {
-        for (int v = 0; v < Vectors; ++v) partial[v] += load<N>(p + v * N);
+      for (int64_t w = column.first; w < column.last;) {
+        f32<N> partial[Vectors] = {};
+        for (const int64_t last = least(column.last, w + kFlush); w < last; ++w, p += s.c) {
+          for (int v = 0; v < Vectors; ++v) partial[v] += load<N>(p + v * N);
+        }
+        for (int v = 0; v < Vectors; ++v) sum[v] += partial[v];
       }
-      for (int v = 0; v < Vectors; ++v) sum[v] += partial[v];
     }
     for (int v = 0; v < Vectors; ++v) store<N>(y + v * N, sum[v] / broadcast<N>(d));
   }

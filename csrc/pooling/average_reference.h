@@ -9,12 +9,6 @@
 namespace cnnext {
 namespace {
 
-template <class Shape>
-double divisor_of(const Shape& s, const Window& row, const Window& column) {
-  return static_cast<double>(s.divisor_override != 0 ? s.divisor_override
-                                                     : row.extent * column.extent);
-}
-
 template <class Shape, class T>
 struct AverageReference {
   static Plan plan(const Shape& s, int) { return one_task_a_plane(s); }
@@ -32,7 +26,8 @@ struct AverageReference {
           for (int64_t h = row.first; h < row.last; ++h) {
             for (int64_t w = column.first; w < column.last; ++w) sum += o.in[x(plane, h, w)];
           }
-          o.out[y(plane, i, j)] = static_cast<T>(sum / divisor_of(s, row, column));
+          o.out[y(plane, i, j)] =
+              static_cast<T>(sum / divisor_of<double>(s.divisor_override, row, column));
         }
       }
     }
@@ -55,7 +50,8 @@ struct AverageReferenceBackwardInput {
           double sum = 0;
           for (int64_t i = is.first; i < is.last; ++i) {
             for (int64_t j = js.first; j < js.last; ++j) {
-              sum += o.in[y(plane, i, j)] / divisor_of(s, rows.window(i), columns.window(j));
+              sum += o.in[y(plane, i, j)] /
+                     divisor_of<double>(s.divisor_override, rows.window(i), columns.window(j));
             }
           }
           o.out[x(plane, h, w)] = static_cast<T>(sum);

@@ -16,13 +16,6 @@
 namespace cnnext {
 namespace {
 
-template <class T>
-CNNEXT_INLINE Accumulator<T> divisor_of(int64_t divisor_override, const Window& row,
-                                        const Window& column) {
-  return static_cast<Accumulator<T>>(divisor_override != 0 ? divisor_override
-                                                           : row.extent * column.extent);
-}
-
 template <class T, Layout kLayout, class Axis>
 __global__ void __launch_bounds__(kThreads, kLeastBlocks)
     average(Axis rows, Axis columns, int64_t divisor_override, Walk<kLayout> outputs, int64_t size,
@@ -34,10 +27,14 @@ __global__ void __launch_bounds__(kThreads, kLeastBlocks)
   Accumulator<T> sum = 0;
 #pragma unroll 1  // unrolled, the two loops take more registers than they save time
   for (int64_t h = row.first; h < row.last; ++h) {
+    Accumulator<T> row_sum = 0;  // flushed, so that sums of many elements lose less
 #pragma unroll 1
-    for (int64_t w = column.first; w < column.last; ++w) sum += widen(o.in[outputs.other(y, h, w)]);
+    for (int64_t w = column.first; w < column.last; ++w) {
+      row_sum += widen(o.in[outputs.other(y, h, w)]);
+    }
+    sum += row_sum;
   }
-  o.out[number] = narrow<T>(sum / divisor_of<T>(divisor_override, row, column));
+  o.out[number] = narrow<T>(sum / divisor_of<Accumulator<T>>(divisor_override, row, column));
 }
 
 template <class T, Layout kLayout, class Axis>
@@ -55,7 +52,7 @@ __global__ void __launch_bounds__(kThreads, kLeastBlocks)
 #pragma unroll 1
     for (int64_t j = js.first; j < js.last; ++j) {
       sum += widen(o.in[inputs.other(x, i, j)]) /
-             divisor_of<T>(divisor_override, row, columns.window(j));
+             divisor_of<Accumulator<T>>(divisor_override, row, columns.window(j));
     }
   }
   o.out[number] = narrow<T>(sum);

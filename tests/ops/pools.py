@@ -73,6 +73,34 @@ def check_same_as_native(op: str, image: Tensor, *arguments: Any, **options: Any
     assert order_in_memory(ours) == order_in_memory(native)
 
 
+def check_unbatched_results(op: str, *arguments: Any) -> None:
+    """No views, and contiguous, as native's."""
+    with torch.no_grad():
+        output = getattr(CNNEXT, op)(image_of((3, 5, 5)), *arguments)
+    output.mul_(torch.ones(output.shape, requires_grad=True))  # not of a view made in no_grad mode
+    pixels = image_of((1, 1, 5)).permute(2, 0, 1)
+    for image in (image_of((3, 5, 5)), pixels):
+        ours, native = (getattr(library, op)(image, *arguments) for library in (CNNEXT, NATIVE))
+        assert not ours._is_view()
+        assert ours.stride() == native.stride()
+
+
+def check_training_of_exported(op: str, *arguments: Any) -> None:
+    """A program exported without gradients has them all the same."""
+
+    class Pool(torch.nn.Module):
+        def forward(self, input: Tensor) -> Tensor:
+            return getattr(CNNEXT, op)(input, *arguments)
+
+    image = image_of((2, 3, 6, 6))
+    for strict in (False, True):
+        program = torch.export.export(Pool(), (image,), strict=strict)
+        leaves = [image.clone().requires_grad_() for _ in range(2)]
+        for leaf, pool in zip(leaves, (program.module(), Pool()), strict=True):
+            pool(leaf).sum().backward()
+        torch.testing.assert_close(leaves[0].grad, leaves[1].grad, rtol=0, atol=0)
+
+
 def check_infinities_stay_in_their_windows(op: str, *arguments: Any) -> None:
     """Sums of one window must not reach another by way of a shared partial sum."""
     for layout in LAYOUTS.values():

@@ -20,6 +20,7 @@ from tests.ops.pools import (
     check_judged,
     check_same_as_native,
     check_sizes_of_one,
+    check_unbatched_results,
     check_views,
     image_of,
     problem_of,
@@ -144,6 +145,10 @@ def test_views(size: Any, dtype: torch.dtype) -> None:
 def test_sizes_of_one() -> None:
     check_sizes_of_one(OP, 1)
     check_sizes_of_one(OP, (2, 3))
+
+
+def test_unbatched_results() -> None:
+    check_unbatched_results(OP, 2)
 
 
 def test_infinities_stay_in_their_windows() -> None:

@@ -19,6 +19,8 @@ from tests.ops.pools import (
     SIZES,
     check_judged,
     check_sizes_of_one,
+    check_training_of_exported,
+    check_unbatched_results,
     check_views,
     image_of,
     problem_of,
@@ -165,6 +167,10 @@ def test_export() -> None:
     check_exported(OP, module, lambda batch: (image_of((batch, 3, 9, 8)),))
 
 
+def test_training_of_an_exported_program() -> None:
+    check_training_of_exported(OP, 2)
+
+
 # ---------------------------------------------------------------- layouts, strides, edge shapes
 
 
@@ -177,6 +183,10 @@ def test_views(size: Any, dtype: torch.dtype) -> None:
 def test_sizes_of_one() -> None:
     check_sizes_of_one(OP, 1)
     check_sizes_of_one(OP, (2, 3))
+
+
+def test_unbatched_results() -> None:
+    check_unbatched_results(OP, 2)
 
 
 @pytest.mark.parametrize("wanted", (1, None, "yes"), ids=repr)

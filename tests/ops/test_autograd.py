@@ -225,6 +225,24 @@ def test_batched_gradients(op: str, create_graph: bool) -> None:
     torch.testing.assert_close(*results)
 
 
+@pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")
+@pytest.mark.parametrize("op", OPS)
+def test_gradients_of_batched_gradients(op: str) -> None:
+    """Another term has a graph of its own, so that a lost one would not be an error."""
+    results = []
+    for library in (CNNEXT, NATIVE):
+        torch.manual_seed(0)
+        leaves = leaves_of(op, torch.float64)
+        output = first_of(call(library, op, *leaves)).square()
+        seeds = torch.randn(3, *output.shape, dtype=output.dtype)
+        gradients = torch.autograd.grad(
+            output, leaves, seeds, is_grads_batched=True, create_graph=True
+        )
+        total = sum(t.square().sum() for t in (*gradients, *leaves))
+        results.append(torch.autograd.grad(total, leaves))
+    torch.testing.assert_close(*results)
+
+
 @pytest.mark.parametrize("op", ("conv2d", "linear", "lstm_cell"))
 def test_hessian_vector_product(op: str) -> None:
     results = []

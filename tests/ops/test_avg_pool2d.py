@@ -20,6 +20,7 @@ from tests.ops.pools import (
     check_judged,
     check_same_as_native,
     check_sizes_of_one,
+    check_unbatched_results,
     check_views,
     image_of,
     problem_of,
@@ -151,6 +152,10 @@ def test_views(arguments: tuple[Any, ...], dtype: torch.dtype) -> None:
 def test_sizes_of_one() -> None:
     check_sizes_of_one(OP, 1)
     check_sizes_of_one(OP, 2, 1, 1)
+
+
+def test_unbatched_results() -> None:
+    check_unbatched_results(OP, 1)
 
 
 def test_infinities_stay_in_their_windows() -> None:

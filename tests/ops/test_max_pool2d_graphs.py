@@ -23,6 +23,7 @@ from tests.ops.graphs import (
     check_op,
     ops_in,
 )
+from tests.ops.pools import check_training_of_exported
 from tests.ops.support import (
     CNNEXT,
     LAYOUTS,
@@ -131,3 +132,7 @@ def test_export(options: dict[str, Any]) -> None:
         return (make_input("normal", (batch, 3, 9, 8), generator_for(batch)),)
 
     check_exported("max_pool2d", cnnext.MaxPool2d(2, **options), inputs)
+
+
+def test_training_of_an_exported_program() -> None:
+    check_training_of_exported("max_pool2d", 2)

@@ -13,6 +13,7 @@ from torch import Tensor
 from cnnext.testing.cases import VECTOR_SIZES, MaxPool2dCase
 from cnnext.testing.errors import assert_bitwise_equal, make_input
 from tests.ops import problems
+from tests.ops.pools import check_unbatched_results
 from tests.ops.support import (
     CNNEXT,
     DTYPES,
@@ -104,6 +105,10 @@ def test_sizes_around_the_vectors(size: int) -> None:
 def test_unbatched(case: MaxPool2dCase, view: str, dtype: torch.dtype) -> None:
     """The indices are unbatched, too."""
     check(case, VIEWS[view](image_of(case, dtype)[0]))
+
+
+def test_unbatched_results() -> None:
+    check_unbatched_results("max_pool2d", 1)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
