@@ -10,6 +10,7 @@ from cnnext import autograd, functional, models, nn
 from cnnext._flags import flags
 from cnnext._routing import NativeFallbackWarning
 from cnnext.convert import ConversionReport, convert, report, restore
+from cnnext.explain import Candidate, Explanation, explain
 from cnnext.nn import (
     AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
@@ -30,8 +31,10 @@ __all__ = [
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
     "AvgPool2d",
+    "Candidate",
     "Conv2d",
     "ConversionReport",
+    "Explanation",
     "LSTMCell",
     "Linear",
     "MaxPool2d",
@@ -39,6 +42,7 @@ __all__ = [
     "ReLU",
     "autograd",
     "convert",
+    "explain",
     "flags",
     "functional",
     "models",

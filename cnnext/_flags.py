@@ -6,8 +6,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
+
+from cnnext._library import ops
 
 CUDA_BACKENDS = ("auto", "own", "native")
+CONV_ALGORITHMS = ("auto", "direct", "winograd2", "winograd4")
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,7 @@ class Flags:
 
     cuda_backend: str = "auto"
     strict: bool | None = None
+    conv_algorithm: str = "auto"
 
 
 _current = Flags()
@@ -26,7 +31,12 @@ def current() -> Flags:
 
 
 @contextmanager
-def flags(*, cuda_backend: str | None = None, strict: bool | None = None) -> Iterator[None]:
+def flags(
+    *,
+    cuda_backend: str | None = None,
+    strict: bool | None = None,
+    conv_algorithm: str | None = None,
+) -> Iterator[None]:
     """Sets flags for the whole process while the context lasts; what is None stays as it is.
 
     Args:
@@ -35,28 +45,43 @@ def flags(*, cuda_backend: str | None = None, strict: bool | None = None) -> Ite
             `python -m cnnext env` prints).
         strict: whether a call that only native PyTorch can compute is an error; without this flag
             the environment's CNNEXT_STRICT decides.
+        conv_algorithm: how conv2d computes float32 on the CPU, in all directions: "winograd4" and
+            "winograd2" (Winograd's minimal filtering with tiles of 4x4 and 2x2 outputs, where the
+            convolution allows it: 3x3 and 5x5, stride 1), "direct" (nothing but sums of products as
+            in the definition), or "auto" (what is predicted to be fastest).
 
     Raises:
-        ValueError: `cuda_backend` has another value.
+        ValueError: `cuda_backend` or `conv_algorithm` has another value.
         TypeError: `strict` is no bool.
     """
-    global _current
-    if cuda_backend is not None and cuda_backend not in CUDA_BACKENDS:
-        raise ValueError(
-            f"cuda_backend must be one of {', '.join(CUDA_BACKENDS)}, got {cuda_backend!r}"
-        )
+    _check("cuda_backend", cuda_backend, CUDA_BACKENDS)
+    _check("conv_algorithm", conv_algorithm, CONV_ALGORITHMS)
     if strict is not None and not isinstance(strict, bool):
         raise TypeError(f"strict must be a bool, got {strict!r}")
+    given: dict[str, Any] = {
+        "cuda_backend": cuda_backend,
+        "strict": strict,
+        "conv_algorithm": conv_algorithm,
+    }
     before = _current
-    _current = replace(
-        before,
-        cuda_backend=before.cuda_backend if cuda_backend is None else cuda_backend,
-        strict=before.strict if strict is None else strict,
-    )
+    _set(replace(before, **{name: value for name, value in given.items() if value is not None}))
     try:
         yield
     finally:
-        _current = before
+        _set(before)
+
+
+def _check(name: str, value: str | None, choices: tuple[str, ...]) -> None:
+    if value is not None and value not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
+
+
+def _set(values: Flags) -> None:
+    global _current
+    if values.conv_algorithm != _current.conv_algorithm:
+        chosen = "" if values.conv_algorithm == "auto" else values.conv_algorithm
+        ops.prefer_algorithm("conv2d", chosen)
+    _current = values
 
 
 def is_strict() -> bool:

@@ -25,7 +25,7 @@ Pair = tuple[int, int]
 # ------------------------------------------------------------------------------- fake kernels
 
 
-def _result_format(activation: Tensor, weight: Tensor) -> torch.memory_format:
+def result_format(activation: Tensor, weight: Tensor) -> torch.memory_format:
     """channels_last if either operand is, as in ATen."""
     formats = (suggest_memory_format(activation), suggest_memory_format(weight))
     return torch.channels_last if torch.channels_last in formats else torch.contiguous_format
@@ -55,7 +55,7 @@ def _fake_forward(
         _output_size(h, k_h, stride_h, pad_h, dilation_h),
         _output_size(w, k_w, stride_w, pad_w, dilation_w),
     )
-    return input.new_empty(size).to(memory_format=_result_format(input, weight))
+    return input.new_empty(size).to(memory_format=result_format(input, weight))
 
 
 torch.library.register_fake("cnnext::conv2d")(_fake_forward)
@@ -67,14 +67,14 @@ def _fake_backward_input(
     grad_output: Tensor, weight: Tensor, h_in: int, w_in: int, *geometry: int
 ) -> Tensor:
     size = (grad_output.shape[0], weight.shape[1] * geometry[-1], h_in, w_in)
-    return grad_output.new_empty(size).to(memory_format=_result_format(grad_output, weight))
+    return grad_output.new_empty(size).to(memory_format=result_format(grad_output, weight))
 
 
 @torch.library.register_fake("cnnext::conv2d_backward_weight")
 def _fake_backward_weight(
     grad_output: Tensor, input: Tensor, weight: Tensor, *geometry: int
 ) -> Tensor:
-    return grad_output.new_empty(weight.shape).to(memory_format=_result_format(input, weight))
+    return grad_output.new_empty(weight.shape).to(memory_format=result_format(input, weight))
 
 
 @torch.library.register_fake("cnnext::conv2d_backward_bias")
@@ -295,11 +295,17 @@ def _pad_by_name(
             "conv2d(): padding='same' is not supported for strided convolutions, "
             f"but got stride={stride}"
         )
+    padding_pair, (extra_h, extra_w) = same_padding(weight, dilation)
+    if extra_h or extra_w:
+        input = F.pad(input, (0, extra_w, 0, extra_h))
+    return input, padding_pair
+
+
+def same_padding(weight: Tensor, dilation: Pair) -> tuple[Pair, Pair]:
+    """What 'same' pads on both sides, and in addition below and to the right."""
     total_h = dilation[0] * (weight.shape[2] - 1)
     total_w = dilation[1] * (weight.shape[3] - 1)
-    if total_h % 2 or total_w % 2:
-        input = F.pad(input, (0, total_w % 2, 0, total_h % 2))
-    return input, (total_h // 2, total_w // 2)
+    return (total_h // 2, total_w // 2), (total_h % 2, total_w % 2)
 
 
 def _check_weight_dtype(input: Tensor, weight: Tensor) -> None:

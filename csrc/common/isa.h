@@ -19,6 +19,14 @@
 #define CNNEXT_INLINE __attribute__((always_inline)) inline
 #endif
 
+// Before a loop that is to be unrolled although a compiler would leave it as it is.
+#define CNNEXT_PRAGMA(text) _Pragma(#text)
+#if defined(__clang__)
+#define CNNEXT_UNROLL(times) CNNEXT_PRAGMA(clang loop unroll_count(times))
+#else
+#define CNNEXT_UNROLL(times) CNNEXT_PRAGMA(GCC unroll times)
+#endif
+
 namespace cnnext {
 
 // Ordered: a machine that has one has all before it.

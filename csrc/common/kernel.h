@@ -2,6 +2,7 @@
 // What a kernel is. A kernel is pure arithmetic on pointers: it owns no threads, allocates nothing
 // and reports no errors. It runs in phases; a phase is a range of independent tasks, which the
 // caller may split over threads in any contiguous way; a phase starts when the one before is done.
+// All phases may be repeated in rounds, so that what one phase leaves for the next stays small.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +22,8 @@ constexpr int kMaxPhases = 4;
 // How a kernel wants to be run on one shape with a number of threads.
 struct Plan {
   int n_phases = 1;
+  int64_t rounds = 1;
+  bool may_give_up = false;
   int64_t tasks[kMaxPhases] = {};
   int64_t shared_bytes = 0;  // scratch that all tasks of all phases see
   int64_t chunk_bytes = 0;   // scratch private to one chunk of tasks; contents do not survive it
@@ -29,11 +32,19 @@ struct Plan {
 
 // A chunk of one phase. Scratch is aligned to 64 bytes and uninitialised.
 struct Slice {
+  int64_t round;
   int phase;
   int64_t begin, end;
   unsigned char* shared;
   unsigned char* chunk;
+  bool* gave_up;
 };
+
+// For a kernel that cannot keep Inf and NaN to the results they belong to: when it meets one it
+// says so, and the caller computes everything again with a kernel that can.
+CNNEXT_INLINE void give_up(const Slice& slice) {
+  __atomic_store_n(slice.gave_up, true, __ATOMIC_RELAXED);
+}
 
 // One line of a registry. `cost` predicts seconds, infinite where the kernel does not apply.
 template <class Shape_, class Operands_>
@@ -61,9 +72,9 @@ struct Kernel {
     __VA_ARGS__::run(shape, plan, operands, slice);                                               \
   }
 
-CNNEXT_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-CNNEXT_INLINE int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
-CNNEXT_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-CNNEXT_INLINE int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+CNNEXT_INLINE constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+CNNEXT_INLINE constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+CNNEXT_INLINE constexpr int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+CNNEXT_INLINE constexpr int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
 }  // namespace cnnext

@@ -213,8 +213,9 @@ void run_on_std_threads(int64_t chunks, const Body& body) {
   for (std::thread& thread : threads) thread.join();
 }
 
+// Whether the result stands, as run_kernel says.
 template <class K>
-void run_for_test(const K& kernel, Pass pass, const typename K::Shape& shape,
+bool run_for_test(const K& kernel, Pass pass, const typename K::Shape& shape,
                   const typename K::Operands& operands, int threads) {
   if (kernel.pass != pass) {
     throw py::value_error(std::string("kernel '") + kernel.name + "' is of pass " +
@@ -223,10 +224,11 @@ void run_for_test(const K& kernel, Pass pass, const typename K::Shape& shape,
   check_applies(kernel, shape, threads);
   const py::gil_scoped_release released;
   const IsolatedKernel<K> isolated(kernel, shape, threads);
-  run_kernel(
+  const bool stands = run_kernel(
       isolated, shape, operands, threads, [](int64_t) -> unsigned char* { return nullptr; },
       [](int64_t chunks, const auto& body) { run_on_std_threads(chunks, body); });
   isolated.check_scratch();
+  return stands;
 }
 
 template <class Op, class T>

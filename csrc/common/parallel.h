@@ -9,18 +9,20 @@
 
 namespace cnnext {
 
+// Whether the result stands, as run_kernel says.
 template <class K>
-void run_on_torch_threads(const K& kernel, const typename K::Shape& shape,
+bool run_on_torch_threads(const K& kernel, const typename K::Shape& shape,
                           const typename K::Operands& operands, int threads) {
-  run_kernel(kernel, shape, operands, threads, Scratch::reserve,
-             [](int64_t chunks, const auto& body) {
-               if (chunks <= 0) return;
-               if (chunks == 1) return body(0);
-               torch::stable::parallel_for(0, chunks, 1, [&body](int64_t begin, int64_t end) {
-                 for (int64_t i = begin; i < end; ++i) body(i);
-               });
-             });
+  const bool stands = run_kernel(
+      kernel, shape, operands, threads, Scratch::reserve, [](int64_t chunks, const auto& body) {
+        if (chunks <= 0) return;
+        if (chunks == 1) return body(0);
+        torch::stable::parallel_for(0, chunks, 1, [&body](int64_t begin, int64_t end) {
+          for (int64_t i = begin; i < end; ++i) body(i);
+        });
+      });
   Scratch::trim();
+  return stands;
 }
 
 inline int torch_threads() { return static_cast<int>(torch::stable::get_num_threads()); }

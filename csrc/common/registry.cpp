@@ -8,28 +8,43 @@
 namespace cnnext {
 namespace {
 
-std::mutex mutex;
-std::map<std::string, std::string> forced;
-std::atomic<bool> any_forced{false};  // spares the usual call the lock
+// A setting of some operators by name. Asked at every call, hardly ever made.
+class Settings {
+ public:
+  void set(const std::string& op, const std::string& value) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (value.empty()) {
+      values_.erase(op);
+    } else {
+      values_[op] = value;
+    }
+    any_ = !values_.empty();
+  }
+
+  std::string get(const std::string& op) {
+    if (!any_) return {};
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = values_.find(op);
+    return found == values_.end() ? std::string() : found->second;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, std::string> values_;
+  std::atomic<bool> any_{false};  // spares the usual call the lock
+};
+
+Settings forced, preferred;
 
 }  // namespace
 
-void force_kernel(const std::string& op, const std::string& name) {
-  const std::lock_guard<std::mutex> lock(mutex);
-  if (name.empty()) {
-    forced.erase(op);
-  } else {
-    forced[op] = name;
-  }
-  any_forced = !forced.empty();
-}
+void force_kernel(const std::string& op, const std::string& name) { forced.set(op, name); }
+std::string forced_kernel(const std::string& op) { return forced.get(op); }
 
-std::string forced_kernel(const std::string& op) {
-  if (!any_forced) return {};
-  const std::lock_guard<std::mutex> lock(mutex);
-  const auto found = forced.find(op);
-  return found == forced.end() ? std::string() : found->second;
+void prefer_algorithm(const std::string& op, const std::string& algorithm) {
+  preferred.set(op, algorithm);
 }
+std::string preferred_algorithm(const std::string& op) { return preferred.get(op); }
 
 const char* pass_name(Pass pass) {
   switch (pass) {

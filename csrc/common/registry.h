@@ -19,31 +19,51 @@ constexpr double kNotApplicable = std::numeric_limits<double>::infinity();
 void force_kernel(const std::string& op, const std::string& name);
 std::string forced_kernel(const std::string& op);
 
+// Narrows the choice for `op` to the kernels of an algorithm, as named in <op>_<algorithm>...,
+// wherever one of them applies. "direct" stands for all that never give up, "" for all.
+void prefer_algorithm(const std::string& op, const std::string& algorithm);
+std::string preferred_algorithm(const std::string& op);
+
 const char* pass_name(Pass pass);
 
 // The usable kernel of least predicted time. The order of the list carries no meaning: of two
 // equal predictions the higher ISA wins, then the name. A forced kernel that does not fit is an
-// error, never silently replaced.
+// error, never silently replaced. `exact` leaves out the kernels that may give up, forced or not.
 template <class K>
 const K& select_kernel(const char* op, const std::vector<K>& kernels, Pass pass,
-                       const typename K::Shape& shape, int threads) {
+                       const typename K::Shape& shape, int threads, bool exact = false) {
   const Isa isa = active_isa();
-  const std::string forced = forced_kernel(op);
-  const K* best = nullptr;
-  double best_cost = kNotApplicable;
+  const std::string forced = exact ? std::string() : forced_kernel(op);
+  const std::string preferred = exact ? "direct" : preferred_algorithm(op);
+  const std::string prefix = std::string(op) + '_' + preferred;
+  struct Choice {
+    const K* kernel = nullptr;
+    double cost = kNotApplicable;
+
+    void consider(const K& other, double other_cost) {
+      const bool tie_won =
+          kernel != nullptr && other_cost == cost &&
+          (other.isa > kernel->isa ||
+           (other.isa == kernel->isa && std::string(other.name) < std::string(kernel->name)));
+      if (kernel == nullptr || other_cost < cost || tie_won) {
+        kernel = &other;
+        cost = other_cost;
+      }
+    }
+  };
+  Choice best, best_preferred;
   for (const K& kernel : kernels) {
     if (kernel.pass != pass || kernel.isa > isa) continue;
     const double cost = kernel.cost(shape, threads);
     if (cost == kNotApplicable) continue;
-    if (!forced.empty() && forced == kernel.name) return kernel;
-    const bool tie_won =
-        best != nullptr && cost == best_cost &&
-        (kernel.isa > best->isa ||
-         (kernel.isa == best->isa && std::string(kernel.name) < std::string(best->name)));
-    if (best == nullptr || cost < best_cost || tie_won) {
-      best = &kernel;
-      best_cost = cost;
+    if (!forced.empty()) {
+      if (forced == kernel.name) return kernel;
+    } else if (preferred == "direct") {
+      if (!kernel.plan(shape, threads).may_give_up) best_preferred.consider(kernel, cost);
+    } else if (!preferred.empty()) {
+      if (std::string(kernel.name).rfind(prefix, 0) == 0) best_preferred.consider(kernel, cost);
     }
+    best.consider(kernel, cost);
   }
   for (const K& kernel : kernels) {
     if (!forced.empty() && forced == kernel.name && kernel.pass == pass) {
@@ -51,10 +71,30 @@ const K& select_kernel(const char* op, const std::vector<K>& kernels, Pass pass,
                                "this shape or this machine");
     }
   }
-  if (best == nullptr) {
+  if (best.kernel == nullptr) {
     throw std::runtime_error(std::string(op) + ": no " + pass_name(pass) + " kernel applies");
   }
-  return *best;
+  return best_preferred.kernel != nullptr ? *best_preferred.kernel : *best.kernel;
+}
+
+// What the choice is made from: one line a usable kernel, "name seconds scratch_bytes" and behind
+// them, of each phase, how many tasks it has in how many rounds, as "tasks*rounds".
+template <class K>
+std::string list_candidates(const std::vector<K>& kernels, Pass pass,
+                            const typename K::Shape& shape, int threads) {
+  std::string lines;
+  for (const K& kernel : kernels) {
+    const double cost = kernel.cost(shape, threads);
+    if (kernel.pass != pass || kernel.isa > active_isa() || cost == kNotApplicable) continue;
+    const Plan plan = kernel.plan(shape, threads);
+    lines += std::string(kernel.name) + ' ' + std::to_string(cost * 1e9) + "e-9 " +
+             std::to_string(plan.shared_bytes + threads * plan.chunk_bytes);
+    for (int phase = 0; phase < plan.n_phases; ++phase) {
+      lines += ' ' + std::to_string(plan.tasks[phase]) + '*' + std::to_string(plan.rounds);
+    }
+    lines += '\n';
+  }
+  return lines;
 }
 
 // What a line of kernels.inc expands to inside a function that fills `list` with the kernels of T.
@@ -74,25 +114,35 @@ std::string list_kernels(const std::vector<K>& kernels) {
   return lines;
 }
 
-// Runs all phases. `allocate(bytes)` returns scratch aligned to 64 bytes; `parallel(n, body)` calls
-// body(i) for every i < n, on any threads, and returns when all are done.
+// Runs all phases of all rounds; whether the result stands, which is false if the kernel gave up.
+// `allocate(bytes)` returns scratch aligned to 64 bytes; `parallel(n, body)` calls body(i) for
+// every i < n, on any threads, and returns when all are done.
 template <class K, class Allocate, class Parallel>
-void run_kernel(const K& kernel, const typename K::Shape& shape,
+bool run_kernel(const K& kernel, const typename K::Shape& shape,
                 const typename K::Operands& operands, int threads, Allocate&& allocate,
                 Parallel&& parallel) {
   const Plan plan = kernel.plan(shape, threads);
   const int64_t shared_bytes = round_up(plan.shared_bytes, 64);
   const int64_t chunk_bytes = round_up(plan.chunk_bytes, 64);
   unsigned char* const scratch = allocate(shared_bytes + threads * chunk_bytes);
-  for (int phase = 0; phase < plan.n_phases; ++phase) {
+  bool gave_up = false;
+  for (int64_t step = 0; step < plan.rounds * plan.n_phases && !gave_up; ++step) {
+    const int phase = static_cast<int>(step % plan.n_phases);
     const int64_t tasks = plan.tasks[phase];
     const int64_t chunks = least(threads, tasks);
     parallel(chunks, [&](int64_t i) {
-      const Slice slice{phase, tasks * i / chunks, tasks * (i + 1) / chunks, scratch,
-                        scratch + shared_bytes + i * chunk_bytes};
+      Slice slice;
+      slice.round = step / plan.n_phases;
+      slice.phase = phase;
+      slice.begin = tasks * i / chunks;
+      slice.end = tasks * (i + 1) / chunks;
+      slice.shared = scratch;
+      slice.chunk = scratch + shared_bytes + i * chunk_bytes;
+      slice.gave_up = &gave_up;
       kernel.run(shape, plan, operands, slice);
     });
   }
+  return !gave_up;
 }
 
 }  // namespace cnnext

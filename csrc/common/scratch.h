@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "common/huge_pages.h"
 #include "common/kernel.h"
 
 namespace cnnext {
@@ -23,12 +24,14 @@ class Scratch {
     Scratch& scratch = this_thread();
     if (bytes > scratch.size_) {
       scratch.release();
-      const size_t size = static_cast<size_t>(round_up(bytes, 64));
-      scratch.block_.reset(static_cast<unsigned char*>(std::aligned_alloc(64, size)));
+      const size_t alignment = bytes < static_cast<int64_t>(kHugePage) ? 64 : kHugePage;
+      const size_t size = round_up(bytes, static_cast<int64_t>(alignment));
+      scratch.block_.reset(static_cast<unsigned char*>(std::aligned_alloc(alignment, size)));
       if (scratch.block_ == nullptr) {
         throw std::runtime_error("cnnext cannot allocate " + std::to_string(bytes) +
                                  " bytes of scratch memory");
       }
+      prefer_huge_pages(scratch.block_.get(), size);
       scratch.size_ = bytes;
     }
     return scratch.block_.get();

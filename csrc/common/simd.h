@@ -99,6 +99,23 @@ CNNEXT_INLINE i32<N> load_bytes(const uint8_t* p) {
                                  i32<N>);
 }
 
+// Whether any lane is not a number.
+template <int N>
+CNNEXT_INLINE bool any_nan(f32<N> v) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q) != 0;
+#endif
+#if defined(__AVX2__)
+  if constexpr (N == 8) return _mm256_movemask_ps(_mm256_cmp_ps(v, v, _CMP_UNORD_Q)) != 0;
+#endif
+#if CNNEXT_X86
+  if constexpr (N == 4) return _mm_movemask_ps(_mm_cmpunord_ps(v, v)) != 0;
+#endif
+  bool any = false;
+  for (int lane = 0; lane < N; ++lane) any |= v[lane] != v[lane];
+  return any;
+}
+
 template <int N>
 CNNEXT_INLINE float sum_of_lanes(f32<N> v) {
   if constexpr (N == 1) {
@@ -177,25 +194,45 @@ CNNEXT_INLINE void transpose(f32<N> (&rows)[N]) {
   }
 }
 
-// dst[j * dst_row + i] = src[i * src_row + j] for i < height, j < width.
+// dst[j * dst_row + i] = src[i * src_row + j] for i < height, j < width, both at most N.
+template <int N>
+CNNEXT_INLINE void transpose_window(const float* src, int64_t src_row, float* dst, int64_t dst_row,
+                                    int64_t height, int64_t width) {
+  f32<N> rows[N];
+  if (height == N && width == N) {
+    for (int r = 0; r < N; ++r) rows[r] = load<N>(src + r * src_row);
+    transpose<N>(rows);
+    for (int r = 0; r < N; ++r) store<N>(dst + r * dst_row, rows[r]);
+    return;
+  }
+  for (int r = 0; r < N; ++r) {
+    rows[r] = r < height ? load_partial<N>(src + r * src_row, width) : f32<N>{};
+  }
+  transpose<N>(rows);
+  for (int r = 0; r < N; ++r) {
+    if (r < width) store_partial<N>(dst + r * dst_row, rows[r], height);
+  }
+}
+
+// The same for any height and width; src and dst must not overlap. Where a window would reach over
+// the end it starts earlier, and moves some elements twice.
 template <int N>
 void transpose_block(const float* src, int64_t src_row, float* dst, int64_t dst_row, int64_t height,
                      int64_t width) {
-  int64_t i = 0;
-  for (; i + N <= height; i += N) {
-    int64_t j = 0;
-    for (; j + N <= width; j += N) {
-      f32<N> rows[N];
-      for (int r = 0; r < N; ++r) rows[r] = load<N>(src + (i + r) * src_row + j);
-      transpose<N>(rows);
-      for (int r = 0; r < N; ++r) store<N>(dst + (j + r) * dst_row + i, rows[r]);
+  constexpr int64_t kFew = 2;  // rows or columns that are not worth the shuffles
+  if (height <= kFew || width <= kFew) {
+    for (int64_t i = 0; i < height; ++i) {
+      for (int64_t j = 0; j < width; ++j) dst[j * dst_row + i] = src[i * src_row + j];
     }
-    for (; j < width; ++j) {
-      for (int r = 0; r < N; ++r) dst[j * dst_row + i + r] = src[(i + r) * src_row + j];
-    }
+    return;
   }
-  for (; i < height; ++i) {
-    for (int64_t j = 0; j < width; ++j) dst[j * dst_row + i] = src[i * src_row + j];
+  for (int64_t i0 = 0; i0 < height; i0 += N) {
+    const int64_t i = height < N ? 0 : least(i0, height - N);
+    for (int64_t j0 = 0; j0 < width; j0 += N) {
+      const int64_t j = width < N ? 0 : least(j0, width - N);
+      transpose_window<N>(src + i * src_row + j, src_row, dst + j * dst_row + i, dst_row,
+                          least(N, height), least(N, width));
+    }
   }
 }
 

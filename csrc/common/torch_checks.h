@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "common/huge_pages.h"
 #include "common/kernel.h"
 
 // The text names the operator's argument and its value; the condition itself says nothing to a
@@ -125,7 +126,12 @@ inline Tensor empty_strided(int64_t dim, const int64_t* sizes, const int64_t* st
   const int32_t type = torch::stable::detail::to<int32_t>(torch::stable::detail::from(dtype));
   STABLE_TORCH_ERROR_CODE_CHECK(
       aoti_torch_empty_strided(dim, sizes, strides, type, device_type, device_index, &handle));
-  return Tensor(handle);
+  const Tensor result(handle);
+  if (device_type == aoti_torch_device_type_cpu()) {
+    prefer_huge_pages(result.mutable_data_ptr(),
+                      static_cast<size_t>(result.numel()) * result.element_size());
+  }
+  return result;
 }
 
 // Empty and contiguous, of t's sizes but for the last.

@@ -15,6 +15,9 @@ std::string detected_isa_name() { return isa_name(detected_isa()); }
 std::string build_info_json() { return build_info(); }
 void set_isa_cap_by_name(std::string name) { set_isa_cap(name.c_str()); }
 void force_kernel_by_name(std::string op, std::string name) { force_kernel(op, name); }
+void prefer_algorithm_by_name(std::string op, std::string algorithm) {
+  prefer_algorithm(op, algorithm);
+}
 
 }  // namespace
 
@@ -24,6 +27,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
   m.def("build_info() -> str");
   m.def("set_isa_cap(str name) -> ()");
   m.def("force_kernel(str op, str name) -> ()");
+  m.def("prefer_algorithm(str op, str algorithm) -> ()");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(cnnext, CompositeExplicitAutograd, m) {
@@ -32,6 +36,7 @@ STABLE_TORCH_LIBRARY_IMPL(cnnext, CompositeExplicitAutograd, m) {
   m.impl("build_info", TORCH_BOX(&build_info_json));
   m.impl("set_isa_cap", TORCH_BOX(&set_isa_cap_by_name));
   m.impl("force_kernel", TORCH_BOX(&force_kernel_by_name));
+  m.impl("prefer_algorithm", TORCH_BOX(&prefer_algorithm_by_name));
 }
 
 }  // namespace cnnext

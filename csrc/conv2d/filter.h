@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A filter between torch's memory order and panels: [tap][c][column], a column an output channel.
 //
-// Two orders are common and go through vectors: c before the taps (torch's default), by way of a
-// block of panel rows in scratch, and c after the taps (channels_last), directly. Everything else
-// is moved element by element, walking the filter in the order of its memory.
+// Three orders are common and go through vectors: c before the taps (torch's default), by way of a
+// block of panel rows in scratch; c after the taps (channels_last), directly; and columns before
+// the taps (torch's default, as the input gradient sees it), directly. Everything else is moved
+// element by element, walking the filter in the order of its memory.
 #pragma once
 
 #include "common/kernel.h"
@@ -19,6 +20,11 @@ struct FilterTaps {
   int64_t h_step, w_step;    // from one to the next
 
   CNNEXT_INLINE int64_t count() const { return h * w; }
+  // 1 or -1 where the taps lie side by side, in this order or in the opposite one; else 0.
+  CNNEXT_INLINE int64_t direction() const {
+    const bool adjacent = (w_step == 1 || w_step == -1) && (h == 1 || h_step == w * w_step);
+    return adjacent ? w_step : 0;
+  }
   CNNEXT_INLINE int64_t offset(int64_t tap) const {
     return h_first + tap / w * h_step + w_first + tap % w * w_step;
   }
@@ -31,7 +37,6 @@ struct FilterPanel {
   FilterTaps taps;
   int64_t c, columns;      // channels summed over, output channels of this panel
   int64_t c_step, k_step;  // strides of the filter, in elements
-  bool channels_of_taps;   // all taps of a channel lie side by side, channel after channel
 
   static int64_t scratch_floats(int64_t filter_taps) {
     return kChannelBlock * filter_taps * Tile::kColumns;
@@ -48,7 +53,7 @@ struct FilterPanel {
         transpose_block<Tile::kLanes>(w + taps.offset(tap), k_step, row(panel, tap, 0),
                                       Tile::kColumns, columns, c);
       }
-    } else if (channels_of_taps) {
+    } else if (channels_of_taps()) {
       for (int64_t c0 = 0; c0 < c; c0 += kChannelBlock) {
         const int64_t channels = least(kChannelBlock, c - c0);
         transpose_block<Tile::kLanes>(w + c0 * c_step, k_step, scratch, Tile::kColumns, columns,
@@ -59,6 +64,13 @@ struct FilterPanel {
                  scratch + (i * c_step + taps.offset(tap)) * Tile::kColumns, columns);
           }
         }
+      }
+    } else if (taps.direction() != 0 && taps.count() > 1 && k_step == taps.count()) {
+      const int64_t tap_step = c * Tile::kColumns * taps.direction();
+      const int64_t first = taps.direction() > 0 ? 0 : taps.count() - 1;  // in memory
+      for (int64_t i = 0; i < c; ++i) {
+        transpose_block<Tile::kLanes>(w + i * c_step + taps.offset(first), k_step,
+                                      row(panel, first, i), tap_step, columns, taps.count());
       }
     } else {
       for (int64_t i = 0; i < c; ++i) {
@@ -82,7 +94,7 @@ struct FilterPanel {
         transpose_block<Tile::kLanes>(row(panel, tap, 0), Tile::kColumns, w + taps.offset(tap),
                                       k_step, c, columns);
       }
-    } else if (channels_of_taps) {
+    } else if (channels_of_taps()) {
       for (int64_t c0 = 0; c0 < c; c0 += kChannelBlock) {
         const int64_t channels = least(kChannelBlock, c - c0);
         for (int64_t tap = 0; tap < taps.count(); ++tap) {
@@ -106,6 +118,11 @@ struct FilterPanel {
   }
 
  private:
+  // All taps of a channel lie side by side, channel after channel.
+  CNNEXT_INLINE bool channels_of_taps() const {
+    return taps.direction() == 1 && taps.offset(0) == 0 && c_step == taps.count();
+  }
+
   CNNEXT_INLINE float* row(float* panel, int64_t tap, int64_t channel) const {
     return panel + (tap * c + channel) * Tile::kColumns;
   }

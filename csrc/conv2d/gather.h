@@ -75,7 +75,6 @@ struct Gather {
   Layout layout;
   int64_t w_group, w_k, w_c, w_h, w_w;  // strides of the filter
   int64_t filter_taps;                  // k_h * k_w, of which h.taps * w.taps are used
-  bool taps_side_by_side;               // in memory, in torch's default order
 
   CNNEXT_INLINE int64_t taps() const { return h.taps * w.taps; }
 
@@ -124,7 +123,6 @@ CNNEXT_INLINE Gather make_gather(const Conv2dShape& s, Pass pass, const int64_t 
   g.layout = s.layout;
   g.w_group = s.c_out_per_group() * w_strides[0];
   g.filter_taps = s.k_h * s.k_w;
-  g.taps_side_by_side = w_strides[2] == s.k_w && w_strides[3] == 1;
   g.w_h = w_strides[2];
   g.w_w = w_strides[3];
   if (pass == Pass::forward) {
@@ -166,8 +164,7 @@ CNNEXT_INLINE FilterPanel<Tile> filter_panel(const Gather& g, int64_t k0) {
                         g.w.tap_first * g.w_w,
                         g.h.tap_step * g.w_h,
                         g.w.tap_step * g.w_w};
-  const bool channels_of_taps = g.taps_side_by_side && g.w_c == g.filter_taps;
-  return {taps, g.c, least(Tile::kColumns, g.k - k0), g.w_c, g.w_k, channels_of_taps};
+  return {taps, g.c, least(Tile::kColumns, g.k - k0), g.w_c, g.w_k};
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "conv2d/select.h"
 
+#include <cmath>
+
 #include "common/cost.h"
 
 namespace cnnext {
@@ -17,6 +19,22 @@ double vector_macs(const Conv2dShape& s, Isa isa) {
   return s.macs() / static_cast<double>(k) * static_cast<double>(round_up(k, simd_lanes(isa)));
 }
 
+// Constants of the predicted times, of one core.
+constexpr double kPackedFloatsPerSecond = 1.2e9;  // of a filter, between memory order and panels
+constexpr double kPointVectorsPerSecond = 0.5e9;  // of Winograd's transforms, in and out of L2
+constexpr double kStreamBytesPerSecond = 25e9;    // what exceeds a core's own cache
+constexpr double kOwnCacheBytes = 1e6;
+constexpr double kPhaseSeconds = 3e-6;  // to start threads and to wait for them
+
+double filter_floats(const Conv2dShape& s) {
+  return static_cast<double>(s.c_out) * s.c_in_per_group() * s.k_h * s.k_w;
+}
+
+// Tasks of equal size are done when the last thread is.
+double uneven(int64_t tasks, int threads) {
+  return static_cast<double>(round_up(tasks, threads)) / static_cast<double>(tasks);
+}
+
 // Strips hold the zero border; where that is almost everything, plain loops win, which skip it.
 bool strips_apply(const Conv2dShape& s) {
   constexpr double kMostBorder = 64;
@@ -30,8 +48,10 @@ bool strips_apply(const Conv2dShape& s) {
 template <Isa isa>
 double direct_cost(const Conv2dShape& s, int threads) {
   if (!strips_apply(s)) return kNotApplicable;
-  constexpr double kStripOverhead = 1.1;  // copying the strip and packing the filter
-  return kStripOverhead * vector_macs(s, isa) / (tile_macs_per_second(isa) * threads);
+  constexpr double kStripOverhead = 1.1;  // copying the strip
+  return (kStripOverhead * vector_macs(s, isa) / tile_macs_per_second(isa) +
+          filter_floats(s) / kPackedFloatsPerSecond) /
+         threads;
 }
 
 // Vectors hold output channels, or the pixels of an nchw image.
@@ -54,6 +74,87 @@ double depthwise_cost(const Conv2dShape& s, int threads) {
   const bool applies = s.groups == s.c_in && s.groups == s.c_out && strips_apply(s);
   return applies ? 3 * s.macs() / (tile_macs_per_second(isa) * threads) : kNotApplicable;
 }
+
+bool winograd_applies(const Conv2dShape& s, int64_t tile) {
+  constexpr int64_t kFewest = 64;  // pairs of channels; transforms of fewer never pay
+  const bool fits = s.k_h == 3 || (s.k_h == 5 && tile == 2);
+  return fits && s.k_w == s.k_h && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 &&
+         s.dilation_w == 1 && s.groups == 1 && s.pad_h < s.k_h && s.pad_w < s.k_w &&
+         s.c_in * s.c_out >= kFewest;
+}
+
+// A convolution as Winograd's kernels see it: tiles, their points, and vectors of channels. The
+// input gradient has the channels exchanged, which hardly changes the sums.
+struct WinogradWork {
+  double tiles, points, c_vectors, k_vectors;
+  double products, u_bytes;
+
+  WinogradWork(const Conv2dShape& s, int64_t tile, Isa isa) {
+    tiles = static_cast<double>(s.n * ceil_div(s.h_out(), tile) * ceil_div(s.w_out(), tile));
+    points = static_cast<double>((tile + s.k_h - 1) * (tile + s.k_w - 1));
+    c_vectors = static_cast<double>(ceil_div(s.c_in, simd_lanes(isa)));
+    k_vectors = static_cast<double>(ceil_div(s.c_out, simd_lanes(isa)));
+    const double k = k_vectors * simd_lanes(isa);
+    products = points * tiles * static_cast<double>(s.c_in) * k / tile_macs_per_second(isa);
+    u_bytes = 4 * points * static_cast<double>(s.c_in) * k;
+  }
+  double filter_seconds(const Conv2dShape& s) const {
+    return points * static_cast<double>(s.c_in) * k_vectors / kPointVectorsPerSecond;
+  }
+  double tile_seconds() const {
+    return points * tiles * (c_vectors + k_vectors) / kPointVectorsPerSecond;
+  }
+};
+
+template <Isa isa, int tile>
+double winograd_fused_cost(const Conv2dShape& s, int threads) {
+  if (!winograd_applies(s, tile)) return kNotApplicable;
+  const WinogradWork work(s, tile, isa);
+  // The first phase writes U for all threads to read, once or, if large, with every block of tiles.
+  const double rows = isa == Isa::avx512 ? 14 : 6;
+  const double reads = work.u_bytes < kOwnCacheBytes ? threads : work.tiles / (2 * rows);
+  const double streams = 1 + std::fmax(reads, threads);
+  return 2 * kPhaseSeconds + (work.filter_seconds(s) + work.tile_seconds() + work.products +
+                              streams * work.u_bytes / kStreamBytesPerSecond) /
+                                 threads;
+}
+
+template <Isa isa, int tile>
+double winograd_shared_cost(const Conv2dShape& s, int threads) {
+  if (!winograd_applies(s, tile)) return kNotApplicable;
+  const WinogradWork work(s, tile, isa);
+  // Each round transforms the filter again; each panel reads all of V.
+  constexpr double kMostTiles = 112;
+  const double rounds = std::ceil(work.tiles / kMostTiles);
+  const int64_t panels = ceil_div(s.c_out, 2 * simd_lanes(isa));
+  const double v_bytes = 4 * work.points * work.tiles * static_cast<double>(s.c_in);
+  const double panel_seconds = rounds * work.filter_seconds(s) + work.products +
+                               static_cast<double>(panels) * v_bytes / kStreamBytesPerSecond;
+  return 2 * rounds * kPhaseSeconds +
+         (work.tile_seconds() + uneven(panels, threads) * panel_seconds) / threads;
+}
+
+template <Isa isa, int tile>
+double winograd_weight_cost(const Conv2dShape& s, int threads) {
+  if (!winograd_applies(s, tile) || (tile == 2 && s.k_h != 5)) return kNotApplicable;
+  const WinogradWork work(s, tile, isa);
+  const double u_seconds = 2 * work.u_bytes / kStreamBytesPerSecond;
+  return 3 * kPhaseSeconds +
+         (work.filter_seconds(s) + work.tile_seconds() + work.products + u_seconds) / threads;
+}
+
+template <Isa isa>
+constexpr auto winograd4_fused_cost = winograd_fused_cost<isa, 4>;
+template <Isa isa>
+constexpr auto winograd4_shared_cost = winograd_shared_cost<isa, 4>;
+template <Isa isa>
+constexpr auto winograd4_weight_cost = winograd_weight_cost<isa, 4>;
+template <Isa isa>
+constexpr auto winograd2_fused_cost = winograd_fused_cost<isa, 2>;
+template <Isa isa>
+constexpr auto winograd2_shared_cost = winograd_shared_cost<isa, 2>;
+template <Isa isa>
+constexpr auto winograd2_weight_cost = winograd_weight_cost<isa, 2>;
 
 }  // namespace
 
@@ -79,6 +180,14 @@ const Conv2dKernel<T>& select_conv2d(Pass pass, const Conv2dShape& shape, int th
 
 template const Conv2dKernel<float>& select_conv2d(Pass, const Conv2dShape&, int);
 template const Conv2dKernel<double>& select_conv2d(Pass, const Conv2dShape&, int);
+
+template <class T>
+const Conv2dKernel<T>& select_exact_conv2d(Pass pass, const Conv2dShape& shape, int threads) {
+  return select_kernel("conv2d", conv2d_registry<T>(), pass, shape, threads, true);
+}
+
+template const Conv2dKernel<float>& select_exact_conv2d(Pass, const Conv2dShape&, int);
+template const Conv2dKernel<double>& select_exact_conv2d(Pass, const Conv2dShape&, int);
 
 std::string list_conv2d_kernels() {
   return list_kernels(conv2d_registry<float>()) + list_kernels(conv2d_registry<double>());

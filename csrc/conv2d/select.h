@@ -17,6 +17,10 @@ using Conv2dKernel = Kernel<Conv2dShape, Conv2dOperands<T>>;
 template <class T>
 const Conv2dKernel<T>& select_conv2d(Pass pass, const Conv2dShape& shape, int threads);
 
+// The best of those that never give up.
+template <class T>
+const Conv2dKernel<T>& select_exact_conv2d(Pass pass, const Conv2dShape& shape, int threads);
+
 // All kernels whose elements are of type T, float or double.
 template <class T>
 const std::vector<Conv2dKernel<T>>& conv2d_registry();

@@ -16,6 +16,7 @@ _WINDOW: Shape = {
 _CONV2D = {**_WINDOW, "c_in": 20, "c_out": 20}
 CONV2D_1X1 = {**_CONV2D, "groups": 1, "k_h": 1, "k_w": 1}
 CONV2D_3X3 = {**_CONV2D, "groups": 1, "k_h": 3, "k_w": 3}
+CONV2D_5X5 = {**_CONV2D, "groups": 1, "k_h": 5, "k_w": 5}
 
 _ADAPTIVE = {
     "n": 1, "c": 3, "h_in": 8, "w_in": 9, "h_out": 3, "w_out": 4, "layout": "nchw",
@@ -30,7 +31,7 @@ SHAPES: dict[str, list[Shape]] = {
     "adaptive_avg_pool2d": [_ADAPTIVE],
     "adaptive_max_pool2d": [_ADAPTIVE],
     "avg_pool2d": [_AVG_POOL],
-    "conv2d": [CONV2D_1X1, CONV2D_3X3, CONV2D_3X3 | {"groups": 20}],
+    "conv2d": [CONV2D_1X1, CONV2D_3X3, CONV2D_3X3 | {"groups": 20}, CONV2D_5X5],
     "linear": [{"m": 4, "n": 5, "k": 6}],
     "lstm_cell": [{"batch": 2, "input": 3, "hidden": 20}],
     "max_pool2d": [

@@ -37,6 +37,8 @@ def test_flags_end_with_an_exception() -> None:
     (
         ({"cuda_backend": "cudnn"}, ValueError, "auto, own, native, got 'cudnn'"),
         ({"cuda_backend": 1}, ValueError, "got 1"),
+        ({"conv_algorithm": "fft"}, ValueError, "winograd4, got 'fft'"),
+        ({"conv_algorithm": 4}, ValueError, "got 4"),
         ({"strict": "yes"}, TypeError, "strict must be a bool, got 'yes'"),
         ({"cuda": "own"}, TypeError, "cuda"),
     ),
@@ -204,3 +206,39 @@ def test_a_chosen_backend_is_no_fallback(
     result = _routing.fall_back("relu", _routing._CHOSEN, torch.relu, torch.ones(1))
     assert result.tolist() == [1]
     assert not fallbacks
+
+
+CONV = cnnext.Conv2d(64, 64, 3, padding=1)
+IMAGE = torch.empty(1, 64, 28, 28)
+
+
+@pytest.mark.parametrize("direction", ("forward", "bwd_input", "bwd_weight"))
+def test_the_algorithm_of_conv2d(direction: str) -> None:
+    best = cnnext.explain(CONV, IMAGE, direction).chosen
+    for algorithm in ("direct", "winograd4"):
+        with cnnext.flags(conv_algorithm=algorithm):
+            chosen = cnnext.explain(CONV, IMAGE, direction).chosen
+            assert f"conv2d_{algorithm}_" in chosen
+            with cnnext.flags(conv_algorithm="auto"):
+                assert cnnext.explain(CONV, IMAGE, direction).chosen == best
+            assert cnnext.explain(CONV, IMAGE, direction).chosen == chosen
+    assert cnnext.explain(CONV, IMAGE, direction).chosen == best
+
+
+def test_the_algorithm_of_conv2d_decides_the_rounding() -> None:
+    image, weight = torch.randn(1, 64, 28, 28), torch.randn(64, 64, 3, 3)
+    results = {}
+    for algorithm in ("direct", "winograd2", "winograd4"):
+        with cnnext.flags(conv_algorithm=algorithm):
+            results[algorithm] = CNNEXT.conv2d(image, weight, padding=1)
+    assert not torch.equal(results["direct"], results["winograd4"])
+    assert not torch.equal(results["winograd2"], results["winograd4"])
+
+
+def test_an_algorithm_that_does_not_apply_leaves_the_choice() -> None:
+    strided = cnnext.Conv2d(64, 64, 3, stride=2)
+    best = cnnext.explain(strided, IMAGE).chosen
+    with cnnext.flags(conv_algorithm="winograd4"):
+        assert cnnext.explain(strided, IMAGE).chosen == best
+        pointwise = cnnext.Conv2d(64, 64, 1)
+        assert "pointwise" in cnnext.explain(pointwise, IMAGE).chosen

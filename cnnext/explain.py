@@ -1,0 +1,114 @@
+"""`cnnext.explain`: which kernel a convolution would run, among which candidates, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cnnext._arguments import int_pairs
+from cnnext._library import ops
+from cnnext._routing import why_native
+from cnnext.ops.conv2d import result_format, same_padding
+
+_DIRECTIONS = ("forward", "bwd_input", "bwd_weight")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A kernel that can compute the call.
+
+    `tasks` holds, for each phase, how many independent tasks it has and how often the phase is
+    repeated: as many threads as a phase has tasks can work on it.
+    """
+
+    name: str
+    seconds: float  # predicted, with all threads
+    scratch_bytes: int
+    tasks: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The candidates for one direction of a call, fastest first; `str()` is a table of them."""
+
+    direction: str
+    threads: int
+    chosen: str | None  # None where native PyTorch computes
+    why_native: str | None
+    candidates: tuple[Candidate, ...]
+
+    def __str__(self) -> str:
+        if self.chosen is None:
+            return f"{self.direction}: native PyTorch, because {self.why_native}"
+        width = max(len(candidate.name) for candidate in self.candidates)
+        lines = [f"{self.direction}, {self.threads} threads, predicted time:"]
+        for candidate in self.candidates:
+            tasks = " + ".join(
+                f"{tasks}" if rounds == 1 else f"{tasks} x {rounds}"
+                for tasks, rounds in candidate.tasks
+            )
+            lines.append(
+                f"{'->' if candidate.name == self.chosen else '  '} {candidate.name:{width}} "
+                f"{candidate.seconds * 1e3:9.3f} ms  {candidate.scratch_bytes / 2**20:7.1f} MiB"
+                f" scratch  {tasks} tasks"
+            )
+        return "\n".join(lines)
+
+
+def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") -> Explanation:
+    """What conv2d would run for this layer and input: nothing is computed.
+
+    Args:
+        module: a convolution, `cnnext.Conv2d` or `torch.nn.Conv2d` (as if converted).
+        input: (N, C_in, H, W) or (C_in, H, W); its values do not matter.
+        direction: "forward", "bwd_input" or "bwd_weight".
+
+    Returns:
+        An `Explanation`; print it.
+
+    Raises:
+        TypeError: the module is no `torch.nn.Conv2d`.
+        ValueError: the direction has another value.
+    """
+    if not isinstance(module, torch.nn.Conv2d):
+        raise TypeError(f"explain() knows Conv2d, got {type(module).__name__}")
+    if direction not in _DIRECTIONS:
+        raise ValueError(f"direction must be one of {', '.join(_DIRECTIONS)}, got {direction!r}")
+    threads = torch.get_num_threads()
+    weight = module.weight
+    reason = why_native("conv2d", input, weight, optional=(module.bias,))
+    if reason is not None:
+        return Explanation(direction, threads, None, reason, ())
+    batched = input if input.dim() == 4 else input.unsqueeze(0)
+    stride, dilation = int_pairs("conv2d", stride=module.stride, dilation=module.dilation)
+    height, width = batched.shape[2:]
+    padding: Any = (0, 0)
+    if module.padding_mode != "zeros":  # padded before the convolution
+        left, right, top, bottom = module._reversed_padding_repeated_twice
+        height, width = height + top + bottom, width + left + right
+    elif module.padding == "same":
+        padding, (below, beside) = same_padding(weight, dilation)
+        height, width = height + below, width + beside
+    elif module.padding != "valid":
+        padding = module.padding
+    shape: tuple[Any, ...] = (
+        *(batched.shape[0], batched.shape[1], height, width),
+        *(weight.shape[0], weight.shape[2], weight.shape[3]),
+        *(*stride, *padding, *dilation, module.groups),
+    )
+    is_double = input.dtype == torch.float64
+    channels_last = result_format(batched, weight) is torch.channels_last
+    chosen, *lines = ops.conv2d_candidates(
+        direction, is_double, channels_last, threads, *shape
+    ).splitlines()
+    candidates = sorted(map(_candidate, lines), key=lambda candidate: candidate.seconds)
+    return Explanation(direction, threads, chosen, None, tuple(candidates))
+
+
+def _candidate(line: str) -> Candidate:
+    name, seconds, scratch, *phases = line.split()
+    tasks = tuple((int(tasks), int(rounds)) for tasks, rounds in (p.split("*") for p in phases))
+    return Candidate(name, float(seconds), int(scratch), tasks)

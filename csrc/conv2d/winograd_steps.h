@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What all kernels on Winograd's transforms share: a convolution seen as tiles, panels of output
+// channels and chunks of channels, and the steps that take one of each to the next.
+//
+//   transform_filter   U = G w G^T        [point][c][Tile::kColumns]          of a panel and chunk
+//   read_tiles         V = B^T x B        [point][group][c / N][tile][N]      of a group and chunk
+//   multiply           M = M + V U        [point][tile][Tile::kColumns]       of a panel
+//   write_tiles        y = A^T M A
+//
+// A group is as many tiles as the micro-kernel has rows; a chunk bounds the rounding error, since
+// sums leave the registers after each.
+#pragma once
+
+#include "conv2d/winograd_tiles.h"
+#include "gemm/packed.h"
+
+namespace cnnext {
+namespace {
+
+// Neighbouring rows of scratch that far apart fall into different sets of the caches.
+CNNEXT_INLINE int64_t spread(int64_t floats) {
+  constexpr int64_t kLine = 16;
+  return (ceil_div(floats, kLine) | 1) * kLine;
+}
+
+// Tiles [first, first + tiles) in groups that fit the micro-kernel, as even as possible.
+struct TileBlock {
+  int64_t first, tiles, groups;
+
+  static CNNEXT_INLINE TileBlock of(int64_t all, int64_t index, int64_t count, int64_t most_rows) {
+    const int64_t first = all * index / count, last = all * (index + 1) / count;
+    return {first, last - first, ceil_div(last - first, most_rows)};
+  }
+  CNNEXT_INLINE int64_t group_first(int64_t i) const { return tiles * i / groups; }
+};
+
+template <class Tile, Pass kPass, int Outputs, int Taps>
+struct WinogradSteps {
+  using Tiles = WinogradTiles<Tile, Outputs, Taps>;
+  using Math = typename Tiles::Math;
+  static constexpr int N = Tile::kLanes, kSide = Tiles::kSide, kPoints = Tiles::kPoints;
+  static constexpr int64_t kColumns = Tile::kColumns;
+  static constexpr int64_t kTaps = Taps * Taps;
+  static constexpr int64_t kMostChannels = 128;            // of a chunk
+  static constexpr int64_t kFilterFloats = N * kTaps * N;  // scratch of transform_filter
+
+  WinogradShape g;
+  const float *x, *w, *bias;
+  float* y;
+  int64_t panels, chunks, chunk_channels;
+
+  WinogradSteps(const Conv2dShape& s, const Conv2dOperands<float>& o)
+      : g(winograd_shape(s, kPass, Outputs, o.w_strides)),
+        x(o.first),
+        w(o.second + g.w_first),
+        bias(o.bias),
+        y(o.result) {
+    panels = ceil_div(g.k, kColumns);
+    chunk_channels = round_up(ceil_div(g.c, ceil_div(g.c, kMostChannels)), N);
+    chunks = ceil_div(g.c, chunk_channels);
+  }
+
+  int64_t channels(int64_t chunk) const {
+    return least(chunk_channels, g.c - chunk * chunk_channels);
+  }
+  int64_t columns(int64_t panel) const { return least(kColumns, g.k - panel * kColumns); }
+
+  // Distances from point to point, and what all points take.
+  int64_t u_point() const { return spread(chunk_channels * kColumns); }
+  int64_t u_floats() const { return kPoints * u_point(); }
+  int64_t v_point(int64_t tiles) const { return spread(tiles * chunk_channels); }
+  int64_t v_floats(int64_t tiles) const { return kPoints * v_point(tiles); }
+  int64_t m_point(int64_t tiles) const { return spread(tiles * kColumns); }
+  int64_t m_floats(int64_t tiles) const { return kPoints * m_point(tiles); }
+
+  void transform_filter(int64_t panel, int64_t chunk, float* u, float* scratch) const {
+    const int64_t c0 = chunk * chunk_channels, count = channels(chunk);
+    for (int64_t j = 0; j < columns(panel); j += N) {
+      const int64_t k0 = panel * kColumns + j, lanes = least(N, g.k - k0);
+      if (lanes < N) fill_zero(scratch, kFilterFloats);  // lanes that nothing else sets
+      for (int64_t c = 0; c < count; c += N) {
+        const int64_t some = least(N, count - c);
+        transpose_filter(w + k0 * g.w_k + (c0 + c) * g.w_c, lanes, some, scratch);
+        for (int64_t i = 0; i < some; ++i) {
+          transform_taps(scratch + i * kTaps * N, u + (c + i) * kColumns + j, u_point());
+        }
+      }
+    }
+  }
+
+  // Group `i` of the block, chunk of channels; v is that of the block and chunk.
+  void read_tiles(const TileBlock& b, int64_t i, int64_t chunk, float* v, float* scratch) const {
+    const int64_t first = b.group_first(i), count = b.group_first(i + 1) - first;
+    const TilePoints points{v + first * round_up(channels(chunk), N), v_point(b.tiles), count * N,
+                            N};
+    Tiles::read(g, x, b.first + first, count, chunk * chunk_channels, channels(chunk), points,
+                scratch);
+  }
+
+  // The groups [first, last) of a block, with which m begins; the first chunk sets M.
+  void multiply(const TileBlock& b, int64_t first, int64_t last, int64_t panel, int64_t chunk,
+                const float* v, const float* u, float* m, int64_t m_stride) const {
+    const int64_t vectors = round_up(channels(chunk), N);
+    const int64_t t0 = b.group_first(first), tiles = b.group_first(last) - t0;
+    for (int64_t point = 0; point < kPoints; ++point) {
+      for (int64_t i = first; i < last; ++i) {
+        const int64_t t = b.group_first(i), rows = b.group_first(i + 1) - t;
+        float* const sums = m + point * m_stride + (t - t0) * kColumns;
+        multiply_packed<Tile>(rows, columns(panel), v + point * v_point(b.tiles) + t * vectors,
+                              u + point * u_point(), channels(chunk), chunk > 0 ? sums : nullptr,
+                              sums);
+      }
+      if (chunk == chunks - 1) {
+        const int64_t begin = tiles * point / kPoints, end = tiles * (point + 1) / kPoints;
+        Tiles::prefetch_outputs(g, b.first + t0 + begin, end - begin, panel * kColumns,
+                                columns(panel), y);
+      }
+    }
+  }
+
+  // The groups [first, last) of a block, with which m begins; whether all sums are finite.
+  bool write_tiles(const TileBlock& b, int64_t first, int64_t last, int64_t panel, const float* m,
+                   int64_t m_stride, float* scratch) const {
+    bool finite = true;
+    for (int64_t i = first; i < last; ++i) {
+      const int64_t t = b.group_first(i), tiles = b.group_first(i + 1) - t;
+      const float* const products = m + (t - b.group_first(first)) * kColumns;
+      for (int64_t j = 0; j < columns(panel); j += N) {
+        const int64_t k = panel * kColumns + j;
+        const bool ok = Tiles::write(g, b.first + t, tiles, k, least(N, g.k - k), products + j,
+                                     m_stride, bias == nullptr ? nullptr : bias + k, y, scratch);
+        finite = finite && ok;
+      }
+    }
+    return finite;
+  }
+
+ private:
+  // filter[c][tap][lane] of N output channels, `count` <= N channels.
+  void transpose_filter(const float* from, int64_t lanes, int64_t count, float* filter) const {
+    if (g.w_w == 1 && g.w_h == Taps && g.w_c == kTaps) {  // torch's default order
+      transpose_block<N>(from, g.w_k, filter, N, lanes, count * kTaps);
+    } else if (g.w_w == -1 && g.w_h == -Taps && g.w_k == kTaps) {  // the same, transposed
+      for (int64_t c = 0; c < count; ++c) {
+        transpose_block<N>(from + c * g.w_c - (kTaps - 1), kTaps,
+                           filter + (c * kTaps + kTaps - 1) * N, -N, lanes, kTaps);
+      }
+    } else {
+      for (int64_t tap = 0; tap < kTaps; ++tap) {
+        const float* const src = from + tap / Taps * g.w_h + tap % Taps * g.w_w;
+        if (g.w_c == 1) {  // channels_last, whose taps are far apart
+          for (int64_t lane = 0; lane < lanes; ++lane) {
+            __builtin_prefetch(src + lane * g.w_k + N);  // of the next call
+          }
+          transpose_block<N>(src, g.w_k, filter + tap * N, kTaps * N, lanes, count);
+          continue;
+        }
+        for (int64_t c = 0; c < count; ++c) {
+          float* const dst = filter + (c * kTaps + tap) * N;
+          if (g.w_k == 1) {  // the same, transposed
+            copy(dst, src + c * g.w_c, lanes);
+            continue;
+          }
+          for (int64_t lane = 0; lane < lanes; ++lane) dst[lane] = src[c * g.w_c + lane * g.w_k];
+        }
+      }
+    }
+  }
+
+  // First along the columns, then along the rows.
+  CNNEXT_INLINE static void transform_taps(const float* filter, float* u, int64_t u_point) {
+    f32<N> half[kSide][Taps];
+    CNNEXT_UNROLL(8)
+    for (int s = 0; s < Taps; ++s) {
+      f32<N> column[Taps], points[kSide];
+      for (int r = 0; r < Taps; ++r) column[r] = load<N>(filter + (r * Taps + s) * N);
+      Math::template filter<N>(column, points);
+      for (int i = 0; i < kSide; ++i) half[i][s] = points[i];
+    }
+    CNNEXT_UNROLL(8)
+    for (int i = 0; i < kSide; ++i) {
+      f32<N> points[kSide];
+      Math::template filter<N>(half[i], points);
+      for (int r = 0; r < kSide; ++r) store<N>(u + (i * kSide + r) * u_point, points[r]);
+    }
+  }
+};
+
+}  // namespace
+}  // namespace cnnext

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Between images and the points of Winograd's transforms, in both memory layouts.
+//
+// A transform works on N channels of a tile at a time, a pixel a vector. Images that are
+// channels_last hold such vectors; of those in nchw a band of rows is transposed into scratch,
+// N channels at a time, and a band of outputs back, so that no pass over the whole image is needed.
+#pragma once
+
+#include "common/simd.h"
+#include "conv2d/winograd_shape.h"
+#include "conv2d/winograd_transforms.h"
+
+namespace cnnext {
+namespace {
+
+// Neighbouring tiles of an image whose inputs one band holds: a part of a row of tiles, or where
+// rows are short several of them.
+struct TileRun {
+  static constexpr int64_t kShortRow = 4;
+
+  int64_t count;
+  TilePosition first;
+  int64_t rows, columns;  // the rectangle of tiles that holds them, from column first_column
+  int64_t first_column;
+
+  // The run of tiles that begins at `index`, of at most `most_tiles`.
+  static TileRun at(const WinogradShape& g, int64_t index, int64_t most_tiles) {
+    TileRun run;
+    run.first = g.position(index);
+    const int64_t column = index % g.tiles_w;
+    if (g.tiles_w <= kShortRow) {
+      const int64_t in_image = g.tiles_h * g.tiles_w;
+      run.count = least(most_tiles, in_image - index % in_image);
+      run.rows = (column + run.count - 1) / g.tiles_w + 1;
+      run.columns = g.tiles_w;
+      run.first_column = 0;
+    } else {
+      run.count = least(most_tiles, g.tiles_w - column);
+      run.rows = 1;
+      run.columns = run.count;
+      run.first_column = column;
+    }
+    return run;
+  }
+};
+
+// N channels of a rectangle of an image; (h, w) lies at data + (h - h0) * row + (w - w0) * pixel.
+template <class Float>
+struct Band {
+  Float* data;
+  int64_t row, pixel;
+  int64_t h0, w0;
+
+  CNNEXT_INLINE Float* at(int64_t h, int64_t w) const {
+    return data + (h - h0) * row + (w - w0) * pixel;
+  }
+};
+
+// The part [first, last) of a tile's side that lies within the image.
+struct Inside {
+  int64_t first, last;
+
+  static CNNEXT_INLINE Inside of(int64_t begin, int64_t count, int64_t size) {
+    return {most(0, -begin), least(count, size - begin)};
+  }
+};
+
+// Where the points of a tile's transform go: point p of channel c of tile t lies at
+// data + p * point + c / N * vector + t * tile + c % N.
+struct TilePoints {
+  float* data;
+  int64_t point, vector, tile;
+};
+
+// An image that tiles are read from, beginning (pad_h, pad_w) before their outputs.
+struct TileSource {
+  const float* data;
+  int64_t channels, h, w, pad_h, pad_w;
+};
+
+template <class Tile, int Outputs, int Taps>
+struct WinogradTiles {
+  using Math = Minimal<Outputs, Taps>;
+  static constexpr int N = Tile::kLanes;
+  static constexpr int kSide = Math::kPoints;  // of a tile's inputs, and of its points
+  static constexpr int kPoints = kSide * kSide;
+  // Of the largest band: a part of a long row of tiles, or short rows from the end of one on.
+  static constexpr int64_t kBandFloats = [] {
+    int64_t pixels = kSide * ((Tile::kRows - 1) * Outputs + kSide);
+    for (int64_t columns = 1; columns <= TileRun::kShortRow; ++columns) {
+      const int64_t rows = (columns - 1 + Tile::kRows - 1) / columns + 1;
+      pixels = most(pixels, ((rows - 1) * Outputs + kSide) * ((columns - 1) * Outputs + kSide));
+    }
+    return pixels * N;
+  }();
+
+  // V = B^T x B of the tiles [index, index + tiles), at most Tile::kRows, and channels
+  // [c0, c0 + channels), both counted from there in v.
+  static void read(const WinogradShape& g, const float* x, int64_t index, int64_t tiles, int64_t c0,
+                   int64_t channels, const TilePoints& v, float* scratch) {
+    const TileSource source{x, g.c, g.h_in, g.w_in, g.pad_h, g.pad_w};
+    read_all<InputTransform>(g, source, index, tiles, c0, channels, v, scratch);
+  }
+
+  // P = A dy A^T, likewise.
+  static void read_gradient(const WinogradShape& g, const float* dy, int64_t index, int64_t tiles,
+                            int64_t k0, int64_t channels, const TilePoints& p, float* scratch) {
+    const TileSource source{dy, g.k, g.h_out, g.w_out, 0, 0};
+    read_all<GradientTransform>(g, source, index, tiles, k0, channels, p, scratch);
+  }
+
+  // Writes the outputs of the tiles [index, index + tiles), `lanes` channels from k0, of which m
+  // holds the products: m[point * m_point + t * Tile::kColumns + k - k0]. `bias` is null or that
+  // of channel k0. Whether all sums are finite; if not, Inf and NaN have spread over their tiles.
+  static bool write(const WinogradShape& g, int64_t index, int64_t tiles, int64_t k0, int64_t lanes,
+                    const float* m, int64_t m_point, const float* bias, float* y, float* scratch) {
+    f32<N> probe{};  // becomes NaN with the first sum that is not finite
+    const f32<N> b = bias == nullptr ? f32<N>{} : load_partial<N>(bias, lanes);
+    for (int64_t t = 0; t < tiles;) {
+      const TileRun run = TileRun::at(g, index + t, tiles - t);
+      const Band<float> band = output_band(g, y, run, k0, scratch);
+      TilePosition at = run.first;
+      for (int64_t i = 0; i < run.count; ++i, ++t) {
+        f32<N> sums[Outputs][Outputs];
+        transform_output(m + t * Tile::kColumns, m_point, sums);
+        const int64_t rows = least(Outputs, g.h_out - at.h);
+        const int64_t columns = least(Outputs, g.w_out - at.w);
+        CNNEXT_UNROLL(4)
+        for (int r = 0; r < Outputs; ++r) {
+          float* const row = band.at(at.h + r, at.w);
+          CNNEXT_UNROLL(4)
+          for (int s = 0; s < Outputs; ++s) {
+            probe += sums[r][s] * 0.0f;
+            if (r >= rows || s >= columns) continue;
+            if (g.layout == Layout::nchw || lanes == N) {
+              store<N>(row + s * band.pixel, sums[r][s] + b);
+            } else {
+              store_partial<N>(row + s * band.pixel, sums[r][s] + b, lanes);
+            }
+          }
+        }
+        advance(g, at);
+      }
+      if (g.layout == Layout::nchw) write_band(g, band, run, k0, lanes, y);
+    }
+    return !any_nan<N>(probe);
+  }
+
+  // Asks for the memory that write() will fill. Without, a channels_last image waits for each
+  // pixel, because a panel of channels is less than a pixel and the prefetchers see gaps.
+  static void prefetch_outputs(const WinogradShape& g, int64_t index, int64_t tiles, int64_t k0,
+                               int64_t channels, const float* y) {
+    constexpr int64_t kLine = 16;
+    if (g.layout == Layout::nchw) return;
+    for (int64_t t = index; t < index + tiles; ++t) {
+      const TilePosition at = g.position(t);
+      const int64_t rows = least(Outputs, g.h_out - at.h);
+      const int64_t columns = least(Outputs, g.w_out - at.w);
+      for (int64_t r = 0; r < rows; ++r) {
+        const float* pixel = y + ((at.image * g.h_out + at.h + r) * g.w_out + at.w) * g.k + k0;
+        for (int64_t s = 0; s < columns; ++s, pixel += g.k) {
+          for (int64_t k = 0; k < channels; k += kLine) __builtin_prefetch(pixel + k, 1);
+        }
+      }
+    }
+  }
+
+ private:
+  struct InputTransform {
+    static constexpr int kFrom = kSide;
+    CNNEXT_INLINE static void apply(const f32<N> (&d)[kSide], f32<N> (&v)[kSide]) {
+      Math::template input<N>(d, v);
+    }
+  };
+
+  struct GradientTransform {
+    static constexpr int kFrom = Outputs;
+    CNNEXT_INLINE static void apply(const f32<N> (&dy)[Outputs], f32<N> (&p)[kSide]) {
+      Math::template output_transposed<N>(dy, p);
+    }
+  };
+
+  CNNEXT_INLINE static void advance(const WinogradShape& g, TilePosition& at) {
+    at.w += Outputs;
+    if (at.w >= g.w_out) {
+      at.w = 0;
+      at.h += Outputs;
+    }
+  }
+
+  // Channels outermost: of each point, V is then written in the order of its memory.
+  template <class Transform>
+  static void read_all(const WinogradShape& g, const TileSource& x, int64_t index, int64_t tiles,
+                       int64_t c0, int64_t channels, const TilePoints& v, float* scratch) {
+    for (int64_t c = 0; c < channels; c += N) {
+      const int64_t lanes = least(N, channels - c);
+      for (int64_t t = 0; t < tiles;) {
+        const TileRun run = TileRun::at(g, index + t, tiles - t);
+        const Band<const float> band =
+            input_band(g.layout, x, run, Transform::kFrom, c0 + c, lanes, scratch);
+        // A band of nchw holds N channels, the last of which may be unused.
+        const int64_t loaded = g.layout == Layout::nchw ? N : lanes;
+        TilePosition at = run.first;
+        for (int64_t i = 0; i < run.count; ++i, ++t) {
+          read_tile<Transform>(x, band, at, loaded, v.data + c / N * v.vector + t * v.tile,
+                               v.point);
+          advance(g, at);
+        }
+      }
+    }
+  }
+
+  static Band<const float> input_band(Layout layout, const TileSource& x, const TileRun& run,
+                                      int64_t side, int64_t c0, int64_t lanes, float* scratch) {
+    const int64_t plane = x.h * x.w;
+    if (layout == Layout::channels_last) {
+      return {x.data + run.first.image * plane * x.channels + c0, x.w * x.channels, x.channels, 0,
+              0};
+    }
+    const int64_t h = run.first.h - x.pad_h, w = run.first_column * Outputs - x.pad_w;
+    const Inside rows = Inside::of(h, (run.rows - 1) * Outputs + side, x.h);
+    const Inside columns = Inside::of(w, (run.columns - 1) * Outputs + side, x.w);
+    const int64_t height = rows.last - rows.first, width = columns.last - columns.first;
+    const Band<const float> band{scratch, width * N, N, h + rows.first, w + columns.first};
+    if (height <= 0 || width <= 0) return band;  // the tiles read nothing but border
+    // Stale scratch could hold denormals, which are slow.
+    if (lanes < N) fill_zero(scratch, height * width * N);
+    const float* src =
+        x.data + (run.first.image * x.channels + c0) * plane + band.h0 * x.w + band.w0;
+    if (width == x.w) {  // rows follow each other
+      transpose_block<N>(src, plane, scratch, N, lanes, height * width);
+    } else {
+      for (int64_t i = 0; i < height; ++i) {
+        transpose_block<N>(src + i * x.w, plane, scratch + i * width * N, N, lanes, width);
+      }
+    }
+    return band;
+  }
+
+  static Band<float> output_band(const WinogradShape& g, float* y, const TileRun& run, int64_t k0,
+                                 float* scratch) {
+    if (g.layout == Layout::channels_last) {
+      return {y + run.first.image * g.h_out * g.w_out * g.k + k0, g.w_out * g.k, g.k, 0, 0};
+    }
+    const int64_t w = run.first_column * Outputs;
+    return {scratch, least(run.columns * Outputs, g.w_out - w) * N, N, run.first.h, w};
+  }
+
+  // A run fills its rectangle of tiles but for the first tiles of the first row and the last ones
+  // of the last row; those outputs belong to other runs.
+  static void write_band(const WinogradShape& g, const Band<float>& band, const TileRun& run,
+                         int64_t k0, int64_t lanes, float* y) {
+    const int64_t plane = g.h_out * g.w_out;
+    float* const image = y + (run.first.image * g.k + k0) * plane;
+    const int64_t height = least(run.rows * Outputs, g.h_out - band.h0), width = band.row / N;
+    const int64_t before = run.first.w - band.w0;  // columns missing in the first row of tiles
+    const int64_t last_tile = (before / Outputs + run.count - 1) % run.columns;
+    const int64_t after = least((last_tile + 1) * Outputs, width);
+    if (before == 0 && after == width && width == g.w_out) {
+      transpose_block<N>(band.data, N, image + band.h0 * g.w_out, plane, height * width, lanes);
+      return;
+    }
+    for (int64_t i = 0; i < height; ++i) {
+      const int64_t first = i < Outputs ? before : 0;
+      const int64_t last = i >= (run.rows - 1) * Outputs ? after : width;
+      transpose_block<N>(band.data + (i * width + first) * N, N,
+                         image + (band.h0 + i) * g.w_out + band.w0 + first, plane, last - first,
+                         lanes);
+    }
+  }
+
+  template <class Transform>
+  CNNEXT_INLINE static void read_tile(const TileSource& x, const Band<const float>& band,
+                                      const TilePosition& at, int64_t lanes, float* v,
+                                      int64_t v_point) {
+    constexpr int kFrom = Transform::kFrom;
+    const int64_t h = at.h - x.pad_h, w = at.w - x.pad_w;
+    const Inside rows = Inside::of(h, kFrom, x.h), columns = Inside::of(w, kFrom, x.w);
+    const float* const first = band.at(h, w);
+    const bool whole = rows.first == 0 && rows.last == kFrom && columns.first == 0 &&
+                       columns.last == kFrom && lanes == N;
+    if (whole) {
+      transform<Transform, true>(first, band.row, band.pixel, rows, columns, lanes, v, v_point);
+    } else {
+      transform<Transform, false>(first, band.row, band.pixel, rows, columns, lanes, v, v_point);
+    }
+  }
+
+  // First along the rows, then along the columns; what lies outside of the image is zero.
+  template <class Transform, bool kWhole>
+  CNNEXT_INLINE static void transform(const float* x, int64_t row, int64_t pixel,
+                                      const Inside& rows, const Inside& columns, int64_t lanes,
+                                      float* v, int64_t v_point) {
+    constexpr int kFrom = Transform::kFrom;
+    f32<N> half[kFrom][kSide];
+    CNNEXT_UNROLL(8)
+    for (int i = 0; i < kFrom; ++i) {
+      f32<N> d[kFrom] = {};
+      CNNEXT_UNROLL(8)
+      for (int j = 0; j < kFrom; ++j) {
+        if constexpr (kWhole) {
+          d[j] = load<N>(x + i * row + j * pixel);
+        } else if (i >= rows.first && i < rows.last && j >= columns.first && j < columns.last) {
+          d[j] = load_partial<N>(x + i * row + j * pixel, lanes);
+        }
+      }
+      Transform::apply(d, half[i]);
+    }
+    CNNEXT_UNROLL(8)
+    for (int j = 0; j < kSide; ++j) {
+      f32<N> column[kFrom], points[kSide];
+      for (int i = 0; i < kFrom; ++i) column[i] = half[i][j];
+      Transform::apply(column, points);
+      for (int i = 0; i < kSide; ++i) store<N>(v + (i * kSide + j) * v_point, points[i]);
+    }
+  }
+
+  // y = A^T m A, first along the columns, then along the rows.
+  CNNEXT_INLINE static void transform_output(const float* m, int64_t m_point,
+                                             f32<N> (&y)[Outputs][Outputs]) {
+    f32<N> half[Outputs][kSide];
+    CNNEXT_UNROLL(8)
+    for (int j = 0; j < kSide; ++j) {
+      f32<N> column[kSide], sums[Outputs];
+      for (int i = 0; i < kSide; ++i) column[i] = load<N>(m + (i * kSide + j) * m_point);
+      Math::template output<N>(column, sums);
+      for (int i = 0; i < Outputs; ++i) half[i][j] = sums[i];
+    }
+    CNNEXT_UNROLL(8)
+    for (int i = 0; i < Outputs; ++i) Math::template output<N>(half[i], y[i]);
+  }
+};
+
+}  // namespace
+}  // namespace cnnext

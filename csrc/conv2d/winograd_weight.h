@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Winograd's minimal filtering, weight gradient: the transpose of the forward pass in the filter,
+//
+//   dw = G^T [ sum over tiles of (A dy A^T) * (B^T x B) ] G
+//
+// where each of the (m + r - 1)^2 points is a matrix product whose reduction runs over tiles.
+//
+//   rounds over blocks of tiles:
+//     phase 0, one task per group of tiles: V = B^T x B, P = A dy A^T       -- L3
+//     phase 1, one task per (point, panel of Tile::kColumns output channels):
+//       dU[c, k] += sum over the block's tiles of V[t, c] P[t, k]           -- registers
+//   phase 2, after the last round, one task per (panel, block of c): dw = G^T dU G
+//
+// All tasks of a point follow each other, so that its V stays in L2 while the panels pass. Sums
+// leave the registers after each chunk of tiles, which bounds the rounding error; no two tasks
+// share a sum, so equal calls give equal bits whatever the number of threads.
+#pragma once
+
+#include "conv2d/filter.h"
+#include "conv2d/winograd_steps.h"
+
+namespace cnnext {
+namespace {
+
+template <class Tile, int Outputs, int Taps>
+struct WinogradBackwardWeight {
+  using Tiles = WinogradTiles<Tile, Outputs, Taps>;
+  using Math = typename Tiles::Math;
+  static constexpr int N = Tile::kLanes, kSide = Tiles::kSide, kPoints = Tiles::kPoints;
+  static constexpr int64_t kColumns = Tile::kColumns;
+  static constexpr int64_t kRoundFloats = 4 << 20;  // 16 MB of V and P
+  static constexpr int64_t kChunkTiles = 64;        // of a chain of additions
+  static constexpr int64_t kBlockChannels = 64;     // of a task of the last phase
+
+  static Plan plan(const Conv2dShape& s, int) {
+    const int64_t no_strides[4] = {};
+    const Sizes z(winograd_shape(s, Pass::forward, Outputs, no_strides));
+    Plan plan;
+    plan.n_phases = 3;
+    plan.may_give_up = true;
+    plan.rounds = z.rounds;
+    plan.tasks[0] = ceil_div(z.tiles, Tile::kRows);
+    plan.tasks[1] = kPoints * z.panels;
+    plan.tasks[2] = z.panels * z.channel_blocks;
+    plan.shared_bytes = 4 * (z.v_floats() + z.p_floats() + z.u_floats());
+    plan.chunk_bytes = 4 * most(most(Tiles::kBandFloats, z.g.c * kColumns),
+                                kFilterFloats + FilterPanel<Tile>::scratch_floats(kTaps));
+    return plan;
+  }
+
+  static void run(const Conv2dShape& s, const Plan&, const Conv2dOperands<float>& o,
+                  const Slice& slice) {
+    const Sizes z(winograd_shape(s, Pass::forward, Outputs, o.w_strides));
+    const TileBlock b = TileBlock::of(z.g.tiles(), slice.round, z.rounds, Tile::kRows);
+    float* const v = reinterpret_cast<float*>(slice.shared);
+    float* const p = v + z.v_floats();
+    float* const u = p + z.p_floats();
+    float* const scratch = reinterpret_cast<float*>(slice.chunk);
+    for (int64_t task = slice.begin; task < slice.end; ++task) {
+      if (slice.phase == 0) {
+        if (task < b.groups) read_tiles(z, b, task, o, v, p, scratch);
+      } else if (slice.phase == 1) {
+        multiply(z, b, task / z.panels, task % z.panels, slice.round, v, p, u, scratch);
+      } else if (slice.round == z.rounds - 1) {
+        const bool finite =
+            write(z, task / z.channel_blocks, task % z.channel_blocks, o, u, scratch);
+        if (!finite) give_up(slice);
+      }
+    }
+  }
+
+ private:
+  static constexpr int64_t kTaps = Taps * Taps;
+  static constexpr int64_t kFilterFloats = kTaps * kBlockChannels * kColumns;
+
+  struct Sizes {
+    WinogradShape g;
+    int64_t rounds, tiles;  // tiles of the largest round
+    int64_t panels, channel_blocks;
+
+    explicit Sizes(const WinogradShape& shape) : g(shape) {
+      panels = ceil_div(g.k, kColumns);
+      channel_blocks = ceil_div(g.c, kBlockChannels);
+      const int64_t fit = kRoundFloats / (kPoints * (g.c + g.k)) / kChunkTiles * kChunkTiles;
+      rounds = ceil_div(g.tiles(), most(kChunkTiles, fit));
+      tiles = ceil_div(g.tiles(), rounds);
+    }
+    int64_t v_tile() const { return spread(g.c); }
+    int64_t v_point() const { return spread(tiles * v_tile()); }
+    int64_t v_floats() const { return kPoints * v_point(); }
+    int64_t p_panel() const { return tiles * kColumns; }
+    int64_t p_point() const { return spread(panels * p_panel()); }
+    int64_t p_floats() const { return kPoints * p_point(); }
+    int64_t u_point() const { return spread(g.c * kColumns); }
+    int64_t u_floats() const { return panels * kPoints * u_point(); }
+  };
+
+  static void read_tiles(const Sizes& z, const TileBlock& b, int64_t group,
+                         const Conv2dOperands<float>& o, float* v, float* p, float* scratch) {
+    const int64_t first = b.group_first(group), count = b.group_first(group + 1) - first;
+    Tiles::read(z.g, o.second, b.first + first, count, 0, z.g.c,
+                {v + first * z.v_tile(), z.v_point(), N, z.v_tile()}, scratch);
+    for (int64_t panel = 0; panel < z.panels; ++panel) {
+      const int64_t k = panel * kColumns;
+      Tiles::read_gradient(z.g, o.first, b.first + first, count, k, least(kColumns, z.g.k - k),
+                           {p + panel * z.p_panel() + first * kColumns, z.p_point(), N, kColumns},
+                           scratch);
+    }
+  }
+
+  // The sums of a round are added up by themselves, and then to those before: two short chains of
+  // additions instead of a long one.
+  static void multiply(const Sizes& z, const TileBlock& b, int64_t point, int64_t panel,
+                       int64_t round, const float* v, const float* p, float* u, float* scratch) {
+    const float* const input = v + point * z.v_point();
+    const float* const gradient = p + point * z.p_point() + panel * z.p_panel();
+    float* const total = u + (panel * kPoints + point) * z.u_point();
+    float* const sums = round == 0 ? total : scratch;
+    const int64_t columns = least(kColumns, z.g.k - panel * kColumns);
+    const int64_t groups = ceil_div(z.g.c, Tile::kRows);
+    for (int64_t t = 0; t < b.tiles; t += kChunkTiles) {
+      for (int64_t i = 0; i < groups; ++i) {
+        const int64_t c = z.g.c * i / groups, rows = z.g.c * (i + 1) / groups - c;
+        float* const out = sums + c * kColumns;
+        multiply_transposed<Tile>(rows, columns, input + t * z.v_tile() + c, z.v_tile(),
+                                  gradient + t * kColumns, least(kChunkTiles, b.tiles - t),
+                                  t > 0 ? out : nullptr, out);
+      }
+    }
+    if (sums == total) return;
+    for (int64_t i = 0; i < z.g.c; ++i) {
+      for (int64_t j = 0; j < columns; j += N) {
+        float* const at = total + i * kColumns + j;
+        store<N>(at, load<N>(at) + load<N>(sums + i * kColumns + j));
+      }
+    }
+  }
+
+  // dw of a panel and a block of channels; whether all of it is finite.
+  static bool write(const Sizes& z, int64_t panel, int64_t block, const Conv2dOperands<float>& o,
+                    const float* u, float* scratch) {
+    const int64_t c0 = block * kBlockChannels, count = least(kBlockChannels, z.g.c - c0);
+    const int64_t columns = least(kColumns, z.g.k - panel * kColumns);
+    const float* const sums = u + panel * kPoints * z.u_point() + c0 * kColumns;
+    f32<N> probe{};
+    for (int64_t c = 0; c < count; ++c) {
+      for (int64_t j = 0; j < columns; j += N) {
+        f32<N> half[kSide][Taps];
+        for (int i = 0; i < kSide; ++i) {
+          f32<N> row[kSide];
+          for (int r = 0; r < kSide; ++r) {
+            row[r] = load<N>(sums + (i * kSide + r) * z.u_point() + c * kColumns + j);
+          }
+          Math::template filter_transposed<N>(row, half[i]);
+        }
+        for (int s = 0; s < Taps; ++s) {
+          f32<N> column[kSide], taps[Taps];
+          for (int i = 0; i < kSide; ++i) column[i] = half[i][s];
+          Math::template filter_transposed<N>(column, taps);
+          for (int r = 0; r < Taps; ++r) {
+            probe += taps[r] * 0.0f;
+            store<N>(scratch + ((r * Taps + s) * count + c) * kColumns + j, taps[r]);
+          }
+        }
+      }
+    }
+    const FilterTaps taps{Taps, Taps, 0, 0, z.g.w_h, z.g.w_w};
+    const FilterPanel<Tile> packed{taps, count, columns, z.g.w_c, z.g.w_k};
+    packed.unpack(scratch, o.result + panel * kColumns * z.g.w_k + c0 * z.g.w_c,
+                  scratch + kFilterFloats);
+    return !any_nan<N>(probe);
+  }
+};
+
+}  // namespace
+}  // namespace cnnext
