@@ -116,6 +116,14 @@ CNNEXT_INLINE bool any_nan(f32<N> v) {
   return any;
 }
 
+// `count` is a multiple of N.
+template <int N>
+CNNEXT_INLINE bool all_finite(const float* p, int64_t count) {
+  f32<N> probe{};  // 0 * x is NaN where x is not finite
+  for (int64_t i = 0; i < count; i += N) probe += load<N>(p + i) * 0.0f;
+  return !any_nan<N>(probe);
+}
+
 template <int N>
 CNNEXT_INLINE float sum_of_lanes(f32<N> v) {
   if constexpr (N == 1) {

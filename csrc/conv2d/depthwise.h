@@ -11,6 +11,9 @@
 //
 // With k_h * k_w multiply-adds for each number read and written there is nothing to reuse but the
 // filter and the rows that windows share; loads are the limit, and for large images memory.
+//
+// The zero border to the left and right takes part in the sums, which is wrong only for Inf and NaN
+// in the filter, or in dy. Where there is one, pixels at the border take their own taps only.
 #pragma once
 
 #include "conv2d/strip.h"
@@ -90,17 +93,21 @@ struct DepthwiseGather {
                         rows, tap_rows, c0, channels, width, strip);
     }
 
+    const bool at_border = g.meets_border() && !all_finite<Lanes>(filter, g.taps() * width);
     const int64_t plane = g.h.out_size * g.w.out_size;
     for (int64_t i = 0; i < rows; ++i) {
-      const Window window{strip + i * g.h.in_step * g.strip_w() * width, filter,
-                          tap_rows * g.strip_w() * width, g.h.taps_inside_of(i0 + i)};
+      const Window window{strip + i * g.h.in_step * g.strip_w() * width,
+                          filter,
+                          tap_rows * g.strip_w() * width,
+                          g.h.taps_inside_of(i0 + i),
+                          {0, g.w.taps}};
       const int64_t out_row = (g.h.out_first + (i0 + i) * g.h.out_step) * g.w.out_size;
       const float* const bias = o.bias == nullptr ? nullptr : o.bias + c0;
       if (g.layout == Layout::channels_last) {
         float* y = o.result + (image * plane + out_row + g.w.out_first) * g.groups + c0;
-        row(g, width, channels, window, bias, y, g.w.out_step * g.groups);
+        row(g, at_border, width, channels, window, bias, y, g.w.out_step * g.groups);
       } else {
-        row(g, width, channels, window, bias, row_buffer, width);
+        row(g, at_border, width, channels, window, bias, row_buffer, width);
         store_row_nchw<Lanes>(row_buffer, width, g.w, channels,
                               o.result + (image * g.groups + c0) * plane + out_row, plane);
       }
@@ -111,21 +118,29 @@ struct DepthwiseGather {
   struct Window {
     const float* x;
     const float* filter;
-    int64_t tap_row;  // floats from one filter row to the next, in the strip
-    TapRange taps;    // the filter rows that meet the image
+    int64_t tap_row;   // floats from one filter row to the next, in the strip
+    TapRange taps;     // the filter rows that meet the image
+    TapRange columns;  // and the taps of each
   };
 
-  // One row of outputs; `width` floats from pixel to pixel in the strip, `y_pixel` in y.
-  static void row(const Gather& g, int64_t width, int64_t channels, const Window& window,
-                  const float* bias, float* y, int64_t y_pixel) {
-    for (int64_t j = 0; j < g.w.grid; j += kPixels) {
+  // One row of outputs; `width` floats from pixel to pixel in the strip, `y_pixel` in y;
+  // `at_border` is whether zeros of the border must not meet the filter.
+  static void row(const Gather& g, bool at_border, int64_t width, int64_t channels,
+                  const Window& window, const float* bias, float* y, int64_t y_pixel) {
+    for (int64_t j = 0, count; j < g.w.grid; j += count) {
+      count = least(kPixels, g.w.grid - j);
+      Window here = window;
+      here.x += j * g.w.in_step * width;
+      if (at_border && !(g.w.all_taps_inside_of(j) && g.w.all_taps_inside_of(j + count - 1))) {
+        count = 1;
+        here.columns = g.w.taps_inside_of(j);
+      }
       for (int64_t c = 0; c < channels; c += Lanes) {
-        Window vector = window;
-        vector.x += j * g.w.in_step * width + c;
+        Window vector = here;
+        vector.x += c;
         vector.filter += c;
-        pixels<kPixels>(least(kPixels, g.w.grid - j), g, width, vector,
-                        bias == nullptr ? nullptr : bias + c, y + j * y_pixel + c, y_pixel,
-                        least(Lanes, channels - c));
+        pixels<kPixels>(count, g, width, vector, bias == nullptr ? nullptr : bias + c,
+                        y + j * y_pixel + c, y_pixel, least(Lanes, channels - c));
       }
     }
   }
@@ -142,10 +157,10 @@ struct DepthwiseGather {
     for (int p = 0; p < Pixels; ++p) {
       acc[p] = bias == nullptr ? f32<Lanes>{} : load_partial<Lanes>(bias, lanes);
     }
-    const float* filter = window.filter + window.taps.first * g.w.taps * width;
     const int64_t column_step = g.w.offset_step * width, pixel_step = g.w.in_step * width;
     for (int64_t r = window.taps.first; r < window.taps.last; ++r) {
-      for (int64_t t = 0; t < g.w.taps; ++t, filter += width) {
+      const float* filter = window.filter + (r * g.w.taps + window.columns.first) * width;
+      for (int64_t t = window.columns.first; t < window.columns.last; ++t, filter += width) {
         const f32<Lanes> tap = load<Lanes>(filter);
         const float* const at = window.x + r * window.tap_row + t * column_step;
         for (int p = 0; p < Pixels; ++p) acc[p] += load<Lanes>(at + p * pixel_step) * tap;
@@ -213,19 +228,26 @@ struct DepthwiseBackwardWeight {
   static void add_row(const Gather& g, TapRange taps, const float* x, int64_t tap_row,
                       const float* dy, float* sums) {
     constexpr int kTaps = 4;  // accumulators that share the loads of dy
+    const bool finite = !g.meets_border() || all_finite<Lanes>(dy, g.w.grid * Lanes);
     for (int64_t r = taps.first; r < taps.last; ++r) {
       const float* const x_row = x + r * tap_row;
       float* const sum = sums + r * g.w.taps * Lanes;
+      const TapRange all{0, g.w.grid};
       int64_t t = 0;
-      for (; t + kTaps <= g.w.taps; t += kTaps) add_taps<kTaps>(g, x_row, dy, t, sum);
-      for (; t < g.w.taps; ++t) add_taps<1>(g, x_row, dy, t, sum);
+      for (; t + kTaps <= g.w.taps && finite; t += kTaps) {
+        add_taps<kTaps>(g, x_row, dy, all, t, sum);
+      }
+      for (; t < g.w.taps; ++t) {
+        add_taps<1>(g, x_row, dy, finite ? all : g.w.outputs_inside_of(t), t, sum);
+      }
     }
   }
 
   template <int Taps>
-  static void add_taps(const Gather& g, const float* x, const float* dy, int64_t t, float* sum) {
+  static void add_taps(const Gather& g, const float* x, const float* dy, const TapRange& pixels,
+                       int64_t t, float* sum) {
     f32<Lanes> acc[Taps] = {};
-    for (int64_t j = 0; j < g.w.grid; ++j) {
+    for (int64_t j = pixels.first; j < pixels.last; ++j) {
       const f32<Lanes> dy_vec = load<Lanes>(dy + j * Lanes);
       for (int i = 0; i < Taps; ++i) {
         acc[i] += dy_vec * load<Lanes>(x + (j * g.w.in_step + (t + i) * g.w.offset_step) * Lanes);

@@ -14,6 +14,9 @@
 // filter of a panel (taps * c * 128 B) streams from L2 at 9 B per cycle, half of what L2 gives; a
 // row block reuses it as often as it has tiles, so L3 hardly matters. What limits the kernel is the
 // multiply-add units, except where c_out is far from a multiple of the columns.
+//
+// The zero border to the left and right takes part in the sums, which is wrong only for Inf and NaN
+// in the filter. A panel that holds one multiplies the pixels at the border tap by tap.
 #pragma once
 
 #include "conv2d/strip.h"
@@ -40,7 +43,7 @@ struct DirectGather {
       const Blocking b = blocking(g, threads);
       plan.tasks[0] += g.groups * b.all_panels;
       plan.tasks[1] += tasks(g, b);
-      plan.shared_bytes += filter_floats(g, b) * static_cast<int64_t>(sizeof(float));
+      plan.shared_bytes += 4 * filter_floats(g, b);
       const int64_t floats = g.strip_floats(b.rows) + g.w.grid * Tile::kColumns;
       plan.chunk_bytes = most(plan.chunk_bytes, 64 + 8 * g.taps() + 4 * floats);
       plan.chunk_bytes =
@@ -63,8 +66,10 @@ struct DirectGather {
         for (int64_t task = most(slice.begin, before) - before; task < end; ++task) {
           const int64_t k0 = task % b.all_panels * Tile::kColumns;
           const float* w = o.second + task / b.all_panels * g.w_group + k0 * g.w_k;
-          filter_panel<Tile>(g, k0).pack(w, filter + task * panel_floats(g),
-                                         reinterpret_cast<float*>(slice.chunk));
+          float* const panel = filter + task * panel_floats(g);
+          filter_panel<Tile>(g, k0).pack(w, panel, reinterpret_cast<float*>(slice.chunk));
+          const int64_t size = g.taps() * g.c * Tile::kColumns;
+          panel[size] = g.meets_border() && !all_finite<Tile::kLanes>(panel, size);
         }
       } else {
         const Share share = share_of(tasks(g, b), slice, plan.tasks[1]);
@@ -76,7 +81,8 @@ struct DirectGather {
   }
 
  private:
-  static int64_t panel_floats(const Gather& g) { return g.taps() * g.c * Tile::kColumns; }
+  // Behind the filter of a panel, a number tells whether it needs care at the border.
+  static int64_t panel_floats(const Gather& g) { return (g.taps() * g.c + 1) * Tile::kColumns; }
 
   static int64_t filter_floats(const Gather& g, const Blocking& b) {
     return g.groups * b.all_panels * panel_floats(g);
@@ -117,6 +123,48 @@ struct DirectGather {
     return t;
   }
 
+  // A row of outputs; `at_border` is whether zeros of the border must not meet the filter.
+  static void multiply_row(const Gather& g, const TapRange& tap_rows, bool at_border,
+                           const TileOperands& t) {
+    if (!at_border) return multiply_panel<Tile>(g.w.grid, t);
+    for (int64_t j = 0, count; j < g.w.grid; j += count) {
+      TileOperands pixels = t;
+      pixels.a += j * t.a_row;
+      pixels.c += j * t.c_row;
+      for (count = 0; j + count < g.w.grid && g.w.all_taps_inside_of(j + count);) ++count;
+      if (count > 0) {
+        multiply_panel<Tile>(count, pixels);
+      } else {
+        count = 1;
+        multiply_taps(g, tap_rows.last - tap_rows.first, g.w.taps_inside_of(j), pixels);
+      }
+    }
+  }
+
+  // One pixel, of each filter row only the taps given.
+  static void multiply_taps(const Gather& g, int64_t tap_rows, const TapRange& taps,
+                            const TileOperands& t) {
+    TileOperands row = t;
+    row.n_segments = 0;
+    multiply_panel<Tile>(1, row);  // the bias
+    row.init = t.c;
+    const int64_t count = taps.last - taps.first, per_row = segments_per_row(g);
+    if (count <= 0) return;
+    for (int64_t r = 0; r < tap_rows; ++r) {
+      row.segments = t.segments + r * per_row;
+      row.b = t.b + (r * g.w.taps + taps.first) * g.c * Tile::kColumns;
+      if (merges_taps(g)) {
+        row.a = t.a + taps.first * g.c;
+        row.n_segments = 1;
+        row.length = count * g.c;
+      } else {
+        row.segments += taps.first;
+        row.n_segments = count;
+      }
+      multiply_panel<Tile>(1, row);
+    }
+  }
+
   static void multiply(const Gather& g, const Blocking& b, const Conv2dOperands<float>& o,
                        const float* filter, int64_t begin, int64_t end, unsigned char* scratch) {
     float* const strip = reinterpret_cast<float*>(scratch + round_up(8 * g.taps(), 64));
@@ -145,6 +193,7 @@ struct DirectGather {
         const int64_t k0 = group * g.k + panel * Tile::kColumns;  // among all output channels
         t.columns = least(Tile::kColumns, g.k - panel * Tile::kColumns);
         const float* const panel_filter = filter + (group * b.all_panels + panel) * panel_floats(g);
+        const bool at_border = panel_filter[g.taps() * g.c * Tile::kColumns] != 0;
         t.init = o.bias == nullptr ? nullptr : o.bias + k0;
         for (int64_t i = 0; i < rows; ++i) {
           const int64_t out_row = g.h.out_first + (i0 + i) * g.h.out_step;
@@ -157,11 +206,11 @@ struct DirectGather {
             t.c = o.result +
                   (image * out_plane + out_row * g.w.out_size + g.w.out_first) * out_channels + k0;
             t.c_row = g.w.out_step * out_channels;
-            multiply_panel<Tile>(g.w.grid, t);
+            multiply_row(g, taps, at_border, t);
           } else {
             t.c = row_buffer;
             t.c_row = Tile::kColumns;
-            multiply_panel<Tile>(g.w.grid, t);
+            multiply_row(g, taps, at_border, t);
             store_row_nchw<Tile::kLanes>(
                 row_buffer, Tile::kColumns, g.w, t.columns,
                 o.result + (image * out_channels + k0) * out_plane + out_row * g.w.out_size,

@@ -14,6 +14,9 @@
 //         over the rows of which it meets the image
 //   phase 1, one task per (group, panel): add up the splits in order, write dw
 //
+// The zero border to the left and right takes part in the sums, which is wrong only for Inf and NaN
+// in dy. A block of rows that holds one goes tap by tap, over the pixels where the tap is inside.
+//
 // Splits exist only where the blocks of panels do not keep all threads busy. Their number and the
 // order of additions depend on nothing but shape and thread count, so equal calls give equal bits.
 #pragma once
@@ -108,7 +111,7 @@ struct DirectBackwardWeight {
     const int64_t y_image = y_channels * g.h.out_size * g.w.out_size;
     const bool merge_taps = g.w.offset_step == 1;
     const int64_t runs = merge_taps ? 1 : g.w.taps;
-    const int64_t run_rows = g.w.taps / runs * g.c;
+    const int64_t run_rows = g.w.taps / runs * g.c, run_floats = run_rows * Tile::kColumns;
 
     TileOperands t;
     t.length = g.w.grid;
@@ -135,6 +138,8 @@ struct DirectBackwardWeight {
                                     g.w.out_size, i0 + i, 0, g.w.grid, group * g.k + k0, t.columns,
                                     dy_panel + i * g.w.grid * Tile::kColumns, Tile::kColumns);
         }
+        const bool finite = !g.meets_border() ||
+                            all_finite<Tile::kLanes>(dy_panel, rows * g.w.grid * Tile::kColumns);
         float* out =
             partial + ((split * g.groups + group) * b.all_panels + panel0 + p) * panel_floats(g);
         for (int64_t r = 0; r < g.h.taps; ++r) {
@@ -143,14 +148,38 @@ struct DirectBackwardWeight {
           t.segments = segments + inside.first;
           t.n_segments = inside.last - inside.first;
           t.b = dy_panel + inside.first * g.w.grid * Tile::kColumns;
-          for (int64_t run = 0; run < runs; ++run) {
+          t.init = item == first ? nullptr : out;
+          for (int64_t run = 0; run < runs && finite; ++run) {
             t.a = strip + (r * tap_rows * strip_w + run * g.w.offset_step) * g.c;
-            t.c = out;
-            t.init = item == first ? nullptr : out;
+            t.c = out + run * run_floats;
+            if (t.init != nullptr) t.init = t.c;
             multiply_panel<Tile>(run_rows, t);
-            out += run_rows * Tile::kColumns;
           }
+          if (!finite) multiply_taps(g, strip + r * tap_rows * strip_w * g.c, out, t);
+          out += runs * run_floats;
         }
+      }
+    }
+  }
+
+  // The taps of a filter row one by one, each over the pixels where it is inside the image; `x` is
+  // where the first tap begins in the strip, and the segments of t are rows of outputs.
+  static void multiply_taps(const Gather& g, const float* x, float* out, const TileOperands& t) {
+    for (int64_t tap = 0; tap < g.w.taps; ++tap) {
+      const TapRange pixels = g.w.outputs_inside_of(tap);
+      TileOperands row = t;
+      row.a = x + (pixels.first * g.w.in_step + tap * g.w.offset_step) * g.c;
+      row.c = out + tap * g.c * Tile::kColumns;
+      if (row.init != nullptr) row.init = row.c;
+      row.n_segments = 0;
+      multiply_panel<Tile>(g.c, row);  // what is there already, or zero
+      row.init = row.c;
+      row.n_segments = 1;
+      row.length = pixels.last - pixels.first;
+      for (int64_t i = 0; i < t.n_segments && row.length > 0; ++i) {
+        row.segments = t.segments + i;
+        row.b = t.b + (i * g.w.grid + pixels.first) * Tile::kColumns;
+        multiply_panel<Tile>(g.c, row);
       }
     }
   }

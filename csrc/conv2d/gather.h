@@ -34,6 +34,14 @@ struct Axis {
   CNNEXT_INLINE TapRange taps_inside_of(int64_t i) const {
     return taps_inside(i * in_step + offset_first, taps, most(1, offset_step), in_size);
   }
+  CNNEXT_INLINE bool all_taps_inside_of(int64_t i) const {
+    const TapRange inside = taps_inside_of(i);
+    return inside.last - inside.first == taps;
+  }
+  // The outputs for which a tap does so.
+  CNNEXT_INLINE TapRange outputs_inside_of(int64_t tap) const {
+    return taps_inside(offset_first + tap * offset_step, grid, in_step, in_size);
+  }
 };
 
 CNNEXT_INLINE Axis forward_axis(int64_t in_size, int64_t out_size, int64_t kernel, int64_t stride,
@@ -77,6 +85,11 @@ struct Gather {
   int64_t filter_taps;                  // k_h * k_w, of which h.taps * w.taps are used
 
   CNNEXT_INLINE int64_t taps() const { return h.taps * w.taps; }
+
+  // Whether some window reaches beyond the image to the left or right, into zeros of the strip.
+  CNNEXT_INLINE bool meets_border() const {
+    return w.offset_first < 0 || w.offset_first + strip_w() > w.in_size;
+  }
 
   // A strip (strip.h) of what `rows` rows of outputs read. Its rows are those of the image, or if
   // filter rows are so far apart that there are rows between which none of them meets, a band for

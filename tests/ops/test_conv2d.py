@@ -63,6 +63,9 @@ def problem_with(value: float, case: Conv2dCase, layout: str, dtype: torch.dtype
 def may_apply(kernel: str, case: Conv2dCase) -> bool:
     if "pointwise" in kernel:
         return (case.k_h, case.k_w) == (1, 1)
+    if "winograd" in kernel:
+        plain = (case.stride, case.dilation, case.groups) == ((1, 1), (1, 1), 1)
+        return plain and (case.k_h, case.k_w) in ((3, 3), (5, 5))
     return "depthwise" not in kernel or case.groups == case.c_in
 
 
@@ -136,7 +139,56 @@ def test_one_infinity_spreads_as_far_as_its_windows(kernel: str, case: Conv2dCas
         problem.check_outputs(ours, what=f"{layout} {value} output")
 
 
+def non_finite_like_the_definition(
+    direction: str, kernel: str, case: Conv2dCase, place: int | None, spoil: int
+) -> None:
+    """What is Inf, -Inf or NaN is so in the plain loops of the reference kernel, too.
+
+    `spoil` is the operand, or -1 for the gradient of the output, whose first and last elements are
+    not finite: with zeros of the border they would make NaN where the definition has no product.
+    """
+    for layout in LAYOUTS:
+        problem = problems.conv2d(case, dtype=dtype_of(kernel)).in_layout(layout)
+
+        def spoiled(tensor: Tensor) -> Tensor:
+            if tensor.numel() > 0:
+                tensor[(0,) * tensor.dim()] = math.inf
+                tensor[(-1,) * tensor.dim()] = math.nan
+            return tensor
+
+        if spoil < 0:
+            problem = replace(problem, seed=lambda output: spoiled(seed_gradient(output)))
+        else:
+            spoiled(problem.operands[spoil])
+        suffix = "" if direction == "forward" else f"_{direction}"
+        plain = f"conv2d_reference{suffix}_{'f64' if 'f64' in kernel else 'f32'}"
+        results = []
+        for name in (kernel, plain):
+            with only_kernel("conv2d", name):
+                if place is None:
+                    results += problem.outputs(CNNEXT)
+                else:
+                    results += problem.gradients(CNNEXT, place)
+        ours, expected = (r.nan_to_num(nan=7, posinf=8, neginf=9) * ~r.isfinite() for r in results)
+        assert torch.equal(ours, expected), f"{layout}: {(ours != expected).sum()} elements differ"
+
+
+@pytest.mark.parametrize(("kernel", "case"), conv2d_kernels("forward", EDGE))
+def test_infinite_weights_meet_no_border(kernel: str, case: Conv2dCase) -> None:
+    non_finite_like_the_definition("forward", kernel, case, None, WEIGHT)
+
+
 # ----------------------------------------------------------------------------------- backward
+
+
+@pytest.mark.parametrize(("kernel", "case"), conv2d_kernels("bwd_input", EDGE))
+def test_infinite_weights_meet_no_border_backward(kernel: str, case: Conv2dCase) -> None:
+    non_finite_like_the_definition("bwd_input", kernel, case, INPUT, WEIGHT)
+
+
+@pytest.mark.parametrize(("kernel", "case"), conv2d_kernels("bwd_weight", EDGE))
+def test_infinite_gradients_meet_no_border(kernel: str, case: Conv2dCase) -> None:
+    non_finite_like_the_definition("bwd_weight", kernel, case, WEIGHT, -1)
 
 
 @pytest.mark.parametrize(("kernel", "case"), conv2d_kernels("bwd_input", SMALL, NETWORK))
