@@ -24,7 +24,8 @@ constexpr double kPackedFloatsPerSecond = 1.2e9;  // of a filter, between memory
 constexpr double kPointVectorsPerSecond = 0.5e9;  // of Winograd's transforms, in and out of L2
 constexpr double kStreamBytesPerSecond = 25e9;    // what exceeds a core's own cache
 constexpr double kOwnCacheBytes = 1e6;
-constexpr double kPhaseSeconds = 3e-6;  // to start threads and to wait for them
+constexpr double kMostScratchBytes = 256e6;  // of a transformed filter, or its gradient
+constexpr double kPhaseSeconds = 3e-6;       // to start threads and to wait for them
 
 double filter_floats(const Conv2dShape& s) {
   return static_cast<double>(s.c_out) * s.c_in_per_group() * s.k_h * s.k_w;
@@ -110,6 +111,7 @@ template <Isa isa, int tile>
 double winograd_fused_cost(const Conv2dShape& s, int threads) {
   if (!winograd_applies(s, tile)) return kNotApplicable;
   const WinogradWork work(s, tile, isa);
+  if (work.u_bytes > kMostScratchBytes) return kNotApplicable;
   // The first phase writes U for all threads to read, once or, if large, with every block of tiles.
   const double rows = isa == Isa::avx512 ? 14 : 6;
   const double reads = work.u_bytes < kOwnCacheBytes ? threads : work.tiles / (2 * rows);
@@ -123,13 +125,13 @@ template <Isa isa, int tile>
 double winograd_shared_cost(const Conv2dShape& s, int threads) {
   if (!winograd_applies(s, tile)) return kNotApplicable;
   const WinogradWork work(s, tile, isa);
-  // Each round transforms the filter again; each panel reads all of V.
+  // Each round transforms the filter again; each panel reads all of V, in the order of its memory.
   constexpr double kMostTiles = 112;
   const double rounds = std::ceil(work.tiles / kMostTiles);
   const int64_t panels = ceil_div(s.c_out, 2 * simd_lanes(isa));
   const double v_bytes = 4 * work.points * work.tiles * static_cast<double>(s.c_in);
   const double panel_seconds = rounds * work.filter_seconds(s) + work.products +
-                               static_cast<double>(panels) * v_bytes / kStreamBytesPerSecond;
+                               static_cast<double>(panels) * v_bytes / (2 * kStreamBytesPerSecond);
   return 2 * rounds * kPhaseSeconds +
          (work.tile_seconds() + uneven(panels, threads) * panel_seconds) / threads;
 }
@@ -138,6 +140,7 @@ template <Isa isa, int tile>
 double winograd_weight_cost(const Conv2dShape& s, int threads) {
   if (!winograd_applies(s, tile) || (tile == 2 && s.k_h != 5)) return kNotApplicable;
   const WinogradWork work(s, tile, isa);
+  if (work.u_bytes > kMostScratchBytes) return kNotApplicable;
   const double u_seconds = 2 * work.u_bytes / kStreamBytesPerSecond;
   return 3 * kPhaseSeconds +
          (work.filter_seconds(s) + work.tile_seconds() + work.products + u_seconds) / threads;

@@ -116,16 +116,17 @@ struct WinogradFused {
 template <class Tile, Pass kPass, int Outputs, int Taps>
 struct WinogradShared {
   using Steps = WinogradSteps<Tile, kPass, Outputs, Taps>;
-  // Of a round: the filter's transform, repeated in each, stays below 5 % of the products, and V of
-  // 512 channels within 9 MB.
+  // Of a round: the filter's transform, repeated in each, stays below 5 % of the products.
   static constexpr int64_t kMostTiles = 112;
+  static constexpr int64_t kMostFloats = 8 << 20;  // 32 MB of V; 512 channels take a quarter
 
   static Plan plan(const Conv2dShape& s, int threads) {
     const Steps steps(s, {});
     Plan plan;
     plan.n_phases = 2;
     plan.may_give_up = true;
-    plan.rounds = ceil_div(steps.g.tiles(), kMostTiles);
+    const int64_t fit = kMostFloats / (Steps::kPoints * steps.g.c) / Tile::kRows * Tile::kRows;
+    plan.rounds = ceil_div(steps.g.tiles(), most(Tile::kRows, least(kMostTiles, fit)));
     const int64_t tiles = ceil_div(steps.g.tiles(), plan.rounds);
     const int64_t groups = ceil_div(tiles, Tile::kRows);
     const int64_t parts = least(groups, ceil_div(threads, steps.panels));
