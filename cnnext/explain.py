@@ -72,6 +72,7 @@ def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") 
     Raises:
         TypeError: the module is no `torch.nn.Conv2d`.
         ValueError: the direction has another value.
+        RuntimeError: the input does not fit the layer, as in torch.nn.functional.conv2d.
     """
     if not isinstance(module, torch.nn.Conv2d):
         raise TypeError(f"explain() knows Conv2d, got {type(module).__name__}")
@@ -80,6 +81,8 @@ def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") 
     threads = torch.get_num_threads()
     weight = module.weight
     reason = why_native("conv2d", input, weight, optional=(module.bias,))
+    if reason is None and not input.is_cpu:
+        reason = f"explain() knows the kernels of the CPU, not those of {input.device.type}"
     if reason is not None:
         return Explanation(direction, threads, None, reason, ())
     batched = input if input.dim() == 4 else input.unsqueeze(0)
@@ -94,6 +97,17 @@ def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") 
         height, width = height + below, width + beside
     elif module.padding != "valid":
         padding = module.padding
+    output = torch.nn.functional.conv2d(  # on no data: raises what conv2d would
+        torch.empty((*batched.shape[:2], height, width), device="meta", dtype=input.dtype),
+        torch.empty_like(weight, device="meta"),
+        None,
+        stride,
+        padding,
+        dilation,
+        module.groups,
+    )
+    if 0 in (batched.numel(), output.numel()):
+        return Explanation(direction, threads, None, "there is nothing to compute", ())
     shape: tuple[Any, ...] = (
         *(batched.shape[0], batched.shape[1], height, width),
         *(weight.shape[0], weight.shape[2], weight.shape[3]),

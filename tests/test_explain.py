@@ -83,6 +83,19 @@ def test_what_native_computes_has_no_candidates() -> None:
     assert "bfloat16" in explanation.why_native and "bfloat16" in str(explanation)
 
 
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_nothing_to_compute(direction: str) -> None:
+    explanation = cnnext.explain(cnnext.Conv2d(8, 16, 3), torch.empty(0, 8, 20, 20), direction)
+    assert explanation.chosen is None
+    assert "nothing to compute" in str(explanation)
+
+
+@pytest.mark.parametrize("shape", ((1, 8, 2, 2), (1, 9, 20, 20), (8, 1, 20)), ids=str)
+def test_an_input_that_does_not_fit(shape: tuple[int, ...]) -> None:
+    with pytest.raises(RuntimeError):
+        cnnext.explain(cnnext.Conv2d(8, 16, 3), torch.empty(shape))
+
+
 def test_bad_arguments() -> None:
     image = torch.empty(1, 8, 20, 20)
     with pytest.raises(TypeError, match="Linear"):
