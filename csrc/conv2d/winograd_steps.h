@@ -41,7 +41,7 @@ struct WinogradSteps {
   static constexpr int N = Tile::kLanes, kSide = Tiles::kSide, kPoints = Tiles::kPoints;
   static constexpr int64_t kColumns = Tile::kColumns;
   static constexpr int64_t kTaps = Taps * Taps;
-  static constexpr int64_t kMostChannels = 32;            // of a chunk
+  static constexpr int64_t kMostChannels = 32;             // of a chunk
   static constexpr int64_t kFilterFloats = N * kTaps * N;  // scratch of transform_filter
 
   WinogradShape g;
