@@ -115,9 +115,7 @@ def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") 
     )
     is_double = input.dtype == torch.float64
     channels_last = result_format(batched, weight) is torch.channels_last
-    chosen, *lines = ops.conv2d_candidates(
-        direction, is_double, channels_last, threads, *shape
-    ).splitlines()
+    chosen, *lines = ops.conv2d_candidates(direction, is_double, channels_last, *shape).splitlines()
     candidates = sorted(map(_candidate, lines), key=lambda candidate: candidate.seconds)
     return Explanation(direction, threads, chosen, None, tuple(candidates))
 

@@ -32,7 +32,7 @@ class Scratch {
                                  " bytes of scratch memory");
       }
       prefer_huge_pages(scratch.block_.get(), size);
-      scratch.size_ = bytes;
+      scratch.size_ = static_cast<int64_t>(size);
     }
     return scratch.block_.get();
   }

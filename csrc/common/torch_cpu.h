@@ -22,8 +22,6 @@ class CpuDevice : public TensorMemory {
 };
 
 // Waking another thread takes about two microseconds: the time of that many multiply-adds.
-constexpr double kSerialMacs = 1e5;
-
-inline int useful_threads(double macs) { return macs < kSerialMacs ? 1 : torch_threads(); }
+inline int useful_threads(double macs) { return macs < 1e5 ? 1 : torch_threads(); }
 
 }  // namespace cnnext

@@ -27,21 +27,21 @@ struct Device : CpuDevice {
 };
 
 // The candidates for float32, or float64, in the order of the registry; the chosen one comes first.
-std::string candidates(std::string direction, bool is_double, bool channels_last, int64_t threads,
-                       int64_t n, int64_t c_in, int64_t h_in, int64_t w_in, int64_t c_out,
-                       int64_t k_h, int64_t k_w, int64_t stride_h, int64_t stride_w, int64_t pad_h,
+std::string candidates(std::string direction, bool is_double, bool channels_last, int64_t n,
+                       int64_t c_in, int64_t h_in, int64_t w_in, int64_t c_out, int64_t k_h,
+                       int64_t k_w, int64_t stride_h, int64_t stride_w, int64_t pad_h,
                        int64_t pad_w, int64_t dilation_h, int64_t dilation_w, int64_t groups) {
   const Layout layout = channels_last ? Layout::channels_last : Layout::nchw;
   const Conv2dShape whole{n,        c_in,  h_in,  w_in,       c_out,      k_h,    k_w,   stride_h,
                           stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, layout};
   const Conv2dShape s = whole.without_idle_taps();
-  const int most = static_cast<int>(threads), used = s.macs() < kSerialMacs ? 1 : most;
+  const int threads = useful_threads(s.macs());
   for (Pass pass : {Pass::forward, Pass::bwd_input, Pass::bwd_weight}) {
     if (direction != pass_name(pass)) continue;
-    return is_double ? std::string(select_conv2d<double>(pass, s, used).name) + '\n' +
-                           list_candidates(conv2d_registry<double>(), pass, s, used)
-                     : std::string(select_conv2d<float>(pass, s, used).name) + '\n' +
-                           list_candidates(conv2d_registry<float>(), pass, s, used);
+    return is_double ? std::string(select_conv2d<double>(pass, s, threads).name) + '\n' +
+                           list_candidates(conv2d_registry<double>(), pass, s, threads)
+                     : std::string(select_conv2d<float>(pass, s, threads).name) + '\n' +
+                           list_candidates(conv2d_registry<float>(), pass, s, threads);
   }
   throw std::runtime_error("conv2d has no pass '" + direction + "'");
 }
@@ -51,7 +51,7 @@ std::string candidates(std::string direction, bool is_double, bool channels_last
 STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
   conv2d::define_operators(m);
   m.def(
-      "conv2d_candidates(str direction, bool is_double, bool channels_last, int threads, int n, "
+      "conv2d_candidates(str direction, bool is_double, bool channels_last, int n, "
       "int c_in, int h_in, int w_in, int c_out, int k_h, int k_w, int stride_h, int stride_w, "
       "int pad_h, int pad_w, int dilation_h, int dilation_w, int groups) -> str");
   m.def("conv2d_kernels() -> str");

@@ -28,7 +28,7 @@ struct SixPoints {
   static constexpr int kPoints = 6;
   static constexpr float a = 0.625f, a2 = a * a, a3 = a * a2, a4 = a2 * a2;
   static constexpr float b = 1.5f, b2 = b * b, b3 = b * b2, b4 = b2 * b2;
-  // What G divides by: the products of a point's differences to the others.
+  // The scales of G: one over the product of a point's differences to the others.
   static constexpr float at_0 = static_cast<float>(256.0 / 225);
   static constexpr float at_a = static_cast<float>(-2048.0 / 2975);
   static constexpr float at_b = static_cast<float>(128.0 / 1071);

@@ -46,10 +46,6 @@ NETWORK = tuple(case for case in RESNET50 if case.name in _DEEPEST)
 SMALL = (*EDGE, *LENET5)
 
 
-def is_not_empty(case: Conv2dCase) -> bool:
-    return case.n > 0
-
-
 @functools.cache
 def problem_with(value: float, case: Conv2dCase, layout: str, dtype: torch.dtype) -> Problem:
     """One pixel of the input, in its middle, has that value."""
