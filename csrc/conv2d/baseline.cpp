@@ -5,7 +5,6 @@
 #include "conv2d/direct_weight.h"
 #include "conv2d/pointwise.h"
 #include "conv2d/winograd.h"
-#include "conv2d/winograd_weight.h"
 
 namespace cnnext {
 namespace {
@@ -28,13 +27,11 @@ CNNEXT_DEFINE(conv2d_winograd4_fused_f32, WinogradFused<Tile, Pass::forward, 4, 
 CNNEXT_DEFINE(conv2d_winograd4_fused_bwd_input_f32, WinogradFused<Tile, Pass::bwd_input, 4, 3>)
 CNNEXT_DEFINE(conv2d_winograd4_shared_f32, WinogradShared<Tile, Pass::forward, 4, 3>)
 CNNEXT_DEFINE(conv2d_winograd4_shared_bwd_input_f32, WinogradShared<Tile, Pass::bwd_input, 4, 3>)
-CNNEXT_DEFINE(conv2d_winograd4_bwd_weight_f32, WinogradBackwardWeight<Tile, 4, 3>)
 CNNEXT_DEFINE(conv2d_winograd2_fused_f32, WinogradTwo<WinogradFused, Tile, Pass::forward>)
 CNNEXT_DEFINE(conv2d_winograd2_fused_bwd_input_f32,
               WinogradTwo<WinogradFused, Tile, Pass::bwd_input>)
 CNNEXT_DEFINE(conv2d_winograd2_shared_f32, WinogradTwo<WinogradShared, Tile, Pass::forward>)
 CNNEXT_DEFINE(conv2d_winograd2_shared_bwd_input_f32,
               WinogradTwo<WinogradShared, Tile, Pass::bwd_input>)
-CNNEXT_DEFINE(conv2d_winograd2_bwd_weight_f32, WinogradBackwardWeight<Tile, 2, 5>)
 
 }  // namespace cnnext

@@ -76,9 +76,12 @@ double depthwise_cost(const Conv2dShape& s, int threads) {
   return applies ? 3 * s.macs() / (tile_macs_per_second(isa) * threads) : kNotApplicable;
 }
 
-bool winograd_applies(const Conv2dShape& s, int64_t tile) {
+// The transforms of 5x5 filters and the weight gradient (which the baseline lacks altogether)
+// cancel more digits than the others: with every product rounded, too many.
+bool winograd_applies(const Conv2dShape& s, int64_t tile, Isa isa) {
   constexpr int64_t kFewest = 64;  // pairs of channels; transforms of fewer never pay
-  const bool fits = s.k_h == 3 || (s.k_h == 5 && tile == 2);
+  const bool fused_multiply_add = isa != Isa::baseline;
+  const bool fits = s.k_h == 3 || (s.k_h == 5 && tile == 2 && fused_multiply_add);
   return fits && s.k_w == s.k_h && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 &&
          s.dilation_w == 1 && s.groups == 1 && s.pad_h < s.k_h && s.pad_w < s.k_w &&
          s.c_in * s.c_out >= kFewest;
@@ -109,7 +112,7 @@ struct WinogradWork {
 
 template <Isa isa, int tile>
 double winograd_fused_cost(const Conv2dShape& s, int threads) {
-  if (!winograd_applies(s, tile)) return kNotApplicable;
+  if (!winograd_applies(s, tile, isa)) return kNotApplicable;
   const WinogradWork work(s, tile, isa);
   if (work.u_bytes > kMostScratchBytes) return kNotApplicable;
   // The first phase writes U for all threads to read, once or, if large, with every block of tiles.
@@ -123,7 +126,7 @@ double winograd_fused_cost(const Conv2dShape& s, int threads) {
 
 template <Isa isa, int tile>
 double winograd_shared_cost(const Conv2dShape& s, int threads) {
-  if (!winograd_applies(s, tile)) return kNotApplicable;
+  if (!winograd_applies(s, tile, isa)) return kNotApplicable;
   const WinogradWork work(s, tile, isa);
   // Each round transforms the filter again; each panel reads all of V, in the order of its memory.
   constexpr double kMostTiles = 112;
@@ -138,7 +141,7 @@ double winograd_shared_cost(const Conv2dShape& s, int threads) {
 
 template <Isa isa, int tile>
 double winograd_weight_cost(const Conv2dShape& s, int threads) {
-  if (!winograd_applies(s, tile) || (tile == 2 && s.k_h != 5)) return kNotApplicable;
+  if (!winograd_applies(s, tile, isa) || (tile == 2 && s.k_h != 5)) return kNotApplicable;
   const WinogradWork work(s, tile, isa);
   if (work.u_bytes > kMostScratchBytes) return kNotApplicable;
   const double u_seconds = 2 * work.u_bytes / kStreamBytesPerSecond;
