@@ -26,8 +26,6 @@
 //
 // A transform of the filter costs as much as the products of half a dozen tiles, which is less than
 // to write and read it through L3.
-//
-// Partial sums leave the registers after each chunk, which bounds the rounding error.
 #pragma once
 
 #include "conv2d/winograd_steps.h"
@@ -103,7 +101,7 @@ struct WinogradFused {
     for (int64_t panel = 0; panel < steps.panels; ++panel) {
       for (int64_t chunk = 0; chunk < steps.chunks; ++chunk) {
         steps.multiply(b, 0, b.groups, panel, chunk, v + chunk * steps.v_floats(b.tiles),
-                       u + (panel * steps.chunks + chunk) * steps.u_floats(), m,
+                       u + (panel * steps.chunks + chunk) * steps.u_floats(), true, m,
                        steps.m_point(b.tiles));
       }
       const bool ok = steps.write_tiles(b, 0, b.groups, panel, m, steps.m_point(b.tiles), rest);
@@ -170,7 +168,7 @@ struct WinogradShared {
     float* const rest = m + steps.m_floats(tiles);
     for (int64_t chunk = 0; chunk < steps.chunks; ++chunk) {
       steps.transform_filter(panel, chunk, u, rest);
-      steps.multiply(b, first, last, panel, chunk, v + chunk * steps.v_floats(b.tiles), u, m,
+      steps.multiply(b, first, last, panel, chunk, v + chunk * steps.v_floats(b.tiles), u, false, m,
                      steps.m_point(tiles));
     }
     return steps.write_tiles(b, first, last, panel, m, steps.m_point(tiles), rest);

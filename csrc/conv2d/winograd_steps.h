@@ -7,8 +7,7 @@
 //   multiply           M = M + V U        [point][tile][Tile::kColumns]       of a panel
 //   write_tiles        y = A^T M A
 //
-// A group is as many tiles as the micro-kernel has rows; a chunk bounds the rounding error, since
-// sums leave the registers after each.
+// A group is as many tiles as the micro-kernel has rows; a chunk is what fits a core's own cache.
 #pragma once
 
 #include "conv2d/winograd_tiles.h"
@@ -41,7 +40,8 @@ struct WinogradSteps {
   static constexpr int N = Tile::kLanes, kSide = Tiles::kSide, kPoints = Tiles::kPoints;
   static constexpr int64_t kColumns = Tile::kColumns;
   static constexpr int64_t kTaps = Taps * Taps;
-  static constexpr int64_t kMostChannels = 32;             // of a chunk
+  static constexpr int64_t kMostChannels = 128;            // of a chunk
+  static constexpr int64_t kMostChain = 32;                // of additions in registers
   static constexpr int64_t kFilterFloats = N * kTaps * N;  // scratch of transform_filter
 
   WinogradShape g;
@@ -97,18 +97,28 @@ struct WinogradSteps {
                 scratch);
   }
 
-  // The groups [first, last) of a block, with which m begins; the first chunk sets M.
+  // The groups [first, last) of a block, with which m begins; the first chunk sets M. A U that
+  // `streams` is not in the core's own cache yet.
   void multiply(const TileBlock& b, int64_t first, int64_t last, int64_t panel, int64_t chunk,
-                const float* v, const float* u, float* m, int64_t m_stride) const {
+                const float* v, const float* u, bool streams, float* m, int64_t m_stride) const {
     const int64_t vectors = round_up(channels(chunk), N);
     const int64_t t0 = b.group_first(first), tiles = b.group_first(last) - t0;
     for (int64_t point = 0; point < kPoints; ++point) {
+      const int64_t next_point = point + 1 < kPoints ? point + 1 : 0;
       for (int64_t i = first; i < last; ++i) {
         const int64_t t = b.group_first(i), rows = b.group_first(i + 1) - t;
-        float* const sums = m + point * m_stride + (t - t0) * kColumns;
-        multiply_packed<Tile>(rows, columns(panel), v + point * v_point(b.tiles) + t * vectors,
-                              u + point * u_point(), channels(chunk), chunk > 0 ? sums : nullptr,
-                              sums);
+        const bool ends = i == last - 1;
+        PackedOperands operands;
+        operands.a = v + point * v_point(b.tiles) + t * vectors;
+        operands.b = u + point * u_point();
+        operands.depth = channels(chunk);
+        operands.chain = kMostChain;
+        operands.c = m + point * m_stride + (t - t0) * kColumns;
+        operands.init = chunk > 0 ? operands.c : nullptr;
+        operands.next_a =
+            ends ? v + next_point * v_point(b.tiles) + t0 * vectors : operands.a + rows * vectors;
+        operands.next_b = ends && streams ? u + next_point * u_point() : nullptr;
+        multiply_packed<Tile>(rows, columns(panel), operands);
       }
       if (chunk == chunks - 1) {
         const int64_t begin = tiles * point / kPoints, end = tiles * (point + 1) / kPoints;

@@ -12,7 +12,7 @@
 //   phase 2, after the last round, one task per (panel, block of c): dw = G^T dU G
 //
 // All tasks of a point follow each other, so that its V stays in L2 while the panels pass. Sums
-// leave the registers after each chunk of tiles, which bounds the rounding error; no two tasks
+// leave the registers after a chain of tiles, which bounds the rounding error; no two tasks
 // share a sum, so equal calls give equal bits whatever the number of threads.
 #pragma once
 
@@ -29,7 +29,7 @@ struct WinogradBackwardWeight {
   static constexpr int N = Tile::kLanes, kSide = Tiles::kSide, kPoints = Tiles::kPoints;
   static constexpr int64_t kColumns = Tile::kColumns;
   static constexpr int64_t kRoundFloats = 4 << 20;  // 16 MB of V and P
-  static constexpr int64_t kChunkTiles = 64;        // of a chain of additions
+  static constexpr int64_t kMostChain = 64;         // of additions in registers
   static constexpr int64_t kBlockChannels = 64;     // of a task of the last phase
 
   static Plan plan(const Conv2dShape& s, int) {
@@ -81,8 +81,8 @@ struct WinogradBackwardWeight {
     explicit Sizes(const WinogradShape& shape) : g(shape) {
       panels = ceil_div(g.k, kColumns);
       channel_blocks = ceil_div(g.c, kBlockChannels);
-      const int64_t fit = kRoundFloats / (kPoints * (g.c + g.k)) / kChunkTiles * kChunkTiles;
-      rounds = ceil_div(g.tiles(), most(kChunkTiles, fit));
+      const int64_t fit = kRoundFloats / (kPoints * (g.c + g.k)) / kMostChain * kMostChain;
+      rounds = ceil_div(g.tiles(), most(kMostChain, fit));
       tiles = ceil_div(g.tiles(), rounds);
     }
     int64_t v_tile() const { return spread(g.c); }
@@ -118,14 +118,17 @@ struct WinogradBackwardWeight {
     float* const sums = round == 0 ? total : scratch;
     const int64_t columns = least(kColumns, z.g.k - panel * kColumns);
     const int64_t groups = ceil_div(z.g.c, Tile::kRows);
-    for (int64_t t = 0; t < b.tiles; t += kChunkTiles) {
-      for (int64_t i = 0; i < groups; ++i) {
-        const int64_t c = z.g.c * i / groups, rows = z.g.c * (i + 1) / groups - c;
-        float* const out = sums + c * kColumns;
-        multiply_transposed<Tile>(rows, columns, input + t * z.v_tile() + c, z.v_tile(),
-                                  gradient + t * kColumns, least(kChunkTiles, b.tiles - t),
-                                  t > 0 ? out : nullptr, out);
-      }
+    for (int64_t i = 0; i < groups; ++i) {
+      const int64_t c = z.g.c * i / groups, rows = z.g.c * (i + 1) / groups - c;
+      PackedOperands operands;
+      operands.a = input + c;
+      operands.a_step = z.v_tile();
+      operands.b = gradient;
+      operands.depth = b.tiles;
+      operands.chain = kMostChain;
+      operands.init = nullptr;
+      operands.c = sums + c * kColumns;
+      multiply_transposed<Tile>(rows, columns, operands);
     }
     if (sums == total) return;
     for (int64_t i = 0; i < z.g.c; ++i) {

@@ -11,7 +11,8 @@
 //
 // As in tile.h all sums stay in registers; but the distances of rows are constants, which leaves a
 // step with nothing but its loads and multiply-adds: a tenth faster where the depth is about 100.
-// The caller bounds the depth, and with it the rounding error of a chain of additions.
+// After every `chain` steps the sums leave the registers and are added to c, which bounds the
+// rounding error: two short chains of additions instead of a long one.
 #pragma once
 
 #include "common/simd.h"
@@ -19,6 +20,17 @@
 
 namespace cnnext {
 namespace {
+
+struct PackedOperands {
+  const float *a, *b;
+  int64_t depth, chain;  // a chain is a multiple of the lanes
+  const float* init;     // or null
+  float* c;
+  // What multiply_packed will read next, to have it come while the sums grow, because hardware
+  // prefetchers stop at the end of every page; null for a b that stays in L1.
+  const float *next_a, *next_b;
+  int64_t a_step;  // of multiply_transposed
+};
 
 template <int N, int Rows, int Vectors, int RowStep>
 CNNEXT_INLINE void packed_step(const float* a, const float* b, f32<N> (&acc)[Rows][Vectors]) {
@@ -41,71 +53,83 @@ CNNEXT_INLINE void packed_store(f32<N> (&acc)[Rows][Vectors], const float* init,
   }
 }
 
-template <int N, int Columns>
+template <int N, int Columns, bool kAhead>
 struct VectorsAlongDepth {
   template <int Rows, int Vectors>
-  static void multiply(const float* a, int64_t, const float* b, int64_t depth, const float* init,
-                       float* c) {
-    f32<N> acc[Rows][Vectors] = {};
-    for (; depth >= N; depth -= N) {
-      CNNEXT_UNROLL(4)
-      for (int k = 0; k < N; ++k) {
+  static void multiply(const PackedOperands& o) {
+    const float *a = o.a, *b = o.b, *init = o.init;
+    for (int64_t done = 0; done < o.depth; done += o.chain) {
+      f32<N> acc[Rows][Vectors] = {};
+      int64_t left = least(o.chain, o.depth - done);
+      for (; left >= N; left -= N) {
+        for (int i = 0; i < Rows; ++i) __builtin_prefetch(o.next_a + (a - o.a) + i * N);
+        CNNEXT_UNROLL(4)
+        for (int k = 0; k < N; ++k) {
+          if constexpr (kAhead) {
+            for (int j = 0; j < Vectors; ++j) __builtin_prefetch(o.next_b + (b - o.b) + j * N);
+          }
+          packed_step<N, Rows, Vectors, N>(a + k, b, acc);
+          b += Columns;
+        }
+        a += Rows * N;
+      }
+      for (int64_t k = 0; k < left; ++k) {
         packed_step<N, Rows, Vectors, N>(a + k, b, acc);
         b += Columns;
       }
-      a += Rows * N;
+      packed_store<N, Rows, Vectors, Columns>(acc, init, o.c);
+      init = o.c;
     }
-    for (int64_t k = 0; k < depth; ++k) {
-      packed_step<N, Rows, Vectors, N>(a + k, b, acc);
-      b += Columns;
-    }
-    packed_store<N, Rows, Vectors, Columns>(acc, init, c);
   }
 };
 
 template <int N, int Columns>
 struct VectorsOfRows {
   template <int Rows, int Vectors>
-  static void multiply(const float* a, int64_t a_step, const float* b, int64_t depth,
-                       const float* init, float* c) {
-    f32<N> acc[Rows][Vectors] = {};
-    CNNEXT_UNROLL(4)
-    for (int64_t k = 0; k < depth; ++k) {
-      packed_step<N, Rows, Vectors, 1>(a, b, acc);
-      a += a_step;
-      b += Columns;
+  static void multiply(const PackedOperands& o) {
+    const float *a = o.a, *b = o.b, *init = o.init;
+    for (int64_t done = 0; done < o.depth; done += o.chain) {
+      f32<N> acc[Rows][Vectors] = {};
+      const int64_t steps = least(o.chain, o.depth - done);
+      CNNEXT_UNROLL(4)
+      for (int64_t k = 0; k < steps; ++k) {
+        packed_step<N, Rows, Vectors, 1>(a, b, acc);
+        a += o.a_step;
+        b += Columns;
+      }
+      packed_store<N, Rows, Vectors, Columns>(acc, init, o.c);
+      init = o.c;
     }
-    packed_store<N, Rows, Vectors, Columns>(acc, init, c);
   }
 };
 
 // `rows` is at most Rows; of a panel with a single vector of columns the second is left alone.
 template <class Tile, class Order, int Rows = Tile::kRows>
-void multiply_ordered(int64_t rows, int64_t columns, const float* a, int64_t a_step, const float* b,
-                      int64_t depth, const float* init, float* c) {
+void multiply_ordered(int64_t rows, int64_t columns, const PackedOperands& o) {
   if (rows == Rows) {
     if (columns <= Tile::kLanes) {
-      Order::template multiply<Rows, 1>(a, a_step, b, depth, init, c);
+      Order::template multiply<Rows, 1>(o);
     } else {
-      Order::template multiply<Rows, Tile::kVectors>(a, a_step, b, depth, init, c);
+      Order::template multiply<Rows, Tile::kVectors>(o);
     }
   } else if constexpr (Rows > 1) {
-    multiply_ordered<Tile, Order, Rows - 1>(rows, columns, a, a_step, b, depth, init, c);
+    multiply_ordered<Tile, Order, Rows - 1>(rows, columns, o);
   }
 }
 
 template <class Tile>
-void multiply_packed(int64_t rows, int64_t columns, const float* a, const float* b, int64_t depth,
-                     const float* init, float* c) {
-  multiply_ordered<Tile, VectorsAlongDepth<Tile::kLanes, Tile::kColumns>>(rows, columns, a, 0, b,
-                                                                          depth, init, c);
+void multiply_packed(int64_t rows, int64_t columns, const PackedOperands& o) {
+  constexpr int N = Tile::kLanes, Columns = Tile::kColumns;
+  if (o.next_b == nullptr) {
+    multiply_ordered<Tile, VectorsAlongDepth<N, Columns, false>>(rows, columns, o);
+  } else {
+    multiply_ordered<Tile, VectorsAlongDepth<N, Columns, true>>(rows, columns, o);
+  }
 }
 
 template <class Tile>
-void multiply_transposed(int64_t rows, int64_t columns, const float* a, int64_t a_step,
-                         const float* b, int64_t depth, const float* init, float* c) {
-  multiply_ordered<Tile, VectorsOfRows<Tile::kLanes, Tile::kColumns>>(rows, columns, a, a_step, b,
-                                                                      depth, init, c);
+void multiply_transposed(int64_t rows, int64_t columns, const PackedOperands& o) {
+  multiply_ordered<Tile, VectorsOfRows<Tile::kLanes, Tile::kColumns>>(rows, columns, o);
 }
 
 }  // namespace
