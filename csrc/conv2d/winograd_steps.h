@@ -114,11 +114,12 @@ struct WinogradSteps {
         operands.depth = channels(chunk);
         operands.chain = kMostChain;
         operands.c = m + point * m_stride + (t - t0) * kColumns;
+        operands.columns = columns(panel);
         operands.init = chunk > 0 ? operands.c : nullptr;
         operands.next_a =
             ends ? v + next_point * v_point(b.tiles) + t0 * vectors : operands.a + rows * vectors;
         operands.next_b = ends && streams ? u + next_point * u_point() : nullptr;
-        multiply_packed<Tile>(rows, columns(panel), operands);
+        multiply_packed<Tile>(rows, operands);
       }
       if (chunk == chunks - 1) {
         const int64_t begin = tiles * point / kPoints, end = tiles * (point + 1) / kPoints;

@@ -128,7 +128,8 @@ struct WinogradBackwardWeight {
       operands.chain = kMostChain;
       operands.init = nullptr;
       operands.c = sums + c * kColumns;
-      multiply_transposed<Tile>(rows, columns, operands);
+      operands.columns = columns;
+      multiply_transposed<Tile>(rows, operands);
     }
     if (sums == total) return;
     for (int64_t i = 0; i < z.g.c; ++i) {

@@ -14,8 +14,10 @@
 // is nothing to gain from packing: b is read in place, few rows of it at a time, in order.
 #pragma once
 
+#include <limits>
+
 #include "common/kernel.h"
-#include "gemm/tile.h"
+#include "gemm/packed.h"
 
 namespace cnnext {
 namespace {
@@ -37,9 +39,10 @@ template <class Tile>
 struct BlockedProduct {
   static constexpr int64_t kDepth = kChain;                // a tile's rows of a (14 KB) stay in L1
   static constexpr int64_t kScratchFloats = kDepth * 256;  // a quarter of a 1 MB L2
-  static constexpr int64_t kScratchBytes = kScratchFloats * sizeof(float);
+  static constexpr int64_t kScratchBytes = (kScratchFloats + Tile::kRows * kDepth) * sizeof(float);
   // The packing of b, which every block of rows repeats, stays below 5 % of the multiplications.
   static constexpr int64_t kRowsPerTask = 384 / Tile::kRows * Tile::kRows;
+  static constexpr int64_t kPackingRows = 8;    // cost as much as to pack the panel
   static constexpr int64_t kFewRows = 8;        // up to here, b is read in place where it can be
   static constexpr int64_t kInPlaceDepth = 16;  // rows of b that the prefetchers can follow
 
@@ -49,18 +52,30 @@ struct BlockedProduct {
     int64_t tasks() const { return row_blocks * panel_blocks; }
   };
 
-  // Row blocks first; panels are shared out only as far as the threads need work.
+  // Shares out rows and panels so that the busiest thread has least to do.
   static Blocking blocking(int64_t m, int64_t n, int64_t products, int threads) {
-    const int64_t wanted = 4 * threads;
-    Blocking b;
-    b.row_blocks = ceil_div(m, kRowsPerTask);
-    b.rows = round_up(ceil_div(m, b.row_blocks), Tile::kRows);
-    b.row_blocks = ceil_div(m, b.rows);
-    const int64_t panels = ceil_div(n, Tile::kColumns);
-    b.panel_blocks = least(panels, ceil_div(wanted, products * b.row_blocks));
-    b.panels = ceil_div(panels, b.panel_blocks);
-    b.panel_blocks = ceil_div(panels, b.panels);
-    return b;
+    const int64_t all_panels = ceil_div(n, Tile::kColumns);
+    const int64_t fewest = ceil_div(m, kRowsPerTask);
+    Blocking best{};
+    int64_t least_work = std::numeric_limits<int64_t>::max();
+    for (int64_t panels = all_panels; panels > 0; --panels) {
+      const int64_t panel_blocks = ceil_div(all_panels, panels);
+      const int64_t rounds = ceil_div(products * fewest * panel_blocks, threads);
+      const int64_t even = rounds * threads / (products * panel_blocks);
+      const int64_t candidates[] = {fewest, even};
+      for (const int64_t wanted : candidates) {
+        const int64_t row_blocks = most(fewest, least(wanted, ceil_div(m, Tile::kRows)));
+        const int64_t rows = round_up(ceil_div(m, row_blocks), Tile::kRows);
+        const Blocking b{ceil_div(m, rows), rows, panel_blocks, panels};
+        const int64_t tasks = ceil_div(products * b.tasks(), threads);
+        const int64_t work = tasks * panels * (least(rows, m) + kPackingRows);
+        if (work < least_work) {
+          least_work = work;
+          best = b;
+        }
+      }
+    }
+    return best;
   }
 
   static void run_task(const MatrixProduct& p, const Blocking& blocking, int64_t task,
@@ -85,6 +100,10 @@ struct BlockedProduct {
         const int64_t packed0 = in_place ? g0 + (g1 - g0) / Tile::kColumns * Tile::kColumns : g0;
         pack_columns(p.b + k0 * p.b_k + packed0 * p.b_column, p.b_k, p.b_column, depth,
                      g1 - packed0, scratch + (packed0 - g0) * depth);
+        if (!in_place && p.a_k == 1) {
+          multiply_packed_rows(p, m0, rows, k0, depth, g0, g1, c_is_set || k0 > 0, scratch);
+          continue;
+        }
         for (int64_t i = 0; i < rows; i += Tile::kRows) {
           for (int64_t j = g0; j < g1; j += Tile::kColumns) {
             TileOperands t = tile_operands(p, m0 + i, k0, depth, k0 > 0 || c_is_set, j);
@@ -104,6 +123,42 @@ struct BlockedProduct {
   }
 
  private:
+  // Rows [m0, m0 + rows), columns [g0, g1), whose panels lie in scratch.
+  static void multiply_packed_rows(const MatrixProduct& p, int64_t m0, int64_t rows, int64_t k0,
+                                   int64_t depth, int64_t g0, int64_t g1, bool add,
+                                   float* scratch) {
+    float* const a = scratch + kScratchFloats;
+    for (int64_t i = 0; i < rows; i += Tile::kRows) {
+      const int64_t count = least(Tile::kRows, rows - i);
+      const float* const from = p.a + (m0 + i) * p.a_row + k0;
+      pack_rows(from, p.a_row, count, depth, a);
+      PackedOperands o;
+      o.a = a;
+      o.depth = o.chain = depth;
+      o.next_a = from + count * p.a_row;
+      const ProductPlace place{add ? p.c_row : 0, p.c_row, p.a_row};
+      for (int64_t j = g0; j < g1; j += Tile::kColumns) {
+        o.b = scratch + (j - g0) * depth;
+        o.c = p.c + (m0 + i) * p.c_row + j;
+        o.init = add ? o.c : p.column_bias == nullptr ? nullptr : p.column_bias + j;
+        o.columns = least(Tile::kColumns, g1 - j);
+        multiply_packed_into<Tile>(count, o, place);
+      }
+    }
+  }
+
+  // [depth / N][rows][N]; what lies beyond the depth is left alone.
+  static void pack_rows(const float* a, int64_t a_row, int64_t rows, int64_t depth, float* packed) {
+    constexpr int64_t N = Tile::kLanes;
+    for (int64_t i = 0; i < rows; ++i) {
+      const float* const from = a + i * a_row;
+      float* const to = packed + i * N;
+      int64_t k = 0;
+      for (; k + N <= depth; k += N) store<N>(to + k * rows, load<N>(from + k));
+      if (k < depth) store<N>(to + k * rows, load_partial<N>(from + k, depth - k));
+    }
+  }
+
   // The tile at row i, column j, without b.
   CNNEXT_INLINE static TileOperands tile_operands(const MatrixProduct& p, int64_t i, int64_t k0,
                                                   int64_t depth, bool add, int64_t j) {

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Micro-kernels on operands that were packed for them: c = a b, or c = init + a b, with
+// Micro-kernels on operands that were packed for them: c = a b, or c = init + a b, with b a panel,
+// [depth][kColumns], of which a step multiplies with one row, and a in one of two orders, vectors
+// along the reduction or vectors of rows:
 //
-//   b        [depth][kColumns]   a row is what one step multiplies with
-//   c, init  [rows][kColumns]    they may be the same
+//   multiply_packed       a  [depth / N][rows][N]
+//   multiply_transposed   a  [depth][a_step], of which rows are read
 //
-// and a in one of two orders, vectors along the reduction or vectors of rows:
+// c and init are [rows][kColumns]; multiply_packed_into is multiply_packed for a c that lies in a
+// larger matrix.
 //
-//   multiply_packed      a  [depth / N][rows][N]
-//   multiply_transposed  a  [depth][a_step], of which rows are read
-//
-// As in tile.h all sums stay in registers; but the distances of rows are constants, which leaves a
-// step with nothing but its loads and multiply-adds: a tenth faster where the depth is about 100.
-// After every `chain` steps the sums leave the registers and are added to c, which bounds the
-// rounding error: two short chains of additions instead of a long one.
+// As in tile.h all sums stay in registers; but the distances within the operands are constants,
+// which leaves a step with nothing but its loads and multiply-adds. After every `chain` steps the
+// sums leave the registers and are added to c, which bounds the rounding error: two short chains
+// of additions instead of a long one.
 #pragma once
 
 #include "common/simd.h"
@@ -23,13 +23,22 @@ namespace {
 
 struct PackedOperands {
   const float *a, *b;
+  int64_t a_step;        // of multiply_transposed
   int64_t depth, chain;  // a chain is a multiple of the lanes
-  const float* init;     // or null
+  const float* init;     // null: start from zero
   float* c;
-  // What multiply_packed will read next, to have it come while the sums grow, because hardware
-  // prefetchers stop at the end of every page; null for a b that stays in L1.
+  int64_t columns;
+  // What multiply_packed reads next, to have it come while the sums grow, because hardware
+  // prefetchers stop at the end of every page: as many rows in the order of a, and a panel as large
+  // as b, or null if that is in L1 already.
   const float *next_a, *next_b;
-  int64_t a_step;  // of multiply_transposed
+};
+
+// Where c and init are not packed, and the next rows of a not yet.
+struct ProductPlace {
+  int64_t init_row;  // 0: one row for all, which is a bias
+  int64_t c_row;
+  int64_t next_row;  // along next_a, whose reduction is contiguous
 };
 
 template <int N, int Rows, int Vectors, int RowStep>
@@ -42,32 +51,54 @@ CNNEXT_INLINE void packed_step(const float* a, const float* b, f32<N> (&acc)[Row
   }
 }
 
-template <int N, int Rows, int Vectors, int Columns>
-CNNEXT_INLINE void packed_store(f32<N> (&acc)[Rows][Vectors], const float* init, float* c) {
-  for (int i = 0; i < Rows; ++i) {
-    for (int j = 0; j < Vectors; ++j) {
-      const int at = i * Columns + j * N;
-      if (init != nullptr) acc[i][j] += load<N>(init + at);
-      store<N>(c + at, acc[i][j]);
-    }
-  }
-}
-
 template <int N, int Columns, bool kAhead>
 struct VectorsAlongDepth {
   template <int Rows, int Vectors>
   static void multiply(const PackedOperands& o) {
-    const float *a = o.a, *b = o.b, *init = o.init;
+    const float *a = o.a, *b = o.b, *next_a = o.next_a, *next_b = o.next_b, *init = o.init;
     for (int64_t done = 0; done < o.depth; done += o.chain) {
       f32<N> acc[Rows][Vectors] = {};
       int64_t left = least(o.chain, o.depth - done);
       for (; left >= N; left -= N) {
-        for (int i = 0; i < Rows; ++i) __builtin_prefetch(o.next_a + (a - o.a) + i * N);
-        CNNEXT_UNROLL(4)
+        for (int i = 0; i < Rows; ++i) __builtin_prefetch(next_a + i * N);
         for (int k = 0; k < N; ++k) {
           if constexpr (kAhead) {
-            for (int j = 0; j < Vectors; ++j) __builtin_prefetch(o.next_b + (b - o.b) + j * N);
+            for (int j = 0; j < Vectors; ++j) __builtin_prefetch(next_b + j * N);
+            next_b += Columns;
           }
+          packed_step<N, Rows, Vectors, N>(a + k, b, acc);
+          b += Columns;
+        }
+        a += Rows * N;
+        next_a += Rows * N;
+      }
+      for (int64_t k = 0; k < left; ++k) {
+        packed_step<N, Rows, Vectors, N>(a + k, b, acc);
+        b += Columns;
+      }
+      store_sums<N>(acc, init, Columns, o.c, Columns, N * Vectors);
+      init = o.c;
+    }
+  }
+};
+
+template <int N, int Columns>
+struct VectorsAlongDepthIntoPlace {
+  template <int Rows, int Vectors>
+  static void multiply(const PackedOperands& o, const ProductPlace& place) {
+    const float *a = o.a, *b = o.b, *next_a = o.next_a, *init = o.init;
+    int64_t init_row = place.init_row;
+    for (int i = 0; i < Rows; ++i) {
+      for (int j = 0; j < Vectors; ++j) __builtin_prefetch(o.c + i * place.c_row + j * N, 1);
+    }
+    for (int64_t done = 0; done < o.depth; done += o.chain) {
+      f32<N> acc[Rows][Vectors] = {};
+      int64_t left = least(o.chain, o.depth - done);
+      for (; left >= N; left -= N) {
+        for (int i = 0; i < Rows; ++i) __builtin_prefetch(next_a + i * place.next_row);
+        next_a += N;
+        CNNEXT_UNROLL(16)
+        for (int k = 0; k < N; ++k) {
           packed_step<N, Rows, Vectors, N>(a + k, b, acc);
           b += Columns;
         }
@@ -77,8 +108,9 @@ struct VectorsAlongDepth {
         packed_step<N, Rows, Vectors, N>(a + k, b, acc);
         b += Columns;
       }
-      packed_store<N, Rows, Vectors, Columns>(acc, init, o.c);
+      store_sums<N>(acc, init, init_row, o.c, place.c_row, o.columns);
       init = o.c;
+      init_row = place.c_row;
     }
   }
 };
@@ -97,39 +129,47 @@ struct VectorsOfRows {
         a += o.a_step;
         b += Columns;
       }
-      packed_store<N, Rows, Vectors, Columns>(acc, init, o.c);
+      store_sums<N>(acc, init, Columns, o.c, Columns, N * Vectors);
       init = o.c;
     }
   }
 };
 
-// `rows` is at most Rows; of a panel with a single vector of columns the second is left alone.
-template <class Tile, class Order, int Rows = Tile::kRows>
-void multiply_ordered(int64_t rows, int64_t columns, const PackedOperands& o) {
-  if (rows == Rows) {
-    if (columns <= Tile::kLanes) {
-      Order::template multiply<Rows, 1>(o);
-    } else {
-      Order::template multiply<Rows, Tile::kVectors>(o);
+// `rows` is at most Rows; vectors of a panel beyond its columns are left alone.
+template <class Tile, class Order, int Rows = Tile::kRows, int Vectors = Tile::kVectors,
+          class... Place>
+void multiply_ordered(int64_t rows, const PackedOperands& o, const Place&... place) {
+  if constexpr (Vectors > 1) {
+    if (o.columns <= (Vectors - 1) * Tile::kLanes) {
+      multiply_ordered<Tile, Order, Rows, Vectors - 1>(rows, o, place...);
+      return;
     }
+  }
+  if (rows == Rows) {
+    Order::template multiply<Rows, Vectors>(o, place...);
   } else if constexpr (Rows > 1) {
-    multiply_ordered<Tile, Order, Rows - 1>(rows, columns, o);
+    multiply_ordered<Tile, Order, Rows - 1, Vectors>(rows, o, place...);
   }
 }
 
 template <class Tile>
-void multiply_packed(int64_t rows, int64_t columns, const PackedOperands& o) {
+void multiply_packed(int64_t rows, const PackedOperands& o) {
   constexpr int N = Tile::kLanes, Columns = Tile::kColumns;
   if (o.next_b == nullptr) {
-    multiply_ordered<Tile, VectorsAlongDepth<N, Columns, false>>(rows, columns, o);
+    multiply_ordered<Tile, VectorsAlongDepth<N, Columns, false>>(rows, o);
   } else {
-    multiply_ordered<Tile, VectorsAlongDepth<N, Columns, true>>(rows, columns, o);
+    multiply_ordered<Tile, VectorsAlongDepth<N, Columns, true>>(rows, o);
   }
 }
 
 template <class Tile>
-void multiply_transposed(int64_t rows, int64_t columns, const PackedOperands& o) {
-  multiply_ordered<Tile, VectorsOfRows<Tile::kLanes, Tile::kColumns>>(rows, columns, o);
+void multiply_packed_into(int64_t rows, const PackedOperands& o, const ProductPlace& place) {
+  multiply_ordered<Tile, VectorsAlongDepthIntoPlace<Tile::kLanes, Tile::kColumns>>(rows, o, place);
+}
+
+template <class Tile>
+void multiply_transposed(int64_t rows, const PackedOperands& o) {
+  multiply_ordered<Tile, VectorsOfRows<Tile::kLanes, Tile::kColumns>>(rows, o);
 }
 
 }  // namespace

@@ -53,6 +53,28 @@ struct TileOperands {
   int64_t columns;  // of init and c; b is readable up to the vector boundary
 };
 
+// c = init + acc; init may be null, and its row 0.
+template <int N, int Rows, int Vectors>
+CNNEXT_INLINE void store_sums(f32<N> (&acc)[Rows][Vectors], const float* init, int64_t init_row,
+                              float* c, int64_t c_row, int64_t columns) {
+  const bool full = columns == N * Vectors;
+  for (int i = 0; i < Rows; ++i) {
+    for (int j = 0; j < Vectors; ++j) {
+      const int64_t count = columns - j * N < N ? columns - j * N : N;
+      float* const to = c + i * c_row + j * N;
+      if (init != nullptr) {
+        const float* start = init + i * init_row + j * N;
+        acc[i][j] += full ? load<N>(start) : load_partial<N>(start, count);
+      }
+      if (full) {
+        store<N>(to, acc[i][j]);
+      } else {
+        store_partial<N>(to, acc[i][j], count);
+      }
+    }
+  }
+}
+
 template <int N, int Rows, int Vectors>
 void multiply_tile(const TileOperands& t) {
   // One address register serves three rows (x86 addresses base + {0, 1, 2} * stride), which keeps
@@ -60,7 +82,6 @@ void multiply_tile(const TileOperands& t) {
   constexpr int kRowsPerBase = 3;
   constexpr int kBases = (Rows + kRowsPerBase - 1) / kRowsPerBase;
 
-  const bool full = t.columns == N * Vectors;
   const float* b = t.b;
   const float* init = t.init;
   int64_t init_row = t.init_row;
@@ -90,21 +111,7 @@ void multiply_tile(const TileOperands& t) {
         ++s;
       }
     }
-    for (int i = 0; i < Rows; ++i) {
-      for (int j = 0; j < Vectors; ++j) {
-        const int64_t count = t.columns - j * N < N ? t.columns - j * N : N;
-        float* const c = t.c + i * t.c_row + j * N;
-        if (init != nullptr) {
-          const float* start = init + i * init_row + j * N;
-          acc[i][j] += full ? load<N>(start) : load_partial<N>(start, count);
-        }
-        if (full) {
-          store<N>(c, acc[i][j]);
-        } else {
-          store_partial<N>(c, acc[i][j], count);
-        }
-      }
-    }
+    store_sums<N>(acc, init, init_row, t.c, t.c_row, t.columns);
     init = t.c;
     init_row = t.c_row;
   } while (s < t.n_segments);
