@@ -20,12 +20,14 @@ double vector_macs(const Conv2dShape& s, Isa isa) {
 }
 
 // Constants of the predicted times, of one core.
-constexpr double kPackedFloatsPerSecond = 1.2e9;  // of a filter, between memory order and panels
+constexpr double kPackedFloatsPerSecond = 0.6e9;  // of a filter, between memory order and panels
 constexpr double kPointVectorsPerSecond = 0.5e9;  // of Winograd's transforms, in and out of L2
-constexpr double kStreamBytesPerSecond = 25e9;    // what exceeds a core's own cache
+constexpr double kStreamBytesPerSecond = 20e9;    // what exceeds a core's own cache
 constexpr double kOwnCacheBytes = 1e6;
 constexpr double kMostScratchBytes = 256e6;  // of a transformed filter, or its gradient
 constexpr double kPhaseSeconds = 3e-6;       // to start threads and to wait for them
+
+constexpr double kHidden = 0.6;  // of the products' time, in which operands stream for the next
 
 double filter_floats(const Conv2dShape& s) {
   return static_cast<double>(s.c_out) * s.c_in_per_group() * s.k_h * s.k_w;
@@ -105,6 +107,10 @@ struct WinogradWork {
   double filter_seconds(const Conv2dShape& s) const {
     return points * static_cast<double>(s.c_in) * k_vectors / kPointVectorsPerSecond;
   }
+  // With `bytes` of operands that come from beyond the core's own cache.
+  double product_seconds(double bytes) const {
+    return products + std::fmax(0, bytes / kStreamBytesPerSecond - kHidden * products);
+  }
   double tile_seconds() const {
     return points * tiles * (c_vectors + k_vectors) / kPointVectorsPerSecond;
   }
@@ -119,8 +125,8 @@ double winograd_fused_cost(const Conv2dShape& s, int threads) {
   const double rows = isa == Isa::avx512 ? 14 : 6;
   const double reads = work.u_bytes < kOwnCacheBytes ? threads : work.tiles / (2 * rows);
   const double streams = 1 + std::fmax(reads, threads);
-  return 2 * kPhaseSeconds + (work.filter_seconds(s) + work.tile_seconds() + work.products +
-                              streams * work.u_bytes / kStreamBytesPerSecond) /
+  return 2 * kPhaseSeconds + (work.filter_seconds(s) + work.tile_seconds() +
+                              work.product_seconds(streams * work.u_bytes)) /
                                  threads;
 }
 
@@ -131,12 +137,15 @@ double winograd_shared_cost(const Conv2dShape& s, int threads) {
   // Each round transforms the filter again; each panel reads all of V, in the order of its memory.
   constexpr double kMostTiles = 112;
   const double rounds = std::ceil(work.tiles / kMostTiles);
+  // What is shared out are panels, or parts of them where there are fewer than threads.
   const int64_t panels = ceil_div(s.c_out, 2 * simd_lanes(isa));
+  const int64_t tasks = panels * ceil_div(threads, panels);
   const double v_bytes = 4 * work.points * work.tiles * static_cast<double>(s.c_in);
-  const double panel_seconds = rounds * work.filter_seconds(s) + work.products +
-                               static_cast<double>(panels) * v_bytes / (2 * kStreamBytesPerSecond);
+  const double task_seconds =
+      rounds * work.filter_seconds(s) * static_cast<double>(tasks / panels) +
+      work.product_seconds(static_cast<double>(panels) * v_bytes / 2);
   return 2 * rounds * kPhaseSeconds +
-         (work.tile_seconds() + uneven(panels, threads) * panel_seconds) / threads;
+         (work.tile_seconds() + uneven(tasks, threads) * task_seconds) / threads;
 }
 
 template <Isa isa, int tile>
