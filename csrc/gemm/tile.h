@@ -85,6 +85,9 @@ void multiply_tile(const TileOperands& t) {
   const float* b = t.b;
   const float* init = t.init;
   int64_t init_row = t.init_row;
+  for (int i = 0; i < Rows; ++i) {  // to have it come while the sums grow
+    for (int j = 0; j < Vectors; ++j) __builtin_prefetch(t.c + i * t.c_row + j * N, 1);
+  }
   int64_t s = 0, k = 0;  // where the reduction stands
   do {
     f32<N> acc[Rows][Vectors] = {};
