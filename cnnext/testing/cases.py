@@ -357,6 +357,8 @@ EDGE = (
     _edge("padding_only_rows", 1, 4, 5, 5, 5, 3, 3, padding=(2, 0)),
     _edge("dilated_2", 1, 8, 11, 12, 9, 3, 3, padding=(2, 2), dilation=(2, 2)),
     _edge("dilated_s2", 2, 9, 13, 11, 8, 3, 3, (2, 2), (3, 3), (3, 2)),
+    _edge("dilated_of_48", 1, 48, 11, 12, 40, 3, 3, padding=(2, 2), dilation=(2, 2)),
+    _edge("3x3_s2_of_32", 2, 32, 9, 7, 17, 3, 3, (2, 2), (1, 1)),
     _edge("dilated_above_input", 1, 3, 4, 4, 5, 3, 3, padding=(6, 6), dilation=(6, 6)),
     _edge("dilated_far_apart", 1, 9, 26, 6, 17, 3, 2, padding=(9, 2), dilation=(9, 4)),
     _edge("idle_taps_3x3", 2, 5, 6, 5, 9, 3, 3, padding=(8, 8), dilation=(8, 8)),

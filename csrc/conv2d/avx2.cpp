@@ -3,6 +3,7 @@
 #include "conv2d/depthwise.h"
 #include "conv2d/direct.h"
 #include "conv2d/direct_weight.h"
+#include "conv2d/implicit_gemm.h"
 #include "conv2d/pointwise.h"
 #include "conv2d/winograd.h"
 #include "conv2d/winograd_weight.h"
@@ -21,6 +22,7 @@ CNNEXT_DEFINE(conv2d_direct_bwd_weight_f32, DirectBackwardWeight<Tile>)
 CNNEXT_DEFINE(conv2d_pointwise_f32, Pointwise<Tile, Pass::forward>)
 CNNEXT_DEFINE(conv2d_pointwise_bwd_input_f32, Pointwise<Tile, Pass::bwd_input>)
 CNNEXT_DEFINE(conv2d_pointwise_bwd_weight_f32, PointwiseBackwardWeight<Tile>)
+CNNEXT_DEFINE(conv2d_implicit_gemm_f32, ImplicitGemm<Tile>)
 CNNEXT_DEFINE(conv2d_depthwise_f32, DepthwiseGather<Tile::kLanes, Pass::forward>)
 CNNEXT_DEFINE(conv2d_depthwise_bwd_input_f32, DepthwiseGather<Tile::kLanes, Pass::bwd_input>)
 CNNEXT_DEFINE(conv2d_depthwise_bwd_weight_f32, DepthwiseBackwardWeight<Tile::kLanes>)

@@ -51,8 +51,9 @@ bool strips_apply(const Conv2dShape& s) {
 template <Isa isa>
 double direct_cost(const Conv2dShape& s, int threads) {
   if (!strips_apply(s)) return kNotApplicable;
-  constexpr double kStripOverhead = 1.1;  // copying the strip
-  return (kStripOverhead * vector_macs(s, isa) / tile_macs_per_second(isa) +
+  // For copying the strip, and for tiles of no more rows than a row of outputs has.
+  const double overhead = 1.03 + 1 / static_cast<double>(most(1, s.w_out()));
+  return (overhead * vector_macs(s, isa) / tile_macs_per_second(isa) +
           filter_floats(s) / kPackedFloatsPerSecond) /
          threads;
 }
@@ -69,6 +70,21 @@ double pointwise_cost(const Conv2dShape& s, int threads) {
                           : s.macs() / static_cast<double>(pixels) *
                                 static_cast<double>(round_up(pixels, simd_lanes(isa)));
   return macs / (tile_macs_per_second(isa) * threads);
+}
+
+// Windows are packed for each task, filters for each block of rows.
+template <Isa isa>
+double implicit_gemm_cost(const Conv2dShape& s, int threads) {
+  constexpr double kPackedPixelFloatsPerSecond = 12e9, kPackingRows = 8, kRowsPerTask = 384;
+  const bool applies = s.layout == Layout::channels_last && s.groups == 1 &&
+                       s.c_in % simd_lanes(isa) == 0 && s.macs() > 0;
+  if (!applies) return kNotApplicable;
+  const double rows = static_cast<double>(s.n * s.h_out() * s.w_out());
+  const double windows = rows * static_cast<double>(s.k_h * s.k_w * s.c_in);
+  const double per_task = std::fmin(kRowsPerTask, std::ceil(rows / threads));
+  return ((1 + kPackingRows / per_task) * vector_macs(s, isa) / tile_macs_per_second(isa) +
+          windows / kPackedPixelFloatsPerSecond) /
+         threads;
 }
 
 // Loads bound: an operand for every multiply-add, at about a third of the tiles' rate.

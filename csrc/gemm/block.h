@@ -7,11 +7,12 @@
 //       for each tile of rows, for each panel of the group:
 //         multiply, adding to c                                -- a's rows stay in L1
 //
-// Only b is packed, and right where it is used: each element once per block of rows, so that a
-// matrix of weights that is read for a few rows of activations streams through the caches once. The
-// rows of a are read in place. Tiles walk along the rows of c, so that even a product of little
-// depth, which is all writing, writes memory in order. With few rows and contiguous columns there
-// is nothing to gain from packing: b is read in place, few rows of it at a time, in order.
+// b is packed right where it is used: each element once per block of rows, so that a matrix of
+// weights that is read for a few rows of activations streams through the caches once. Rows of a
+// whose reduction is contiguous are packed a tile at a time while memory brings the next; others
+// are read in place. Tiles walk along the rows of c, so that even a product of little depth, which
+// is all writing, writes memory in order. With few rows and contiguous columns there is nothing to
+// gain from packing: b is read in place, few rows of it at a time, in order.
 #pragma once
 
 #include <limits>
@@ -37,7 +38,7 @@ struct MatrixProduct {
 
 template <class Tile>
 struct BlockedProduct {
-  static constexpr int64_t kDepth = kChain;                // a tile's rows of a (14 KB) stay in L1
+  static constexpr int64_t kDepth = kChain;                // a tile's rows of a, 14 KB, stay in L1
   static constexpr int64_t kScratchFloats = kDepth * 256;  // a quarter of a 1 MB L2
   static constexpr int64_t kScratchBytes = (kScratchFloats + Tile::kRows * kDepth) * sizeof(float);
   // The packing of b, which every block of rows repeats, stays below 5 % of the multiplications.
@@ -99,9 +100,10 @@ struct BlockedProduct {
         const int64_t g1 = least(n1, g0 + group);
         const int64_t packed0 = in_place ? g0 + (g1 - g0) / Tile::kColumns * Tile::kColumns : g0;
         pack_columns(p.b + k0 * p.b_k + packed0 * p.b_column, p.b_k, p.b_column, depth,
-                     g1 - packed0, scratch + (packed0 - g0) * depth);
+                     g1 - packed0, scratch + (packed0 - g0) * depth, depth);
         if (!in_place && p.a_k == 1) {
-          multiply_packed_rows(p, m0, rows, k0, depth, g0, g1, c_is_set || k0 > 0, scratch);
+          multiply_packed_rows(p, MatrixRows{p.a, p.a_row}, {m0, rows, k0, depth, g0, g1},
+                               c_is_set || k0 > 0, scratch);
           continue;
         }
         for (int64_t i = 0; i < rows; i += Tile::kRows) {
@@ -122,43 +124,92 @@ struct BlockedProduct {
     }
   }
 
- private:
-  // Rows [m0, m0 + rows), columns [g0, g1), whose panels lie in scratch.
-  static void multiply_packed_rows(const MatrixProduct& p, int64_t m0, int64_t rows, int64_t k0,
-                                   int64_t depth, int64_t g0, int64_t g1, bool add,
-                                   float* scratch) {
+  // Rows of a matrix whose reduction is contiguous.
+  struct MatrixRows {
+    const float* a;
+    int64_t step;
+
+    const float* at(int64_t i, int64_t k) const { return a + i * step + k; }
+
+    // Rows [i, i + count), [k, k + depth) of each: [depth / N][count][N]; what lies beyond the
+    // depth is left alone.
+    void pack(int64_t i, int64_t count, int64_t k, int64_t depth, float* packed) const {
+      constexpr int64_t N = Tile::kLanes;
+      for (int64_t row = 0; row < count; ++row) {
+        const float* const from = at(i + row, k);
+        float* const to = packed + row * N;
+        int64_t done = 0;
+        for (; done + N <= depth; done += N) store<N>(to + done * count, load<N>(from + done));
+        if (done < depth) {
+          store<N>(to + done * count, load_partial<N>(from + done, depth - done));
+        }
+      }
+    }
+  };
+
+  // Rows [m0, m0 + rows) and columns [g0, g1) of c, a part of the reduction.
+  struct Part {
+    int64_t m0, rows, k0, depth, g0, g1;
+  };
+
+  // The panels of the part lie in scratch; `rows` packs the other operand, and is like MatrixRows.
+  template <class Rows>
+  static void multiply_packed_rows(const MatrixProduct& p, const Rows& rows, const Part& part,
+                                   bool add, float* scratch) {
     float* const a = scratch + kScratchFloats;
-    for (int64_t i = 0; i < rows; i += Tile::kRows) {
-      const int64_t count = least(Tile::kRows, rows - i);
-      const float* const from = p.a + (m0 + i) * p.a_row + k0;
-      pack_rows(from, p.a_row, count, depth, a);
+    const ProductPlace place{add ? p.c_row : 0, p.c_row, rows.step};
+    for (int64_t i = part.m0, count; i < part.m0 + part.rows; i += count) {
+      count = least(Tile::kRows, part.m0 + part.rows - i);
+      rows.pack(i, count, part.k0, part.depth, a);
       PackedOperands o;
       o.a = a;
-      o.depth = o.chain = depth;
-      o.next_a = from + count * p.a_row;
-      const ProductPlace place{add ? p.c_row : 0, p.c_row, p.a_row};
-      for (int64_t j = g0; j < g1; j += Tile::kColumns) {
-        o.b = scratch + (j - g0) * depth;
-        o.c = p.c + (m0 + i) * p.c_row + j;
+      o.depth = o.chain = part.depth;
+      o.next_a = rows.at(i + count, part.k0);
+      for (int64_t j = part.g0; j < part.g1; j += Tile::kColumns) {
+        o.b = scratch + (j - part.g0) * part.depth;
+        o.c = p.c + i * p.c_row + j;
         o.init = add ? o.c : p.column_bias == nullptr ? nullptr : p.column_bias + j;
-        o.columns = least(Tile::kColumns, g1 - j);
+        o.columns = least(Tile::kColumns, part.g1 - j);
         multiply_packed_into<Tile>(count, o, place);
       }
     }
   }
 
-  // [depth / N][rows][N]; what lies beyond the depth is left alone.
-  static void pack_rows(const float* a, int64_t a_row, int64_t rows, int64_t depth, float* packed) {
-    constexpr int64_t N = Tile::kLanes;
-    for (int64_t i = 0; i < rows; ++i) {
-      const float* const from = a + i * a_row;
-      float* const to = packed + i * N;
-      int64_t k = 0;
-      for (; k + N <= depth; k += N) store<N>(to + k * rows, load<N>(from + k));
-      if (k < depth) store<N>(to + k * rows, load_partial<N>(from + k, depth - k));
+  // Rows [0, count) of panels of `depth` rows: dst[(j / kColumns * depth + k) * kColumns +
+  // j % kColumns] = b[k * b_k + j * b_column]. The last panel is filled up with zeros, since stale
+  // scratch could hold denormals, which multiply slowly.
+  static void pack_columns(const float* b, int64_t b_k, int64_t b_column, int64_t count,
+                           int64_t columns, float* dst, int64_t depth) {
+    const int64_t whole = columns / Tile::kColumns * Tile::kColumns;
+    if (whole < columns) fill_zero(dst + whole * depth, count * Tile::kColumns);
+    if (b_column == 1) {
+      for (int64_t k = 0; k < count; ++k) {  // along the rows of b, in the order of its memory
+        float* row = dst + k * Tile::kColumns;
+        const float* src = b + k * b_k;
+        for (int64_t j = 0; j < whole; j += Tile::kColumns) {
+          copy(row + j * depth, src + j, Tile::kColumns);
+        }
+        copy(row + whole * depth, src + whole, columns - whole);
+      }
+      return;
+    }
+    for (int64_t j = 0; j < columns; j += Tile::kColumns) {
+      const float* src = b + j * b_column;
+      float* panel = dst + j * depth;
+      const int64_t width = least(Tile::kColumns, columns - j);
+      if (b_k == 1) {
+        transpose_block<Tile::kLanes>(src, b_column, panel, Tile::kColumns, width, count);
+        continue;
+      }
+      for (int64_t k = 0; k < count; ++k) {
+        for (int64_t i = 0; i < width; ++i) {
+          panel[k * Tile::kColumns + i] = src[k * b_k + i * b_column];
+        }
+      }
     }
   }
 
+ private:
   // The tile at row i, column j, without b.
   CNNEXT_INLINE static TileOperands tile_operands(const MatrixProduct& p, int64_t i, int64_t k0,
                                                   int64_t depth, bool add, int64_t j) {
@@ -180,40 +231,6 @@ struct BlockedProduct {
       t.init_row = 0;
     }
     return t;
-  }
-
-  // Panels of kColumns: dst[(j / kColumns * depth + k) * kColumns + j % kColumns] =
-  // b[k * b_k + j * b_column]. The last panel is filled up with zeros, since stale scratch could
-  // hold denormals, which multiply slowly.
-  static void pack_columns(const float* b, int64_t b_k, int64_t b_column, int64_t depth,
-                           int64_t columns, float* dst) {
-    const int64_t whole = columns / Tile::kColumns * Tile::kColumns;
-    if (whole < columns) fill_zero(dst + whole * depth, depth * Tile::kColumns);
-    if (b_column == 1) {
-      for (int64_t k = 0; k < depth; ++k) {  // along the rows of b, in the order of its memory
-        float* row = dst + k * Tile::kColumns;
-        const float* src = b + k * b_k;
-        for (int64_t j = 0; j < whole; j += Tile::kColumns) {
-          copy(row + j * depth, src + j, Tile::kColumns);
-        }
-        copy(row + whole * depth, src + whole, columns - whole);
-      }
-      return;
-    }
-    for (int64_t j = 0; j < columns; j += Tile::kColumns) {
-      const float* src = b + j * b_column;
-      float* panel = dst + j * depth;
-      const int64_t width = least(Tile::kColumns, columns - j);
-      if (b_k == 1) {
-        transpose_block<Tile::kLanes>(src, b_column, panel, Tile::kColumns, width, depth);
-        continue;
-      }
-      for (int64_t k = 0; k < depth; ++k) {
-        for (int64_t i = 0; i < width; ++i) {
-          panel[k * Tile::kColumns + i] = src[k * b_k + i * b_column];
-        }
-      }
-    }
   }
 };
 

@@ -94,6 +94,9 @@ CASES = [
     Case("3x3_four_tiles_wide", 1, 9, (15, 16), 10, (3, 3), padding=(1, 1)),
     Case("3x3_long_rows", 1, 9, (3, 83), 9, (3, 3), padding=(1, 1)),
     Case("3x3_short_rows", 3, 8, (30, 3), 9, (3, 3), padding=(1, 1)),
+    # Whole vectors of channels.
+    Case("3x3_s2_of_16", 2, 16, (9, 11), 34, (3, 3), stride=(2, 2), padding=(1, 1)),
+    Case("2x3_dilated_of_48", 1, 48, (6, 20), 17, (2, 3), padding=(1, 2), dilation=(2, 3)),
     # Where strides of different dimensions coincide.
     Case("3x3_of_3", 1, 3, (5, 6), 3, (3, 3), padding=(1, 1)),
     Case("2x3_of_6", 1, 6, (5, 6), 6, (2, 3), stride=(1, 2)),
@@ -112,6 +115,8 @@ LARGE = [
     Case("3x3_chunks", 1, 150, (9, 10), 40, (3, 3), padding=(1, 1)),
     Case("3x3_rounds", 2, 9, (50, 45), 10, (3, 3)),
     Case("5x5_rounds", 1, 9, (31, 35), 34, (5, 5), padding=(2, 2)),
+    Case("3x3_s2_rounds", 2, 48, (40, 39), 70, (3, 3), stride=(2, 2), padding=(1, 1)),
+    Case("1x1_s2_wide_deep", 1, 272, (5, 7), 300, (1, 1), stride=(2, 2)),
     Case("3x1_large_x", 1, 8, (90, 150), 1, (3, 1), padding=(1, 0)),
     Case("3x1_large_y", 1, 1, (90, 150), 8, (3, 1), padding=(1, 0)),
     Case("depthwise_large", 1, 70, (16, 40), 70, (3, 3), padding=(1, 1), groups=70),
@@ -255,7 +260,7 @@ MIXED = [Memory("nchw", "ohwi"), Memory("channels_last", "oihw")]
 GAPS = [Memory(layout, "gaps") for layout in LAYOUTS]
 SOME_CASES = named(
     *("even_kernel", "3x3_s2", "dilation", "groups_of_17", "depthwise_33_s2"),
-    *("1x1_deep", "3x3_panels", "5x5_rounds", "depthwise_large"),
+    *("1x1_deep", "3x3_panels", "3x3_s2_rounds", "5x5_rounds", "depthwise_large"),
 )
 
 
@@ -295,8 +300,11 @@ def test_layout_of_the_filter(kernel: Kernel, case: Case, memory: Memory) -> Non
         "forward",
         "bwd_input",
         variants=variants(
-            named("3x3_of_3", "3x3_full_padding", "2x3_of_6", "1x1_wide", "depthwise_even"),
-            NATURAL[:1],
+            named(
+                *("3x3_of_3", "3x3_full_padding", "2x3_of_6", "1x1_wide", "depthwise_even"),
+                "2x3_dilated_of_48",
+            ),
+            NATURAL,
         ),
     ),
 )
