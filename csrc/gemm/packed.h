@@ -23,15 +23,15 @@ namespace {
 
 struct PackedOperands {
   const float *a, *b;
-  int64_t a_step;        // of multiply_transposed
   int64_t depth, chain;  // a chain is a multiple of the lanes
   const float* init;     // null: start from zero
   float* c;
   int64_t columns;
+  int64_t a_step = 0;  // of multiply_transposed
   // What multiply_packed reads next, to have it come while the sums grow, because hardware
   // prefetchers stop at the end of every page: as many rows in the order of a, and a panel as large
   // as b, or null if that is in L1 already.
-  const float *next_a, *next_b;
+  const float *next_a = nullptr, *next_b = nullptr;
 };
 
 // Where c and init are not packed, and the next rows of a not yet.

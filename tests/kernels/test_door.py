@@ -31,7 +31,10 @@ SHAPES: dict[str, list[Shape]] = {
     "adaptive_avg_pool2d": [_ADAPTIVE],
     "adaptive_max_pool2d": [_ADAPTIVE],
     "avg_pool2d": [_AVG_POOL],
-    "conv2d": [CONV2D_1X1, CONV2D_3X3, CONV2D_3X3 | {"groups": 20}, CONV2D_5X5],
+    "conv2d": [
+        *(CONV2D_1X1, CONV2D_3X3, CONV2D_3X3 | {"groups": 20}, CONV2D_5X5),
+        CONV2D_3X3 | {"layout": "channels_last", "c_in": 32},
+    ],
     "linear": [{"m": 4, "n": 5, "k": 6}],
     "lstm_cell": [{"batch": 2, "input": 3, "hidden": 20}],
     "max_pool2d": [
