@@ -19,9 +19,12 @@
 #define CNNEXT_INLINE __attribute__((always_inline)) inline
 #endif
 
-// Before a loop that is to be unrolled although a compiler would leave it as it is.
+// Before a loop that is to be unrolled although a compiler would leave it as it is; not with
+// sanitizers, whose checks of every access would make it endless to compile.
 #define CNNEXT_PRAGMA(text) _Pragma(#text)
-#if defined(__clang__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CNNEXT_UNROLL(times)
+#elif defined(__clang__)
 #define CNNEXT_UNROLL(times) CNNEXT_PRAGMA(clang loop unroll_count(times))
 #else
 #define CNNEXT_UNROLL(times) CNNEXT_PRAGMA(GCC unroll times)
