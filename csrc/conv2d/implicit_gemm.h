@@ -23,20 +23,18 @@ struct ImplicitGemm {
   static constexpr int64_t N = Tile::kLanes;
 
   static Plan plan(const Conv2dShape& s, int threads) {
-    Plan plan;
-    plan.block[0] = threads;
+    const int64_t pixels = s.n * s.h_out() * s.w_out();
+    Plan plan = Product::plan(Product::blocking(pixels, s.c_out, 1, threads), 1);
     plan.may_give_up = s.pad_h > 0 || s.pad_w > 0;
-    plan.tasks[0] = blocking(s, threads).tasks();
-    plan.chunk_bytes = Product::kScratchBytes;
     return plan;
   }
 
   static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
                   const Slice& slice) {
-    const auto b = blocking(s, static_cast<int>(plan.block[0]));
+    const auto b = Product::blocking(plan);
     float* const scratch = reinterpret_cast<float*>(slice.chunk);
     for (int64_t task = slice.begin; task < slice.end; ++task) {
-      if (!run_task(s, o, b, task, scratch) && plan.may_give_up) give_up(slice);
+      if (!run_task(s, o, b, task, plan.may_give_up, scratch)) give_up(slice);
     }
   }
 
@@ -89,35 +87,26 @@ struct ImplicitGemm {
     }
   };
 
-  static typename Product::Blocking blocking(const Conv2dShape& s, int threads) {
-    return Product::blocking(s.n * s.h_out() * s.w_out(), s.c_out, 1, threads);
-  }
-
-  // Whether all of the filter is finite.
+  // Whether the result stands: it does with a filter all finite, or without a border.
   static bool run_task(const Conv2dShape& s, const Conv2dOperands<float>& o,
-                       const typename Product::Blocking& b, int64_t task, float* scratch) {
+                       const typename Product::Blocking& b, int64_t task, bool border,
+                       float* scratch) {
     MatrixProduct p{};
     p.column_bias = o.bias;
     p.c = o.result;
     p.c_row = s.c_out;
     const Windows windows(s, o.first);
-    const int64_t all_rows = s.n * s.h_out() * s.w_out(), all_depth = s.k_h * s.k_w * s.c_in;
-    const int64_t m0 = task / b.panel_blocks * b.rows, rows = least(b.rows, all_rows - m0);
-    const int64_t n0 = task % b.panel_blocks * b.panels * Tile::kColumns;
-    const int64_t n1 = least(s.c_out, n0 + b.panels * Tile::kColumns);
-    bool finite = true;
-    for (int64_t k0 = 0; k0 < all_depth; k0 += Product::kDepth) {
-      const int64_t depth = least(Product::kDepth, all_depth - k0);
-      const int64_t group = Product::kScratchFloats / (depth * Tile::kColumns) * Tile::kColumns;
-      for (int64_t g0 = n0; g0 < n1; g0 += group) {
-        const int64_t g1 = least(n1, g0 + group);
-        pack_filter(s, o, k0, depth, g0, g1 - g0, scratch);
-        const int64_t floats = round_up(g1 - g0, Tile::kColumns) * depth;
-        finite = finite && all_finite<Tile::kLanes>(scratch, floats);
-        Product::multiply_packed_rows(p, windows, {m0, rows, k0, depth, g0, g1}, k0 > 0, scratch);
-      }
-    }
-    return finite;
+    bool stands = true;
+    const auto multiply = [&](const typename Product::Part& part) {
+      const int64_t columns = part.g1 - part.g0;
+      pack_filter(s, o, part.k0, part.depth, part.g0, columns, scratch);
+      const int64_t floats = round_up(columns, Tile::kColumns) * part.depth;
+      stands = stands && (!border || all_finite<Tile::kLanes>(scratch, floats));
+      Product::multiply_packed_rows(p, windows, part, part.k0 > 0, scratch);
+    };
+    Product::for_each_part(b, task, s.n * s.h_out() * s.w_out(), s.c_out, s.k_h * s.k_w * s.c_in,
+                           Product::kDepth, multiply);
+    return stands;
   }
 
   // Panels of the output channels [k, k + columns), [first, first + depth) of (tap, c).

@@ -19,17 +19,13 @@ struct Pointwise {
   using Product = BlockedProduct<Tile>;
 
   static Plan plan(const Conv2dShape& s, int threads) {
-    Plan plan;
-    plan.block[0] = threads;
-    const Conv2dOperands<float> none{};
-    plan.tasks[0] = products(s) * blocking(s, product(s, none, 0), threads).tasks();
-    plan.chunk_bytes = Product::kScratchBytes;
-    return plan;
+    const MatrixProduct p = product(s, {}, 0);
+    return Product::plan(Product::blocking(p.m, p.n, products(s), threads), products(s));
   }
 
   static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
                   const Slice& slice) {
-    const auto b = blocking(s, product(s, o, 0), static_cast<int>(plan.block[0]));
+    const auto b = Product::blocking(plan);
     for (int64_t task = slice.begin; task < slice.end; ++task) {
       Product::run_task(product(s, o, task / b.tasks()), b, task % b.tasks(),
                         reinterpret_cast<float*>(slice.chunk));
@@ -38,11 +34,6 @@ struct Pointwise {
 
  private:
   static int64_t products(const Conv2dShape& s) { return s.channels_contiguous() ? 1 : s.n; }
-
-  static typename Product::Blocking blocking(const Conv2dShape& s, const MatrixProduct& p,
-                                             int threads) {
-    return Product::blocking(p.m, p.n, products(s), threads);
-  }
 
   static MatrixProduct product(const Conv2dShape& s, const Conv2dOperands<float>& o,
                                int64_t index) {
@@ -86,16 +77,12 @@ struct PointwiseBackwardWeight {
   using Product = BlockedProduct<Tile>;
 
   static Plan plan(const Conv2dShape& s, int threads) {
-    Plan plan;
-    plan.block[0] = threads;
-    plan.tasks[0] = Product::blocking(s.c_out, s.c_in, 1, threads).tasks();
-    plan.chunk_bytes = Product::kScratchBytes;
-    return plan;
+    return Product::plan(Product::blocking(s.c_out, s.c_in, 1, threads), 1);
   }
 
   static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
                   const Slice& slice) {
-    const auto b = Product::blocking(s.c_out, s.c_in, 1, static_cast<int>(plan.block[0]));
+    const auto b = Product::blocking(plan);
     const bool planes = !s.channels_contiguous();
     const int64_t pixels = s.h_in * s.w_in;
     MatrixProduct p{};

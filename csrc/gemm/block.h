@@ -59,8 +59,9 @@ struct BlockedProduct {
     const int64_t fewest = ceil_div(m, kRowsPerTask);
     Blocking best{};
     int64_t least_work = std::numeric_limits<int64_t>::max();
-    for (int64_t panels = all_panels; panels > 0; --panels) {
-      const int64_t panel_blocks = ceil_div(all_panels, panels);
+    for (int64_t most_panels = all_panels, panels; most_panels > 0; most_panels = panels - 1) {
+      const int64_t panel_blocks = ceil_div(all_panels, most_panels);
+      panels = ceil_div(all_panels, panel_blocks);  // the fewest that need no more blocks
       const int64_t rounds = ceil_div(products * fewest * panel_blocks, threads);
       const int64_t even = rounds * threads / (products * panel_blocks);
       const int64_t candidates[] = {fewest, even};
@@ -79,49 +80,63 @@ struct BlockedProduct {
     return best;
   }
 
-  static void run_task(const MatrixProduct& p, const Blocking& blocking, int64_t task,
-                       float* scratch) {
-    const int64_t m0 = task / blocking.panel_blocks * blocking.rows;
-    const int64_t rows = least(blocking.rows, p.m - m0);
-    const int64_t n0 = task % blocking.panel_blocks * blocking.panels * Tile::kColumns;
-    const int64_t n1 = least(p.n, n0 + blocking.panels * Tile::kColumns);
-    if (p.row_bias != nullptr) {
-      for (int64_t i = m0; i < m0 + rows; ++i) {
-        for (int64_t j = n0; j < n1; ++j) p.c[i * p.c_row + j] = p.row_bias[i];
-      }
-    }
-    const bool c_is_set = p.accumulate || p.row_bias != nullptr;
-    const bool in_place = p.b_column == 1 && rows <= kFewRows;
-    const int64_t step = in_place ? kInPlaceDepth : kDepth;
-    for (int64_t k0 = 0; k0 < p.k; k0 += step) {
-      const int64_t depth = least(step, p.k - k0);
+  // One phase of a plan, with as many tasks as all products have, and the blocking back from it.
+  static Plan plan(const Blocking& b, int64_t products) {
+    Plan plan;
+    plan.tasks[0] = products * b.tasks();
+    plan.chunk_bytes = kScratchBytes;
+    plan.block[0] = b.row_blocks;
+    plan.block[1] = b.rows;
+    plan.block[2] = b.panel_blocks;
+    plan.block[3] = b.panels;
+    return plan;
+  }
+  static Blocking blocking(const Plan& plan) {
+    return {plan.block[0], plan.block[1], plan.block[2], plan.block[3]};
+  }
+
+  // Rows [m0, m0 + rows) and columns [g0, g1) of c, [k0, k0 + depth) of the reduction.
+  struct Part {
+    int64_t m0, rows, k0, depth, g0, g1;
+  };
+
+  // The parts of a task of the product m x n x k, in the order of the sums: `step` of the
+  // reduction, and as many columns as scratch holds the panels of.
+  template <class F>
+  static void for_each_part(const Blocking& b, int64_t task, int64_t m, int64_t n, int64_t k,
+                            int64_t step, const F& f) {
+    const int64_t m0 = task / b.panel_blocks * b.rows, rows = least(b.rows, m - m0);
+    const int64_t n0 = task % b.panel_blocks * b.panels * Tile::kColumns;
+    const int64_t n1 = least(n, n0 + b.panels * Tile::kColumns);
+    for (int64_t k0 = 0; k0 < k; k0 += step) {
+      const int64_t depth = least(step, k - k0);
       const int64_t group = kScratchFloats / (depth * Tile::kColumns) * Tile::kColumns;
       for (int64_t g0 = n0; g0 < n1; g0 += group) {
-        const int64_t g1 = least(n1, g0 + group);
-        const int64_t packed0 = in_place ? g0 + (g1 - g0) / Tile::kColumns * Tile::kColumns : g0;
-        pack_columns(p.b + k0 * p.b_k + packed0 * p.b_column, p.b_k, p.b_column, depth,
-                     g1 - packed0, scratch + (packed0 - g0) * depth, depth);
-        if (!in_place && p.a_k == 1) {
-          multiply_packed_rows(p, MatrixRows{p.a, p.a_row}, {m0, rows, k0, depth, g0, g1},
-                               c_is_set || k0 > 0, scratch);
-          continue;
-        }
-        for (int64_t i = 0; i < rows; i += Tile::kRows) {
-          for (int64_t j = g0; j < g1; j += Tile::kColumns) {
-            TileOperands t = tile_operands(p, m0 + i, k0, depth, k0 > 0 || c_is_set, j);
-            t.columns = least(Tile::kColumns, g1 - j);
-            if (in_place && t.columns == Tile::kColumns) {
-              t.b = p.b + k0 * p.b_k + j;
-              t.b_k = p.b_k;
-            } else {
-              t.b = scratch + (j - g0) * depth;
-              t.b_k = Tile::kColumns;
-            }
-            multiply_rows<Tile, Tile::kRows>(least(Tile::kRows, rows - i), t);
-          }
-        }
+        f(Part{m0, rows, k0, depth, g0, least(n1, g0 + group)});
       }
     }
+  }
+
+  static void run_task(const MatrixProduct& p, const Blocking& b, int64_t task, float* scratch) {
+    const bool in_place = p.b_column == 1 && b.rows <= kFewRows;
+    const int64_t step = in_place ? kInPlaceDepth : kDepth;
+    for_each_part(b, task, p.m, p.n, p.k, step, [&](const Part& part) {
+      const int64_t columns = part.g1 - part.g0;
+      if (p.row_bias != nullptr && part.k0 == 0) {
+        for (int64_t i = part.m0; i < part.m0 + part.rows; ++i) {
+          for (int64_t j = part.g0; j < part.g1; ++j) p.c[i * p.c_row + j] = p.row_bias[i];
+        }
+      }
+      const bool add = p.accumulate || p.row_bias != nullptr || part.k0 > 0;
+      const int64_t unpacked = in_place ? columns / Tile::kColumns * Tile::kColumns : 0;
+      pack_columns(p.b + part.k0 * p.b_k + (part.g0 + unpacked) * p.b_column, p.b_k, p.b_column,
+                   part.depth, columns - unpacked, scratch + unpacked * part.depth, part.depth);
+      if (!in_place && p.a_k == 1) {
+        multiply_packed_rows(p, MatrixRows{p.a, p.a_row}, part, add, scratch);
+      } else {
+        multiply_rows_in_place(p, part, unpacked, add, scratch);
+      }
+    });
   }
 
   // Rows of a matrix whose reduction is contiguous.
@@ -145,11 +160,6 @@ struct BlockedProduct {
         }
       }
     }
-  };
-
-  // Rows [m0, m0 + rows) and columns [g0, g1) of c, a part of the reduction.
-  struct Part {
-    int64_t m0, rows, k0, depth, g0, g1;
   };
 
   // The panels of the part lie in scratch; `rows` packs the other operand, and is like MatrixRows.
@@ -210,6 +220,25 @@ struct BlockedProduct {
   }
 
  private:
+  // The first `unpacked` columns of the part are read in place, too; the others lie in scratch.
+  static void multiply_rows_in_place(const MatrixProduct& p, const Part& part, int64_t unpacked,
+                                     bool add, const float* scratch) {
+    for (int64_t i = 0; i < part.rows; i += Tile::kRows) {
+      for (int64_t j = 0; j < part.g1 - part.g0; j += Tile::kColumns) {
+        TileOperands t = tile_operands(p, part.m0 + i, part.k0, part.depth, add, part.g0 + j);
+        t.columns = least(Tile::kColumns, part.g1 - part.g0 - j);
+        if (j < unpacked) {
+          t.b = p.b + part.k0 * p.b_k + part.g0 + j;
+          t.b_k = p.b_k;
+        } else {
+          t.b = scratch + j * part.depth;
+          t.b_k = Tile::kColumns;
+        }
+        multiply_rows<Tile, Tile::kRows>(least(Tile::kRows, part.rows - i), t);
+      }
+    }
+  }
+
   // The tile at row i, column j, without b.
   CNNEXT_INLINE static TileOperands tile_operands(const MatrixProduct& p, int64_t i, int64_t k0,
                                                   int64_t depth, bool add, int64_t j) {

@@ -15,17 +15,13 @@ struct LinearGemm {
 
   static Plan plan(const LinearShape& s, int threads) {
     const MatrixProduct p = product(s, {});
-    Plan plan;
-    plan.block[0] = threads;
-    plan.tasks[0] = Product::blocking(p.m, p.n, 1, threads).tasks();
-    plan.chunk_bytes = Product::kScratchBytes;
-    return plan;
+    return Product::plan(Product::blocking(p.m, p.n, 1, threads), 1);
   }
 
   static void run(const LinearShape& s, const Plan& plan, const LinearOperands<float>& o,
                   const Slice& slice) {
     const MatrixProduct p = product(s, o);
-    const auto b = Product::blocking(p.m, p.n, 1, static_cast<int>(plan.block[0]));
+    const auto b = Product::blocking(plan);
     for (int64_t task = slice.begin; task < slice.end; ++task) {
       Product::run_task(p, b, task, reinterpret_cast<float*>(slice.chunk));
     }

@@ -31,13 +31,14 @@ struct BlockedGates {
     p.a = o.h;
     p.b = o.w_hh;
     p.column_bias = o.b_hh;
-    Product::run_task(p, blocking(s, threads), task, scratch);
+    const auto b = blocking(s, threads);
+    Product::run_task(p, b, task, scratch);
     p.k = p.a_row = p.b_column = s.input;
     p.a = o.x;
     p.b = o.w_ih;
     p.column_bias = nullptr;
     p.accumulate = true;
-    Product::run_task(p, blocking(s, threads), task, scratch);
+    Product::run_task(p, b, task, scratch);
   }
 
  private:
