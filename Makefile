@@ -18,8 +18,10 @@ demo: $(VENV)/.built ## compare cnnext with PyTorch on this machine, then train 
 	$(PY) -m cnnext compare $(ARGS)
 	$(PY) -m cnnext train lenet5 --data digits --out build/demo --overwrite
 
+# Several tests at a time, whose idle threads leave the cores to each other.
 test: $(VENV)/.built build/cmake/.built build/cuda_on_cpu/.built ## run the test suite
-	PYTHONPATH=build/cmake $(PY) -m pytest $(ARGS)
+	PYTHONPATH=build/cmake OMP_WAIT_POLICY=passive \
+	    $(PY) -m pytest --numprocesses=logical --maxprocesses=8 $(ARGS)
 
 bench: $(VENV)/.built ## run the benchmarks
 	$(PY) -m pytest benchmarks $(ARGS)
