@@ -11,7 +11,7 @@ import torch
 from tqdm import tqdm
 
 from cnnext.cli import report, results
-from cnnext.cli.arguments import UserError, output_file, thread_count
+from cnnext.cli.arguments import UserError, output_file, positive_int, thread_count
 from cnnext.cli.results import Row
 from cnnext.testing import contests, machine
 from cnnext.testing.cases import OPS, Case
@@ -36,6 +36,12 @@ def add_parser(commands: Any) -> None:
         help="shapes whose name matches a shell pattern, such as 'resnet50_3x3*' (default: all)",
     )
     parser.add_argument(
+        "--batch",
+        type=positive_int,
+        metavar="N",
+        help="images in a batch, or rows of a matrix (default: the shape's own)",
+    )
+    parser.add_argument(
         "--threads", type=thread_count, metavar="N", help="threads (default: PyTorch's choice)"
     )
     parser.add_argument(
@@ -56,6 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not chosen:
         where = "" if arguments.op is None else f" of {arguments.op}"
         raise UserError(f"no case{where} matches {arguments.case!r}")
+    if arguments.batch is not None:
+        chosen = [(op, case.with_batch(arguments.batch)) for op, case in chosen]
     threads = arguments.threads or torch.get_num_threads()
     load = OtherLoad()
     rows: list[Row] = []

@@ -8,7 +8,9 @@ in ResNet-50. Where a network holds the same convolution several times, ``count`
 
 from __future__ import annotations
 
+import functools
 import math
+from collections import Counter
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
@@ -23,6 +25,10 @@ class Case:
 
     def __str__(self) -> str:
         return self.name
+
+    def with_batch(self: CaseT, batch: int) -> CaseT:
+        """The case at another batch size; its name gets the suffix ``_b<batch>``."""
+        raise NotImplementedError
 
     def sizes(self) -> dict[str, Any]:
         """Every field but the name, for a stored row."""
@@ -215,20 +221,25 @@ class LSTMCellCase(Case):
 def _square(
     name: str, c_in: int, size: int, c_out: int, k: int, stride: int = 1, count: int = 1
 ) -> Conv2dCase:
-    """A square convolution of batch 1, padded to keep its size (3x3, 7x7) as in the networks."""
+    """A square convolution of batch 1, padded to keep its size as in the networks."""
     options: dict[str, Any] = {"stride": (stride, stride), "padding": (k // 2, k // 2)}
     return Conv2dCase(name, 1, c_in, size, size, c_out, k, k, count=count, **options)
+
+
+def _layer(
+    network: str, k: int, c_in: int, c_out: int, size: int, count: int, stride: int = 1
+) -> Conv2dCase:
+    """A `_square` convolution, named after its network and sizes."""
+    channels = f"{c_in}" if c_in == c_out else f"{c_in}_{c_out}"
+    suffix = "" if stride == 1 else f"_s{stride}"
+    name = f"{network}_{k}x{k}{suffix}_{channels}@{size}"
+    return _square(name, c_in, size, c_out, k, stride, count)
 
 
 def _resnet50() -> tuple[Conv2dCase, ...]:
     """The distinct convolutions of ResNet-50 v1.5, whose stage stride is on the 3x3."""
 
-    def layer(k: int, c_in: int, c_out: int, size: int, count: int, stride: int = 1) -> Conv2dCase:
-        channels = f"{c_in}" if c_in == c_out else f"{c_in}_{c_out}"
-        suffix = "" if stride == 1 else f"_s{stride}"
-        name = f"resnet50_{k}x{k}{suffix}_{channels}@{size}"
-        return _square(name, c_in, size, c_out, k, stride, count)
-
+    layer = functools.partial(_layer, "resnet50")
     convs = [layer(7, 3, 64, 224, count=1, stride=2)]
     c_in, size = 64, 56
     for stage, (width, blocks) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3))):
@@ -249,9 +260,43 @@ def _resnet50() -> tuple[Conv2dCase, ...]:
     return tuple(convs)
 
 
+def _googlenet() -> tuple[Conv2dCase, ...]:
+    """The distinct convolutions of GoogLeNet (Szegedy et al. 2014, table 1) behind the first.
+
+    With the paper's 5x5 branches and the 3x3 ones that torchvision has in their place.
+    """
+    inceptions = (  # size, channels in, 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool projection
+        (28, 192, 64, 96, 128, 16, 32, 32),
+        (28, 256, 128, 128, 192, 32, 96, 64),
+        (14, 480, 192, 96, 208, 16, 48, 64),
+        (14, 512, 160, 112, 224, 24, 64, 64),
+        (14, 512, 128, 128, 256, 24, 64, 64),
+        (14, 512, 112, 144, 288, 32, 64, 64),
+        (14, 528, 256, 160, 320, 32, 128, 128),
+        (7, 832, 256, 160, 320, 32, 128, 128),
+        (7, 832, 384, 192, 384, 48, 128, 128),
+    )
+    layers = [(1, 64, 64, 56), (3, 64, 192, 56)]  # kernel, channels in and out, size
+    for size, c_in, one, reduce3, three, reduce5, five, pool in inceptions:
+        layers += [(1, c_in, c_out, size) for c_out in (one, reduce3, reduce5, pool)]
+        layers += [(3, reduce3, three, size), (3, reduce5, five, size), (5, reduce5, five, size)]
+    return tuple(
+        _layer("googlenet", k, c_in, c_out, size, count)
+        for (k, c_in, c_out, size), count in Counter(layers).items()
+    )
+
+
 LENET5 = (
     Conv2dCase("lenet5_conv1", 1, 1, 32, 32, 6, 5, 5),
     Conv2dCase("lenet5_conv2", 1, 6, 14, 14, 16, 5, 5),
+)
+
+ALEXNET = (  # torchvision's, of one tower
+    Conv2dCase("alexnet_conv1", 1, 3, 224, 224, 64, 11, 11, stride=(4, 4), padding=(2, 2)),
+    _square("alexnet_conv2", 64, 27, 192, 5),
+    _square("alexnet_conv3", 192, 13, 384, 3),
+    _square("alexnet_conv4", 384, 13, 256, 3),
+    _square("alexnet_conv5", 256, 13, 256, 3),
 )
 
 VGG16 = (
@@ -267,6 +312,8 @@ VGG16 = (
 )
 
 RESNET50 = _resnet50()
+
+GOOGLENET = _googlenet()
 
 POOLS = (
     MaxPool2dCase("lenet5_pool1", 64, 6, 28, 28, (2, 2), (2, 2)),
@@ -446,7 +493,13 @@ EDGE_LSTM_CELLS = (
 
 #: By operator: the cases that speed is measured on.
 BENCHMARK_CASES: dict[str, tuple[Case, ...]] = {
-    "conv2d": (*(case.with_batch(64) for case in LENET5), *VGG16, *RESNET50),
+    "conv2d": (
+        *(case.with_batch(64) for case in LENET5),
+        *ALEXNET,
+        *VGG16,
+        *GOOGLENET,
+        *RESNET50,
+    ),
     "max_pool2d": POOLS,
     "avg_pool2d": AVG_POOLS,
     "adaptive_avg_pool2d": ADAPTIVE_AVG_POOLS,

@@ -33,6 +33,14 @@ def test_prints_and_stores_rows(mode, tmp_path, capsys):
     assert set(row["times"]) == {"torch", "cnnext"}
 
 
+def test_batch(tmp_path, capsys):
+    stored = tmp_path / "bench.json"
+    assert cli.main([*CELL, "--batch", "2", "--json", str(stored)]) == 0
+    assert "lstm_cell_b1_32_b2" in capsys.readouterr().out
+    (row,) = json.loads(stored.read_text())["rows"]
+    assert row["sizes"] == {"batch": 2, "input": 32, "hidden": 32}
+
+
 def test_layouts_stand_side_by_side(capsys):
     assert cli.main(["bench", "--op", "conv2d", "--case", "lenet5_conv2*"]) == 0
     text = capsys.readouterr().out

@@ -1,5 +1,6 @@
 """Named shapes: unique, consistent with PyTorch, and truly those of the networks."""
 
+import dataclasses
 from collections import Counter
 
 import pytest
@@ -77,6 +78,27 @@ def test_convolutions_are_those_of_the_network(name, image, expected):
         (case.input_shape, case.weight_shape, case.stride, case.padding): case.count
         for case in expected
     }
+
+
+def test_a_network_names_a_convolution_once():
+    for network in (cases.LENET5, cases.ALEXNET, cases.VGG16, cases.GOOGLENET, cases.RESNET50):
+        assert len({dataclasses.replace(case, name="", count=1) for case in network}) == len(
+            network
+        )
+
+
+def test_googlenet_has_the_papers_operations():
+    """Szegedy et al. 2014, table 1, column "ops", from the second convolution on."""
+    millions = (360, 128, 304, 73, 88, 100, 119, 170, 54, 71)
+    papers = [case for case in cases.GOOGLENET if "3x3" not in case.name or case.c_in >= 64]
+    macs = sum(case.count * case.flops / 2 for case in papers)
+    assert macs == pytest.approx(sum(millions) * 1e6, rel=0.01)
+
+
+def test_alexnet_has_its_operations():
+    """Krizhevsky 2014 (one tower): 714e6 multiply-adds, of which 59e6 in the classifier."""
+    macs = sum(case.flops / 2 for case in cases.ALEXNET)
+    assert macs == pytest.approx(714e6 - 59e6, rel=0.01)
 
 
 @pytest.mark.parametrize(
