@@ -21,6 +21,7 @@ class Flags:
     cuda_backend: str = "auto"
     strict: bool | None = None
     conv_algorithm: str = "auto"
+    keep_filters: bool = True
 
 
 _current = Flags()
@@ -36,6 +37,7 @@ def flags(
     cuda_backend: str | None = None,
     strict: bool | None = None,
     conv_algorithm: str | None = None,
+    keep_filters: bool | None = None,
 ) -> Iterator[None]:
     """Sets flags for the whole process while the context lasts; what is None stays as it is.
 
@@ -49,19 +51,23 @@ def flags(
             "winograd2" (Winograd's minimal filtering with tiles of 4x4 and 2x2 outputs, where the
             convolution allows it: 3x3 and 5x5, stride 1), "direct" (nothing but sums of products as
             in the definition), or "auto" (what is predicted to be fastest).
+        keep_filters: whether convolution modules keep their filters packed between calls without
+            gradients, on the CPU (by default they do); False also gives back what is kept.
 
     Raises:
         ValueError: `cuda_backend` or `conv_algorithm` has another value.
-        TypeError: `strict` is no bool.
+        TypeError: `strict` or `keep_filters` is no bool.
     """
     _check("cuda_backend", cuda_backend, CUDA_BACKENDS)
     _check("conv_algorithm", conv_algorithm, CONV_ALGORITHMS)
-    if strict is not None and not isinstance(strict, bool):
-        raise TypeError(f"strict must be a bool, got {strict!r}")
+    for name, switch in (("strict", strict), ("keep_filters", keep_filters)):
+        if switch is not None and not isinstance(switch, bool):
+            raise TypeError(f"{name} must be a bool, got {switch!r}")
     given: dict[str, Any] = {
         "cuda_backend": cuda_backend,
         "strict": strict,
         "conv_algorithm": conv_algorithm,
+        "keep_filters": keep_filters,
     }
     before = _current
     _set(replace(before, **{name: value for name, value in given.items() if value is not None}))
@@ -81,6 +87,8 @@ def _set(values: Flags) -> None:
     if values.conv_algorithm != _current.conv_algorithm:
         chosen = "" if values.conv_algorithm == "auto" else values.conv_algorithm
         ops.prefer_algorithm("conv2d", chosen)
+    if not values.keep_filters:
+        ops.conv2d_forget_all_filters()
     _current = values
 
 

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cnnext import _kept_filters
 from cnnext._arguments import int_pairs
 from cnnext._library import ops
 from cnnext._routing import why_native
-from cnnext.ops.conv2d import result_format, same_padding
+from cnnext.ops.conv2d import Conv2d, result_format, same_padding
 
 _DIRECTIONS = ("forward", "bwd_input", "bwd_weight")
 
@@ -39,6 +40,7 @@ class Explanation:
     chosen: str | None  # None where native PyTorch computes
     why_native: str | None
     candidates: tuple[Candidate, ...]
+    kept_filter_bytes: int | None = None  # None where a call would neither use nor keep one
 
     def __str__(self) -> str:
         if self.chosen is None:
@@ -55,11 +57,16 @@ class Explanation:
                 f"{candidate.seconds * 1e3:9.3f} ms  {candidate.scratch_bytes / 2**20:7.1f} MiB"
                 f" scratch  {tasks} tasks"
             )
+        if self.kept_filter_bytes is not None:
+            lines.append(f"packed filters kept: {self.kept_filter_bytes / 2**20:.1f} MiB")
         return "\n".join(lines)
 
 
 def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") -> Explanation:
     """What conv2d would run for this layer and input: nothing is computed.
+
+    Without gradients (`torch.no_grad`), a `cnnext.Conv2d` keeps filters packed: then predictions
+    are for calls that find one, and the explanation tells how much memory the module's take.
 
     Args:
         module: a convolution, `cnnext.Conv2d` or `torch.nn.Conv2d` (as if converted).
@@ -115,9 +122,16 @@ def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") 
     )
     is_double = input.dtype == torch.float64
     channels_last = result_format(batched, weight) is torch.channels_last
-    chosen, *lines = ops.conv2d_candidates(direction, is_double, channels_last, *shape).splitlines()
+    keeps = (
+        direction == "forward"
+        and isinstance(module, Conv2d)
+        and _kept_filters.applies(batched, weight)
+    )
+    text = ops.conv2d_candidates(direction, is_double, channels_last, *shape, keeps)
+    chosen, *lines = text.splitlines()
     candidates = sorted(map(_candidate, lines), key=lambda candidate: candidate.seconds)
-    return Explanation(direction, threads, chosen, None, tuple(candidates))
+    kept = _kept_filters.kept_bytes(module) if keeps else None
+    return Explanation(direction, threads, chosen, None, tuple(candidates), kept)
 
 
 def _candidate(line: str) -> Candidate:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch._prims_common import suggest_memory_format
 from torch.nn.functional import conv2d as native_conv2d
 
+from cnnext import _kept_filters
 from cnnext._arguments import (
     IntOrPair,
     as_int,
@@ -199,6 +200,20 @@ def conv2d(
         RuntimeError: shapes, dtypes or values do not fit, as in torch.nn.functional.
         TypeError: an argument has a type that torch.nn.functional rejects.
     """
+    return _conv2d(None, input, weight, bias, stride, padding, dilation, groups)
+
+
+def _conv2d(
+    module: torch.nn.Module | None,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: IntOrPair,
+    padding: str | IntOrPair,
+    dilation: IntOrPair,
+    groups: int,
+) -> Tensor:
+    """`conv2d`, of a module that may keep its filter packed, or of none."""
     operands = (input, weight, bias)
     geometry: tuple[Any, ...] = (stride, padding, dilation, groups)
     reason = why_native("conv2d", input, weight, optional=(bias,))
@@ -208,7 +223,7 @@ def conv2d(
         return native_conv2d(*operands, *geometry)
 
     if input.dim() == 3:
-        return conv2d(input.unsqueeze(0), weight, bias, *geometry).squeeze(0)
+        return _conv2d(module, input.unsqueeze(0), weight, bias, *geometry).squeeze(0)
     groups = as_int("conv2d", "groups", groups)
     if isinstance(padding, bytes):  # a string to native, too
         padding = padding.decode()
@@ -235,7 +250,11 @@ def conv2d(
         return ops.conv2d.default(input, weight, bias, *stride, *padding, *dilation, groups)
     if gradient_needed(input, weight, bias):
         return Conv2dFunction.apply(input, weight, bias, stride, padding, dilation, groups)
-    return direct.conv2d_forward(input, weight, bias, *stride, *padding, *dilation, groups)
+    arguments = (input, weight, bias, *stride, *padding, *dilation, groups)
+    if module is not None and _kept_filters.applies(input, weight):
+        owner, version = _kept_filters.owner_of(module), _kept_filters.version_of(weight)
+        return direct.conv2d_keeping(*arguments, owner, version)
+    return direct.conv2d_forward(*arguments)
 
 
 def _check_operands(
@@ -346,7 +365,8 @@ def _check_extent(input: Tensor, weight: Tensor, padding: Pair, dilation: Pair) 
 class Conv2d(torch.nn.Conv2d):
     """`torch.nn.Conv2d` on cnnext's kernels: same arguments, parameters, errors and results.
 
-    Shapes: input (N, C_in, H, W) or (C_in, H, W); see `cnnext.functional.conv2d`.
+    Shapes: input (N, C_in, H, W) or (C_in, H, W); see `cnnext.functional.conv2d`. Calls without
+    gradients keep the packed filter for the next (`cnnext.flags(keep_filters=False)`: they do not).
     """
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -363,4 +383,4 @@ class Conv2d(torch.nn.Conv2d):
         if self.padding_mode != "zeros":
             input = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
             padding = 0
-        return conv2d(input, weight, bias, self.stride, padding, self.dilation, self.groups)
+        return _conv2d(self, input, weight, bias, self.stride, padding, self.dilation, self.groups)

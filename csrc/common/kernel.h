@@ -24,6 +24,7 @@ struct Plan {
   int n_phases = 1;
   int64_t rounds = 1;
   bool may_give_up = false;
+  bool packs_filter = false;  // phase 0 fills all of shared_bytes, from a filter alone
   int64_t tasks[kMaxPhases] = {};
   int64_t shared_bytes = 0;  // scratch that all tasks of all phases see
   int64_t chunk_bytes = 0;   // scratch private to one chunk of tasks; contents do not survive it

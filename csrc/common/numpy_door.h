@@ -160,7 +160,14 @@ void check_applies(const K& kernel, const typename K::Shape& shape, int threads)
   }
 }
 
-// A kernel as run_kernel sees it, but with every piece of scratch in guarded memory of its own.
+template <class Operands>
+auto replace_filter(Operands& operands, const void* filter) -> decltype(void(operands.second)) {
+  operands.second = static_cast<decltype(operands.second)>(filter);
+}
+inline void replace_filter(...) {}
+
+// A kernel as run_kernel sees it, but with every piece of scratch in guarded memory of its own, and
+// with a filter that lies nowhere once it says to have packed it.
 template <class K>
 class IsolatedKernel {
  public:
@@ -182,7 +189,9 @@ class IsolatedKernel {
     const GuardedMemory chunk(plan_.chunk_bytes, kScratchAlignment);
     slice.shared = shared_.data();
     slice.chunk = chunk.data();
-    kernel_.run(shape, plan_, operands, slice);
+    Operands seen = operands;
+    if (plan_.packs_filter && slice.phase > 0) replace_filter(seen, nothing_.data());
+    kernel_.run(shape, plan_, seen, slice);
     if (!chunk.is_intact()) chunks_are_intact_ = false;
   }
 
@@ -201,6 +210,7 @@ class IsolatedKernel {
   const K& kernel_;
   Plan plan_;
   GuardedMemory shared_;
+  GuardedMemory nothing_{0, kScratchAlignment};
   mutable std::atomic<bool> chunks_are_intact_{true};
 };
 

@@ -9,18 +9,25 @@
 
 namespace cnnext {
 
+// Calls body(i) for every i < count.
+struct TorchThreads {
+  template <class Body>
+  void operator()(int64_t count, const Body& body) const {
+    if (count <= 0) return;
+    if (count == 1) return body(0);
+    torch::stable::parallel_for(0, count, 1, [&body](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) body(i);
+    });
+  }
+};
+
 // Whether the result stands, as run_kernel says.
 template <class K>
 bool run_on_torch_threads(const K& kernel, const typename K::Shape& shape,
-                          const typename K::Operands& operands, int threads) {
-  const bool stands = run_kernel(
-      kernel, shape, operands, threads, Scratch::reserve, [](int64_t chunks, const auto& body) {
-        if (chunks <= 0) return;
-        if (chunks == 1) return body(0);
-        torch::stable::parallel_for(0, chunks, 1, [&body](int64_t begin, int64_t end) {
-          for (int64_t i = begin; i < end; ++i) body(i);
-        });
-      });
+                          const typename K::Operands& operands, int threads,
+                          const SharedScratch& kept = {}) {
+  const bool stands =
+      run_kernel(kernel, shape, operands, threads, Scratch::reserve, TorchThreads(), kept);
   Scratch::trim();
   return stands;
 }

@@ -114,20 +114,28 @@ std::string list_kernels(const std::vector<K>& kernels) {
   return lines;
 }
 
+// Shared scratch that outlives a call, for a kernel that packs a filter; `filled` by an earlier
+// one.
+struct SharedScratch {
+  unsigned char* bytes = nullptr;
+  bool filled = false;
+};
+
 // Runs all phases of all rounds; whether the result stands, which is false if the kernel gave up.
 // `allocate(bytes)` returns scratch aligned to 64 bytes; `parallel(n, body)` calls body(i) for
 // every i < n, on any threads, and returns when all are done.
 template <class K, class Allocate, class Parallel>
 bool run_kernel(const K& kernel, const typename K::Shape& shape,
                 const typename K::Operands& operands, int threads, Allocate&& allocate,
-                Parallel&& parallel) {
+                Parallel&& parallel, const SharedScratch& kept = {}) {
   const Plan plan = kernel.plan(shape, threads);
-  const int64_t shared_bytes = round_up(plan.shared_bytes, 64);
+  const int64_t shared_bytes = kept.bytes == nullptr ? round_up(plan.shared_bytes, 64) : 0;
   const int64_t chunk_bytes = round_up(plan.chunk_bytes, 64);
   unsigned char* const scratch = allocate(shared_bytes + threads * chunk_bytes);
   bool gave_up = false;
   for (int64_t step = 0; step < plan.rounds * plan.n_phases && !gave_up; ++step) {
     const int phase = static_cast<int>(step % plan.n_phases);
+    if (phase == 0 && kept.filled) continue;
     const int64_t tasks = plan.tasks[phase];
     const int64_t chunks = least(threads, tasks);
     parallel(chunks, [&](int64_t i) {
@@ -136,7 +144,7 @@ bool run_kernel(const K& kernel, const typename K::Shape& shape,
       slice.phase = phase;
       slice.begin = tasks * i / chunks;
       slice.end = tasks * (i + 1) / chunks;
-      slice.shared = scratch;
+      slice.shared = kept.bytes == nullptr ? scratch : kept.bytes;
       slice.chunk = scratch + shared_bytes + i * chunk_bytes;
       slice.gave_up = &gave_up;
       kernel.run(shape, plan, operands, slice);

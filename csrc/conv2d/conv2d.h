@@ -29,6 +29,7 @@ struct Conv2dShape {
   int64_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
   int64_t groups;
   Layout layout;
+  bool filter_kept = false;  // an earlier call may have packed it: for predictions, not for kernels
 
   CNNEXT_INLINE int64_t h_out() const {
     return (h_in + 2 * pad_h - dilation_h * (k_h - 1) - 1) / stride_h + 1;

@@ -37,6 +37,7 @@ struct DirectGather {
     const int64_t no_strides[4] = {};
     Plan plan;
     plan.n_phases = 2;
+    plan.packs_filter = true;
     plan.block[0] = threads;
     for (int64_t i = 0; i < gather_count(s, kPass); ++i) {
       const Gather g = make_gather(s, kPass, no_strides, i);

@@ -33,6 +33,15 @@ double filter_floats(const Conv2dShape& s) {
   return static_cast<double>(s.c_out) * s.c_in_per_group() * s.k_h * s.k_w;
 }
 
+bool filter_is_kept(const Conv2dShape& s, double bytes) {
+  return s.filter_kept && bytes <= static_cast<double>(kMostKeptFilterBytes);
+}
+
+// To see that a kept filter is still that of the weight.
+double checksum_seconds(const Conv2dShape& s) {
+  return 4 * filter_floats(s) / kStreamBytesPerSecond;
+}
+
 // Tasks of equal size are done when the last thread is.
 double uneven(int64_t tasks, int threads) {
   return static_cast<double>(round_up(tasks, threads)) / static_cast<double>(tasks);
@@ -53,9 +62,10 @@ double direct_cost(const Conv2dShape& s, int threads) {
   if (!strips_apply(s)) return kNotApplicable;
   // For copying the strip, and for tiles of no more rows than a row of outputs has.
   const double overhead = 1.03 + 1 / static_cast<double>(most(1, s.w_out()));
-  return (overhead * vector_macs(s, isa) / tile_macs_per_second(isa) +
-          filter_floats(s) / kPackedFloatsPerSecond) /
-         threads;
+  const double filter_seconds = filter_is_kept(s, 4 * filter_floats(s))
+                                    ? checksum_seconds(s)
+                                    : filter_floats(s) / kPackedFloatsPerSecond;
+  return (overhead * vector_macs(s, isa) / tile_macs_per_second(isa) + filter_seconds) / threads;
 }
 
 // Vectors hold output channels, or the pixels of an nchw image.
@@ -140,10 +150,12 @@ double winograd_fused_cost(const Conv2dShape& s, int threads) {
   // The first phase writes U for all threads to read, once or, if large, with every block of tiles.
   const double rows = isa == Isa::avx512 ? 14 : 6;
   const double reads = work.u_bytes < kOwnCacheBytes ? threads : work.tiles / (2 * rows);
-  const double streams = 1 + std::fmax(reads, threads);
-  return 2 * kPhaseSeconds + (work.filter_seconds(s) + work.tile_seconds() +
-                              work.product_seconds(streams * work.u_bytes)) /
-                                 threads;
+  const bool kept = filter_is_kept(s, work.u_bytes);
+  const double streams = (kept ? 0 : 1) + std::fmax(reads, threads);
+  const double filter_seconds = kept ? checksum_seconds(s) : work.filter_seconds(s);
+  return 2 * kPhaseSeconds +
+         (filter_seconds + work.tile_seconds() + work.product_seconds(streams * work.u_bytes)) /
+             threads;
 }
 
 template <Isa isa, int tile>

@@ -65,11 +65,21 @@ inline void check_grad_output(const Tensor& grad_output, const Conv2dShape& s) {
                s.h_out(), ", ", s.w_out(), ")");
 }
 
+// How a device computes, unless the caller has another way.
+struct AsDevice {
+  template <class Device, class T>
+  void operator()(const Device& device, Pass pass, const Conv2dShape& s, const Conv2dOperands<T>& o,
+                  const Tensor& result) const {
+    device.compute(pass, s, o, result);
+  }
+};
+
 // `filter` is weight, or in the weight gradient the result: the operand whose strides are asked
 // for.
-template <class Device, class T>
+template <class Device, class T, class Compute = AsDevice>
 void run(Pass pass, const Conv2dShape& shape, const Tensor& first, const Tensor& second,
-         const std::optional<Tensor>& bias, const Tensor& result, const Tensor& filter) {
+         const std::optional<Tensor>& bias, const Tensor& result, const Tensor& filter,
+         const Compute& compute = {}) {
   const Conv2dShape s = shape.without_idle_taps();
   const Device device(result);
   Conv2dOperands<T> o{device.template read<T>(first),
@@ -81,13 +91,14 @@ void run(Pass pass, const Conv2dShape& shape, const Tensor& first, const Tensor&
   if (pass != Pass::bwd_weight) {
     o.second += (shape.k_h - s.k_h) / 2 * o.w_strides[2] + (shape.k_w - s.k_w) / 2 * o.w_strides[3];
   }
-  device.compute(pass, s, o, result);
+  compute(device, pass, s, o, result);
 }
 
-template <class Device>
-Tensor forward(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias,
-               int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h,
-               int64_t dilation_w, int64_t groups) {
+template <class Device, class Compute>
+Tensor forward_by(const Compute& compute, const Tensor& input, const Tensor& weight,
+                  const std::optional<Tensor>& bias, int64_t stride_h, int64_t stride_w,
+                  int64_t pad_h, int64_t pad_w, int64_t dilation_h, int64_t dilation_w,
+                  int64_t groups) {
   check_dim(input, 4, "input");
   check_like(weight, input, "weight");
   const Layout layout = result_layout(input, weight);
@@ -107,9 +118,17 @@ Tensor forward(const Tensor& input, const Tensor& weight, const std::optional<Te
   if (output.numel() == 0) return output;
   const Tensor x = dense(input, layout);
   Device::with_element_type(input, [&](auto zero) {
-    run<Device, decltype(zero)>(Pass::forward, s, x, weight, b, output, weight);
+    run<Device, decltype(zero)>(Pass::forward, s, x, weight, b, output, weight, compute);
   });
   return output;
+}
+
+template <class Device>
+Tensor forward(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias,
+               int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h,
+               int64_t dilation_w, int64_t groups) {
+  return forward_by<Device>(AsDevice(), input, weight, bias, stride_h, stride_w, pad_h, pad_w,
+                            dilation_h, dilation_w, groups);
 }
 
 template <class Device>

@@ -4,6 +4,7 @@
 
 #include "conv2d/select.h"
 #include "conv2d/torch_adapter.h"
+#include "conv2d/torch_kept_filters.h"
 
 namespace cnnext {
 namespace {
@@ -26,14 +27,42 @@ struct Device : CpuDevice {
   }
 };
 
+// `owner` is the number of a module; `version` counts the changes of weight, or is -1.
+Tensor forward_keeping(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias,
+                       int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w,
+                       int64_t dilation_h, int64_t dilation_w, int64_t groups, int64_t owner,
+                       int64_t version) {
+  const conv2d::OwnedWeight owned{weight, owner, version};
+  const auto compute = [&](const Device& device, Pass pass, Conv2dShape s, const auto& o,
+                           const Tensor& result) {
+    if constexpr (std::is_same_v<decltype(o), const Conv2dOperands<float>&>) {
+      const int threads = useful_threads(s.macs());
+      s.filter_kept = true;
+      if (!conv2d::run_keeping(select_conv2d<float>(pass, s, threads), s, o, owned, threads)) {
+        run_on_torch_threads(select_exact_conv2d<float>(pass, s, threads), s, o, threads);
+      }
+    } else {
+      device.compute(pass, s, o, result);
+    }
+  };
+  return conv2d::forward_by<Device>(compute, input, weight, bias, stride_h, stride_w, pad_h, pad_w,
+                                    dilation_h, dilation_w, groups);
+}
+
+void forget_filters(int64_t owner) { KeptFilters::instance().forget(owner); }
+void forget_all_filters() { KeptFilters::instance().forget_all(); }
+int64_t kept_filter_bytes(int64_t owner) { return KeptFilters::instance().bytes(owner); }
+
 // The candidates for float32, or float64, in the order of the registry; the chosen one comes first.
 std::string candidates(std::string direction, bool is_double, bool channels_last, int64_t n,
                        int64_t c_in, int64_t h_in, int64_t w_in, int64_t c_out, int64_t k_h,
                        int64_t k_w, int64_t stride_h, int64_t stride_w, int64_t pad_h,
-                       int64_t pad_w, int64_t dilation_h, int64_t dilation_w, int64_t groups) {
+                       int64_t pad_w, int64_t dilation_h, int64_t dilation_w, int64_t groups,
+                       bool filter_kept) {
   const Layout layout = channels_last ? Layout::channels_last : Layout::nchw;
-  const Conv2dShape whole{n,        c_in,  h_in,  w_in,       c_out,      k_h,    k_w,   stride_h,
-                          stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, layout};
+  const Conv2dShape whole{n,          c_in,     h_in,     w_in,       c_out, k_h,
+                          k_w,        stride_h, stride_w, pad_h,      pad_w, dilation_h,
+                          dilation_w, groups,   layout,   filter_kept};
   const Conv2dShape s = whole.without_idle_taps();
   const int threads = useful_threads(s.macs());
   for (Pass pass : {Pass::forward, Pass::bwd_input, Pass::bwd_weight}) {
@@ -53,13 +82,26 @@ STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
   m.def(
       "conv2d_candidates(str direction, bool is_double, bool channels_last, int n, "
       "int c_in, int h_in, int w_in, int c_out, int k_h, int k_w, int stride_h, int stride_w, "
-      "int pad_h, int pad_w, int dilation_h, int dilation_w, int groups) -> str");
+      "int pad_h, int pad_w, int dilation_h, int dilation_w, int groups, bool filter_kept) -> str");
+  m.def(
+      "conv2d_keeping(Tensor input, Tensor weight, Tensor? bias, int stride_h, int stride_w, "
+      "int pad_h, int pad_w, int dilation_h, int dilation_w, int groups, int owner, int version) "
+      "-> Tensor");
+  m.def("conv2d_forget_filters(int owner) -> ()");
+  m.def("conv2d_forget_all_filters() -> ()");
+  m.def("conv2d_kept_filter_bytes(int owner) -> int");
   m.def("conv2d_kernels() -> str");
 }
 
-STABLE_TORCH_LIBRARY_IMPL(cnnext, CPU, m) { conv2d::implement_operators<Device>(m); }
+STABLE_TORCH_LIBRARY_IMPL(cnnext, CPU, m) {
+  conv2d::implement_operators<Device>(m);
+  m.impl("conv2d_keeping", TORCH_BOX(&forward_keeping));
+}
 
 STABLE_TORCH_LIBRARY_IMPL(cnnext, CompositeExplicitAutograd, m) {
+  m.impl("conv2d_forget_filters", TORCH_BOX(&forget_filters));
+  m.impl("conv2d_forget_all_filters", TORCH_BOX(&forget_all_filters));
+  m.impl("conv2d_kept_filter_bytes", TORCH_BOX(&kept_filter_bytes));
   m.impl("conv2d_kernels", TORCH_BOX(&list_conv2d_kernels));
   m.impl("conv2d_candidates", TORCH_BOX(&candidates));
 }

@@ -45,6 +45,7 @@ struct WinogradFused {
     Plan plan;
     plan.n_phases = 2;
     plan.may_give_up = true;
+    plan.packs_filter = true;
     plan.block[0] = count;
     plan.tasks[0] = steps.panels * steps.chunks;
     plan.tasks[1] = count;

@@ -1,0 +1,66 @@
+"""Filters that convolutions keep packed between calls without gradients.
+
+To pack a filter for its kernel takes up to a third of a small convolution's time. A module's call
+without gradients leaves the packed filter behind for the next, which uses it only if the weight
+lies where it lay, with the version that it had, and a checksum of all its bytes is what it was.
+The filters belong to the process (at most 256 MiB, those unused for longest go first), not to the
+module: nothing of them is copied, pickled or in a state_dict.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+
+import torch
+from torch import Tensor
+from torch.nn import Module, Parameter
+
+from cnnext._flags import current
+from cnnext._library import direct, ops
+
+# Smaller ones are packed in less time than it takes to ask for them.
+_FEWEST_ELEMENTS = 4096
+
+_numbers = itertools.count(1)
+_owners: dict[int, int] = {}  # by id: not every module can be hashed
+_dispatch_modes = torch._C._len_torch_dispatch_stack
+
+
+def owner_of(module: Module) -> int:
+    """The number under which this module's filters are kept, until it is gone."""
+    owner = _owners.get(id(module))
+    if owner is None:
+        owner = _owners.setdefault(id(module), next(_numbers))
+        weakref.finalize(module, _forget, id(module), owner).atexit = False
+    return owner
+
+
+def _forget(module_id: int, owner: int) -> None:
+    _owners.pop(module_id, None)
+    direct.conv2d_forget_filters(owner)
+
+
+def applies(input: Tensor, weight: Tensor) -> bool:
+    """Whether a module's call on these operands may use a kept filter, and keep its own."""
+    return (
+        weight.numel() >= _FEWEST_ELEMENTS
+        and not torch.is_grad_enabled()
+        and current().keep_filters
+        and input.dtype is torch.float32
+        and input.is_cpu
+        and type(input) is Tensor
+        and type(weight) in (Tensor, Parameter)
+        and not _dispatch_modes()
+    )
+
+
+def version_of(weight: Tensor) -> int:
+    """How often PyTorch saw the weight changed; -1 for tensors without that count."""
+    return -1 if weight.is_inference() else weight._version
+
+
+def kept_bytes(module: Module) -> int:
+    """What this module's filters take, packed."""
+    owner = _owners.get(id(module))
+    return 0 if owner is None else ops.conv2d_kept_filter_bytes(owner)

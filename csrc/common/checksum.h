@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A checksum that tells whether memory still holds what it held: not against forgery, but at the
+// speed of memory. A change of any one word changes it for certain, others but for one in 2^64.
+#pragma once
+
+#include <cstdint>
+
+#include "common/kernel.h"
+
+namespace cnnext {
+
+namespace checksum_detail {
+constexpr int kLanes = 32;  // independent, for vectors and to hide the latency of multiplications
+constexpr uint64_t kMix = 0x9E3779B97F4A7C15;
+
+// The rotation brings high bits down again, or two flipped signs would cancel each other.
+CNNEXT_INLINE uint32_t step(uint32_t lane, uint32_t word) {
+  const uint32_t mixed = (lane ^ word) * 0x9E3779B1u;
+  return mixed << 15 | mixed >> 17;
+}
+}  // namespace checksum_detail
+
+inline uint64_t combine_checksums(uint64_t a, uint64_t b) {
+  const uint64_t mixed = (a ^ b) * checksum_detail::kMix;
+  return mixed << 29 | mixed >> 35;
+}
+
+inline uint64_t checksum(const uint32_t* words, int64_t count) {
+  using namespace checksum_detail;
+  uint32_t lanes[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    for (int lane = 0; lane < kLanes; ++lane) lanes[lane] = step(lanes[lane], words[i + lane]);
+  }
+  for (int lane = 0; i < count; ++i, ++lane) lanes[lane] = step(lanes[lane], words[i]);
+  uint64_t sum = static_cast<uint64_t>(count);
+  for (const uint32_t lane : lanes) sum = combine_checksums(sum, lane);
+  return sum;
+}
+
+}  // namespace cnnext

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Filters as kernels pack them, kept between the calls of a module. One is used again only where
+// everything that it was made from is the same, to the last bit of the weight.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+#include <list>
+#include <memory>
+#include <mutex>
+
+#include "common/checksum.h"
+#include "conv2d/select.h"
+
+namespace cnnext {
+
+// What a packed filter was made from. Kernels pack the same for every n: it is 0 here.
+struct FilterSource {
+  int64_t owner;  // the module's number
+  const Conv2dKernel<float>* kernel;
+  Conv2dShape shape;
+  const float* weight;
+  int64_t floats;      // from the first to the last element of weight
+  int64_t strides[4];  // of weight
+  int64_t version;     // of weight: what PyTorch counts its changes by, or -1
+  uint64_t checksum;   // of weight
+
+  bool operator==(const FilterSource& other) const;
+};
+
+struct KeptFilter {
+  FilterSource source;
+  std::shared_ptr<void> storage;  // the weight's memory, lest another tensor come to lie there
+  std::unique_ptr<unsigned char, decltype(&std::free)> packed{nullptr, &std::free};
+  int64_t bytes = 0;
+};
+
+// All of a process, safe under threads; when they exceed kMostBytes, those unused for longest go.
+class KeptFilters {
+ public:
+  static constexpr int64_t kMostBytes = int64_t{256} << 20;
+
+  static KeptFilters& instance();
+
+  // Null if there is none. What was found stays valid while it is held.
+  std::shared_ptr<const KeptFilter> find(const FilterSource& source);
+  void keep(std::shared_ptr<const KeptFilter> filter);
+  void forget(int64_t owner);
+  void forget_all();
+  int64_t bytes(int64_t owner);  // that are kept for it
+
+ private:
+  std::mutex mutex_;
+  std::list<std::shared_ptr<const KeptFilter>> filters_;  // the last used first
+  int64_t bytes_ = 0;
+
+  template <class Predicate>
+  void remove_if(const Predicate& predicate);
+};
+
+}  // namespace cnnext

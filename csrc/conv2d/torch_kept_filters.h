@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// conv2d with a filter that may lie packed from an earlier call with the same weight.
+#pragma once
+
+#include "common/torch_cpu.h"
+#include "conv2d/kept_filters.h"
+
+namespace cnnext {
+namespace conv2d {
+
+// The owner's weight and what PyTorch counts its changes by (-1: it does not).
+struct OwnedWeight {
+  const Tensor& weight;
+  int64_t owner, version;
+};
+
+// Of the elements from first to last, gaps between them included, in blocks that threads share.
+inline uint64_t checksum_of(const float* first, int64_t floats, int threads) {
+  constexpr int64_t kBlock = 64 * 1024;
+  const uint32_t* const words = reinterpret_cast<const uint32_t*>(first);
+  const int64_t blocks = ceil_div(floats, kBlock);
+  if (blocks == 1) return checksum(words, floats);
+  std::vector<uint64_t> sums(blocks);
+  const int64_t chunks = least(threads, blocks);
+  TorchThreads()(chunks, [&](int64_t chunk) {
+    for (int64_t i = blocks * chunk / chunks; i < blocks * (chunk + 1) / chunks; ++i) {
+      sums[i] = checksum(words + i * kBlock, least(kBlock, floats - i * kBlock));
+    }
+  });
+  uint64_t sum = 0;
+  for (const uint64_t next : sums) sum = combine_checksums(sum, next);
+  return sum;
+}
+
+inline std::shared_ptr<void> storage_of(const Tensor& t) {
+  StableIValue stack[] = {torch::stable::detail::from(t)};
+  STABLE_TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::alias", "", stack, TORCH_ABI_VERSION));
+  return std::make_shared<Tensor>(torch::stable::detail::to<Tensor>(stack[0]));
+}
+
+inline FilterSource source_of(const OwnedWeight& owned, const Conv2dKernel<float>& kernel,
+                              const Conv2dShape& s, int threads) {
+  const Tensor& weight = owned.weight;
+  FilterSource source{};
+  source.owner = owned.owner;
+  source.kernel = &kernel;
+  source.shape = s;
+  source.shape.n = 0;
+  source.weight = static_cast<const float*>(weight.data_ptr());
+  source.floats = 1;
+  for (int d = 0; d < 4; ++d) {
+    source.strides[d] = weight.stride(d);
+    source.floats += (weight.size(d) - 1) * weight.stride(d);
+  }
+  source.version = owned.version;
+  source.checksum = checksum_of(source.weight, source.floats, threads);
+  return source;
+}
+
+// Whether the result stands.
+inline bool run_keeping(const Conv2dKernel<float>& kernel, const Conv2dShape& s,
+                        const Conv2dOperands<float>& o, const OwnedWeight& owned, int threads) {
+  const Plan plan = kernel.plan(s, threads);
+  if (!plan.packs_filter || plan.shared_bytes > kMostKeptFilterBytes) {
+    return run_on_torch_threads(kernel, s, o, threads);
+  }
+  FilterSource source = source_of(owned, kernel, s, threads);
+  KeptFilters& filters = KeptFilters::instance();
+  if (const auto kept = filters.find(source)) {
+    return run_on_torch_threads(kernel, s, o, threads, {kept->packed.get(), true});
+  }
+  const auto made = std::make_shared<KeptFilter>();
+  made->bytes = round_up(plan.shared_bytes, 64);
+  made->packed.reset(static_cast<unsigned char*>(std::aligned_alloc(64, made->bytes)));
+  if (made->packed == nullptr) return run_on_torch_threads(kernel, s, o, threads);
+  prefer_huge_pages(made->packed.get(), made->bytes);
+  const bool stands = run_on_torch_threads(kernel, s, o, threads, {made->packed.get(), false});
+  if (stands) {
+    made->source = source;
+    made->storage = storage_of(owned.weight);
+    filters.keep(made);
+  }
+  return stands;
+}
+
+}  // namespace conv2d
+}  // namespace cnnext

@@ -1,0 +1,436 @@
+"""Packed filters that modules keep: used again while nothing has changed, and only then."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import io
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d as native_conv2d
+
+import cnnext
+from cnnext import _kept_filters
+from cnnext._kept_filters import kept_bytes
+from cnnext.testing import kernels
+
+_MOST_BYTES = 256 << 20  # csrc/conv2d/kept_filters.h
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept() -> Iterator[None]:
+    with cnnext.flags(keep_filters=False):
+        pass
+    yield
+
+
+@pytest.fixture
+def layer(seed: int) -> cnnext.Conv2d:
+    torch.manual_seed(seed)
+    return cnnext.Conv2d(32, 48, 3, padding=1)
+
+
+@pytest.fixture
+def image(generator: torch.Generator) -> Tensor:
+    return torch.randn(1, 32, 20, 21, generator=generator)
+
+
+def fresh_functional(layer: nn.Conv2d, image: Tensor) -> Tensor:
+    weight, bias = layer.weight.detach(), layer.bias.detach()
+    return cnnext.functional.conv2d(image, weight, bias, padding=layer.padding)
+
+
+def check(layer: nn.Conv2d, image: Tensor) -> None:
+    """That a call which may use a kept filter is exactly a call which packs its own."""
+    with torch.no_grad():
+        got = layer(image)
+        again = layer(image)
+    assert torch.equal(got, again)
+    with torch.no_grad():
+        expected = native_conv2d(image, layer.weight, layer.bias, padding=layer.padding)
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+
+
+# --------------------------------------------------------------------------------- what is kept
+
+
+KERNELS = [
+    kernel.name
+    for kernel in kernels.registry("conv2d")
+    if kernel.direction == "forward" and ("_direct_" in kernel.name or "_fused_" in kernel.name)
+]
+
+
+@pytest.mark.parametrize("layout", (torch.contiguous_format, torch.channels_last), ids=str)
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_kept_filter_gives_the_same_result(
+    kernel: str, layout: torch.memory_format, layer: cnnext.Conv2d, image: Tensor
+) -> None:
+    layer, image = layer.to(memory_format=layout), image.to(memory_format=layout)
+    with torch.no_grad(), kernels.use_kernel("conv2d", kernel):
+        first = layer(image)
+        assert kept_bytes(layer) > 0
+        kept = layer(image)
+        several = layer(image.expand(3, -1, -1, -1))
+        functional = cnnext.functional.conv2d(image, layer.weight, layer.bias, padding=1)
+    assert torch.equal(first, kept)
+    assert torch.equal(kept, functional)
+    torch.testing.assert_close(several[2:], first)
+
+
+def _checksum_step(lane: int, word: int) -> int:
+    """One lane's step of csrc/common/checksum.h."""
+    mixed = ((lane ^ word) * 0x9E3779B1) & 0xFFFFFFFF
+    return (mixed << 15 | mixed >> 17) & 0xFFFFFFFF
+
+
+def test_the_second_call_uses_what_is_kept(layer: cnnext.Conv2d, image: Tensor) -> None:
+    """Seen by a weight that is forged: its checksum is that of the one that was packed."""
+    with torch.no_grad():
+        packed = layer(image)
+    words = layer.weight.detach().numpy().view("uint32").reshape(-1)
+    old, later = int(words[0]), int(words[32])  # of the same lane, one after the other
+    for new in range(old + 1, old + 1000):
+        words[0] = new
+        words[32] = later ^ _checksum_step(0, old) ^ _checksum_step(0, new)
+        if layer.weight.detach().abs().max() < 100:
+            break
+    assert not torch.allclose(fresh_functional(layer, image), packed)
+    with torch.no_grad():
+        assert torch.equal(layer(image), packed)
+        layer.weight.add_(0)  # another version of the weight
+        assert not torch.allclose(layer(image), packed)
+
+
+def test_calls_with_gradients_neither_use_nor_keep(layer: cnnext.Conv2d, image: Tensor) -> None:
+    layer(image).sum().backward()
+    assert kept_bytes(layer) == 0
+    layer.requires_grad_(False)
+    layer(image)  # gradients are on, though none is needed
+    assert kept_bytes(layer) == 0
+
+
+@pytest.mark.parametrize("mode", (torch.no_grad, torch.inference_mode))
+def test_calls_without_gradients_keep(mode: Any, layer: cnnext.Conv2d, image: Tensor) -> None:
+    with mode():
+        layer(image)
+    assert kept_bytes(layer) > 0
+
+
+def test_double_and_half_keep_nothing(
+    layer: cnnext.Conv2d, image: Tensor, fallbacks: list[str]
+) -> None:
+    with torch.no_grad():
+        layer.double()(image.double())
+        layer.half()(image.half())
+    assert kept_bytes(layer) == 0
+
+
+def test_a_large_filter_is_not_kept(generator: torch.Generator) -> None:
+    layer = cnnext.Conv2d(640, 640, 3)
+    with torch.no_grad():
+        layer(torch.randn(1, 640, 5, 5, generator=generator))
+    assert kept_bytes(layer) == 0
+
+
+def test_a_small_filter_is_not_kept(generator: torch.Generator) -> None:
+    layer = cnnext.Conv2d(8, 8, 3)
+    with torch.no_grad():
+        layer(torch.randn(1, 8, 9, 9, generator=generator))
+    assert kept_bytes(layer) == 0
+
+
+# ------------------------------------------------------------------------------- what changes it
+
+
+def in_place(layer: nn.Conv2d) -> None:
+    with torch.no_grad():
+        layer.weight.mul_(2)
+
+
+def optimizer_step(layer: nn.Conv2d) -> None:
+    layer.weight.grad = torch.ones_like(layer.weight)
+    torch.optim.SGD([layer.weight], lr=0.5).step()
+
+
+def one_element_of_data(layer: nn.Conv2d) -> None:
+    layer.weight.data[17, 3, 1, 2] += 1
+
+
+def signs_of_data(layer: nn.Conv2d) -> None:
+    layer.weight.data.neg_()
+
+
+def two_elements_of_data_exchanged(layer: nn.Conv2d) -> None:
+    values = layer.weight.data.view(-1)
+    values[0], values[32] = values[32].clone(), values[0].clone()
+
+
+def numpy_alias(layer: nn.Conv2d) -> None:
+    layer.weight.detach().numpy()[5] *= 3
+
+
+def other_data(layer: nn.Conv2d) -> None:
+    layer.weight.data = torch.randn(layer.weight.shape)
+
+
+def other_parameter(layer: nn.Conv2d) -> None:
+    layer.weight = nn.Parameter(torch.randn(layer.weight.shape))
+
+
+def loaded(layer: nn.Conv2d) -> None:
+    layer.load_state_dict({"weight": torch.randn(layer.weight.shape), "bias": layer.bias})
+
+
+def assigned(layer: nn.Conv2d) -> None:
+    state = {"weight": torch.randn(layer.weight.shape), "bias": layer.bias}
+    layer.load_state_dict(state, assign=True)
+
+
+def other_layout(layer: nn.Conv2d) -> None:
+    layer.to(memory_format=torch.channels_last)
+
+
+def there_and_back(layer: nn.Conv2d) -> None:
+    layer.half()
+    layer.float()
+
+
+def transposed_in_place(layer: nn.Conv2d) -> None:
+    layer.weight.data = layer.weight.data.transpose(2, 3)  # same memory, version and checksum
+
+
+CHANGES = (
+    in_place,
+    optimizer_step,
+    one_element_of_data,
+    signs_of_data,
+    two_elements_of_data_exchanged,
+    numpy_alias,
+    other_data,
+    other_parameter,
+    loaded,
+    assigned,
+    other_layout,
+    there_and_back,
+    transposed_in_place,
+)
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_changed_weights_are_seen(
+    change: Callable[[nn.Conv2d], None], layer: cnnext.Conv2d, image: Tensor
+) -> None:
+    check(layer, image)
+    assert kept_bytes(layer) > 0
+    change(layer)
+    check(layer, image)
+
+
+def test_inference_tensors_are_told_apart_by_their_content(image: Tensor) -> None:
+    with torch.inference_mode():
+        layer = cnnext.Conv2d(32, 48, 3, padding=1)
+    check(layer, image)
+    assert kept_bytes(layer) > 0
+    with torch.inference_mode():
+        layer.weight[0, 0, 0, 0] += 1
+    check(layer, image)
+
+
+def test_memory_of_a_kept_filter_is_no_other_tensors(layer: cnnext.Conv2d, image: Tensor) -> None:
+    with torch.no_grad():
+        layer(image)
+    address, shape = layer.weight.data_ptr(), layer.weight.shape
+    layer.weight = nn.Parameter(torch.randn(shape))
+    assert all(torch.empty(shape).data_ptr() != address for _ in range(100))
+
+
+def test_shared_weights(layer: cnnext.Conv2d, image: Tensor) -> None:
+    other = cnnext.Conv2d(32, 48, 3, padding=0)
+    other.weight, other.bias = layer.weight, layer.bias
+    for _ in range(2):
+        check(layer, image)
+        check(other, image)
+        in_place(layer)
+
+
+def test_geometry_is_told_apart(layer: cnnext.Conv2d, generator: torch.Generator) -> None:
+    for size in (7, 20, 3, 20, 7):
+        check(layer, torch.randn(2, 32, size, size + 1, generator=generator))
+    layer.padding = (2, 2)
+    check(layer, torch.randn(2, 32, 20, 21, generator=generator))
+
+
+def test_weights_that_are_made_anew_for_every_call(layer: cnnext.Conv2d, image: Tensor) -> None:
+    normed = nn.utils.parametrizations.weight_norm(layer)
+    for _ in range(3):
+        check(normed, image)
+        with torch.no_grad():
+            normed.parametrizations.weight.original0.mul_(1.5)
+
+
+def test_a_view_with_gaps(image: Tensor) -> None:
+    layer = cnnext.Conv2d(32, 48, 3, padding=1)
+    base = torch.randn(48, 40, 3, 3)
+    layer.weight = nn.Parameter(base[:, 4:36])
+    check(layer, image)
+    base[7, 20] = 0
+    check(layer, image)
+
+
+@pytest.mark.parametrize("value", (float("nan"), float("inf")), ids=str)
+def test_a_filter_that_is_not_finite(value: float, layer: cnnext.Conv2d, image: Tensor) -> None:
+    layer.weight.data[3, 5, 1, 1] = value
+    with torch.no_grad():
+        results = [layer(image) for _ in range(3)]
+        native = native_conv2d(image, layer.weight, layer.bias, padding=1)
+    for result in results:
+        torch.testing.assert_close(result, native, rtol=1e-4, atol=1e-4, equal_nan=True)
+
+
+def test_an_infinite_pixel(layer: cnnext.Conv2d, image: Tensor) -> None:
+    check(layer, image)
+    image[0, 1, 5, 5] = float("inf")
+    with torch.no_grad():
+        native = native_conv2d(image, layer.weight, layer.bias, padding=1)
+        torch.testing.assert_close(layer(image), native, rtol=1e-4, atol=1e-4, equal_nan=True)
+
+
+# ------------------------------------------------------------------------------------ ownership
+
+
+def test_nothing_of_it_is_copied_pickled_or_saved(layer: cnnext.Conv2d, image: Tensor) -> None:
+    attributes, state = set(vars(layer)), set(layer.state_dict())
+    with torch.no_grad():
+        layer(image)
+    assert set(vars(layer)) == attributes
+    assert set(layer.state_dict()) == state
+    assert kept_bytes(copy.deepcopy(layer)) == 0
+    buffer = io.BytesIO()
+    torch.save(layer, buffer)
+    buffer.seek(0)
+    assert kept_bytes(torch.load(buffer, weights_only=False)) == 0
+
+
+def test_a_copy_keeps_its_own(layer: cnnext.Conv2d, image: Tensor) -> None:
+    check(layer, image)
+    other = copy.deepcopy(layer)
+    in_place(other)
+    check(other, image)
+    check(layer, image)
+
+
+def test_it_goes_with_its_module(layer: cnnext.Conv2d, image: Tensor) -> None:
+    other = cnnext.Conv2d(32, 48, 3, padding=1)
+    with torch.no_grad():
+        other(image)
+    owner = _kept_filters.owner_of(other)
+    assert torch.ops.cnnext.conv2d_kept_filter_bytes(owner) > 0
+    del other
+    gc.collect()
+    assert torch.ops.cnnext.conv2d_kept_filter_bytes(owner) == 0
+
+
+def test_a_module_that_cannot_be_hashed(image: Tensor) -> None:
+    class Unhashable(cnnext.Conv2d):
+        def __eq__(self, other: object) -> bool:
+            return NotImplemented
+
+        __hash__ = None  # type: ignore[assignment]
+
+    check(Unhashable(32, 48, 3, padding=1), image)
+
+
+def test_all_together_are_bounded(generator: torch.Generator) -> None:
+    image = torch.randn(1, 256, 28, 28, generator=generator)
+    layers = [cnnext.Conv2d(256, 256, 3, padding=1) for _ in range(40)]
+    with torch.no_grad(), kernels.use_kernel("conv2d", _fused_kernel()):
+        for layer in layers:
+            layer(image)
+        kept = [kept_bytes(layer) for layer in layers]
+        assert kept[0] == 0 < kept[-1]
+        assert _MOST_BYTES - kept[-1] < sum(kept) <= _MOST_BYTES
+        first_kept = next(i for i, size in enumerate(kept) if size > 0)
+        layers[first_kept](image)  # used again, hence not the next to go
+        layers[0](image)
+    assert kept_bytes(layers[first_kept]) > 0 == kept_bytes(layers[first_kept + 1])
+
+
+def _fused_kernel() -> str:
+    return f"conv2d_winograd4_fused_f32_{kernels.active_isa()}"
+
+
+def test_several_threads_at_once(layer: cnnext.Conv2d, image: Tensor) -> None:
+    layers = {factor: copy.deepcopy(layer) for factor in (1.0, 2.0)}
+    for factor, scaled in layers.items():
+        scaled.weight.data.mul_(factor)
+    results = {factor: fresh_functional(scaled, image) for factor, scaled in layers.items()}
+    wrong: list[Any] = []
+
+    def work(index: int) -> None:
+        with torch.no_grad():
+            for step in range(50):
+                factor = (1.0, 2.0)[(index + step) % 2]
+                if not torch.equal(layers[factor](image), results[factor]):
+                    wrong.append((index, step))
+                if step % 10 == index:
+                    torch.ops.cnnext.conv2d_forget_all_filters()
+
+    workers = [threading.Thread(target=work, args=(index,)) for index in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+
+
+# ------------------------------------------------------------------------------ flag, explanation
+
+
+def test_the_flag_gives_back_what_is_kept(layer: cnnext.Conv2d, image: Tensor) -> None:
+    with torch.no_grad():
+        layer(image)
+        assert kept_bytes(layer) > 0
+        with cnnext.flags(keep_filters=False):
+            assert kept_bytes(layer) == 0
+            layer(image)
+            assert kept_bytes(layer) == 0
+            with cnnext.flags(keep_filters=True):
+                layer(image)
+                assert kept_bytes(layer) > 0
+            assert kept_bytes(layer) == 0
+
+
+def test_the_flag_is_a_bool() -> None:
+    with pytest.raises(TypeError, match="keep_filters must be a bool, got 1"):
+        cnnext.flags(keep_filters=1).__enter__()  # type: ignore[arg-type]
+
+
+def test_explain_tells_what_is_kept(layer: cnnext.Conv2d, image: Tensor) -> None:
+    assert cnnext.explain(layer, image).kept_filter_bytes is None
+    with torch.no_grad():
+        assert cnnext.explain(layer, image).kept_filter_bytes == 0
+        layer(image)
+        explanation = cnnext.explain(layer, image)
+        assert explanation.kept_filter_bytes == kept_bytes(layer) > 0
+        assert "packed filters kept: 0." in str(explanation)
+        with cnnext.flags(keep_filters=False):
+            assert cnnext.explain(layer, image).kept_filter_bytes is None
+        assert cnnext.explain(nn.Conv2d(32, 48, 3), image).kept_filter_bytes is None
+
+
+def test_explain_predicts_the_kernel_that_runs(layer: cnnext.Conv2d, image: Tensor) -> None:
+    """A kept filter costs less: the fused form is predicted faster than with a filter to pack."""
+
+    def seconds() -> float:
+        candidates = cnnext.explain(layer, image).candidates
+        return next(c.seconds for c in candidates if c.name == _fused_kernel())
+
+    packing = seconds()
+    with torch.no_grad():
+        assert seconds() < packing
