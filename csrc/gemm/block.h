@@ -122,12 +122,7 @@ struct BlockedProduct {
     const int64_t step = in_place ? kInPlaceDepth : kDepth;
     for_each_part(b, task, p.m, p.n, p.k, step, [&](const Part& part) {
       const int64_t columns = part.g1 - part.g0;
-      if (p.row_bias != nullptr && part.k0 == 0) {
-        for (int64_t i = part.m0; i < part.m0 + part.rows; ++i) {
-          for (int64_t j = part.g0; j < part.g1; ++j) p.c[i * p.c_row + j] = p.row_bias[i];
-        }
-      }
-      const bool add = p.accumulate || p.row_bias != nullptr || part.k0 > 0;
+      const bool add = p.accumulate || part.k0 > 0;
       const int64_t unpacked = in_place ? columns / Tile::kColumns * Tile::kColumns : 0;
       pack_columns(p.b + part.k0 * p.b_k + (part.g0 + unpacked) * p.b_column, p.b_k, p.b_column,
                    part.depth, columns - unpacked, scratch + unpacked * part.depth, part.depth);
@@ -175,6 +170,7 @@ struct BlockedProduct {
       o.a = a;
       o.depth = o.chain = part.depth;
       o.next_a = rows.at(i + count, part.k0);
+      o.row_bias = add || p.row_bias == nullptr ? nullptr : p.row_bias + i;
       for (int64_t j = part.g0; j < part.g1; j += Tile::kColumns) {
         o.b = scratch + (j - part.g0) * part.depth;
         o.c = p.c + i * p.c_row + j;
@@ -223,6 +219,12 @@ struct BlockedProduct {
   // The first `unpacked` columns of the part are read in place, too; the others lie in scratch.
   static void multiply_rows_in_place(const MatrixProduct& p, const Part& part, int64_t unpacked,
                                      bool add, const float* scratch) {
+    if (p.row_bias != nullptr && !add) {
+      for (int64_t i = part.m0; i < part.m0 + part.rows; ++i) {
+        for (int64_t j = part.g0; j < part.g1; ++j) p.c[i * p.c_row + j] = p.row_bias[i];
+      }
+      add = true;
+    }
     for (int64_t i = 0; i < part.rows; i += Tile::kRows) {
       for (int64_t j = 0; j < part.g1 - part.g0; j += Tile::kColumns) {
         TileOperands t = tile_operands(p, part.m0 + i, part.k0, part.depth, add, part.g0 + j);

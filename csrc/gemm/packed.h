@@ -27,7 +27,8 @@ struct PackedOperands {
   const float* init;     // null: start from zero
   float* c;
   int64_t columns;
-  int64_t a_step = 0;  // of multiply_transposed
+  int64_t a_step = 0;               // of multiply_transposed
+  const float* row_bias = nullptr;  // of multiply_packed_into, beside init
   // What multiply_packed reads next, to have it come while the sums grow, because hardware
   // prefetchers stop at the end of every page: as many rows in the order of a, and a panel as large
   // as b, or null if that is in L1 already.
@@ -107,6 +108,11 @@ struct VectorsAlongDepthIntoPlace {
       for (int64_t k = 0; k < left; ++k) {
         packed_step<N, Rows, Vectors, N>(a + k, b, acc);
         b += Columns;
+      }
+      if (o.row_bias != nullptr && done == 0) {
+        for (int i = 0; i < Rows; ++i) {
+          for (int j = 0; j < Vectors; ++j) acc[i][j] += broadcast<N>(o.row_bias[i]);
+        }
       }
       store_sums<N>(acc, init, init_row, o.c, place.c_row, o.columns);
       init = o.c;
