@@ -47,6 +47,7 @@ def compare_blocks(
     *,
     min_block_s: float = 0.2,
     discard_s: float = 0.02,
+    discard_calls: int = 1,
     blocks: int = 5,
     threads: int | None = None,
     progress: Callable[[str], None] | None = None,
@@ -55,14 +56,16 @@ def compare_blocks(
 ) -> dict[str, Timing]:
     """Time callables against each other in alternating blocks.
 
-    Each block runs one contestant alone: for ``discard_s`` untimed (at least one call), then for
-    ``min_block_s`` timed (at least one call). The order rotates from round to round. The garbage
-    collector is off meanwhile.
+    Each block runs one contestant alone: for ``discard_s`` untimed (at least
+    ``discard_calls``), then for ``min_block_s`` timed (at least one call). The order rotates from
+    round to round. The garbage collector is off meanwhile.
 
     Args:
         contestants: the calls to time, by name.
         min_block_s: timed seconds in a block.
         discard_s: untimed seconds at the beginning of a block.
+        discard_calls: untimed calls; the first ones with large results meet memory that the
+            contestant before gave back to the system.
         blocks: blocks for each contestant.
         threads: PyTorch's intra-op threads meanwhile; None leaves them.
         progress: called with a contestant's name after each of its blocks.
@@ -89,7 +92,7 @@ def compare_blocks(
             for name in names[first:] + names[:first]:
                 with setting(name):
                     samples, timed = _run_block(
-                        contestants[name], min_block_s, discard_s, synchronize
+                        contestants[name], min_block_s, discard_s, discard_calls, synchronize
                     )
                 medians[name].append(statistics.median(samples))
                 calls[name] += timed
@@ -102,6 +105,7 @@ def _run_block(
     call: Callable[[], object],
     min_block_s: float,
     discard_s: float,
+    discard_calls: int,
     synchronize: Callable[[], None] | None,
 ) -> tuple[list[float], int]:
     """Seconds a call, one value a sample, and the number of calls timed."""
@@ -109,7 +113,7 @@ def _run_block(
     finished = clock if synchronize is None else _clock_after(synchronize)
     begin = now = clock()
     untimed = 0
-    while untimed == 0 or now - begin < discard_s:
+    while untimed < max(1, discard_calls) or now - begin < discard_s:
         call()
         untimed += 1
         now = finished()

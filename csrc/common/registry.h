@@ -2,6 +2,7 @@
 // What every operator does with its list of kernels: choose one, name them all, run one.
 #pragma once
 
+#include <cmath>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -87,7 +88,7 @@ std::string list_candidates(const std::vector<K>& kernels, Pass pass,
     const double cost = kernel.cost(shape, threads);
     if (kernel.pass != pass || kernel.isa > active_isa() || cost == kNotApplicable) continue;
     const Plan plan = kernel.plan(shape, threads);
-    lines += std::string(kernel.name) + ' ' + std::to_string(cost * 1e9) + "e-9 " +
+    lines += std::string(kernel.name) + ' ' + std::to_string(std::llround(cost * 1e12)) + "e-12 " +
              std::to_string(plan.shared_bytes + threads * plan.chunk_bytes);
     for (int phase = 0; phase < plan.n_phases; ++phase) {
       lines += ' ' + std::to_string(plan.tasks[phase]) + '*' + std::to_string(plan.rounds);

@@ -2,6 +2,9 @@
 #include "conv2d/select.h"
 
 #include <cmath>
+#include <locale>
+#include <sstream>
+#include <stdexcept>
 
 #include "common/cost.h"
 
@@ -19,15 +22,36 @@ double vector_macs(const Conv2dShape& s, Isa isa) {
   return s.macs() / static_cast<double>(k) * static_cast<double>(round_up(k, simd_lanes(isa)));
 }
 
-// Constants of the predicted times, of one core.
-constexpr double kPackedFloatsPerSecond = 0.6e9;  // of a filter, between memory order and panels
-constexpr double kPointVectorsPerSecond = 0.5e9;  // of Winograd's transforms, in and out of L2
-constexpr double kStreamBytesPerSecond = 20e9;    // what exceeds a core's own cache
-constexpr double kOwnCacheBytes = 1e6;
-constexpr double kMostScratchBytes = 256e6;  // of a transformed filter, or its gradient
-constexpr double kPhaseSeconds = 3e-6;       // to start threads and to wait for them
+// Behind the predicted times, of one core: benchmarks/candidates.py fits them to a machine.
+struct CostConstants {
+  double packed_floats_per_second = 0.84e9;      // of a filter, between memory order and panels
+  double packed_pixel_floats_per_second = 12e9;  // of windows of an image
+  double point_vectors_per_second = 0.7e9;       // of Winograd's transforms, in and out of L2
+  double stream_bytes_per_second = 20e9;         // what exceeds a core's own cache
+  double own_cache_bytes = 1e6;
+  double phase_seconds = 1.5e-6;  // to start threads and to wait for them
+  double hidden = 0.6;            // of the products' time, in which operands stream for the next
+  double packing_rows = 8;        // of a product, which cost as much as to pack its panel
+};
 
-constexpr double kHidden = 0.6;  // of the products' time, in which operands stream for the next
+CostConstants constants;
+
+struct NamedConstant {
+  const char* name;
+  double CostConstants::* value;
+};
+constexpr NamedConstant kNamedConstants[] = {
+    {"packed_floats_per_second", &CostConstants::packed_floats_per_second},
+    {"packed_pixel_floats_per_second", &CostConstants::packed_pixel_floats_per_second},
+    {"point_vectors_per_second", &CostConstants::point_vectors_per_second},
+    {"stream_bytes_per_second", &CostConstants::stream_bytes_per_second},
+    {"own_cache_bytes", &CostConstants::own_cache_bytes},
+    {"phase_seconds", &CostConstants::phase_seconds},
+    {"hidden", &CostConstants::hidden},
+    {"packing_rows", &CostConstants::packing_rows},
+};
+
+constexpr double kMostScratchBytes = 256e6;  // of a transformed filter, or its gradient
 
 double filter_floats(const Conv2dShape& s) {
   return static_cast<double>(s.c_out) * s.c_in_per_group() * s.k_h * s.k_w;
@@ -39,7 +63,7 @@ bool filter_is_kept(const Conv2dShape& s, double bytes) {
 
 // To see that a kept filter is still that of the weight.
 double checksum_seconds(const Conv2dShape& s) {
-  return 4 * filter_floats(s) / kStreamBytesPerSecond;
+  return 4 * filter_floats(s) / constants.stream_bytes_per_second;
 }
 
 // Tasks of equal size are done when the last thread is.
@@ -64,7 +88,7 @@ double direct_cost(const Conv2dShape& s, int threads) {
   const double overhead = 1.03 + 1 / static_cast<double>(most(1, s.w_out()));
   const double filter_seconds = filter_is_kept(s, 4 * filter_floats(s))
                                     ? checksum_seconds(s)
-                                    : filter_floats(s) / kPackedFloatsPerSecond;
+                                    : filter_floats(s) / constants.packed_floats_per_second;
   return (overhead * vector_macs(s, isa) / tile_macs_per_second(isa) + filter_seconds) / threads;
 }
 
@@ -85,15 +109,16 @@ double pointwise_cost(const Conv2dShape& s, int threads) {
 // Windows are packed for each task, filters for each block of rows.
 template <Isa isa>
 double implicit_gemm_cost(const Conv2dShape& s, int threads) {
-  constexpr double kPackedPixelFloatsPerSecond = 12e9, kPackingRows = 8, kRowsPerTask = 384;
+  constexpr double kRowsPerTask = 384;
   const bool applies = s.layout == Layout::channels_last && s.groups == 1 &&
                        s.c_in % simd_lanes(isa) == 0 && s.macs() > 0;
   if (!applies) return kNotApplicable;
   const double rows = static_cast<double>(s.n * s.h_out() * s.w_out());
   const double windows = rows * static_cast<double>(s.k_h * s.k_w * s.c_in);
   const double per_task = std::fmin(kRowsPerTask, std::ceil(rows / threads));
-  return ((1 + kPackingRows / per_task) * vector_macs(s, isa) / tile_macs_per_second(isa) +
-          windows / kPackedPixelFloatsPerSecond) /
+  return ((1 + constants.packing_rows / per_task) * vector_macs(s, isa) /
+              tile_macs_per_second(isa) +
+          windows / constants.packed_pixel_floats_per_second) /
          threads;
 }
 
@@ -131,14 +156,15 @@ struct WinogradWork {
     u_bytes = 4 * points * static_cast<double>(s.c_in) * k;
   }
   double filter_seconds(const Conv2dShape& s) const {
-    return points * static_cast<double>(s.c_in) * k_vectors / kPointVectorsPerSecond;
+    return points * static_cast<double>(s.c_in) * k_vectors / constants.point_vectors_per_second;
   }
   // With `bytes` of operands that come from beyond the core's own cache.
   double product_seconds(double bytes) const {
-    return products + std::fmax(0, bytes / kStreamBytesPerSecond - kHidden * products);
+    return products +
+           std::fmax(0, bytes / constants.stream_bytes_per_second - constants.hidden * products);
   }
   double tile_seconds() const {
-    return points * tiles * (c_vectors + k_vectors) / kPointVectorsPerSecond;
+    return points * tiles * (c_vectors + k_vectors) / constants.point_vectors_per_second;
   }
 };
 
@@ -149,11 +175,11 @@ double winograd_fused_cost(const Conv2dShape& s, int threads) {
   if (work.u_bytes > kMostScratchBytes) return kNotApplicable;
   // The first phase writes U for all threads to read, once or, if large, with every block of tiles.
   const double rows = isa == Isa::avx512 ? 14 : 6;
-  const double reads = work.u_bytes < kOwnCacheBytes ? threads : work.tiles / (2 * rows);
+  const double reads = work.u_bytes < constants.own_cache_bytes ? threads : work.tiles / (2 * rows);
   const bool kept = filter_is_kept(s, work.u_bytes);
   const double streams = (kept ? 0 : 1) + std::fmax(reads, threads);
   const double filter_seconds = kept ? checksum_seconds(s) : work.filter_seconds(s);
-  return 2 * kPhaseSeconds +
+  return 2 * constants.phase_seconds +
          (filter_seconds + work.tile_seconds() + work.product_seconds(streams * work.u_bytes)) /
              threads;
 }
@@ -172,7 +198,7 @@ double winograd_shared_cost(const Conv2dShape& s, int threads) {
   const double task_seconds =
       rounds * work.filter_seconds(s) * static_cast<double>(tasks / panels) +
       work.product_seconds(static_cast<double>(panels) * v_bytes / 2);
-  return 2 * rounds * kPhaseSeconds +
+  return 2 * rounds * constants.phase_seconds +
          (work.tile_seconds() + uneven(tasks, threads) * task_seconds) / threads;
 }
 
@@ -181,8 +207,8 @@ double winograd_weight_cost(const Conv2dShape& s, int threads) {
   if (!winograd_applies(s, tile, isa) || (tile == 2 && s.k_h != 5)) return kNotApplicable;
   const WinogradWork work(s, tile, isa);
   if (work.u_bytes > kMostScratchBytes) return kNotApplicable;
-  const double u_seconds = 2 * work.u_bytes / kStreamBytesPerSecond;
-  return 3 * kPhaseSeconds +
+  const double u_seconds = 2 * work.u_bytes / constants.stream_bytes_per_second;
+  return 3 * constants.phase_seconds +
          (work.filter_seconds(s) + work.tile_seconds() + work.products + u_seconds) / threads;
 }
 
@@ -231,6 +257,25 @@ const Conv2dKernel<T>& select_exact_conv2d(Pass pass, const Conv2dShape& shape, 
 
 template const Conv2dKernel<float>& select_exact_conv2d(Pass, const Conv2dShape&, int);
 template const Conv2dKernel<double>& select_exact_conv2d(Pass, const Conv2dShape&, int);
+
+std::string list_conv2d_cost_constants() {
+  std::ostringstream lines;
+  lines.imbue(std::locale::classic());
+  for (const NamedConstant& constant : kNamedConstants) {
+    lines << constant.name << ' ' << constants.*constant.value << '\n';
+  }
+  return lines.str();
+}
+
+void set_conv2d_cost_constant(const std::string& name, double value) {
+  for (const NamedConstant& constant : kNamedConstants) {
+    if (name == constant.name) {
+      constants.*constant.value = value;
+      return;
+    }
+  }
+  throw std::runtime_error("conv2d has no cost constant '" + name + "'");
+}
 
 std::string list_conv2d_kernels() {
   return list_kernels(conv2d_registry<float>()) + list_kernels(conv2d_registry<double>());

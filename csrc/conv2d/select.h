@@ -29,6 +29,11 @@ const Conv2dKernel<T>& select_exact_conv2d(Pass pass, const Conv2dShape& shape, 
 template <class T>
 const std::vector<Conv2dKernel<T>>& conv2d_registry();
 
+// The constants behind the predicted times, "name value" a line. To set one, for the whole process,
+// is for the script that fits them, while nothing else runs.
+std::string list_conv2d_cost_constants();
+void set_conv2d_cost_constant(const std::string& name, double value);
+
 // All of the registry, "name pass isa" a line.
 std::string list_conv2d_kernels();
 

@@ -49,6 +49,8 @@ Tensor forward_keeping(const Tensor& input, const Tensor& weight, const std::opt
                                     dilation_h, dilation_w, groups);
 }
 
+void set_cost_constant(std::string name, double value) { set_conv2d_cost_constant(name, value); }
+
 void forget_filters(int64_t owner) { KeptFilters::instance().forget(owner); }
 void forget_all_filters() { KeptFilters::instance().forget_all(); }
 int64_t kept_filter_bytes(int64_t owner) { return KeptFilters::instance().bytes(owner); }
@@ -91,6 +93,8 @@ STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
   m.def("conv2d_forget_all_filters() -> ()");
   m.def("conv2d_kept_filter_bytes(int owner) -> int");
   m.def("conv2d_kernels() -> str");
+  m.def("conv2d_cost_constants() -> str");
+  m.def("conv2d_set_cost_constant(str name, float value) -> ()");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(cnnext, CPU, m) {
@@ -102,6 +106,8 @@ STABLE_TORCH_LIBRARY_IMPL(cnnext, CompositeExplicitAutograd, m) {
   m.impl("conv2d_forget_filters", TORCH_BOX(&forget_filters));
   m.impl("conv2d_forget_all_filters", TORCH_BOX(&forget_all_filters));
   m.impl("conv2d_kept_filter_bytes", TORCH_BOX(&kept_filter_bytes));
+  m.impl("conv2d_cost_constants", TORCH_BOX(&list_conv2d_cost_constants));
+  m.impl("conv2d_set_cost_constant", TORCH_BOX(&set_cost_constant));
   m.impl("conv2d_kernels", TORCH_BOX(&list_conv2d_kernels));
   m.impl("conv2d_candidates", TORCH_BOX(&candidates));
 }

@@ -42,6 +42,12 @@ def test_first_calls_of_a_block_are_not_timed():
     assert measured.n == len(calls) - 1
 
 
+def test_so_many_calls_are_not_timed():
+    calls = []
+    measured = compare_blocks({"it": lambda: calls.append(None)}, blocks=2, discard_calls=3, **FAST)
+    assert measured["it"].n == len(calls) - 2 * 3
+
+
 def test_block_lasts_as_long_as_asked():
     begin = time.perf_counter()
     measured = compare_blocks(

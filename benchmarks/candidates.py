@@ -1,0 +1,295 @@
+"""Time every kernel that could compute a convolution, and judge or fit the choice among them.
+
+    python benchmarks/candidates.py measure FILE   # all named convolutions, batch 1 and 16
+    python benchmarks/candidates.py judge FILE     # the kernels chosen, against the fastest
+    python benchmarks/candidates.py fit FILE       # constants of the predictions, for this machine
+
+A row of FILE is a convolution in one direction; its times, of native PyTorch and of every candidate
+in both layouts, come from one run of alternating blocks. ``judge`` asks the library which kernel it
+would choose, so it tells about the predictions of today with the times of then; ``fit`` changes the
+constants behind them (``csrc/conv2d/select.cpp``) one after the other as long as choices improve.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import statistics
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+import cnnext.functional
+from cnnext._library import ops
+from cnnext.cli import results
+from cnnext.testing import kernels, machine
+from cnnext.testing.cases import ALEXNET, GOOGLENET, LENET5, RESNET50, VGG16, Conv2dCase
+from cnnext.testing.load import OtherLoad
+from cnnext.testing.timing import compare_blocks
+
+LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
+DIRECTIONS = ("forward", "bwd_input", "bwd_weight")
+
+# Kernels predicted to be so much slower than the fastest are not worth their time.
+_MOST_TIMES_SLOWER = 5.0
+
+
+def network_cases() -> list[Conv2dCase]:
+    """The distinct convolutions of the networks, each once."""
+    distinct: dict[Conv2dCase, Conv2dCase] = {}
+    for case in (*LENET5, *ALEXNET, *VGG16, *GOOGLENET, *RESNET50):
+        distinct.setdefault(replace(case, name="", count=1), case)
+    return list(distinct.values())
+
+
+# ------------------------------------------------------------------------------------- measuring
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the library says of one convolution: predicted seconds by kernel, and its choice."""
+
+    chosen: str
+    seconds: dict[str, float]
+
+
+def predict(sizes: dict[str, Any], direction: str, layout: str) -> Prediction:
+    """The library's prediction for the sizes of a `Conv2dCase`, on the current threads."""
+    channels_last = layout == "channels_last"
+    names = ("n", "c_in", "h_in", "w_in", "c_out", "k_h", "k_w")
+    steps = (*sizes["stride"], *sizes["padding"], *sizes["dilation"], sizes["groups"])
+    text = ops.conv2d_candidates(
+        direction, False, channels_last, *(sizes[name] for name in names), *steps, False
+    )
+    chosen, *lines = text.splitlines()
+    pairs = (line.split()[:2] for line in lines)
+    return Prediction(chosen, {name: float(seconds) for name, seconds in pairs})
+
+
+def calls_of(case: Conv2dCase, direction: str, layout: str) -> dict[str, Callable[[], object]]:
+    """Native PyTorch's call and ours, on the same random operands."""
+    generator = torch.Generator().manual_seed(0)
+    form = LAYOUTS[layout]
+
+    def random(shape: tuple[int, ...]) -> torch.Tensor:
+        return torch.randn(shape, generator=generator).to(memory_format=form)
+
+    x, w, dy = random(case.input_shape), random(case.weight_shape), random(case.output_shape)
+    bias = torch.randn(case.c_out, generator=generator)
+    if direction == "forward":
+        return {
+            "torch": lambda: torch.nn.functional.conv2d(x, w, bias, **case.kwargs()),
+            "cnnext": lambda: cnnext.functional.conv2d(x, w, bias, **case.kwargs()),
+        }
+    steps = (*case.stride, *case.padding, *case.dilation, case.groups)
+    of_input = direction == "bwd_input"
+
+    def native() -> object:
+        return torch.ops.aten.convolution_backward(
+            dy,
+            x,
+            w,
+            None,
+            case.stride,
+            case.padding,
+            case.dilation,
+            False,
+            (0, 0),
+            case.groups,
+            (of_input, not of_input, False),
+        )
+
+    if of_input:
+        return {
+            "torch": native,
+            "cnnext": lambda: ops.conv2d_backward_input(dy, w, case.h_in, case.w_in, *steps),
+        }
+    return {"torch": native, "cnnext": lambda: ops.conv2d_backward_weight(dy, x, w, *steps)}
+
+
+def measure(case: Conv2dCase, direction: str, threads: int) -> results.Row:
+    """One row: the medians of native PyTorch and of all candidates, in both layouts."""
+    calls: dict[str, Callable[[], object]] = {}
+    forced: dict[str, str] = {}
+    for layout in LAYOUTS:
+        of_layout = calls_of(case, direction, layout)
+        calls[f"torch {layout}"] = of_layout["torch"]
+        prediction = predict(case.sizes(), direction, layout)
+        fastest = min(prediction.seconds.values())
+        for kernel, seconds in prediction.seconds.items():
+            of_best_isa = kernel.endswith(kernels.active_isa())
+            if of_best_isa and seconds <= _MOST_TIMES_SLOWER * fastest:
+                calls[f"{kernel} {layout}"] = of_layout["cnnext"]
+                forced[f"{kernel} {layout}"] = kernel
+
+    def setting(name: str) -> AbstractContextManager[None]:
+        return kernels.use_kernel("conv2d", forced[name]) if name in forced else nullcontext()
+
+    timings = compare_blocks(
+        calls,
+        min_block_s=0.04,
+        discard_s=0.01,
+        discard_calls=3,
+        blocks=3,
+        threads=threads,
+        setting=setting,
+    )
+    return {
+        "op": "conv2d",
+        "case": case.name,
+        "mode": direction,
+        "sizes": case.sizes(),
+        "times": {name: timing.median for name, timing in timings.items()},
+    }
+
+
+# --------------------------------------------------------------------------------------- judging
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen for a row in a layout: its time, the best candidate's and native's."""
+
+    row: results.Row
+    layout: str
+    chosen: str
+    seconds: float
+    best: str
+    best_seconds: float
+    native_seconds: float  # of the better layout
+
+    @property
+    def quality(self) -> float:
+        """1 for the best candidate, less for a slower one."""
+        return self.best_seconds / self.seconds
+
+    @property
+    def speedup(self) -> float:
+        return self.native_seconds / self.seconds
+
+
+def choices(rows: Iterable[results.Row]) -> Iterator[Choice]:
+    """The kernel that the library would choose today for each row and layout.
+
+    A kernel that was not timed counts as slow as it was predicted to be when it was left out.
+    """
+    for row in rows:
+        native = min(row["times"][f"torch {layout}"] for layout in LAYOUTS)
+        for layout in LAYOUTS:
+            times = {
+                name.split()[0]: seconds
+                for name, seconds in row["times"].items()
+                if name.endswith(f" {layout}") and not name.startswith("torch")
+            }
+            best = min(times, key=times.__getitem__)
+            chosen = predict(row["sizes"], row["mode"], layout).chosen
+            seconds = times.get(chosen, _MOST_TIMES_SLOWER * times[best])
+            yield Choice(row, layout, chosen, seconds, best, times[best], native)
+
+
+def quality(found: Iterable[Choice]) -> float:
+    """The geometric mean of the choices' qualities."""
+    return statistics.geometric_mean(choice.quality for choice in found)
+
+
+def kind_of(sizes: dict[str, Any]) -> str:
+    """The class of a convolution, by which results are summed up."""
+    if max(sizes["stride"]) > 1:
+        return "strided"
+    if sizes["k_h"] == 3 and sizes["c_in"] >= 64:
+        return "3x3, 64 channels and more"
+    return f"{sizes['k_h']}x{sizes['k_w']}"
+
+
+def print_judgement(rows: list[results.Row]) -> None:
+    found = list(choices(rows))
+    for choice in found:
+        if choice.quality < 0.9:
+            print(
+                f"{choice.row['case']} {choice.row['mode']} {choice.layout}: {choice.chosen},"
+                f" {1 / choice.quality:.2f} times as long as {choice.best}"
+            )
+    groups: dict[tuple[str, ...], list[Choice]] = {}
+    for choice in found:
+        mode, kind = choice.row["mode"], kind_of(choice.row["sizes"])
+        groups.setdefault((mode, choice.layout, "all"), []).append(choice)
+        groups.setdefault((mode, choice.layout, kind), []).append(choice)
+    print(f"{'':50} {'n':>4}  choice (worst)  against the better of native's layouts (worst)")
+    for key, group in sorted(groups.items()):
+        speedups = [choice.speedup for choice in group]
+        print(
+            f"{' '.join(key):50} {len(group):4}"
+            f"  {quality(group):.3f} ({min(c.quality for c in group):.2f})"
+            f"   {statistics.geometric_mean(speedups):.2f} ({min(speedups):.2f})"
+        )
+
+
+# --------------------------------------------------------------------------------------- fitting
+
+
+def constants() -> dict[str, float]:
+    """The constants behind the predictions, as they are in this process."""
+    lines = ops.conv2d_cost_constants().splitlines()
+    return {name: float(value) for name, value in map(str.split, lines)}
+
+
+def fit(rows: list[results.Row]) -> dict[str, float]:
+    """Change one constant after the other, by up to half, as long as the choices improve.
+
+    Of constants that choose alike, those stay that are in force.
+    """
+    best, least_gain = quality(choices(rows)), 1e-5
+    improved = True
+    while improved:
+        improved = False
+        for name, value in constants().items():
+            chosen = value
+            for factor in (0.5, 0.7, 0.8, 0.9, 1.1, 1.25, 1.4, 2.0):
+                ops.conv2d_set_cost_constant(name, value * factor)
+                if (reached := quality(choices(rows))) > best + least_gain:
+                    best, chosen, improved = reached, value * factor, True
+            ops.conv2d_set_cost_constant(name, chosen)
+            print(f"{name} {chosen:.3g}: choices {best:.4f}", file=sys.stderr)
+    return constants()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", choices=("measure", "judge", "fit"))
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--case", default="*", metavar="PATTERN", help="convolutions by name")
+    parser.add_argument("--batch", type=int, nargs="+", default=(1, 16), metavar="N")
+    parser.add_argument("--direction", choices=DIRECTIONS, nargs="+", default=DIRECTIONS[:1])
+    arguments = parser.parse_args()
+    if arguments.command == "measure":
+        threads, load = torch.get_num_threads(), OtherLoad()
+        chosen = [
+            (case.with_batch(batch), direction)
+            for direction in arguments.direction
+            for batch in arguments.batch
+            for case in network_cases()
+            if fnmatch.fnmatchcase(case.name, arguments.case)
+        ]
+        rows = [measure(case, direction, threads) for case, direction in tqdm(chosen)]
+        results.write(arguments.file, "candidates", rows, results.describe(threads, load))
+    document = results.read(arguments.file)
+    torch.set_num_threads(document["machine"]["threads"])
+    print(machine.summary(document["machine"]))
+    with kernels.use_isa(document["machine"]["isa"]):
+        if arguments.command == "fit":
+            for name, value in fit(document["rows"]).items():
+                print(f"double {name} = {value:.3g};")
+        print_judgement(document["rows"])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,108 @@
+"""The choice among conv2d's kernels, judged by the stored times of all candidates."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from cnnext._library import ops
+from cnnext.cli import results
+from cnnext.testing import kernels
+from cnnext.testing.cases import LENET5
+from cnnext.testing.timing import compare_blocks
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+sys.path.insert(0, str(FOLDER))
+candidates = importlib.import_module("candidates")
+
+#: The convolutions where another kernel was faster by more than 10 %.
+KNOWN = {
+    ("googlenet_3x3_32_96@28", "channels_last"): "conv2d_winograd4_fused_f32_avx512",
+    ("vgg16_conv4_2_b16", "NCHW"): "conv2d_winograd4_shared_f32_avx512",
+    ("googlenet_1x1_512_160@14_b16", "channels_last"): "conv2d_direct_f32_avx512",
+    ("googlenet_1x1_528_160@14_b16", "channels_last"): "conv2d_direct_f32_avx512",
+}
+
+
+@pytest.fixture(scope="module")
+def rows() -> Iterator[list[results.Row]]:
+    """The stored rows, with the ISA and threads of their machine in force."""
+    document = results.read(FOLDER / "results/candidates.json")
+    isa, threads = document["machine"]["isa"], torch.get_num_threads()
+    order = kernels.built_isas()
+    if kernels.active_isa() not in order[order.index(isa) :]:
+        pytest.skip(f"the stored times are of {isa} kernels, which cannot run here")
+    torch.set_num_threads(document["machine"]["threads"])
+    with kernels.use_isa(isa):
+        yield document["rows"]
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def constants() -> Iterator[dict[str, float]]:
+    """The constants of the predictions, which are the same again afterwards."""
+    before = candidates.constants()
+    yield before
+    for name, value in before.items():
+        ops.conv2d_set_cost_constant(name, value)
+
+
+def test_every_convolution_of_the_networks_is_stored(rows: list[results.Row]) -> None:
+    expected = {c.with_batch(n).name for c in candidates.network_cases() for n in (1, 16)}
+    assert {row["case"] for row in rows} == expected
+    assert len(rows) == len(expected)
+
+
+def test_choices_are_within_a_tenth_of_the_best(rows: list[results.Row]) -> None:
+    found = list(candidates.choices(rows))
+    assert len(found) == 2 * len(rows)
+    slower = {
+        (choice.row["case"], choice.layout): choice.best for choice in found if choice.quality < 0.9
+    }
+    assert slower == KNOWN
+    assert candidates.quality(found) > 0.99
+    assert min(choice.quality for choice in found) > 0.75
+
+
+def test_a_bad_prediction_is_judged_so_and_fitted(
+    rows: list[results.Row], constants: dict[str, float]
+) -> None:
+    some = [row for row in rows if "3x3" in row["case"]]
+    before = candidates.quality(candidates.choices(some))
+    name = "point_vectors_per_second"
+    ops.conv2d_set_cost_constant(name, constants[name] / 8)
+    spoiled = candidates.quality(candidates.choices(some))
+    assert spoiled < 0.9 < before
+    fitted = candidates.fit(some)
+    assert fitted == candidates.constants() != constants
+    assert candidates.quality(candidates.choices(some)) > (spoiled + before) / 2
+
+
+def test_an_unknown_constant_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="no cost constant 'speed'"):
+        ops.conv2d_set_cost_constant("speed", 1.0)
+
+
+@pytest.mark.parametrize("direction", candidates.DIRECTIONS)
+def test_a_row_has_native_and_every_candidate(
+    direction: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = functools.partial(compare_blocks, threads=1)
+
+    def fast(calls: Any, *, setting: Any, **options: Any) -> Any:
+        return once(calls, setting=setting, min_block_s=0, discard_s=0, blocks=1)
+
+    monkeypatch.setattr(candidates, "compare_blocks", fast)
+    row = candidates.measure(LENET5[1], direction, threads=1)
+    for layout in candidates.LAYOUTS:
+        chosen = candidates.predict(row["sizes"], direction, layout).chosen
+        assert {f"torch {layout}", f"{chosen} {layout}"} <= set(row["times"])
+    assert min(row["times"].values()) > 0
+    assert [c.layout for c in candidates.choices([row])] == list(candidates.LAYOUTS)
