@@ -4,7 +4,8 @@ To pack a filter for its kernel takes up to a third of a small convolution's tim
 without gradients leaves the packed filter behind for the next, which uses it only if the weight
 lies where it lay, with the version that it had, and a checksum of all its bytes is what it was.
 The filters belong to the process (at most 256 MiB, those unused for longest go first), not to the
-module: nothing of them is copied, pickled or in a state_dict.
+module: nothing of them is copied, pickled or in a state_dict. Each holds on to the memory of its
+weight until the module keeps another, is called with gradients or in another dtype, or is gone.
 """
 
 from __future__ import annotations
@@ -53,6 +54,13 @@ def applies(input: Tensor, weight: Tensor) -> bool:
         and type(weight) in (Tensor, Parameter)
         and not _dispatch_modes()
     )
+
+
+def release(module: Module) -> None:
+    """Gives back what the module keeps: its calls now are of a kind that has no use for it."""
+    owner = _owners.get(id(module))
+    if owner is not None:
+        direct.conv2d_forget_filters(owner)
 
 
 def version_of(weight: Tensor) -> int:

@@ -40,7 +40,7 @@ class Explanation:
     chosen: str | None  # None where native PyTorch computes
     why_native: str | None
     candidates: tuple[Candidate, ...]
-    kept_filter_bytes: int | None = None  # None where a call would neither use nor keep one
+    kept_filter_bytes: int | None = None  # None where none is kept: with gradients, on request
 
     def __str__(self) -> str:
         if self.chosen is None:

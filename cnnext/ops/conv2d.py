@@ -218,6 +218,8 @@ def _conv2d(
     geometry: tuple[Any, ...] = (stride, padding, dilation, groups)
     reason = why_native("conv2d", input, weight, optional=(bias,))
     if reason is not None:
+        if module is not None and not torch.compiler.is_compiling():
+            _kept_filters.release(module)
         return fall_back("conv2d", reason, native_conv2d, *operands, *geometry)
     if 0 in input.shape or 0 in weight.shape:  # nothing to compute, everything to check
         return native_conv2d(*operands, *geometry)
@@ -249,6 +251,8 @@ def _conv2d(
     if torch.compiler.is_compiling():
         return ops.conv2d.default(input, weight, bias, *stride, *padding, *dilation, groups)
     if gradient_needed(input, weight, bias):
+        if module is not None:
+            _kept_filters.release(module)
         return Conv2dFunction.apply(input, weight, bias, stride, padding, dilation, groups)
     arguments = (input, weight, bias, *stride, *padding, *dilation, groups)
     if module is not None and _kept_filters.applies(input, weight):

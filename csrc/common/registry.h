@@ -2,8 +2,9 @@
 // What every operator does with its list of kernels: choose one, name them all, run one.
 #pragma once
 
-#include <cmath>
 #include <limits>
+#include <locale>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -83,19 +84,19 @@ const K& select_kernel(const char* op, const std::vector<K>& kernels, Pass pass,
 template <class K>
 std::string list_candidates(const std::vector<K>& kernels, Pass pass,
                             const typename K::Shape& shape, int threads) {
-  std::string lines;
+  std::ostringstream lines;
+  lines.imbue(std::locale::classic());
   for (const K& kernel : kernels) {
     const double cost = kernel.cost(shape, threads);
     if (kernel.pass != pass || kernel.isa > active_isa() || cost == kNotApplicable) continue;
     const Plan plan = kernel.plan(shape, threads);
-    lines += std::string(kernel.name) + ' ' + std::to_string(std::llround(cost * 1e12)) + "e-12 " +
-             std::to_string(plan.shared_bytes + threads * plan.chunk_bytes);
+    lines << kernel.name << ' ' << cost << ' ' << plan.shared_bytes + threads * plan.chunk_bytes;
     for (int phase = 0; phase < plan.n_phases; ++phase) {
-      lines += ' ' + std::to_string(plan.tasks[phase]) + '*' + std::to_string(plan.rounds);
+      lines << ' ' << plan.tasks[phase] << '*' << plan.rounds;
     }
-    lines += '\n';
+    lines << '\n';
   }
-  return lines;
+  return lines.str();
 }
 
 // What a line of kernels.inc expands to inside a function that fills `list` with the kernels of T.

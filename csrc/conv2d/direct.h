@@ -70,7 +70,7 @@ struct DirectGather {
           float* const panel = filter + task * panel_floats(g);
           filter_panel<Tile>(g, k0).pack(w, panel, reinterpret_cast<float*>(slice.chunk));
           const int64_t size = g.taps() * g.c * Tile::kColumns;
-          panel[size] = g.meets_border() && !all_finite<Tile::kLanes>(panel, size);
+          panel[size] = !all_finite<Tile::kLanes>(panel, size);
         }
       } else {
         const Share share = share_of(tasks(g, b), slice, plan.tasks[1]);
@@ -82,7 +82,7 @@ struct DirectGather {
   }
 
  private:
-  // Behind the filter of a panel, a number tells whether it needs care at the border.
+  // Behind the filter of a panel, a number tells whether it must not meet zeros of a border.
   static int64_t panel_floats(const Gather& g) { return (g.taps() * g.c + 1) * Tile::kColumns; }
 
   static int64_t filter_floats(const Gather& g, const Blocking& b) {
@@ -194,7 +194,8 @@ struct DirectGather {
         const int64_t k0 = group * g.k + panel * Tile::kColumns;  // among all output channels
         t.columns = least(Tile::kColumns, g.k - panel * Tile::kColumns);
         const float* const panel_filter = filter + (group * b.all_panels + panel) * panel_floats(g);
-        const bool at_border = panel_filter[g.taps() * g.c * Tile::kColumns] != 0;
+        const bool at_border =
+            g.meets_border() && panel_filter[g.taps() * g.c * Tile::kColumns] != 0;
         t.init = o.bias == nullptr ? nullptr : o.bias + k0;
         for (int64_t i = 0; i < rows; ++i) {
           const int64_t out_row = g.h.out_first + (i0 + i) * g.h.out_step;

@@ -2,23 +2,19 @@
 #include "conv2d/kept_filters.h"
 
 #include <algorithm>
-#include <tuple>
+#include <iterator>
 
 namespace cnnext {
-namespace {
 
-auto geometry(const Conv2dShape& s) {
-  return std::make_tuple(s.n, s.c_in, s.h_in, s.w_in, s.c_out, s.k_h, s.k_w, s.stride_h, s.stride_w,
-                         s.pad_h, s.pad_w, s.dilation_h, s.dilation_w, s.groups, s.layout);
+bool FilterSource::takes_the_place_of(const FilterSource& other) const {
+  return owner == other.owner && kernel == other.kernel && c_in == other.c_in &&
+         c_out == other.c_out && k_h == other.k_h && k_w == other.k_w && groups == other.groups;
 }
 
-}  // namespace
-
 bool FilterSource::operator==(const FilterSource& other) const {
-  return owner == other.owner && kernel == other.kernel && weight == other.weight &&
+  return takes_the_place_of(other) && filter == other.filter && weight == other.weight &&
          floats == other.floats && std::equal(strides, strides + 4, other.strides) &&
-         version == other.version && checksum == other.checksum &&
-         geometry(shape) == geometry(other.shape);
+         version == other.version && checksum == other.checksum;
 }
 
 KeptFilters& KeptFilters::instance() {
@@ -35,31 +31,29 @@ std::shared_ptr<const KeptFilter> KeptFilters::find(const FilterSource& source) 
   return filters_.front();
 }
 
-// In the place of what the same module kept for the same kernel and geometry.
 void KeptFilters::keep(std::shared_ptr<const KeptFilter> filter) {
+  List replaced, oldest;
   const std::lock_guard<std::mutex> lock(mutex_);
-  const FilterSource& source = filter->source;
-  remove_if([&](const KeptFilter& other) {
-    return other.source.owner == source.owner && other.source.kernel == source.kernel &&
-           geometry(other.source.shape) == geometry(source.shape);
-  });
-  if (filter->bytes > kMostBytes) return;
+  replaced = take(
+      [&](const KeptFilter& other) { return filter->source.takes_the_place_of(other.source); });
   bytes_ += filter->bytes;
   filters_.push_front(std::move(filter));
   while (bytes_ > kMostBytes) {
     bytes_ -= filters_.back()->bytes;
-    filters_.pop_back();
+    oldest.splice(oldest.begin(), filters_, std::prev(filters_.end()));
   }
 }
 
 void KeptFilters::forget(int64_t owner) {
+  List forgotten;
   const std::lock_guard<std::mutex> lock(mutex_);
-  remove_if([&](const KeptFilter& filter) { return filter.source.owner == owner; });
+  forgotten = take([&](const KeptFilter& filter) { return filter.source.owner == owner; });
 }
 
 void KeptFilters::forget_all() {
+  List forgotten;
   const std::lock_guard<std::mutex> lock(mutex_);
-  remove_if([](const KeptFilter&) { return true; });
+  forgotten = take([](const KeptFilter&) { return true; });
 }
 
 int64_t KeptFilters::bytes(int64_t owner) {
@@ -72,12 +66,17 @@ int64_t KeptFilters::bytes(int64_t owner) {
 }
 
 template <class Predicate>
-void KeptFilters::remove_if(const Predicate& predicate) {
-  filters_.remove_if([&](const auto& filter) {
-    if (!predicate(*filter)) return false;
-    bytes_ -= filter->bytes;
-    return true;
-  });
+KeptFilters::List KeptFilters::take(const Predicate& predicate) {
+  List taken;
+  for (auto filter = filters_.begin(); filter != filters_.end();) {
+    const auto next = std::next(filter);
+    if (predicate(**filter)) {
+      bytes_ -= (*filter)->bytes;
+      taken.splice(taken.end(), filters_, filter);
+    }
+    filter = next;
+  }
+  return taken;
 }
 
 }  // namespace cnnext

@@ -14,17 +14,20 @@
 
 namespace cnnext {
 
-// What a packed filter was made from. Kernels pack the same for every n: it is 0 here.
+// What a packed filter was made from: the bytes do not depend on images, strides or padding.
 struct FilterSource {
   int64_t owner;  // the module's number
   const Conv2dKernel<float>* kernel;
-  Conv2dShape shape;
+  int64_t c_in, c_out, k_h, k_w, groups;  // without idle taps
+  const float* filter;                    // likewise
   const float* weight;
   int64_t floats;      // from the first to the last element of weight
   int64_t strides[4];  // of weight
   int64_t version;     // of weight: what PyTorch counts its changes by, or -1
   uint64_t checksum;   // of weight
 
+  // Whether this is for the same calls, though perhaps of another weight.
+  bool takes_the_place_of(const FilterSource& other) const;
   bool operator==(const FilterSource& other) const;
 };
 
@@ -50,12 +53,16 @@ class KeptFilters {
   int64_t bytes(int64_t owner);  // that are kept for it
 
  private:
+  using List = std::list<std::shared_ptr<const KeptFilter>>;
+
   std::mutex mutex_;
-  std::list<std::shared_ptr<const KeptFilter>> filters_;  // the last used first
+  List filters_;  // the last used first
   int64_t bytes_ = 0;
 
+  // Takes out those that the predicate holds for, to be freed when the mutex is not held any more:
+  // the memory of a weight may be anyone's to free.
   template <class Predicate>
-  void remove_if(const Predicate& predicate);
+  List take(const Predicate& predicate);
 };
 
 }  // namespace cnnext

@@ -32,21 +32,27 @@ inline uint64_t checksum_of(const float* first, int64_t floats, int threads) {
   return sum;
 }
 
+// Not t itself: whoever swaps a parameter's content wants to be its only owner.
 inline std::shared_ptr<void> storage_of(const Tensor& t) {
   StableIValue stack[] = {torch::stable::detail::from(t)};
-  STABLE_TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::alias", "", stack, TORCH_ABI_VERSION));
+  STABLE_TORCH_ERROR_CODE_CHECK(
+      torch_call_dispatcher("aten::detach", "", stack, TORCH_ABI_VERSION));
   return std::make_shared<Tensor>(torch::stable::detail::to<Tensor>(stack[0]));
 }
 
 inline FilterSource source_of(const OwnedWeight& owned, const Conv2dKernel<float>& kernel,
-                              const Conv2dShape& s, int threads) {
+                              const Conv2dShape& s, const Conv2dOperands<float>& o, int threads) {
   const Tensor& weight = owned.weight;
   FilterSource source{};
   source.owner = owned.owner;
   source.kernel = &kernel;
-  source.shape = s;
-  source.shape.n = 0;
-  source.weight = static_cast<const float*>(weight.data_ptr());
+  source.c_in = s.c_in;
+  source.c_out = s.c_out;
+  source.k_h = s.k_h;
+  source.k_w = s.k_w;
+  source.groups = s.groups;
+  source.filter = o.second;
+  source.weight = static_cast<const float*>(weight.const_data_ptr());
   source.floats = 1;
   for (int d = 0; d < 4; ++d) {
     source.strides[d] = weight.stride(d);
@@ -64,7 +70,7 @@ inline bool run_keeping(const Conv2dKernel<float>& kernel, const Conv2dShape& s,
   if (!plan.packs_filter || plan.shared_bytes > kMostKeptFilterBytes) {
     return run_on_torch_threads(kernel, s, o, threads);
   }
-  FilterSource source = source_of(owned, kernel, s, threads);
+  FilterSource source = source_of(owned, kernel, s, o, threads);
   KeptFilters& filters = KeptFilters::instance();
   if (const auto kept = filters.find(source)) {
     return run_on_torch_threads(kernel, s, o, threads, {kept->packed.get(), true});

@@ -118,7 +118,8 @@ struct BlockedProduct {
   }
 
   static void run_task(const MatrixProduct& p, const Blocking& b, int64_t task, float* scratch) {
-    const bool in_place = p.b_column == 1 && b.rows <= kFewRows;
+    const int64_t rows = least(b.rows, p.m - task / b.panel_blocks * b.rows);
+    const bool in_place = p.b_column == 1 && rows <= kFewRows;
     const int64_t step = in_place ? kInPlaceDepth : kDepth;
     for_each_part(b, task, p.m, p.n, p.k, step, [&](const Part& part) {
       const int64_t columns = part.g1 - part.g0;

@@ -6,9 +6,11 @@ import copy
 import gc
 import io
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -18,6 +20,7 @@ import cnnext
 from cnnext import _kept_filters
 from cnnext._kept_filters import kept_bytes
 from cnnext.testing import kernels
+from tests.ops.support import only_kernel
 
 _MOST_BYTES = 256 << 20  # csrc/conv2d/kept_filters.h
 
@@ -59,7 +62,7 @@ def check(layer: nn.Conv2d, image: Tensor) -> None:
 # --------------------------------------------------------------------------------- what is kept
 
 
-KERNELS = [
+PACKING_KERNELS = [
     kernel.name
     for kernel in kernels.registry("conv2d")
     if kernel.direction == "forward" and ("_direct_" in kernel.name or "_fused_" in kernel.name)
@@ -67,12 +70,12 @@ KERNELS = [
 
 
 @pytest.mark.parametrize("layout", (torch.contiguous_format, torch.channels_last), ids=str)
-@pytest.mark.parametrize("kernel", KERNELS)
+@pytest.mark.parametrize("kernel", PACKING_KERNELS)
 def test_a_kept_filter_gives_the_same_result(
     kernel: str, layout: torch.memory_format, layer: cnnext.Conv2d, image: Tensor
 ) -> None:
     layer, image = layer.to(memory_format=layout), image.to(memory_format=layout)
-    with torch.no_grad(), kernels.use_kernel("conv2d", kernel):
+    with torch.no_grad(), only_kernel("conv2d", kernel):
         first = layer(image)
         assert kept_bytes(layer) > 0
         kept = layer(image)
@@ -83,23 +86,41 @@ def test_a_kept_filter_gives_the_same_result(
     torch.testing.assert_close(several[2:], first)
 
 
-def _checksum_step(lane: int, word: int) -> int:
-    """One lane's step of csrc/common/checksum.h."""
-    mixed = ((lane ^ word) * 0x9E3779B1) & 0xFFFFFFFF
-    return (mixed << 15 | mixed >> 17) & 0xFFFFFFFF
+_FACTOR, _WORD = 0x9E3779B1, 0xFFFFFFFF  # of a lane's step in csrc/common/checksum.h
+
+
+def _step(state: int, word: int) -> int:
+    mixed = (state ^ word) * _FACTOR & _WORD
+    return (mixed << 15 | mixed >> 17) & _WORD
+
+
+def _word_between(state: int, next_state: int) -> int:
+    mixed = (next_state >> 15 | next_state << 17) & _WORD
+    return mixed * pow(_FACTOR, -1, 1 << 32) & _WORD ^ state
+
+
+def forge(weight: Tensor) -> None:
+    """Changes three elements such that the checksum stays what it was."""
+    words = weight.detach().numpy().view("uint32").reshape(-1)
+    first, second, third = (int(words[32 * i]) for i in range(3))  # of one lane
+    one = _step(0, first)
+    two = _step(one, second)
+    for change in range(1, 10000):
+        other_one = _step(0, first + change)
+        other_two = (one + two - other_one) & _WORD  # the sum of the states stays
+        words[0] = first + change
+        words[32] = _word_between(other_one, other_two)
+        words[64] = third ^ two ^ other_two  # the third state stays
+        if 1 < weight.detach().abs().max() < 100:
+            return
+    raise AssertionError("no forged weight has reasonable elements")
 
 
 def test_the_second_call_uses_what_is_kept(layer: cnnext.Conv2d, image: Tensor) -> None:
     """Seen by a weight that is forged: its checksum is that of the one that was packed."""
     with torch.no_grad():
         packed = layer(image)
-    words = layer.weight.detach().numpy().view("uint32").reshape(-1)
-    old, later = int(words[0]), int(words[32])  # of the same lane, one after the other
-    for new in range(old + 1, old + 1000):
-        words[0] = new
-        words[32] = later ^ _checksum_step(0, old) ^ _checksum_step(0, new)
-        if layer.weight.detach().abs().max() < 100:
-            break
+    forge(layer.weight)
     assert not torch.allclose(fresh_functional(layer, image), packed)
     with torch.no_grad():
         assert torch.equal(layer(image), packed)
@@ -107,11 +128,40 @@ def test_the_second_call_uses_what_is_kept(layer: cnnext.Conv2d, image: Tensor) 
         assert not torch.allclose(layer(image), packed)
 
 
+def test_images_of_any_size_share_a_filter(
+    layer: cnnext.Conv2d, generator: torch.Generator
+) -> None:
+    kept = set()
+    with kernels.use_kernel("conv2d", _fused_kernel()):
+        for size in (7, 20, 33):
+            check(layer, torch.randn(2, 32, size, size + 1, generator=generator))
+            kept.add(kept_bytes(layer))
+    assert len(kept) == 1
+
+
 def test_calls_with_gradients_neither_use_nor_keep(layer: cnnext.Conv2d, image: Tensor) -> None:
     layer(image).sum().backward()
     assert kept_bytes(layer) == 0
     layer.requires_grad_(False)
     layer(image)  # gradients are on, though none is needed
+    assert kept_bytes(layer) == 0
+
+
+def test_training_gives_back_what_is_kept(layer: cnnext.Conv2d, image: Tensor) -> None:
+    with torch.no_grad():
+        layer(image)
+    assert kept_bytes(layer) > 0
+    layer(image)
+    assert kept_bytes(layer) == 0
+
+
+def test_another_dtype_gives_back_what_is_kept(
+    layer: cnnext.Conv2d, image: Tensor, fallbacks: list[str]
+) -> None:
+    with torch.no_grad():
+        layer(image)
+        assert kept_bytes(layer) > 0
+        layer.half()(image.half())
     assert kept_bytes(layer) == 0
 
 
@@ -133,7 +183,7 @@ def test_double_and_half_keep_nothing(
 
 def test_a_large_filter_is_not_kept(generator: torch.Generator) -> None:
     layer = cnnext.Conv2d(640, 640, 3)
-    with torch.no_grad():
+    with torch.no_grad(), kernels.use_kernel("conv2d", _fused_kernel()):
         layer(torch.randn(1, 640, 5, 5, generator=generator))
     assert kept_bytes(layer) == 0
 
@@ -169,6 +219,13 @@ def signs_of_data(layer: nn.Conv2d) -> None:
 def two_elements_of_data_exchanged(layer: nn.Conv2d) -> None:
     values = layer.weight.data.view(-1)
     values[0], values[32] = values[32].clone(), values[0].clone()
+
+
+def a_bit_that_takes_a_sign_back(layer: nn.Conv2d) -> None:
+    """In the state of a checksum's lane, but not in the sum of its states."""
+    words = layer.weight.detach().numpy().view("uint32").reshape(-1)
+    words[0] ^= 1 << 31
+    words[32] ^= 1 << 14
 
 
 def numpy_alias(layer: nn.Conv2d) -> None:
@@ -211,6 +268,7 @@ CHANGES = (
     one_element_of_data,
     signs_of_data,
     two_elements_of_data_exchanged,
+    a_bit_that_takes_a_sign_back,
     numpy_alias,
     other_data,
     other_parameter,
@@ -248,6 +306,46 @@ def test_memory_of_a_kept_filter_is_no_other_tensors(layer: cnnext.Conv2d, image
     address, shape = layer.weight.data_ptr(), layer.weight.shape
     layer.weight = nn.Parameter(torch.randn(shape))
     assert all(torch.empty(shape).data_ptr() != address for _ in range(100))
+
+
+def test_a_parameter_can_still_be_swapped(layer: cnnext.Conv2d, image: Tensor) -> None:
+    """PyTorch swaps the content of a parameter only if nobody else refers to it."""
+    with torch.no_grad():
+        layer(image)
+    assert kept_bytes(layer) > 0
+    torch.__future__.set_swap_module_params_on_conversion(True)
+    try:
+        layer.double()
+        layer.float()
+        check(layer, image)
+        layer.load_state_dict({"weight": layer.weight * 2, "bias": layer.bias})
+        check(layer, image)
+    finally:
+        torch.__future__.set_swap_module_params_on_conversion(False)
+
+
+def test_copy_on_write_weights_stay_shared(layer: cnnext.Conv2d, image: Tensor) -> None:
+    layer.weight = nn.Parameter(torch._lazy_clone(layer.weight.detach()))
+    check(layer, image)
+    assert kept_bytes(layer) > 0
+    assert torch._C._is_cow_tensor(layer.weight)
+
+
+def test_memory_may_be_freed_by_code_that_forgets_filters(image: Tensor) -> None:
+    """A weight of NumPy's memory, with which another convolution goes."""
+    others = [cnnext.Conv2d(32, 48, 3, padding=1)]
+    with torch.no_grad():
+        others[0](image)
+        array = np.ones((48, 32, 3, 3), np.float32)
+        weakref.finalize(array, others.clear)
+        layer = cnnext.Conv2d(32, 48, 3, padding=1)
+        layer.weight = nn.Parameter(torch.from_numpy(array))
+        del array
+        layer(image)
+        layer.weight = nn.Parameter(torch.ones(48, 32, 3, 3))
+        assert len(others) == 1
+        layer(image)  # hangs if it frees the array while it holds a lock
+    assert not others
 
 
 def test_shared_weights(layer: cnnext.Conv2d, image: Tensor) -> None:
