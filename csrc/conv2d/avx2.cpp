@@ -37,6 +37,5 @@ CNNEXT_DEFINE(conv2d_winograd2_fused_bwd_input_f32,
 CNNEXT_DEFINE(conv2d_winograd2_shared_f32, WinogradTwo<WinogradShared, Tile, Pass::forward>)
 CNNEXT_DEFINE(conv2d_winograd2_shared_bwd_input_f32,
               WinogradTwo<WinogradShared, Tile, Pass::bwd_input>)
-CNNEXT_DEFINE(conv2d_winograd2_bwd_weight_f32, WinogradBackwardWeight<Tile, 2, 5>)
 
 }  // namespace cnnext

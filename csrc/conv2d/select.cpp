@@ -130,7 +130,8 @@ double depthwise_cost(const Conv2dShape& s, int threads) {
 }
 
 // The transforms of 5x5 filters and the weight gradient (which the baseline lacks altogether)
-// cancel more digits than the others: with every product rounded, too many.
+// cancel more digits than the others: with every product rounded, too many. The weight gradient of
+// 5x5 filters would cancel too many in any case.
 bool winograd_applies(const Conv2dShape& s, int64_t tile, Isa isa) {
   constexpr int64_t kFewest = 64;  // pairs of channels; transforms of fewer never pay
   const bool fused_multiply_add = isa != Isa::baseline;
@@ -202,10 +203,10 @@ double winograd_shared_cost(const Conv2dShape& s, int threads) {
          (work.tile_seconds() + uneven(tasks, threads) * task_seconds) / threads;
 }
 
-template <Isa isa, int tile>
-double winograd_weight_cost(const Conv2dShape& s, int threads) {
-  if (!winograd_applies(s, tile, isa) || (tile == 2 && s.k_h != 5)) return kNotApplicable;
-  const WinogradWork work(s, tile, isa);
+template <Isa isa>
+double winograd4_weight_cost(const Conv2dShape& s, int threads) {
+  if (!winograd_applies(s, 4, isa)) return kNotApplicable;
+  const WinogradWork work(s, 4, isa);
   if (work.u_bytes > kMostScratchBytes) return kNotApplicable;
   const double u_seconds = 2 * work.u_bytes / constants.stream_bytes_per_second;
   return 3 * constants.phase_seconds +
@@ -217,13 +218,9 @@ constexpr auto winograd4_fused_cost = winograd_fused_cost<isa, 4>;
 template <Isa isa>
 constexpr auto winograd4_shared_cost = winograd_shared_cost<isa, 4>;
 template <Isa isa>
-constexpr auto winograd4_weight_cost = winograd_weight_cost<isa, 4>;
-template <Isa isa>
 constexpr auto winograd2_fused_cost = winograd_fused_cost<isa, 2>;
 template <Isa isa>
 constexpr auto winograd2_shared_cost = winograd_shared_cost<isa, 2>;
-template <Isa isa>
-constexpr auto winograd2_weight_cost = winograd_weight_cost<isa, 2>;
 
 }  // namespace
 
