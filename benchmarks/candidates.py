@@ -28,13 +28,12 @@ from tqdm import tqdm
 import cnnext.functional
 from cnnext._library import ops
 from cnnext.cli import results
+from cnnext.explain import DIRECTIONS, predicted_candidates
 from cnnext.testing import kernels, machine
 from cnnext.testing.cases import ALEXNET, GOOGLENET, LENET5, RESNET50, VGG16, Conv2dCase
+from cnnext.testing.contests import LAYOUTS
 from cnnext.testing.load import OtherLoad
 from cnnext.testing.timing import compare_blocks
-
-LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
-DIRECTIONS = ("forward", "bwd_input", "bwd_weight")
 
 # Kernels predicted to be so much slower than the fastest are not worth their time.
 _MOST_TIMES_SLOWER = 5.0
@@ -61,15 +60,11 @@ class Prediction:
 
 def predict(sizes: dict[str, Any], direction: str, layout: str) -> Prediction:
     """The library's prediction for the sizes of a `Conv2dCase`, on the current threads."""
-    channels_last = layout == "channels_last"
     names = ("n", "c_in", "h_in", "w_in", "c_out", "k_h", "k_w")
     steps = (*sizes["stride"], *sizes["padding"], *sizes["dilation"], sizes["groups"])
-    text = ops.conv2d_candidates(
-        direction, False, channels_last, *(sizes[name] for name in names), *steps, False
-    )
-    chosen, *lines = text.splitlines()
-    pairs = (line.split()[:2] for line in lines)
-    return Prediction(chosen, {name: float(seconds) for name, seconds in pairs})
+    shape = (*(sizes[name] for name in names), *steps)
+    chosen, found = predicted_candidates(direction, False, layout == "channels_last", shape)
+    return Prediction(chosen, {candidate.name: candidate.seconds for candidate in found})
 
 
 def calls_of(case: Conv2dCase, direction: str, layout: str) -> dict[str, Callable[[], object]]:
@@ -240,7 +235,7 @@ def constants() -> dict[str, float]:
 
 
 def fit(rows: list[results.Row]) -> dict[str, float]:
-    """Change one constant after the other, by up to half, as long as the choices improve.
+    """Change one constant after the other, at most by a factor of 2, as long as choices improve.
 
     Of constants that choose alike, those stay that are in force.
     """

@@ -14,7 +14,7 @@ from cnnext._library import ops
 from cnnext._routing import why_native
 from cnnext.ops.conv2d import Conv2d, result_format, same_padding
 
-_DIRECTIONS = ("forward", "bwd_input", "bwd_weight")
+DIRECTIONS = ("forward", "bwd_input", "bwd_weight")
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") 
     """
     if not isinstance(module, torch.nn.Conv2d):
         raise TypeError(f"explain() knows Conv2d, got {type(module).__name__}")
-    if direction not in _DIRECTIONS:
-        raise ValueError(f"direction must be one of {', '.join(_DIRECTIONS)}, got {direction!r}")
+    if direction not in DIRECTIONS:
+        raise ValueError(f"direction must be one of {', '.join(DIRECTIONS)}, got {direction!r}")
     threads = torch.get_num_threads()
     weight = module.weight
     reason = why_native("conv2d", input, weight, optional=(module.bias,))
@@ -127,11 +127,32 @@ def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") 
         and isinstance(module, Conv2d)
         and _kept_filters.applies(batched, weight)
     )
-    text = ops.conv2d_candidates(direction, is_double, channels_last, *shape, keeps)
+    chosen, candidates = predicted_candidates(direction, is_double, channels_last, shape, keeps)
+    kept = _kept_filters.kept_bytes(module) if keeps else None
+    return Explanation(direction, threads, chosen, None, candidates, kept)
+
+
+def predicted_candidates(
+    direction: str,
+    is_double: bool,
+    channels_last: bool,
+    shape: tuple[int, ...],
+    filter_kept: bool = False,
+) -> tuple[str, tuple[Candidate, ...]]:
+    """The kernel chosen for a convolution on the current threads, and all candidates.
+
+    Args:
+        direction: "forward", "bwd_input" or "bwd_weight".
+        is_double: float64, not float32.
+        channels_last: the layout, not NCHW.
+        shape: n, c_in, h_in, w_in, c_out, k_h, k_w, then, vertical and horizontal each, stride,
+            padding and dilation, then groups.
+        filter_kept: whether an earlier call may have packed the filter.
+    """
+    text = ops.conv2d_candidates(direction, is_double, channels_last, *shape, filter_kept)
     chosen, *lines = text.splitlines()
     candidates = sorted(map(_candidate, lines), key=lambda candidate: candidate.seconds)
-    kept = _kept_filters.kept_bytes(module) if keeps else None
-    return Explanation(direction, threads, chosen, None, tuple(candidates), kept)
+    return chosen, tuple(candidates)
 
 
 def _candidate(line: str) -> Candidate:
