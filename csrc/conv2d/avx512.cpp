@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// conv2d for AVX-512: 32 registers of 16 lanes; 28 accumulators, 2 of the filter, 1 broadcast.
+// conv2d for AVX-512: 32 registers of 16 lanes; 28 accumulators, 2 of the filter, 1 broadcast, or
+// 24, 4 and 1.
 #include "conv2d/depthwise.h"
 #include "conv2d/direct.h"
 #include "conv2d/direct_weight.h"
@@ -11,7 +12,8 @@
 namespace cnnext {
 namespace {
 using Tile = RegisterTile<16>;
-}
+using Wide = WideTile<16>;
+}  // namespace
 
 #define CNNEXT_DEFINE(name, ...) \
   CNNEXT_DEFINE_KERNEL(Conv2dShape, Conv2dOperands<float>, name##_avx512, __VA_ARGS__)
@@ -19,10 +21,10 @@ using Tile = RegisterTile<16>;
 CNNEXT_DEFINE(conv2d_direct_f32, DirectGather<Tile, Pass::forward>)
 CNNEXT_DEFINE(conv2d_direct_bwd_input_f32, DirectGather<Tile, Pass::bwd_input>)
 CNNEXT_DEFINE(conv2d_direct_bwd_weight_f32, DirectBackwardWeight<Tile>)
-CNNEXT_DEFINE(conv2d_pointwise_f32, Pointwise<Tile, Pass::forward>)
-CNNEXT_DEFINE(conv2d_pointwise_bwd_input_f32, Pointwise<Tile, Pass::bwd_input>)
-CNNEXT_DEFINE(conv2d_pointwise_bwd_weight_f32, PointwiseBackwardWeight<Tile>)
-CNNEXT_DEFINE(conv2d_implicit_gemm_f32, ImplicitGemm<Tile>)
+CNNEXT_DEFINE(conv2d_pointwise_f32, Pointwise<Wide, Pass::forward>)
+CNNEXT_DEFINE(conv2d_pointwise_bwd_input_f32, Pointwise<Wide, Pass::bwd_input>)
+CNNEXT_DEFINE(conv2d_pointwise_bwd_weight_f32, PointwiseBackwardWeight<Wide>)
+CNNEXT_DEFINE(conv2d_implicit_gemm_f32, ImplicitGemm<Wide>)
 CNNEXT_DEFINE(conv2d_depthwise_f32, DepthwiseGather<Tile::kLanes, Pass::forward>)
 CNNEXT_DEFINE(conv2d_depthwise_bwd_input_f32, DepthwiseGather<Tile::kLanes, Pass::bwd_input>)
 CNNEXT_DEFINE(conv2d_depthwise_bwd_weight_f32, DepthwiseBackwardWeight<Tile::kLanes>)

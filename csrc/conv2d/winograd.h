@@ -65,7 +65,7 @@ struct WinogradFused {
         steps.transform_filter(task / steps.chunks, task % steps.chunks,
                                u + task * steps.u_floats(), scratch);
       } else {
-        const TileBlock b = TileBlock::of(steps.g.tiles(), task, plan.block[0], Tile::kRows);
+        const TileBlock b = TileBlock::of(steps.g.tiles(), task, plan.block[0], steps.group_tiles);
         if (!convolve(steps, b, u, scratch)) give_up(slice);
       }
     }
@@ -81,11 +81,11 @@ struct WinogradFused {
     constexpr int64_t kMostGroups = 4;
     int64_t groups = 1;
     while (groups < kMostGroups &&
-           block_floats(steps, (groups + 1) * Tile::kRows) <= kBlockFloats) {
+           block_floats(steps, (groups + 1) * steps.group_tiles) <= kBlockFloats) {
       ++groups;
     }
     const int64_t tiles = steps.g.tiles();
-    const int64_t count = ceil_div(tiles, groups * Tile::kRows);
+    const int64_t count = ceil_div(tiles, groups * steps.group_tiles);
     return least(tiles, count < 8 * threads ? round_up(count, threads) : count);
   }
 
@@ -124,10 +124,11 @@ struct WinogradShared {
     Plan plan;
     plan.n_phases = 2;
     plan.may_give_up = true;
-    const int64_t fit = kMostFloats / (Steps::kPoints * steps.g.c) / Tile::kRows * Tile::kRows;
-    plan.rounds = ceil_div(steps.g.tiles(), most(Tile::kRows, least(kMostTiles, fit)));
+    const int64_t fit =
+        kMostFloats / (Steps::kPoints * steps.g.c) / steps.group_tiles * steps.group_tiles;
+    plan.rounds = ceil_div(steps.g.tiles(), most(steps.group_tiles, least(kMostTiles, fit)));
     const int64_t tiles = ceil_div(steps.g.tiles(), plan.rounds);
-    const int64_t groups = ceil_div(tiles, Tile::kRows);
+    const int64_t groups = ceil_div(tiles, steps.group_tiles);
     const int64_t parts = least(groups, ceil_div(threads, steps.panels));
     plan.block[0] = parts;
     plan.tasks[0] = steps.chunks * groups;
@@ -141,7 +142,7 @@ struct WinogradShared {
   static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
                   const Slice& slice) {
     const Steps steps(s, o);
-    const TileBlock b = TileBlock::of(steps.g.tiles(), slice.round, plan.rounds, Tile::kRows);
+    const TileBlock b = TileBlock::of(steps.g.tiles(), slice.round, plan.rounds, steps.group_tiles);
     float* const v = reinterpret_cast<float*>(slice.shared);
     float* const scratch = reinterpret_cast<float*>(slice.chunk);
     for (int64_t task = slice.begin; task < slice.end; ++task) {

@@ -48,6 +48,7 @@ struct WinogradSteps {
   const float *x, *w, *bias;
   float* y;
   int64_t panels, chunks, chunk_channels;
+  int64_t group_tiles;  // as many as the micro-kernel has rows
 
   WinogradSteps(const Conv2dShape& s, const Conv2dOperands<float>& o)
       : g(winograd_shape(s, kPass, Outputs, o.w_strides)),
@@ -58,6 +59,7 @@ struct WinogradSteps {
     panels = ceil_div(g.k, kColumns);
     chunk_channels = round_up(ceil_div(g.c, ceil_div(g.c, kMostChannels)), N);
     chunks = ceil_div(g.c, chunk_channels);
+    group_tiles = Tile::panel_rows(g.k);
   }
 
   int64_t channels(int64_t chunk) const {

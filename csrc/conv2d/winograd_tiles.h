@@ -86,15 +86,15 @@ struct WinogradTiles {
   static constexpr int kPoints = kSide * kSide;
   // Of the largest band: a part of a long row of tiles, or short rows from the end of one on.
   static constexpr int64_t kBandFloats = [] {
-    int64_t pixels = kSide * ((Tile::kRows - 1) * Outputs + kSide);
+    int64_t pixels = kSide * ((Tile::kMostRows - 1) * Outputs + kSide);
     for (int64_t columns = 1; columns <= TileRun::kShortRow; ++columns) {
-      const int64_t rows = (columns - 1 + Tile::kRows - 1) / columns + 1;
+      const int64_t rows = (columns - 1 + Tile::kMostRows - 1) / columns + 1;
       pixels = most(pixels, ((rows - 1) * Outputs + kSide) * ((columns - 1) * Outputs + kSide));
     }
     return pixels * N;
   }();
 
-  // V = B^T x B of the tiles [index, index + tiles), at most Tile::kRows, and channels
+  // V = B^T x B of the tiles [index, index + tiles), at most Tile::kMostRows, and channels
   // [c0, c0 + channels), both counted from there in v.
   static void read(const WinogradShape& g, const float* x, int64_t index, int64_t tiles, int64_t c0,
                    int64_t channels, const TilePoints& v, float* scratch) {

@@ -39,7 +39,7 @@ struct WinogradBackwardWeight {
     plan.n_phases = 3;
     plan.may_give_up = true;
     plan.rounds = z.rounds;
-    plan.tasks[0] = ceil_div(z.tiles, Tile::kRows);
+    plan.tasks[0] = ceil_div(z.tiles, Tile::kMostRows);
     plan.tasks[1] = kPoints * z.panels;
     plan.tasks[2] = z.panels * z.channel_blocks;
     plan.shared_bytes = 4 * (z.v_floats() + z.p_floats() + z.u_floats());
@@ -51,7 +51,7 @@ struct WinogradBackwardWeight {
   static void run(const Conv2dShape& s, const Plan&, const Conv2dOperands<float>& o,
                   const Slice& slice) {
     const Sizes z(winograd_shape(s, Pass::forward, Outputs, o.w_strides));
-    const TileBlock b = TileBlock::of(z.g.tiles(), slice.round, z.rounds, Tile::kRows);
+    const TileBlock b = TileBlock::of(z.g.tiles(), slice.round, z.rounds, Tile::kMostRows);
     float* const v = reinterpret_cast<float*>(slice.shared);
     float* const p = v + z.v_floats();
     float* const u = p + z.p_floats();
@@ -117,7 +117,7 @@ struct WinogradBackwardWeight {
     float* const total = u + (panel * kPoints + point) * z.u_point();
     float* const sums = round == 0 ? total : scratch;
     const int64_t columns = least(kColumns, z.g.k - panel * kColumns);
-    const int64_t groups = ceil_div(z.g.c, Tile::kRows);
+    const int64_t groups = ceil_div(z.g.c, Tile::panel_rows(columns));
     for (int64_t i = 0; i < groups; ++i) {
       const int64_t c = z.g.c * i / groups, rows = z.g.c * (i + 1) / groups - c;
       PackedOperands operands;

@@ -40,9 +40,10 @@ template <class Tile>
 struct BlockedProduct {
   static constexpr int64_t kDepth = kChain;                // a tile's rows of a, 14 KB, stay in L1
   static constexpr int64_t kScratchFloats = kDepth * 256;  // a quarter of a 1 MB L2
-  static constexpr int64_t kScratchBytes = (kScratchFloats + Tile::kRows * kDepth) * sizeof(float);
+  static constexpr int64_t kScratchBytes =
+      (kScratchFloats + Tile::kMostRows * kDepth) * sizeof(float);
   // The packing of b, which every block of rows repeats, stays below 5 % of the multiplications.
-  static constexpr int64_t kRowsPerTask = 384 / Tile::kRows * Tile::kRows;
+  static constexpr int64_t kRowsPerTask = 384;
   static constexpr int64_t kPackingRows = 8;    // cost as much as to pack the panel
   static constexpr int64_t kFewRows = 8;        // up to here, b is read in place where it can be
   static constexpr int64_t kInPlaceDepth = 16;  // rows of b that the prefetchers can follow
@@ -56,7 +57,8 @@ struct BlockedProduct {
   // Shares out rows and panels so that the busiest thread has least to do.
   static Blocking blocking(int64_t m, int64_t n, int64_t products, int threads) {
     const int64_t all_panels = ceil_div(n, Tile::kColumns);
-    const int64_t fewest = ceil_div(m, kRowsPerTask);
+    const int64_t tile_rows = Tile::panel_rows(n);
+    const int64_t fewest = ceil_div(m, kRowsPerTask / tile_rows * tile_rows);
     Blocking best{};
     int64_t least_work = std::numeric_limits<int64_t>::max();
     for (int64_t most_panels = all_panels, panels; most_panels > 0; most_panels = panels - 1) {
@@ -66,8 +68,8 @@ struct BlockedProduct {
       const int64_t even = rounds * threads / (products * panel_blocks);
       const int64_t candidates[] = {fewest, even};
       for (const int64_t wanted : candidates) {
-        const int64_t row_blocks = most(fewest, least(wanted, ceil_div(m, Tile::kRows)));
-        const int64_t rows = round_up(ceil_div(m, row_blocks), Tile::kRows);
+        const int64_t row_blocks = most(fewest, least(wanted, ceil_div(m, tile_rows)));
+        const int64_t rows = round_up(ceil_div(m, row_blocks), tile_rows);
         const Blocking b{ceil_div(m, rows), rows, panel_blocks, panels};
         const int64_t tasks = ceil_div(products * b.tasks(), threads);
         const int64_t work = tasks * panels * (least(rows, m) + kPackingRows);
@@ -164,8 +166,9 @@ struct BlockedProduct {
                                    bool add, float* scratch) {
     float* const a = scratch + kScratchFloats;
     const ProductPlace place{add ? p.c_row : 0, p.c_row, rows.step};
+    const int64_t most_rows = Tile::panel_rows(part.g1 - part.g0);
     for (int64_t i = part.m0, count; i < part.m0 + part.rows; i += count) {
-      count = least(Tile::kRows, part.m0 + part.rows - i);
+      count = least(most_rows, part.m0 + part.rows - i);
       rows.pack(i, count, part.k0, part.depth, a);
       PackedOperands o;
       o.a = a;
@@ -226,7 +229,8 @@ struct BlockedProduct {
       }
       add = true;
     }
-    for (int64_t i = 0; i < part.rows; i += Tile::kRows) {
+    const int64_t most_rows = Tile::panel_rows(part.g1 - part.g0);
+    for (int64_t i = 0; i < part.rows; i += most_rows) {
       for (int64_t j = 0; j < part.g1 - part.g0; j += Tile::kColumns) {
         TileOperands t = tile_operands(p, part.m0 + i, part.k0, part.depth, add, part.g0 + j);
         t.columns = least(Tile::kColumns, part.g1 - part.g0 - j);
@@ -237,7 +241,7 @@ struct BlockedProduct {
           t.b = scratch + j * part.depth;
           t.b_k = Tile::kColumns;
         }
-        multiply_rows<Tile, Tile::kRows>(least(Tile::kRows, part.rows - i), t);
+        multiply_rows<Tile>(least(most_rows, part.rows - i), t);
       }
     }
   }

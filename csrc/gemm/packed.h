@@ -141,20 +141,19 @@ struct VectorsOfRows {
   }
 };
 
-// `rows` is at most Rows; vectors of a panel beyond its columns are left alone.
-template <class Tile, class Order, int Rows = Tile::kRows, int Vectors = Tile::kVectors,
+// Vectors of a panel beyond its columns are left alone.
+template <class Tile, class Order, int Vectors = Tile::kVectors, int Rows = Tile::rows(Vectors),
           class... Place>
 void multiply_ordered(int64_t rows, const PackedOperands& o, const Place&... place) {
-  if constexpr (Vectors > 1) {
+  if constexpr (Vectors > 1 && Rows == Tile::rows(Vectors)) {
     if (o.columns <= (Vectors - 1) * Tile::kLanes) {
-      multiply_ordered<Tile, Order, Rows, Vectors - 1>(rows, o, place...);
-      return;
+      return multiply_ordered<Tile, Order, Vectors - 1>(rows, o, place...);
     }
   }
   if (rows == Rows) {
     Order::template multiply<Rows, Vectors>(o, place...);
   } else if constexpr (Rows > 1) {
-    multiply_ordered<Tile, Order, Rows - 1, Vectors>(rows, o, place...);
+    multiply_ordered<Tile, Order, Vectors, Rows - 1>(rows, o, place...);
   }
 }
 

@@ -11,9 +11,9 @@
 // or tap, a matrix product just one.
 //
 // Tile sizes: rows x vectors accumulators, one row of b and one broadcast must fit the register
-// file: 14 x 2 of 32 (AVX-512), 6 x 2 of 16 (AVX2, SSE). Per step that is rows + vectors loads for
-// rows * vectors multiply-adds, so the multiply-add units are the limit, not the load ports. At
-// least 8 independent accumulators hide the latency of a multiply-add.
+// file: 14 x 2 or 6 x 4 of 32 (AVX-512), 6 x 2 of 16 (AVX2, SSE). Per step that is rows + vectors
+// loads for rows * vectors multiply-adds, so the multiply-add units are the limit, not the load
+// ports. At least 8 independent accumulators hide the latency of a multiply-add.
 //
 // After kChain steps the sums leave the registers for c and start again from zero. That costs 2 %
 // and bounds how long a chain of additions grows, and with it the rounding error: the partial sums
@@ -25,17 +25,36 @@
 namespace cnnext {
 namespace {
 
-template <int Lanes, int Rows, int Vectors>
+// The tiles of an ISA with so many registers of so many lanes, at most so many vectors wide.
+template <int Lanes, int Vectors, int Registers>
 struct TileShape {
   static constexpr int kLanes = Lanes;
-  static constexpr int kRows = Rows;
   static constexpr int kVectors = Vectors;
   static constexpr int kColumns = Lanes * Vectors;
+
+  // The rows of a tile of so many vectors. One that is alone takes more than it needs to hide
+  // latency, but not all.
+  CNNEXT_INLINE static constexpr int rows(int vectors) {
+    return vectors == 1 ? 14 : (Registers - 1) / vectors - 1;
+  }
+  CNNEXT_INLINE static constexpr int vectors(int64_t columns) {
+    return columns >= kColumns ? kVectors : static_cast<int>(ceil_div(columns, kLanes));
+  }
+  // Of a panel of so many columns.
+  CNNEXT_INLINE static constexpr int64_t panel_rows(int64_t columns) {
+    return rows(vectors(columns));
+  }
+  static constexpr int kMostRows = rows(1);
 };
 
-// The tile that an ISA with vectors of so many lanes has registers for.
+// The tile that an ISA with vectors of so many lanes has registers for: many rows, for a b that
+// streams from L2 or beyond.
 template <int Lanes>
-using RegisterTile = TileShape<Lanes, Lanes == 16 ? 14 : 6, 2>;
+using RegisterTile = TileShape<Lanes, 2, Lanes == 16 ? 32 : 16>;
+
+// For a b that stays in L2: many columns, which need fewer loads for as many multiply-adds.
+template <int Lanes>
+using WideTile = TileShape<Lanes, Lanes == 16 ? 4 : 2, Lanes == 16 ? 32 : 16>;
 
 constexpr int64_t kChain = 256;
 
@@ -53,25 +72,39 @@ struct TileOperands {
   int64_t columns;  // of init and c; b is readable up to the vector boundary
 };
 
-// c = init + acc; init may be null, and its row 0.
+// c = init + acc; init may be null, and its row 0. The cases are told apart outside of the loops,
+// or else the compiler takes the sums through memory.
 template <int N, int Rows, int Vectors>
 CNNEXT_INLINE void store_sums(f32<N> (&acc)[Rows][Vectors], const float* init, int64_t init_row,
                               float* c, int64_t c_row, int64_t columns) {
-  const bool full = columns == N * Vectors;
-  for (int i = 0; i < Rows; ++i) {
-    for (int j = 0; j < Vectors; ++j) {
-      const int64_t count = columns - j * N < N ? columns - j * N : N;
-      float* const to = c + i * c_row + j * N;
-      if (init != nullptr) {
-        const float* start = init + i * init_row + j * N;
-        acc[i][j] += full ? load<N>(start) : load_partial<N>(start, count);
-      }
-      if (full) {
-        store<N>(to, acc[i][j]);
-      } else {
-        store_partial<N>(to, acc[i][j], count);
+  constexpr int kLast = Vectors - 1;
+  const int64_t rest = columns - kLast * N;  // of the last vector; those before it are full
+  if (rest == N) {
+    if (init != nullptr) {
+      CNNEXT_UNROLL(16)
+      for (int i = 0; i < Rows; ++i) {
+        for (int j = 0; j < Vectors; ++j) acc[i][j] += load<N>(init + i * init_row + j * N);
       }
     }
+    CNNEXT_UNROLL(16)
+    for (int i = 0; i < Rows; ++i) {
+      for (int j = 0; j < Vectors; ++j) store<N>(c + i * c_row + j * N, acc[i][j]);
+    }
+    return;
+  }
+  if (init != nullptr) {
+    CNNEXT_UNROLL(16)
+    for (int i = 0; i < Rows; ++i) {
+      const float* const from = init + i * init_row;
+      for (int j = 0; j < kLast; ++j) acc[i][j] += load<N>(from + j * N);
+      acc[i][kLast] += load_partial<N>(from + kLast * N, rest);
+    }
+  }
+  CNNEXT_UNROLL(16)
+  for (int i = 0; i < Rows; ++i) {
+    float* const to = c + i * c_row;
+    for (int j = 0; j < kLast; ++j) store<N>(to + j * N, acc[i][j]);
+    store_partial<N>(to + kLast * N, acc[i][kLast], rest);
   }
 }
 
@@ -120,29 +153,29 @@ void multiply_tile(const TileOperands& t) {
   } while (s < t.n_segments);
 }
 
-template <class Tile, int Rows>
+// Some of a panel's rows: at most Tile::panel_rows(t.columns).
+template <class Tile, int Vectors = Tile::kVectors, int Rows = Tile::rows(Vectors)>
 void multiply_rows(int64_t rows, const TileOperands& t) {
-  if (rows == Rows) {
-    // A narrow panel has no use for the second vector.
-    if (t.columns <= Tile::kLanes) {
-      multiply_tile<Tile::kLanes, Rows, 1>(t);
-    } else {
-      multiply_tile<Tile::kLanes, Rows, Tile::kVectors>(t);
+  if constexpr (Vectors > 1 && Rows == Tile::rows(Vectors)) {
+    if (t.columns <= (Vectors - 1) * Tile::kLanes) {
+      return multiply_rows<Tile, Vectors - 1>(rows, t);
     }
+  }
+  if (rows == Rows) {
+    multiply_tile<Tile::kLanes, Rows, Vectors>(t);
   } else if constexpr (Rows > 1) {
-    multiply_rows<Tile, Rows - 1>(rows, t);
+    multiply_rows<Tile, Vectors, Rows - 1>(rows, t);
   }
 }
 
 // All `rows` rows, tile after tile; a and c (and init, if it has rows) advance together.
 template <class Tile>
 void multiply_panel(int64_t rows, TileOperands t) {
-  static_assert(Tile::kVectors == 2, "multiply_rows narrows two vectors to one");
+  const int64_t most_rows = Tile::panel_rows(t.columns);
   while (rows > 0) {
-    // Even tiles: 16 rows run as 8 + 8 rather than 14 + 2.
-    const int64_t tiles = (rows + Tile::kRows - 1) / Tile::kRows;
-    const int64_t tile_rows = (rows + tiles - 1) / tiles;
-    multiply_rows<Tile, Tile::kRows>(tile_rows, t);
+    // Even tiles: 8 rows run as 4 + 4 rather than 6 + 2.
+    const int64_t tile_rows = ceil_div(rows, ceil_div(rows, most_rows));
+    multiply_rows<Tile>(tile_rows, t);
     rows -= tile_rows;
     t.a += tile_rows * t.a_row;
     if (t.init != nullptr) t.init += tile_rows * t.init_row;

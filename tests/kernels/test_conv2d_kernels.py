@@ -46,10 +46,11 @@ class Case:
 
 
 def _around_vector_widths() -> list[Case]:
-    """Each of SIZES as channels in, channels out and width, in changing company."""
+    """Sizes around one to four vectors as channels in, out and width, in changing company."""
     cases = []
-    for i, size in enumerate(SIZES):
-        c_out, width = SIZES[i - 1], SIZES[i - 4]
+    sizes = (*SIZES, 47, 49, 63, 65)
+    for i, size in enumerate(sizes):
+        c_out, width = sizes[i - 1], sizes[i - 4]
         name, depthwise = f"{size}_to_{c_out}@{width}", f"depthwise_{size}@{width}"
         cases += [
             Case(f"3x3_{name}", 2, size, (3, width), c_out, (3, 3), padding=(1, 1)),
