@@ -73,6 +73,31 @@ CNNEXT_INLINE void store_partial(float* p, f32<N> v, int64_t count) {
   }
 }
 
+// The elements of p at N offsets, zero where an offset is negative.
+template <int N>
+CNNEXT_INLINE f32<N> gather(const float* p, const int32_t* offsets) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) {
+    const __m512i at = _mm512_loadu_si512(offsets);
+    const __mmask16 inside = _mm512_cmpge_epi32_mask(at, _mm512_setzero_si512());
+    return _mm512_mask_i32gather_ps(_mm512_setzero_ps(), inside, at, p, sizeof(float));
+  }
+#endif
+#if defined(__AVX2__)
+  if constexpr (N == 8) {
+    const __m256i at = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(offsets));
+    const __m256i inside = _mm256_cmpgt_epi32(at, _mm256_set1_epi32(-1));
+    return _mm256_mask_i32gather_ps(_mm256_setzero_ps(), p, at, _mm256_castsi256_ps(inside),
+                                    sizeof(float));
+  }
+#endif
+  f32<N> v{};
+  for (int lane = 0; lane < N; ++lane) {
+    if (offsets[lane] >= 0) v[lane] = p[offsets[lane]];
+  }
+  return v;
+}
+
 // N bytes as integers; GCC turns the general form below into a dozen shuffles.
 template <int N>
 CNNEXT_INLINE i32<N> load_bytes(const uint8_t* p) {

@@ -2,6 +2,7 @@
 #include "conv2d/select.h"
 
 #include <cmath>
+#include <limits>
 #include <locale>
 #include <sstream>
 #include <stdexcept>
@@ -26,6 +27,7 @@ double vector_macs(const Conv2dShape& s, Isa isa) {
 struct CostConstants {
   double packed_floats_per_second = 0.84e9;      // of a filter, between memory order and panels
   double packed_pixel_floats_per_second = 12e9;  // of windows of an image
+  double gathered_floats_per_second = 4e9;       // of windows of planes
   double point_vectors_per_second = 0.7e9;       // of Winograd's transforms, in and out of L2
   double stream_bytes_per_second = 20e9;         // what exceeds a core's own cache
   double own_cache_bytes = 1e6;
@@ -43,6 +45,7 @@ struct NamedConstant {
 constexpr NamedConstant kNamedConstants[] = {
     {"packed_floats_per_second", &CostConstants::packed_floats_per_second},
     {"packed_pixel_floats_per_second", &CostConstants::packed_pixel_floats_per_second},
+    {"gathered_floats_per_second", &CostConstants::gathered_floats_per_second},
     {"point_vectors_per_second", &CostConstants::point_vectors_per_second},
     {"stream_bytes_per_second", &CostConstants::stream_bytes_per_second},
     {"own_cache_bytes", &CostConstants::own_cache_bytes},
@@ -107,12 +110,8 @@ double pointwise_cost(const Conv2dShape& s, int threads) {
 }
 
 // Windows are packed for each task, filters for each block of rows.
-template <Isa isa>
-double implicit_gemm_cost(const Conv2dShape& s, int threads) {
+double implicit_gemm_channels_last_seconds(const Conv2dShape& s, Isa isa, int threads) {
   constexpr double kRowsPerTask = 384;
-  const bool applies = s.layout == Layout::channels_last && s.groups == 1 &&
-                       s.c_in % simd_lanes(isa) == 0 && s.macs() > 0;
-  if (!applies) return kNotApplicable;
   const double rows = static_cast<double>(s.n * s.h_out() * s.w_out());
   const double windows = rows * static_cast<double>(s.k_h * s.k_w * s.c_in);
   const double per_task = std::fmin(kRowsPerTask, std::ceil(rows / threads));
@@ -120,6 +119,31 @@ double implicit_gemm_cost(const Conv2dShape& s, int threads) {
               tile_macs_per_second(isa) +
           windows / constants.packed_pixel_floats_per_second) /
          threads;
+}
+
+// Windows are gathered once, or by each thread if there are fewer panels of pixels than threads.
+double implicit_gemm_nchw_seconds(const Conv2dShape& s, Isa isa, int threads) {
+  const int64_t pixels = s.n * s.h_out() * s.w_out(), padded = round_up(pixels, simd_lanes(isa));
+  const double windows = static_cast<double>(padded) * static_cast<double>(s.k_h * s.k_w * s.c_in);
+  const int64_t panels = ceil_div(pixels, 4 * simd_lanes(isa));
+  const double gathers = static_cast<double>(ceil_div(threads, panels));
+  return (windows * static_cast<double>(s.c_out) / tile_macs_per_second(isa) +
+          gathers * windows / constants.gathered_floats_per_second) /
+         threads;
+}
+
+template <Isa isa>
+double implicit_gemm_cost(const Conv2dShape& s, int threads) {
+  if (s.groups != 1 || s.macs() == 0) return kNotApplicable;
+  if (s.layout == Layout::channels_last) {
+    return s.c_in % simd_lanes(isa) == 0 ? implicit_gemm_channels_last_seconds(s, isa, threads)
+                                         : kNotApplicable;
+  }
+  const double padded = static_cast<double>(s.n * s.c_in) *
+                        static_cast<double>(s.h_in + 2 * s.pad_h) *
+                        static_cast<double>(s.w_in + 2 * s.pad_w);
+  const bool offsets_fit = padded <= std::numeric_limits<int32_t>::max();
+  return offsets_fit ? implicit_gemm_nchw_seconds(s, isa, threads) : kNotApplicable;
 }
 
 // Loads bound: an operand for every multiply-add, at about a third of the tiles' rate.

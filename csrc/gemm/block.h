@@ -42,8 +42,8 @@ struct BlockedProduct {
   static constexpr int64_t kScratchFloats = kDepth * 256;  // a quarter of a 1 MB L2
   static constexpr int64_t kScratchBytes =
       (kScratchFloats + Tile::kMostRows * kDepth) * sizeof(float);
-  // The packing of b, which every block of rows repeats, stays below 5 % of the multiplications.
-  static constexpr int64_t kRowsPerTask = 384;
+  // The packing of b, which every block of rows repeats, stays a fraction of the multiplications.
+  static constexpr int64_t kPackings = 48;
   static constexpr int64_t kPackingRows = 8;    // cost as much as to pack the panel
   static constexpr int64_t kFewRows = 8;        // up to here, b is read in place where it can be
   static constexpr int64_t kInPlaceDepth = 16;  // rows of b that the prefetchers can follow
@@ -55,10 +55,11 @@ struct BlockedProduct {
   };
 
   // Shares out rows and panels so that the busiest thread has least to do.
-  static Blocking blocking(int64_t m, int64_t n, int64_t products, int threads) {
+  static Blocking blocking(int64_t m, int64_t n, int64_t products, int threads,
+                           int64_t packing_rows = kPackingRows) {
     const int64_t all_panels = ceil_div(n, Tile::kColumns);
     const int64_t tile_rows = Tile::panel_rows(n);
-    const int64_t fewest = ceil_div(m, kRowsPerTask / tile_rows * tile_rows);
+    const int64_t fewest = ceil_div(m, kPackings * packing_rows / tile_rows * tile_rows);
     Blocking best{};
     int64_t least_work = std::numeric_limits<int64_t>::max();
     for (int64_t most_panels = all_panels, panels; most_panels > 0; most_panels = panels - 1) {
@@ -72,7 +73,7 @@ struct BlockedProduct {
         const int64_t rows = round_up(ceil_div(m, row_blocks), tile_rows);
         const Blocking b{ceil_div(m, rows), rows, panel_blocks, panels};
         const int64_t tasks = ceil_div(products * b.tasks(), threads);
-        const int64_t work = tasks * panels * (least(rows, m) + kPackingRows);
+        const int64_t work = tasks * panels * (least(rows, m) + packing_rows);
         if (work < least_work) {
           least_work = work;
           best = b;
@@ -102,19 +103,27 @@ struct BlockedProduct {
     int64_t m0, rows, k0, depth, g0, g1;
   };
 
+  // Rows [m0, m0 + rows) and columns [n0, n1): what a task has of the product m x n.
+  struct Range {
+    int64_t m0, rows, n0, n1;
+  };
+  static Range range(const Blocking& b, int64_t task, int64_t m, int64_t n) {
+    const int64_t m0 = task / b.panel_blocks * b.rows;
+    const int64_t n0 = task % b.panel_blocks * b.panels * Tile::kColumns;
+    return {m0, least(b.rows, m - m0), n0, least(n, n0 + b.panels * Tile::kColumns)};
+  }
+
   // The parts of a task of the product m x n x k, in the order of the sums: `step` of the
   // reduction, and as many columns as scratch holds the panels of.
   template <class F>
   static void for_each_part(const Blocking& b, int64_t task, int64_t m, int64_t n, int64_t k,
                             int64_t step, const F& f) {
-    const int64_t m0 = task / b.panel_blocks * b.rows, rows = least(b.rows, m - m0);
-    const int64_t n0 = task % b.panel_blocks * b.panels * Tile::kColumns;
-    const int64_t n1 = least(n, n0 + b.panels * Tile::kColumns);
+    const Range r = range(b, task, m, n);
     for (int64_t k0 = 0; k0 < k; k0 += step) {
       const int64_t depth = least(step, k - k0);
       const int64_t group = kScratchFloats / (depth * Tile::kColumns) * Tile::kColumns;
-      for (int64_t g0 = n0; g0 < n1; g0 += group) {
-        f(Part{m0, rows, k0, depth, g0, least(n1, g0 + group)});
+      for (int64_t g0 = r.n0; g0 < r.n1; g0 += group) {
+        f(Part{r.m0, r.rows, k0, depth, g0, least(r.n1, g0 + group)});
       }
     }
   }
@@ -164,8 +173,21 @@ struct BlockedProduct {
   template <class Rows>
   static void multiply_packed_rows(const MatrixProduct& p, const Rows& rows, const Part& part,
                                    bool add, float* scratch) {
-    float* const a = scratch + kScratchFloats;
     const ProductPlace place{add ? p.c_row : 0, p.c_row, rows.step};
+    for_each_packed_tile(
+        rows, part, scratch, [&](int64_t i, int64_t count, int64_t j, PackedOperands& o) {
+          o.row_bias = add || p.row_bias == nullptr ? nullptr : p.row_bias + i;
+          o.c = p.c + i * p.c_row + j;
+          o.init = add ? o.c : p.column_bias == nullptr ? nullptr : p.column_bias + j;
+          multiply_packed_into<Tile>(count, o, place);
+        });
+  }
+
+  // Calls f(first row, rows, first column, operands) for each tile of the part, where the operands
+  // lack their place in c.
+  template <class Rows, class F>
+  static void for_each_packed_tile(const Rows& rows, const Part& part, float* scratch, const F& f) {
+    float* const a = scratch + kScratchFloats;
     const int64_t most_rows = Tile::panel_rows(part.g1 - part.g0);
     for (int64_t i = part.m0, count; i < part.m0 + part.rows; i += count) {
       count = least(most_rows, part.m0 + part.rows - i);
@@ -174,13 +196,10 @@ struct BlockedProduct {
       o.a = a;
       o.depth = o.chain = part.depth;
       o.next_a = rows.at(i + count, part.k0);
-      o.row_bias = add || p.row_bias == nullptr ? nullptr : p.row_bias + i;
       for (int64_t j = part.g0; j < part.g1; j += Tile::kColumns) {
         o.b = scratch + (j - part.g0) * part.depth;
-        o.c = p.c + i * p.c_row + j;
-        o.init = add ? o.c : p.column_bias == nullptr ? nullptr : p.column_bias + j;
         o.columns = least(Tile::kColumns, part.g1 - j);
-        multiply_packed_into<Tile>(count, o, place);
+        f(i, count, j, o);
       }
     }
   }

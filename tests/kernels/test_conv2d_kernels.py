@@ -117,6 +117,7 @@ LARGE = [
     Case("3x3_rounds", 2, 9, (50, 45), 10, (3, 3)),
     Case("5x5_rounds", 1, 9, (31, 35), 34, (5, 5), padding=(2, 2)),
     Case("3x3_s2_rounds", 2, 48, (40, 39), 70, (3, 3), stride=(2, 2), padding=(1, 1)),
+    Case("3x3_small_images", 5, 40, (5, 5), 70, (3, 3), padding=(1, 1)),
     Case("1x1_s2_wide_deep", 1, 272, (5, 7), 300, (1, 1), stride=(2, 2)),
     Case("3x1_large_x", 1, 8, (90, 150), 1, (3, 1), padding=(1, 0)),
     Case("3x1_large_y", 1, 1, (90, 150), 8, (3, 1), padding=(1, 0)),

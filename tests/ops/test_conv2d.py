@@ -50,6 +50,8 @@ NETWORK = tuple(
 NETWORKS = (*ALEXNET, *VGG16, *GOOGLENET, *RESNET50)
 SMALL = (*EDGE, *LENET5)
 
+LANES = {"baseline": 4, "avx2": 8, "avx512": 16}
+
 
 @functools.cache
 def problem_with(value: float, case: Conv2dCase, layout: str, dtype: torch.dtype) -> Problem:
@@ -65,15 +67,17 @@ def may_apply(kernel: str, case: Conv2dCase) -> bool:
     if "pointwise" in kernel:
         return (case.k_h, case.k_w) == (1, 1)
     if "implicit_gemm" in kernel:
-        return case.groups == 1 and case.c_in % 4 == 0  # in channels_last
+        return case.groups == 1
     if "winograd" in kernel:
         plain = (case.stride, case.dilation, case.groups) == ((1, 1), (1, 1), 1)
         return plain and (case.k_h, case.k_w) in ((3, 3), (5, 5))
     return "depthwise" not in kernel or case.groups == case.c_in
 
 
-def layouts_of(kernel: str) -> Iterable[str]:
-    return ("channels_last",) if "implicit_gemm" in kernel else LAYOUTS
+def layouts_of(kernel: str, case: Conv2dCase) -> Iterable[str]:
+    if "implicit_gemm" in kernel and case.c_in % LANES[kernel.rpartition("_")[2]]:
+        return ("nchw",)  # of pixels it takes whole vectors
+    return LAYOUTS
 
 
 def threads_for(case: Conv2dCase) -> int:
@@ -89,7 +93,7 @@ conv2d_kernels = functools.partial(kernel_cases, "conv2d", may_apply=may_apply)
 @pytest.mark.parametrize(("kernel", "case"), conv2d_kernels("forward", SMALL, NETWORK))
 def test_forward(kernel: str, case: Conv2dCase) -> None:
     for kind in INPUT_KINDS if case in SMALL else ("normal",):
-        for layout in layouts_of(kernel):
+        for layout in layouts_of(kernel, case):
             problem = problems.cached(problems.conv2d, case, kind, layout, dtype_of(kernel))
             with only_kernel("conv2d", kernel), use_threads(threads_for(case)):
                 ours = problem.outputs(CNNEXT)
@@ -139,7 +143,7 @@ def test_border_larger_than_memory(
 
 @pytest.mark.parametrize(("kernel", "case"), conv2d_kernels("forward", EDGE))
 def test_one_infinity_spreads_as_far_as_its_windows(kernel: str, case: Conv2dCase) -> None:
-    for layout, value in itertools.product(layouts_of(kernel), (math.inf, math.nan)):
+    for layout, value in itertools.product(layouts_of(kernel, case), (math.inf, math.nan)):
         problem = problem_with(value, case, layout, dtype_of(kernel))
         with only_kernel("conv2d", kernel):
             ours = problem.outputs(CNNEXT)
@@ -154,7 +158,7 @@ def non_finite_like_the_definition(
     `spoil` is the operand, or -1 for the gradient of the output, whose first and last elements are
     not finite: with zeros of the border they would make NaN where the definition has no product.
     """
-    for layout in layouts_of(kernel):
+    for layout in layouts_of(kernel, case):
         problem = problems.conv2d(case, dtype=dtype_of(kernel)).in_layout(layout)
 
         def spoiled(tensor: Tensor) -> Tensor:
@@ -210,7 +214,7 @@ def test_backward_weight(kernel: str, case: Conv2dCase) -> None:
 
 def check_backward(kernel: str, case: Conv2dCase, place: int) -> None:
     for kind in INPUT_KINDS if case in SMALL else ("normal",):
-        for layout in layouts_of(kernel):
+        for layout in layouts_of(kernel, case):
             problem = problems.cached(problems.conv2d, case, kind, layout, dtype_of(kernel))
             with only_kernel("conv2d", kernel), use_threads(threads_for(case)):
                 ours = problem.gradients(CNNEXT, place)
@@ -250,7 +254,7 @@ def test_one_infinity_spreads_backward_as_far_as_its_windows(kernel: str, case: 
             gradient[-1, 0, -1, output.shape[3] // 2] = math.inf
         return gradient
 
-    for layout in layouts_of(kernel):
+    for layout in layouts_of(kernel, case):
         problem = problems.conv2d(case, dtype=dtype_of(kernel)).in_layout(layout)
         problem = replace(problem, seed=seed)
         with only_kernel("conv2d", kernel):
@@ -260,7 +264,7 @@ def test_one_infinity_spreads_backward_as_far_as_its_windows(kernel: str, case: 
 
 @pytest.mark.parametrize(("kernel", "case"), conv2d_kernels("bwd_weight", EDGE))
 def test_one_infinity_reaches_the_weights_that_see_it(kernel: str, case: Conv2dCase) -> None:
-    for layout in layouts_of(kernel):
+    for layout in layouts_of(kernel, case):
         problem = problem_with(math.inf, case, layout, dtype_of(kernel))
         with only_kernel("conv2d", kernel):
             ours = problem.gradients(CNNEXT, WEIGHT)

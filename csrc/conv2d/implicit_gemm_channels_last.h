@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Convolution of channels_last images as one matrix product:
+//
+//   y[(n h w), k] = p[(n h w), (tap, c)] w[(tap, c), k]
+//
+// where row i of p is the window of output pixel i: vectors of channels, from wherever its pixels
+// are. A tile takes its rows also from several rows of a small image, and each is packed once for
+// all channels that the block produces.
+#pragma once
+
+#include "conv2d/conv2d.h"
+#include "gemm/block.h"
+
+namespace cnnext {
+namespace {
+
+template <class Tile>
+struct ImplicitGemmChannelsLast {
+  using Product = BlockedProduct<Tile>;
+  static constexpr int64_t N = Tile::kLanes;
+
+  static Plan plan(const Conv2dShape& s, int threads) {
+    const int64_t pixels = s.n * s.h_out() * s.w_out();
+    return Product::plan(Product::blocking(pixels, s.c_out, 1, threads), 1);
+  }
+
+  // Whether the result stands: it does with a filter all finite, or without a border.
+  static bool run_task(const Conv2dShape& s, const Conv2dOperands<float>& o, const Plan& plan,
+                       int64_t task, float* scratch) {
+    MatrixProduct p{};
+    p.column_bias = o.bias;
+    p.c = o.result;
+    p.c_row = s.c_out;
+    const Windows windows(s, o.first);
+    bool stands = true;
+    const auto multiply = [&](const typename Product::Part& part) {
+      const int64_t columns = part.g1 - part.g0;
+      pack_filter(s, o, part.k0, part.depth, part.g0, columns, scratch);
+      const int64_t floats = round_up(columns, Tile::kColumns) * part.depth;
+      stands = stands && (!plan.may_give_up || all_finite<Tile::kLanes>(scratch, floats));
+      Product::multiply_packed_rows(p, windows, part, part.k0 > 0, scratch);
+    };
+    Product::for_each_part(Product::blocking(plan), task, s.n * s.h_out() * s.w_out(), s.c_out,
+                           s.k_h * s.k_w * s.c_in, Product::kDepth, multiply);
+    return stands;
+  }
+
+ private:
+  // The rows of p.
+  struct Windows {
+    const Conv2dShape& s;
+    const float* x;
+    int64_t step;  // from a pixel to the next
+
+    Windows(const Conv2dShape& shape, const float* image)
+        : s(shape), x(image), step(shape.stride_w * shape.c_in) {}
+
+    struct Place {
+      int64_t image, h, w;
+    };
+    Place place(int64_t i) const {
+      const int64_t row = i / s.w_out();
+      return {row / s.h_out(), row % s.h_out() * s.stride_h - s.pad_h,
+              i % s.w_out() * s.stride_w - s.pad_w};
+    }
+    const float* pixel(int64_t image, int64_t h, int64_t w) const {
+      return x + ((image * s.h_in + h) * s.w_in + w) * s.c_in;
+    }
+
+    // Near element k of row i, or of the last row.
+    const float* at(int64_t i, int64_t k) const {
+      const Place p = place(least(i, s.n * s.h_out() * s.w_out() - 1));
+      const int64_t tap = k / s.c_in;
+      const int64_t h = p.h + tap / s.k_w * s.dilation_h, w = p.w + tap % s.k_w * s.dilation_w;
+      return pixel(p.image, most(0, least(h, s.h_in - 1)), most(0, least(w, s.w_in - 1))) +
+             k % s.c_in;
+    }
+
+    void pack(int64_t i, int64_t count, int64_t k0, int64_t depth, float* packed) const {
+      for (int64_t row = 0; row < count; ++row) {
+        const Place p = place(i + row);
+        float* to = packed + row * N;
+        for (int64_t k = k0, run; k < k0 + depth; k += run) {
+          const int64_t tap = k / s.c_in, c = k % s.c_in;
+          run = least(s.c_in - c, k0 + depth - k);
+          const int64_t h = p.h + tap / s.k_w * s.dilation_h, w = p.w + tap % s.k_w * s.dilation_w;
+          const bool inside = h >= 0 && h < s.h_in && w >= 0 && w < s.w_in;
+          const float* const from = inside ? pixel(p.image, h, w) + c : nullptr;
+          for (int64_t done = 0; done < run; done += N, to += count * N) {
+            store<N>(to, inside ? load<N>(from + done) : f32<N>{});
+          }
+        }
+      }
+    }
+  };
+
+  // Panels of the output channels [k, k + columns), [first, first + depth) of (tap, c).
+  static void pack_filter(const Conv2dShape& s, const Conv2dOperands<float>& o, int64_t first,
+                          int64_t depth, int64_t k, int64_t columns, float* panels) {
+    for (int64_t done = 0, run; done < depth; done += run) {
+      const int64_t tap = (first + done) / s.c_in, c = (first + done) % s.c_in;
+      run = least(s.c_in - c, depth - done);
+      const float* const w = o.second + tap / s.k_w * o.w_strides[2] +
+                             tap % s.k_w * o.w_strides[3] + c * o.w_strides[1] + k * o.w_strides[0];
+      Product::pack_columns(w, o.w_strides[1], o.w_strides[0], run, columns,
+                            panels + done * Tile::kColumns, depth);
+    }
+  }
+};
+
+}  // namespace
+}  // namespace cnnext
