@@ -25,15 +25,15 @@ double vector_macs(const Conv2dShape& s, Isa isa) {
 
 // Behind the predicted times, of one core: benchmarks/candidates.py fits them to a machine.
 struct CostConstants {
-  double packed_floats_per_second = 0.84e9;      // of a filter, between memory order and panels
-  double packed_pixel_floats_per_second = 12e9;  // of windows of an image
-  double gathered_floats_per_second = 4e9;       // of windows of planes
-  double point_vectors_per_second = 0.7e9;       // of Winograd's transforms, in and out of L2
-  double stream_bytes_per_second = 20e9;         // what exceeds a core's own cache
+  double packed_floats_per_second = 1.2e9;        // of a filter, between memory order and panels
+  double packed_pixel_floats_per_second = 8.4e9;  // of windows of an image
+  double gathered_floats_per_second = 4e9;        // of windows of planes
+  double point_vectors_per_second = 0.56e9;       // of Winograd's transforms, in and out of L2
+  double stream_bytes_per_second = 22e9;          // what exceeds a core's own cache
   double own_cache_bytes = 1e6;
   double phase_seconds = 1.5e-6;  // to start threads and to wait for them
   double hidden = 0.6;            // of the products' time, in which operands stream for the next
-  double packing_rows = 8;        // of a product, which cost as much as to pack its panel
+  double packing_rows = 4;        // of a product, which cost as much as to pack its panel
 };
 
 CostConstants constants;

@@ -1,0 +1,102 @@
+"""Rounding errors of whole models: they add up no further than native's, also in training."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import pytest
+import torch
+from torch import Tensor
+
+import cnnext
+from cnnext import models
+from cnnext.testing.errors import INPUT_KINDS, MAX_SLACK, RMS_SLACK, check_contract, make_input
+
+SEED = 20261121
+LAYOUTS = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
+ALGORITHMS = ("auto", "direct", "winograd2", "winograd4")
+DEPTH = 12
+
+
+def chain(channels: int, generator: torch.Generator) -> torch.nn.Sequential:
+    """3x3 convolutions with ReLU between them, whose weights keep the size of the values."""
+    layers: list[torch.nn.Module] = []
+    for _ in range(DEPTH):
+        layer = torch.nn.Conv2d(channels, channels, 3, padding=1)
+        with torch.no_grad():
+            scale = (2 / (9 * channels)) ** 0.5
+            layer.weight.copy_(torch.randn(layer.weight.shape, generator=generator) * scale)
+            layer.bias.copy_(torch.randn(channels, generator=generator) * 0.1)
+        layers += [layer, torch.nn.ReLU()]
+    return torch.nn.Sequential(*layers[:-1])
+
+
+def outputs_and_gradient(model: torch.nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    x = x.clone().requires_grad_()
+    output = model(x)
+    (gradient,) = torch.autograd.grad(output.square().sum(), x)
+    return output.detach(), gradient
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kind", INPUT_KINDS)
+def test_errors_of_12_layers_add_up_like_independent_ones(kind: str, layout: str) -> None:
+    generator = torch.Generator().manual_seed(SEED)
+    native = chain(64, generator).to(memory_format=LAYOUTS[layout])
+    x = make_input(kind, (2, 64, 14, 14), generator).to(memory_format=LAYOUTS[layout])
+    expected = outputs_and_gradient(native, x)
+    ours = cnnext.convert(native)
+    results = {}
+    for algorithm in ALGORITHMS:
+        with cnnext.flags(conv_algorithm=algorithm):
+            results[algorithm] = outputs_and_gradient(ours, x)
+    reference = outputs_and_gradient(native.double(), x.double())
+    for algorithm, found in results.items():
+        # The contract is one layer's. Of several layers the errors are independent, and so the
+        # allowance grows with the square root of their number: those passed on the way.
+        for i, (what, layers) in enumerate((("output", DEPTH), ("gradient", 2 * DEPTH))):
+            verdict = check_contract(found[i], expected[i], reference[i])
+            more = layers**0.5 - 1
+            text = f"{what} of {algorithm}, seed {SEED}:\n{verdict}"
+            assert (
+                verdict.ours.rms <= verdict.rms_limit + more * RMS_SLACK * verdict.ours.rms_ref
+            ), text
+            assert (
+                verdict.ours.max <= verdict.max_limit + more * MAX_SLACK * verdict.ours.max_ref
+            ), text
+
+
+def vgg11_on_digits(layers: ModuleType) -> torch.nn.Sequential:
+    """VGG-11's convolutions with a classifier as small as its images ask for."""
+    torch.manual_seed(SEED)
+    features = models.vgg11(num_classes=10, layers=layers).features
+    return torch.nn.Sequential(features, torch.nn.Flatten(), torch.nn.Linear(512, 10))
+
+
+def losses(model: torch.nn.Module, images: Tensor, labels: Tensor, steps: int) -> Tensor:
+    generator = torch.Generator().manual_seed(SEED)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    found = []
+    for _ in range(steps):
+        batch = torch.randint(len(images), (32,), generator=generator)
+        loss = torch.nn.functional.cross_entropy(model(images[batch]), labels[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        found.append(loss.item())
+    return torch.tensor(found)
+
+
+@pytest.mark.slow
+def test_200_steps_of_vgg11_stay_with_the_native_twin() -> None:
+    digits = pytest.importorskip("sklearn.datasets").load_digits()
+    images = torch.as_tensor(digits.images, dtype=torch.float32)[:, None] / 16
+    images = torch.nn.functional.interpolate(images, scale_factor=4).expand(-1, 3, -1, -1)
+    labels = torch.as_tensor(digits.target)
+    native, ours = (
+        losses(vgg11_on_digits(layers), images.contiguous(), labels, 200)
+        for layers in (torch.nn, cnnext.nn)
+    )
+    assert native[-20:].mean() < 0.8 * native[:20].mean()  # it learns
+    for window, expected in zip(ours.split(20), native.split(20), strict=True):
+        torch.testing.assert_close(window.mean(), expected.mean(), rtol=0.01, atol=0)
