@@ -1,15 +1,12 @@
-"""Rounding errors of whole models: they add up no further than native's, also in training."""
+"""Rounding errors of whole models."""
 
 from __future__ import annotations
-
-from types import ModuleType
 
 import pytest
 import torch
 from torch import Tensor
 
 import cnnext
-from cnnext import models
 from cnnext.testing.errors import INPUT_KINDS, MAX_SLACK, RMS_SLACK, check_contract, make_input
 
 SEED = 20261121
@@ -64,39 +61,3 @@ def test_errors_of_12_layers_add_up_like_independent_ones(kind: str, layout: str
             assert (
                 verdict.ours.max <= verdict.max_limit + more * MAX_SLACK * verdict.ours.max_ref
             ), text
-
-
-def vgg11_on_digits(layers: ModuleType) -> torch.nn.Sequential:
-    """VGG-11's convolutions with a classifier as small as its images ask for."""
-    torch.manual_seed(SEED)
-    features = models.vgg11(num_classes=10, layers=layers).features
-    return torch.nn.Sequential(features, torch.nn.Flatten(), torch.nn.Linear(512, 10))
-
-
-def losses(model: torch.nn.Module, images: Tensor, labels: Tensor, steps: int) -> Tensor:
-    generator = torch.Generator().manual_seed(SEED)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    found = []
-    for _ in range(steps):
-        batch = torch.randint(len(images), (32,), generator=generator)
-        loss = torch.nn.functional.cross_entropy(model(images[batch]), labels[batch])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        found.append(loss.item())
-    return torch.tensor(found)
-
-
-@pytest.mark.slow
-def test_200_steps_of_vgg11_stay_with_the_native_twin() -> None:
-    digits = pytest.importorskip("sklearn.datasets").load_digits()
-    images = torch.as_tensor(digits.images, dtype=torch.float32)[:, None] / 16
-    images = torch.nn.functional.interpolate(images, scale_factor=4).expand(-1, 3, -1, -1)
-    labels = torch.as_tensor(digits.target)
-    native, ours = (
-        losses(vgg11_on_digits(layers), images.contiguous(), labels, 200)
-        for layers in (torch.nn, cnnext.nn)
-    )
-    assert native[-20:].mean() < 0.8 * native[:20].mean()  # it learns
-    for window, expected in zip(ours.split(20), native.split(20), strict=True):
-        torch.testing.assert_close(window.mean(), expected.mean(), rtol=0.01, atol=0)

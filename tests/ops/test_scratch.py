@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import cnnext.functional
+from cnnext.testing import kernels
 from cnnext.testing.timing import peak_memory
 
 MIB = 2**20
@@ -24,9 +25,10 @@ def test_large_scratch_is_given_back():
     input, weight = torch.ones(1, 2048, 3, 3), torch.ones(2048, 2048, 3, 3)  # packed: 151 MB
 
     def call() -> None:
-        with cnnext.flags(conv_algorithm="direct"):  # which packs the whole filter
+        with kernels.use_kernel("conv2d", kernel):  # which packs the whole filter
             cnnext.functional.conv2d(input, weight)
 
+    kernel = f"conv2d_direct_f32_{kernels.active_isa()}"
     before = resident()
     peak = peak_memory(call)
     left = resident() - before
