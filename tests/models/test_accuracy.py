@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 import cnnext
+from cnnext.testing.contests import LAYOUTS
 from cnnext.testing.errors import INPUT_KINDS, MAX_SLACK, RMS_SLACK, check_contract, make_input
 
 SEED = 20261121
-LAYOUTS = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
 ALGORITHMS = ("auto", "direct", "winograd2", "winograd4")
 DEPTH = 12
 
@@ -42,22 +42,18 @@ def test_errors_of_12_layers_add_up_like_independent_ones(kind: str, layout: str
     native = chain(64, generator).to(memory_format=LAYOUTS[layout])
     x = make_input(kind, (2, 64, 14, 14), generator).to(memory_format=LAYOUTS[layout])
     expected = outputs_and_gradient(native, x)
-    ours = cnnext.convert(native)
+    converted = cnnext.convert(native)
     results = {}
     for algorithm in ALGORITHMS:
         with cnnext.flags(conv_algorithm=algorithm):
-            results[algorithm] = outputs_and_gradient(ours, x)
+            results[algorithm] = outputs_and_gradient(converted, x)
     reference = outputs_and_gradient(native.double(), x.double())
     for algorithm, found in results.items():
         # The contract is one layer's. Of several layers the errors are independent, and so the
         # allowance grows with the square root of their number: those passed on the way.
         for i, (what, layers) in enumerate((("output", DEPTH), ("gradient", 2 * DEPTH))):
             verdict = check_contract(found[i], expected[i], reference[i])
-            more = layers**0.5 - 1
+            ours, more = verdict.ours, layers**0.5 - 1
             text = f"{what} of {algorithm}, seed {SEED}:\n{verdict}"
-            assert (
-                verdict.ours.rms <= verdict.rms_limit + more * RMS_SLACK * verdict.ours.rms_ref
-            ), text
-            assert (
-                verdict.ours.max <= verdict.max_limit + more * MAX_SLACK * verdict.ours.max_ref
-            ), text
+            assert ours.rms <= verdict.rms_limit + more * RMS_SLACK * ours.rms_ref, text
+            assert ours.max <= verdict.max_limit + more * MAX_SLACK * ours.max_ref, text
