@@ -24,7 +24,6 @@ candidates = importlib.import_module("candidates")
 
 #: The convolutions where another kernel was faster by more than 10 %.
 KNOWN = {
-    ("vgg16_conv1_1", "NCHW"): "conv2d_implicit_gemm_f32_avx512",
     ("googlenet_1x1_192_32@28", "channels_last"): "conv2d_implicit_gemm_f32_avx512",
     ("googlenet_1x1_528_256@14", "NCHW"): "conv2d_direct_f32_avx512",
     ("googlenet_1x1_528_256@14", "channels_last"): "conv2d_direct_f32_avx512",

@@ -27,7 +27,9 @@ double vector_macs(const Conv2dShape& s, Isa isa) {
 struct CostConstants {
   double packed_floats_per_second = 1.2e9;        // of a filter, between memory order and panels
   double packed_pixel_floats_per_second = 8.4e9;  // of windows of an image
-  double gathered_floats_per_second = 4e9;        // of windows of planes
+  double gathered_floats_per_second = 2.2e9;      // of windows of planes
+  double found_windows_per_second = 1e9;          // of one channel, before they are gathered
+  double transposed_floats_per_second = 3e9;      // of rows of planes, to channels last or back
   double point_vectors_per_second = 0.56e9;       // of Winograd's transforms, in and out of L2
   double stream_bytes_per_second = 22e9;          // what exceeds a core's own cache
   double own_cache_bytes = 1e6;
@@ -46,6 +48,8 @@ constexpr NamedConstant kNamedConstants[] = {
     {"packed_floats_per_second", &CostConstants::packed_floats_per_second},
     {"packed_pixel_floats_per_second", &CostConstants::packed_pixel_floats_per_second},
     {"gathered_floats_per_second", &CostConstants::gathered_floats_per_second},
+    {"found_windows_per_second", &CostConstants::found_windows_per_second},
+    {"transposed_floats_per_second", &CostConstants::transposed_floats_per_second},
     {"point_vectors_per_second", &CostConstants::point_vectors_per_second},
     {"stream_bytes_per_second", &CostConstants::stream_bytes_per_second},
     {"own_cache_bytes", &CostConstants::own_cache_bytes},
@@ -67,6 +71,15 @@ bool filter_is_kept(const Conv2dShape& s, double bytes) {
 // To see that a kept filter is still that of the weight.
 double checksum_seconds(const Conv2dShape& s) {
   return 4 * filter_floats(s) / constants.stream_bytes_per_second;
+}
+
+// Of nchw images, by kernels whose vectors hold channels.
+double transpose_seconds(const Conv2dShape& s) {
+  if (s.channels_contiguous()) return 0;
+  const double in = static_cast<double>(s.n * s.c_in) * static_cast<double>(s.h_in * s.w_in);
+  const double out =
+      static_cast<double>(s.n * s.c_out) * static_cast<double>(s.h_out() * s.w_out());
+  return (in + out) / constants.transposed_floats_per_second;
 }
 
 // Tasks of equal size are done when the last thread is.
@@ -92,7 +105,9 @@ double direct_cost(const Conv2dShape& s, int threads) {
   const double filter_seconds = filter_is_kept(s, 4 * filter_floats(s))
                                     ? checksum_seconds(s)
                                     : filter_floats(s) / constants.packed_floats_per_second;
-  return (overhead * vector_macs(s, isa) / tile_macs_per_second(isa) + filter_seconds) / threads;
+  return (overhead * vector_macs(s, isa) / tile_macs_per_second(isa) + filter_seconds +
+          transpose_seconds(s)) /
+         threads;
 }
 
 // Vectors hold output channels, or the pixels of an nchw image.
@@ -121,14 +136,17 @@ double implicit_gemm_channels_last_seconds(const Conv2dShape& s, Isa isa, int th
          threads;
 }
 
-// Windows are gathered once, or by each thread if there are fewer panels of pixels than threads.
+// Windows are found, for all channels, and gathered once, or by each thread if there are fewer
+// panels of pixels than threads.
 double implicit_gemm_nchw_seconds(const Conv2dShape& s, Isa isa, int threads) {
   const int64_t pixels = s.n * s.h_out() * s.w_out(), padded = round_up(pixels, simd_lanes(isa));
   const double windows = static_cast<double>(padded) * static_cast<double>(s.k_h * s.k_w * s.c_in);
+  const double found = windows / static_cast<double>(s.c_in);
   const int64_t panels = ceil_div(pixels, 4 * simd_lanes(isa));
   const double gathers = static_cast<double>(ceil_div(threads, panels));
   return (windows * static_cast<double>(s.c_out) / tile_macs_per_second(isa) +
-          gathers * windows / constants.gathered_floats_per_second) /
+          gathers * (windows / constants.gathered_floats_per_second +
+                     found / constants.found_windows_per_second)) /
          threads;
 }
 
@@ -205,7 +223,8 @@ double winograd_fused_cost(const Conv2dShape& s, int threads) {
   const double streams = (kept ? 0 : 1) + std::fmax(reads, threads);
   const double filter_seconds = kept ? checksum_seconds(s) : work.filter_seconds(s);
   return 2 * constants.phase_seconds +
-         (filter_seconds + work.tile_seconds() + work.product_seconds(streams * work.u_bytes)) /
+         (filter_seconds + work.tile_seconds() + transpose_seconds(s) +
+          work.product_seconds(streams * work.u_bytes)) /
              threads;
 }
 
@@ -224,7 +243,8 @@ double winograd_shared_cost(const Conv2dShape& s, int threads) {
       rounds * work.filter_seconds(s) * static_cast<double>(tasks / panels) +
       work.product_seconds(static_cast<double>(panels) * v_bytes / 2);
   return 2 * rounds * constants.phase_seconds +
-         (work.tile_seconds() + uneven(tasks, threads) * task_seconds) / threads;
+         (work.tile_seconds() + transpose_seconds(s) + uneven(tasks, threads) * task_seconds) /
+             threads;
 }
 
 template <Isa isa>
@@ -233,8 +253,9 @@ double winograd4_weight_cost(const Conv2dShape& s, int threads) {
   const WinogradWork work(s, 4, isa);
   if (work.u_bytes > kMostScratchBytes) return kNotApplicable;
   const double u_seconds = 2 * work.u_bytes / constants.stream_bytes_per_second;
-  return 3 * constants.phase_seconds +
-         (work.filter_seconds(s) + work.tile_seconds() + work.products + u_seconds) / threads;
+  return 3 * constants.phase_seconds + (work.filter_seconds(s) + work.tile_seconds() +
+                                        transpose_seconds(s) + work.products + u_seconds) /
+                                           threads;
 }
 
 template <Isa isa>
