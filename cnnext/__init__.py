@@ -20,6 +20,7 @@ from cnnext.nn import (
     LSTMCell,
     MaxPool2d,
     ReLU,
+    Sequential,
 )
 
 # isort: split
@@ -40,6 +41,7 @@ __all__ = [
     "MaxPool2d",
     "NativeFallbackWarning",
     "ReLU",
+    "Sequential",
     "autograd",
     "convert",
     "explain",

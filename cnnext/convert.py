@@ -25,13 +25,15 @@ _Model = TypeVar("_Model", bound=Module)
 Status = Literal["cnnext", "native", "kept"]
 _Classes = Mapping[type[Module], type[Module]]
 
-_CNNEXT_FOR_NATIVE: Final[_Classes] = {cls.__bases__[0]: cls for cls in nn.MODULES}
-_NATIVE_FOR_CNNEXT: Final[_Classes] = {cls: cls.__bases__[0] for cls in nn.MODULES}
+_SWAPPED: Final = (*nn.MODULES, nn.Sequential)
+_CNNEXT_FOR_NATIVE: Final[_Classes] = {cls.__bases__[0]: cls for cls in _SWAPPED}
+_NATIVE_FOR_CNNEXT: Final[_Classes] = {cls: cls.__bases__[0] for cls in _SWAPPED}
 
 
 def convert(model: _Model, *, inplace: bool = False) -> _Model:
     """Swaps every supported ``torch.nn`` layer of ``model`` for its cnnext counterpart.
 
+    ``torch.nn.Sequential`` is swapped, too: cnnext's trains runs of its layers as one function.
     Only layers of exactly a ``torch.nn`` type are swapped: a subclass may compute anything, so
     subclasses, parametrized and lazy layers are left alone, and so are layers whose ``forward``
     is replaced on the instance. :func:`report` names them, and the functional calls, which
@@ -234,6 +236,8 @@ def _judge(module: Module) -> tuple[Status, str] | None:
     """Returns the status of a layer and the reason for it, ``None`` if it is of no interest."""
     cls = type(module)
     native = next((base for base in cls.__mro__ if base in _CNNEXT_FOR_NATIVE), None)
+    if native is torch.nn.Sequential and cls not in (native, nn.Sequential):
+        return None  # a container by any other name is judged by what it holds
     if native is None:
         name = module.original_name if isinstance(module, torch.jit.ScriptModule) else cls.__name__
         namesake = next((base for base in _CNNEXT_FOR_NATIVE if base.__name__ == name), None)
@@ -244,6 +248,8 @@ def _judge(module: Module) -> tuple[Status, str] | None:
         return "kept", f"has the name of {_class_name(namesake)} but is no subclass of it"
     if _has_own_forward(module):
         return "kept", "forward is replaced on the instance"
+    if cls is nn.Sequential:
+        return "cnnext", "trains Conv2d, ReLU and MaxPool2d in a row as one function"
     if cls in _NATIVE_FOR_CNNEXT:
         return "cnnext", "runs cnnext's kernels"
     if cls in _CNNEXT_FOR_NATIVE:

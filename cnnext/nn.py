@@ -15,8 +15,10 @@ from cnnext.ops.linear import Linear
 from cnnext.ops.lstm_cell import LSTMCell
 from cnnext.ops.max_pool2d import MaxPool2d
 from cnnext.ops.relu import ReLU
+from cnnext.ops.sequential import Sequential
 
-# Each is a direct subclass of its namesake in torch.nn; `cnnext.convert` swaps exactly these.
+# Each is a direct subclass of its namesake in torch.nn; `cnnext.convert` swaps exactly these, the
+# layers with kernels, and Sequential.
 MODULES: tuple[type[torch.nn.Module], ...] = (
     AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
@@ -38,6 +40,7 @@ __all__ = [
     "Linear",
     "MaxPool2d",
     "ReLU",
+    "Sequential",
 ]
 
 

@@ -22,6 +22,7 @@ from cnnext._library import direct, ops
 from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
 
 Pair = tuple[int, int]
+Geometry = tuple[int, int, int, int, int, int, int]  # stride, padding, dilation: pairs; groups
 
 # ------------------------------------------------------------------------------- fake kernels
 
@@ -86,7 +87,7 @@ def _fake_backward_bias(grad_output: Tensor) -> Tensor:
 # ----------------------------------------------------------------------------------- autograd
 
 
-def _layout_of(output: Tensor) -> torch.memory_format | None:
+def layout_of(output: Tensor) -> torch.memory_format | None:
     """The layout that gradients have as well; None where both are the same."""
     nchw = output.is_contiguous()
     if nchw == output.is_contiguous(memory_format=torch.channels_last):
@@ -94,12 +95,18 @@ def _layout_of(output: Tensor) -> torch.memory_format | None:
     return torch.contiguous_format if nchw else torch.channels_last
 
 
-def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """The gradients of input, weight and bias that ctx.needs_input_grad asks for."""
-    input, weight = ctx.saved_tensors
-    need_input, need_weight, need_bias = ctx.needs_input_grad[:3]
-    stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups = ctx.geometry
+def gradients(
+    grad_output: Tensor,
+    input: Tensor,
+    weight: Tensor,
+    geometry: Geometry,
+    layout: torch.memory_format | None,
+    needed: tuple[bool, bool, bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """The gradients of input, weight and bias that are needed, of an output of this layout."""
+    need_input, need_weight, need_bias = needed
     if torch.is_grad_enabled():  # a graph of the backward pass is wanted: ATen's is differentiable
+        stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups = geometry
         return torch.ops.aten.convolution_backward.default(
             grad_output,
             input,
@@ -111,20 +118,26 @@ def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, Tensor | No
             False,
             (0, 0),
             groups,
-            (need_input, need_weight, need_bias),
+            needed,
         )
     grad_input = grad_weight = grad_bias = None
-    if ctx.layout is not None and not grad_output.is_contiguous(memory_format=ctx.layout):
-        grad_output = grad_output.contiguous(memory_format=ctx.layout)
+    if layout is not None and not grad_output.is_contiguous(memory_format=layout):
+        grad_output = grad_output.contiguous(memory_format=layout)
     if need_input:
         grad_input = ops.conv2d_backward_input.default(
-            grad_output, weight, input.shape[2], input.shape[3], *ctx.geometry
+            grad_output, weight, input.shape[2], input.shape[3], *geometry
         )
     if need_weight:
-        grad_weight = ops.conv2d_backward_weight.default(grad_output, input, weight, *ctx.geometry)
+        grad_weight = ops.conv2d_backward_weight.default(grad_output, input, weight, *geometry)
     if need_bias:
         grad_bias = ops.conv2d_backward_bias.default(grad_output)
     return grad_input, grad_weight, grad_bias
+
+
+def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    input, weight = ctx.saved_tensors
+    needed = ctx.needs_input_grad[:3]
+    return gradients(grad_output, input, weight, ctx.geometry, ctx.layout, needed)
 
 
 class Conv2dFunction(torch.autograd.Function):
@@ -148,7 +161,7 @@ class Conv2dFunction(torch.autograd.Function):
         pairs = int_pairs("conv2d", stride=stride, padding=padding, dilation=dilation)
         ctx.geometry = (*pairs[0], *pairs[1], *pairs[2], groups)
         output = ops.conv2d_forward.default(input, weight, bias, *ctx.geometry)
-        ctx.layout = _layout_of(output)
+        ctx.layout = layout_of(output)
         return output
 
     @staticmethod
@@ -159,7 +172,7 @@ class Conv2dFunction(torch.autograd.Function):
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(inputs[0], inputs[1])
     ctx.geometry = inputs[3:]
-    ctx.layout = _layout_of(output)
+    ctx.layout = layout_of(output)
 
 
 def _backward_of_op(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
@@ -226,39 +239,54 @@ def _conv2d(
 
     if input.dim() == 3:
         return _conv2d(module, input.unsqueeze(0), weight, bias, *geometry).squeeze(0)
-    groups = as_int("conv2d", "groups", groups)
     if isinstance(padding, bytes):  # a string to native, too
         padding = padding.decode()
     if isinstance(padding, str):
         if bias is not None and bias.dtype != input.dtype:  # rejected for padding in pixels only
             reason = "bias has another dtype than input"
             return fall_back("conv2d", reason, native_conv2d, *operands, *geometry)
+        groups = as_int("conv2d", "groups", groups)
         stride, dilation = int_pairs("conv2d", stride=stride, dilation=dilation)
-    else:
-        stride, padding, dilation = int_pairs(
-            "conv2d", stride=stride, padding=padding, dilation=dilation
-        )
-        if min(padding) < 0:
-            raise RuntimeError(
-                f"conv2d(): negative padding is not supported, but got padding={padding}"
-            )
-    _check_operands(input, weight, bias, stride, dilation, groups)
-    if isinstance(padding, str):
+        _check_operands(input, weight, bias, stride, dilation, groups)
         input, padding = _pad_by_name(input, weight, stride, padding, dilation)
-    _check_extent(input, weight, padding, dilation)
-    _check_weight_dtype(input, weight)
+    steps = checked_geometry(input, weight, bias, stride, padding, dilation, groups)
 
     if torch.compiler.is_compiling():
-        return ops.conv2d.default(input, weight, bias, *stride, *padding, *dilation, groups)
+        return ops.conv2d.default(input, weight, bias, *steps)
     if gradient_needed(input, weight, bias):
         if module is not None:
             _kept_filters.release(module)
-        return Conv2dFunction.apply(input, weight, bias, stride, padding, dilation, groups)
-    arguments = (input, weight, bias, *stride, *padding, *dilation, groups)
+        return Conv2dFunction.apply(
+            input, weight, bias, steps[0:2], steps[2:4], steps[4:6], steps[6]
+        )
     if module is not None and _kept_filters.applies(input, weight):
         owner, version = _kept_filters.owner_of(module), _kept_filters.version_of(weight)
-        return direct.conv2d_keeping(*arguments, owner, version)
-    return direct.conv2d_forward(*arguments)
+        return direct.conv2d_keeping(input, weight, bias, *steps, owner, version)
+    return direct.conv2d_forward(input, weight, bias, *steps)
+
+
+def checked_geometry(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: IntOrPair,
+    padding: IntOrPair,
+    dilation: IntOrPair,
+    groups: int,
+) -> Geometry:
+    """What the operators take after the operands of a batched call, all of it checked."""
+    groups = as_int("conv2d", "groups", groups)
+    stride, padding, dilation = int_pairs(
+        "conv2d", stride=stride, padding=padding, dilation=dilation
+    )
+    if min(padding) < 0:
+        raise RuntimeError(
+            f"conv2d(): negative padding is not supported, but got padding={padding}"
+        )
+    _check_operands(input, weight, bias, stride, dilation, groups)
+    _check_extent(input, weight, padding, dilation)
+    _check_weight_dtype(input, weight)
+    return *stride, *padding, *dilation, groups
 
 
 def _check_operands(

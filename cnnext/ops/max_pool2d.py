@@ -58,7 +58,7 @@ def _fake_indices(where: Tensor, h_in: int, w_in: int, *geometry: int) -> Tensor
 # ----------------------------------------------------------------------------------- autograd
 
 
-def _indices(where: Tensor, size: Pair, geometry: tuple[int, ...]) -> Tensor:
+def positions(where: Tensor, size: Pair, geometry: tuple[int, ...]) -> Tensor:
     """Positions in the plane (int64), as torch returns them."""
     if where.dtype == torch.int64:
         return where
@@ -68,7 +68,7 @@ def _indices(where: Tensor, size: Pair, geometry: tuple[int, ...]) -> Tensor:
 def _backward(ctx: Any, grad_output: Tensor) -> Tensor:
     (where,) = ctx.saved_tensors
     if torch.is_grad_enabled():  # a graph of the backward pass is wanted: ATen's is differentiable
-        indices = _indices(where, ctx.size, ctx.geometry)
+        indices = positions(where, ctx.size, ctx.geometry)
         return scatter_to_planes(grad_output, indices, ctx.size)
     return ops.max_pool2d_backward.default(grad_output, where, *ctx.size, *ctx.geometry)
 
@@ -91,16 +91,16 @@ class MaxPool2dFunction(torch.autograd.Function):
         ceil_mode: bool = False,
         return_indices: bool = False,
     ) -> Any:
-        geometry = _geometry(kernel_size, stride, padding, dilation)
+        geometry = window_geometry(kernel_size, stride, padding, dilation)
         ctx.size = (input.shape[2], input.shape[3])
         ctx.geometry = geometry
         output, where = ops.max_pool2d_forward.default(
-            input, *_output_size(input, geometry, ceil_mode), *geometry, True
+            input, *pooled_size(input, geometry, ceil_mode), *geometry, True
         )
         if not return_indices:
             ctx.save_for_backward(where)
             return output
-        indices = _indices(where, ctx.size, geometry)
+        indices = positions(where, ctx.size, geometry)
         ctx.mark_non_differentiable(indices)
         ctx.save_for_backward(indices)  # so that autograd notices if they are written to
         return output, indices
@@ -129,7 +129,7 @@ torch.library.register_autograd("cnnext::max_pool2d", _backward_of_op, setup_con
 # ----------------------------------------------------------------------------------- function
 
 
-def _geometry(
+def window_geometry(
     kernel_size: Any, stride: Any, padding: Any, dilation: Any
 ) -> tuple[int, int, int, int, int, int, int, int]:
     """k_h, k_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w; all checked."""
@@ -168,7 +168,7 @@ def _geometry(
     return *kernel, *step, *pad, *spread
 
 
-def _output_size(input: Tensor, geometry: tuple[int, ...], ceil_mode: bool) -> Pair:
+def pooled_size(input: Tensor, geometry: tuple[int, ...], ceil_mode: bool) -> Pair:
     k_h, k_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w = geometry
     h = output_extent(input.shape[2], k_h, stride_h, pad_h, dilation_h, ceil_mode)
     w = output_extent(input.shape[3], k_w, stride_w, pad_w, dilation_w, ceil_mode)
@@ -182,7 +182,7 @@ def _output_size(input: Tensor, geometry: tuple[int, ...], ceil_mode: bool) -> P
     return h, w
 
 
-def _window_may_miss(input: Tensor, geometry: tuple[int, ...]) -> bool:
+def window_may_miss(input: Tensor, geometry: tuple[int, ...]) -> bool:
     """Whether there may be a window with no position inside the input."""
     *_, pad_h, pad_w, dilation_h, dilation_w = geometry
     return (pad_h > 0 and dilation_h > input.shape[2]) or (
@@ -234,15 +234,15 @@ def max_pool2d(
     if input.dim() == 3:
         result = max_pool2d(as_batch(input), *window)
         return tuple(map(without_batch, result)) if return_indices else without_batch(result)
-    geometry = _geometry(kernel_size, stride, padding, dilation)
+    geometry = window_geometry(kernel_size, stride, padding, dilation)
     if input.dim() != 4:
         raise RuntimeError(
             "max_pool2d(): non-empty 3D or 4D (batch mode) tensor expected for input, "
             f"but got input.shape={shape_of(input)}"
         )
-    size = _output_size(input, geometry, ceil_mode)
+    size = pooled_size(input, geometry, ceil_mode)
     need_gradient = may_need_gradient(input)
-    if _window_may_miss(input, geometry):
+    if window_may_miss(input, geometry):
         reason = "dilation steps over the whole input, so that a window may hold nothing of it"
         if need_gradient:  # native's gradient would write outside of its memory
             raise RuntimeError(
@@ -263,7 +263,7 @@ def max_pool2d(
     output, where = op(input, *size, *geometry, need_gradient or return_indices)
     if not return_indices:
         return output
-    return output, _indices(where, (input.shape[2], input.shape[3]), geometry)
+    return output, positions(where, (input.shape[2], input.shape[3]), geometry)
 
 
 # ------------------------------------------------------------------------------------- module

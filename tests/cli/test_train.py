@@ -91,7 +91,7 @@ def test_prints_and_writes(few_digits, out, capsys):
     captured = capsys.readouterr()
     assert {path.name for path in out.iterdir()} == FILES
     assert all(str(out / name) in captured.out for name in FILES)
-    assert "11 cnnext, 0 native" in captured.out
+    assert "13 cnnext, 0 native" in captured.out
     assert "epoch 2/2: 100%" in captured.err
     rows = log(out)
     assert [row["epoch"] for row in rows] == [1, 2]
@@ -108,7 +108,7 @@ def test_prints_and_writes(few_digits, out, capsys):
 
 def test_native_twin_says_so(few_digits, out, capsys):
     assert command(out, "--epochs", 1, "--layers", "torch") == 0
-    assert "0 cnnext, 11 native" in capsys.readouterr().out
+    assert "0 cnnext, 13 native" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("layers", "folder"), [("cnnext", ""), ("torch", "-torch")])

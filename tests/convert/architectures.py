@@ -6,7 +6,8 @@ from torch import Tensor, nn
 
 import cnnext
 
-CNNEXT_FOR_NATIVE = {cls.__bases__[0]: cls for cls in cnnext.nn.MODULES}
+SWAPPED = (*cnnext.nn.MODULES, cnnext.nn.Sequential)
+CNNEXT_FOR_NATIVE = {cls.__bases__[0]: cls for cls in SWAPPED}
 
 
 def sequential() -> nn.Module:

@@ -61,7 +61,7 @@ KEPT: dict[str, tuple[Callable[[], nn.Module], str]] = {
 @pytest.mark.parametrize("kind", KEPT)
 def test_left_alone_and_reported(kind: str, inplace: bool) -> None:
     make, reason = KEPT[kind]
-    model = nn.Sequential(make())
+    model = nn.ModuleList([make()])
     before = types(model)
     for swap in (convert, restore):
         assert types(swap(model, inplace=inplace)) == before
@@ -112,15 +112,15 @@ class FunctionalNet(nn.Module):
 def test_report_lists_layers_before_and_after() -> None:
     model = sequential()
     model.add_module("mine", MyConv(3, 4, 3))
-    names = ["0", "1", "2", "3", "5", "7", "mine"]
+    names = ["", "0", "1", "2", "3", "5", "7", "mine"]
     before, after = report(model), report(convert(model))
     assert [layer.name for layer in before.layers] == names
     assert [layer.name for layer in after.layers] == names
-    assert [layer.status for layer in before.layers] == ["native"] * 6 + ["kept"]
-    assert [layer.status for layer in after.layers] == ["cnnext"] * 6 + ["kept"]
-    assert before.layers[0].type == "torch.nn.Conv2d"
-    assert before.layers[0].reason == "convert makes it a cnnext.nn.Conv2d"
-    assert after.layers[0].type == "cnnext.nn.Conv2d"
+    assert [layer.status for layer in before.layers] == ["native"] * 7 + ["kept"]
+    assert [layer.status for layer in after.layers] == ["cnnext"] * 7 + ["kept"]
+    assert before.layers[1].type == "torch.nn.Conv2d"
+    assert before.layers[1].reason == "convert makes it a cnnext.nn.Conv2d"
+    assert after.layers[1].type == "cnnext.nn.Conv2d"
     assert after.unsupported == {"torch.nn.BatchNorm2d": 1, "torch.nn.Flatten": 1}
 
 
@@ -223,7 +223,7 @@ def test_report_prints_a_table() -> None:
     assert rows["1"].endswith("kept    subclass of torch.nn.Conv2d")
     assert rows["torch.relu"].endswith("  0")
     assert "No cnnext counterpart: torch.nn.BatchNorm2d (1)" in text
-    assert text.splitlines()[-1] == "2 cnnext, 0 native, 1 kept, functional calls: 8"
+    assert text.splitlines()[-1] == "3 cnnext, 0 native, 1 kept, functional calls: 8"
 
 
 def test_report_of_a_model_without_layers() -> None:

@@ -216,5 +216,5 @@ def test_a_layer_whose_weight_a_hook_computes_is_swapped(
     x = images()
     expected = model(x)
     converted = convert(model)
-    assert types(converted) == [nn.Sequential, cnnext.nn.Conv2d, cnnext.nn.Linear]
+    assert types(converted) == [cnnext.nn.Sequential, cnnext.nn.Conv2d, cnnext.nn.Linear]
     torch.testing.assert_close(converted(x), expected)
