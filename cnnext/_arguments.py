@@ -43,11 +43,28 @@ def int_pairs(op: str, **values: Any) -> list[tuple[int, int]]:
 
     As in torch, the types of all are checked before the length of any.
     """
+    if not torch.compiler.is_compiling():  # whose integers are not told apart by their type
+        plain = [_plain_pair(value) for value in values.values()]
+        if None not in plain:
+            return plain  # type: ignore[return-value]
     unpacked = [_unpack(op, name, value) for name, value in values.items()]
     return [
         (numbers[0], numbers[-1]) if len(numbers) in (1, 2) else _reject_length(op, name, numbers)
         for name, numbers in zip(values, unpacked, strict=True)
     ]
+
+
+def _plain_pair(value: Any) -> tuple[int, int] | None:
+    """The pair of what nearly everybody gives, an int or a tuple of two, or None for all else."""
+    kind = type(value)
+    if kind is int:
+        return (value, value) if value in _INT64 else None
+    if kind is not tuple or len(value) != 2:
+        return None
+    first, last = value
+    if type(first) is int and type(last) is int and first in _INT64 and last in _INT64:
+        return first, last
+    return None
 
 
 def _unpack(op: str, name: str, value: Any) -> tuple[int, ...]:

@@ -283,10 +283,36 @@ def checked_geometry(
         raise RuntimeError(
             f"conv2d(): negative padding is not supported, but got padding={padding}"
         )
-    _check_operands(input, weight, bias, stride, dilation, groups)
-    _check_extent(input, weight, padding, dilation)
-    _check_weight_dtype(input, weight)
+    if not _fits(input, weight, bias, stride, padding, dilation, groups):
+        _check_operands(input, weight, bias, stride, dilation, groups)
+        _check_extent(input, weight, padding, dilation)
+        _check_weight_dtype(input, weight)
     return *stride, *padding, *dilation, groups
+
+
+def _fits(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    groups: int,
+) -> bool:
+    """Whether the checks below all pass: asked one by one they take as long as a small call."""
+    size, filters = input.shape, weight.shape
+    if len(size) != 4 or len(filters) != 4 or input.dtype != weight.dtype or groups <= 0:
+        return False
+    c_out, c_in, k_h, k_w = filters
+    if bias is not None and (bias.shape != (c_out,) or bias.dtype != input.dtype):
+        return False
+    return (
+        c_out % groups == 0
+        and size[1] == c_in * groups
+        and min(*stride, *dilation) > 0
+        and size[2] + 2 * padding[0] > dilation[0] * (k_h - 1)
+        and size[3] + 2 * padding[1] > dilation[1] * (k_w - 1)
+    )
 
 
 def _check_operands(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import cnnext
-from cnnext.ops.max_pool2d import _geometry, _output_size
+from cnnext.ops.max_pool2d import pooled_size, window_geometry
 from cnnext.testing.cases import MaxPool2dCase
 from cnnext.testing.errors import assert_bitwise_equal, make_input
 from tests.ops import problems
@@ -53,8 +53,8 @@ CORNERS = (
 
 
 def check_all_ops(case: MaxPool2dCase, image: Tensor, checks: tuple[str, ...] = ALL_CHECKS) -> None:
-    geometry = _geometry(case.kernel_size, case.stride, case.padding, case.dilation)
-    size_out = _output_size(image, geometry, case.ceil_mode)
+    geometry = window_geometry(case.kernel_size, case.stride, case.padding, case.dilation)
+    size_out = pooled_size(image, geometry, case.ceil_mode)
     for record in (True, False):
         check_op("max_pool2d_forward", image, *size_out, *geometry, record, checks=checks)
         leaf = image.detach().requires_grad_()
