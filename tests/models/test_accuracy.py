@@ -79,7 +79,7 @@ def losses_on_digits(model: torch.nn.Module, steps: int) -> Tensor:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     losses = []
     for _ in range(steps):
-        batch = torch.randint(len(images), (32,), generator=generator)
+        batch = torch.randint(len(images), (16,), generator=generator)
         loss = torch.nn.functional.cross_entropy(model(images[batch]), labels[batch])
         optimizer.zero_grad()
         loss.backward()
