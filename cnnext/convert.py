@@ -25,9 +25,8 @@ _Model = TypeVar("_Model", bound=Module)
 Status = Literal["cnnext", "native", "kept"]
 _Classes = Mapping[type[Module], type[Module]]
 
-_SWAPPED: Final = (*nn.MODULES, nn.Sequential)
-_CNNEXT_FOR_NATIVE: Final[_Classes] = {cls.__bases__[0]: cls for cls in _SWAPPED}
-_NATIVE_FOR_CNNEXT: Final[_Classes] = {cls: cls.__bases__[0] for cls in _SWAPPED}
+_CNNEXT_FOR_NATIVE: Final[_Classes] = {cls.__bases__[0]: cls for cls in nn.SWAPPED}
+_NATIVE_FOR_CNNEXT: Final[_Classes] = {cls: cls.__bases__[0] for cls in nn.SWAPPED}
 
 
 def convert(model: _Model, *, inplace: bool = False) -> _Model:

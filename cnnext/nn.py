@@ -17,8 +17,7 @@ from cnnext.ops.max_pool2d import MaxPool2d
 from cnnext.ops.relu import ReLU
 from cnnext.ops.sequential import Sequential
 
-# Each is a direct subclass of its namesake in torch.nn; `cnnext.convert` swaps exactly these, the
-# layers with kernels, and Sequential.
+# The layers with kernels: each is a direct subclass of its namesake in torch.nn.
 MODULES: tuple[type[torch.nn.Module], ...] = (
     AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
@@ -30,8 +29,12 @@ MODULES: tuple[type[torch.nn.Module], ...] = (
     ReLU,
 )
 
+# What `cnnext.convert` swaps, likewise for their namesakes.
+SWAPPED: tuple[type[torch.nn.Module], ...] = (*MODULES, Sequential)
+
 __all__ = [
     "MODULES",
+    "SWAPPED",
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
     "AvgPool2d",

@@ -182,7 +182,7 @@ def pooled_size(input: Tensor, geometry: tuple[int, ...], ceil_mode: bool) -> Pa
     return h, w
 
 
-def window_may_miss(input: Tensor, geometry: tuple[int, ...]) -> bool:
+def _window_may_miss(input: Tensor, geometry: tuple[int, ...]) -> bool:
     """Whether there may be a window with no position inside the input."""
     *_, pad_h, pad_w, dilation_h, dilation_w = geometry
     return (pad_h > 0 and dilation_h > input.shape[2]) or (
@@ -242,7 +242,7 @@ def max_pool2d(
         )
     size = pooled_size(input, geometry, ceil_mode)
     need_gradient = may_need_gradient(input)
-    if window_may_miss(input, geometry):
+    if _window_may_miss(input, geometry):
         reason = "dilation steps over the whole input, so that a window may hold nothing of it"
         if need_gradient:  # native's gradient would write outside of its memory
             raise RuntimeError(

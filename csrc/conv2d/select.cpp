@@ -206,8 +206,9 @@ struct WinogradWork {
     return products +
            std::fmax(0, bytes / constants.stream_bytes_per_second - constants.hidden * products);
   }
-  double tile_seconds() const {
-    return points * tiles * (c_vectors + k_vectors) / constants.point_vectors_per_second;
+  double tile_seconds(const Conv2dShape& s) const {
+    return points * tiles * (c_vectors + k_vectors) / constants.point_vectors_per_second +
+           transpose_seconds(s);
   }
 };
 
@@ -223,8 +224,7 @@ double winograd_fused_cost(const Conv2dShape& s, int threads) {
   const double streams = (kept ? 0 : 1) + std::fmax(reads, threads);
   const double filter_seconds = kept ? checksum_seconds(s) : work.filter_seconds(s);
   return 2 * constants.phase_seconds +
-         (filter_seconds + work.tile_seconds() + transpose_seconds(s) +
-          work.product_seconds(streams * work.u_bytes)) /
+         (filter_seconds + work.tile_seconds(s) + work.product_seconds(streams * work.u_bytes)) /
              threads;
 }
 
@@ -243,8 +243,7 @@ double winograd_shared_cost(const Conv2dShape& s, int threads) {
       rounds * work.filter_seconds(s) * static_cast<double>(tasks / panels) +
       work.product_seconds(static_cast<double>(panels) * v_bytes / 2);
   return 2 * rounds * constants.phase_seconds +
-         (work.tile_seconds() + transpose_seconds(s) + uneven(tasks, threads) * task_seconds) /
-             threads;
+         (work.tile_seconds(s) + uneven(tasks, threads) * task_seconds) / threads;
 }
 
 template <Isa isa>
@@ -253,9 +252,8 @@ double winograd4_weight_cost(const Conv2dShape& s, int threads) {
   const WinogradWork work(s, 4, isa);
   if (work.u_bytes > kMostScratchBytes) return kNotApplicable;
   const double u_seconds = 2 * work.u_bytes / constants.stream_bytes_per_second;
-  return 3 * constants.phase_seconds + (work.filter_seconds(s) + work.tile_seconds() +
-                                        transpose_seconds(s) + work.products + u_seconds) /
-                                           threads;
+  return 3 * constants.phase_seconds +
+         (work.filter_seconds(s) + work.tile_seconds(s) + work.products + u_seconds) / threads;
 }
 
 template <Isa isa>

@@ -6,8 +6,7 @@ from torch import Tensor, nn
 
 import cnnext
 
-SWAPPED = (*cnnext.nn.MODULES, cnnext.nn.Sequential)
-CNNEXT_FOR_NATIVE = {cls.__bases__[0]: cls for cls in SWAPPED}
+CNNEXT_FOR_NATIVE = {cls.__bases__[0]: cls for cls in cnnext.nn.SWAPPED}
 
 
 def sequential() -> nn.Module:

@@ -15,7 +15,6 @@ from cnnext import models
 from cnnext.testing.errors import assert_contract
 
 SEED = 20240229
-SWAPPED = (*cnnext.nn.MODULES, cnnext.nn.Sequential)
 
 PARAMETERS = {
     "lenet5": 61_706,
@@ -182,14 +181,14 @@ def test_num_classes_sets_the_last_layer(name: str) -> None:
 def test_default_layers_are_cnnext(name: str) -> None:
     with torch.device("meta"):
         model = getattr(models, name)()
-    replaced = {cls.__bases__[0] for cls in SWAPPED}
+    replaced = {cls.__bases__[0] for cls in cnnext.nn.SWAPPED}
     assert not [module for module in model.modules() if type(module) in replaced]
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_native_twin_has_no_cnnext_layer(name: str) -> None:
     model = build_on_meta(name, torch.nn)
-    assert not [module for module in model.modules() if isinstance(module, SWAPPED)]
+    assert not [module for module in model.modules() if isinstance(module, cnnext.nn.SWAPPED)]
     assert list(shapes(model).items()) == list(shapes(build_on_meta(name)).items())
 
 
