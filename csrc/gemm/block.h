@@ -9,10 +9,11 @@
 //
 // b is packed right where it is used: each element once per block of rows, so that a matrix of
 // weights that is read for a few rows of activations streams through the caches once. Rows of a
-// whose reduction is contiguous are packed a tile at a time while memory brings the next; others
-// are read in place. Tiles walk along the rows of c, so that even a product of little depth, which
-// is all writing, writes memory in order. With few rows and contiguous columns there is nothing to
-// gain from packing: b is read in place, few rows of it at a time, in order.
+// whose reduction is contiguous are packed a tile at a time while memory brings the next; rows that
+// are contiguous among each other, some tiles at a time; others are read in place. Tiles walk along
+// the rows of c, so that even a product of little depth, which is all writing, writes memory in
+// order. With few rows and contiguous columns there is nothing to gain from packing: b is read in
+// place, few rows of it at a time, in order.
 #pragma once
 
 #include <limits>
@@ -40,8 +41,11 @@ template <class Tile>
 struct BlockedProduct {
   static constexpr int64_t kDepth = kChain;                // a tile's rows of a, 14 KB, stay in L1
   static constexpr int64_t kScratchFloats = kDepth * 256;  // a quarter of a 1 MB L2
+  // Rows of a transposed a, read in as many cache lines: single ones would come in vain for the
+  // other rows in them, if steps of the reduction are so far apart that they drive each other out.
+  static constexpr int64_t kTransposedRows = 48;
   static constexpr int64_t kScratchBytes =
-      (kScratchFloats + Tile::kMostRows * kDepth) * sizeof(float);
+      (kScratchFloats + most(Tile::kMostRows, kTransposedRows) * kDepth) * sizeof(float);
   // The packing of b, which every block of rows repeats, stays a fraction of the multiplications.
   static constexpr int64_t kPackings = 48;
   static constexpr int64_t kPackingRows = 8;    // cost as much as to pack the panel
@@ -140,6 +144,8 @@ struct BlockedProduct {
                    part.depth, columns - unpacked, scratch + unpacked * part.depth, part.depth);
       if (!in_place && p.a_k == 1) {
         multiply_packed_rows(p, MatrixRows{p.a, p.a_row}, part, add, scratch);
+      } else if (!in_place && p.a_row == 1) {
+        multiply_transposed_rows(p, part, add, scratch);
       } else {
         multiply_rows_in_place(p, part, unpacked, add, scratch);
       }
@@ -239,6 +245,41 @@ struct BlockedProduct {
   }
 
  private:
+  // The panels of the part lie in scratch, and rows of a are contiguous among each other.
+  static void multiply_transposed_rows(const MatrixProduct& p, const Part& part, bool add,
+                                       float* scratch) {
+    float* const a = scratch + kScratchFloats;
+    const int64_t most_rows = Tile::panel_rows(part.g1 - part.g0);
+    const ProductPlace place{add ? p.c_row : 0, p.c_row, 0};
+    for (int64_t first = 0; first < part.rows; first += kTransposedRows) {
+      const int64_t group = least(kTransposedRows, part.rows - first);
+      for (int64_t k = 0; k < part.depth; ++k) {
+        const float* const from = p.a + (part.k0 + k) * p.a_k + part.m0 + first;
+        float* const to = a + k * kTransposedRows;
+        if (group == kTransposedRows) {
+          copy(to, from, kTransposedRows);  // of a size the compiler knows
+        } else {
+          copy(to, from, group);
+        }
+      }
+      for (int64_t i = 0; i < group; i += most_rows) {
+        const int64_t row = part.m0 + first + i;
+        for (int64_t j = part.g0; j < part.g1; j += Tile::kColumns) {
+          PackedOperands o;
+          o.a = a + i;
+          o.a_step = kTransposedRows;
+          o.b = scratch + (j - part.g0) * part.depth;
+          o.depth = part.depth;
+          o.columns = least(Tile::kColumns, part.g1 - j);
+          o.row_bias = add || p.row_bias == nullptr ? nullptr : p.row_bias + row;
+          o.c = p.c + row * p.c_row + j;
+          o.init = add ? o.c : p.column_bias == nullptr ? nullptr : p.column_bias + j;
+          multiply_transposed_into<Tile>(least(most_rows, group - i), o, place);
+        }
+      }
+    }
+  }
+
   // The first `unpacked` columns of the part are read in place, too; the others lie in scratch.
   static void multiply_rows_in_place(const MatrixProduct& p, const Part& part, int64_t unpacked,
                                      bool add, const float* scratch) {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// c[i][j] += sum_k a[i][k] * b[j][k] for a few rows of a: the product whose cost is reading b once.
+// c[i][j] += sum_k a[i][k] * b[j][k] without packing b: the product whose cost is reading b once.
 //
-// With so few rows, packing b would cost more than it saves. Here the vector dimension is k, along
-// which both matrices are contiguous; kColumns rows of b stream side by side and kRows x kColumns
-// accumulators, added up across lanes at the end, hide the latency of the multiply-adds.
+// With few rows in a, packing b would cost more than it saves. Here the vector dimension is k,
+// along which both matrices are contiguous. kColumns rows of b stream side by side, kDepth of each,
+// so that they stay in L1 for all rows of a; kRows x kColumns accumulators, added up across lanes
+// at the end of that, hide the latency of the multiply-adds.
 #pragma once
 
 #include "common/kernel.h"
@@ -12,75 +13,112 @@
 namespace cnnext {
 namespace {
 
+struct DotOperands {
+  int64_t m, k;
+  const float* a;
+  int64_t a_row;
+  const float* b;
+  int64_t b_row;
+  const float* bias;  // of c's columns; null for zero
+  float* c;
+  int64_t c_row;
+  bool accumulate;  // start from what c holds; then there is no bias
+};
+
 template <int N>
 struct DotProducts {
-  static constexpr int kRows = N == 16 ? 4 : 2;  // 16 accumulators of 32 registers, or 8 of 16
-  static constexpr int kColumns = 4;
+  static constexpr int kRows = N == 16 ? 3 : 2;  // 24 accumulators of 32 registers, or 8 of 16
+  static constexpr int kColumns = N == 16 ? 8 : 4;
+  static constexpr int64_t kDepth = 1024;
+  static constexpr int64_t kNearFloats = 128 << 10;  // of a, that stay in L2 while b passes by
 
-  // Rows [0, m) of a, columns [j0, j1); c starts from `bias` (of c's columns, or null for zero), or
-  // from what it holds if `accumulate`.
-  static void run(int64_t m, int64_t k, const float* a, const float* b, const float* bias, float* c,
-                  int64_t c_row, int64_t j0, int64_t j1, bool accumulate) {
-    for (int64_t j = j0; j < j1; j += kColumns) {
-      for (int64_t i = 0; i < m; i += kRows) {
-        const float* const start = bias == nullptr ? nullptr : bias + j;
-        const Operands o{k, a + i * k, b + j * k, start, c + i * c_row + j, c_row, accumulate};
-        rows<kRows>(least(kRows, m - i), least(kColumns, j1 - j), o);
+  // Columns [j0, j1) of c.
+  static void run(const DotOperands& o, int64_t j0, int64_t j1) {
+    const int64_t depth = most(kDepth, kNearFloats / o.m / kDepth * kDepth);
+    for (int64_t k0 = 0; k0 < most(o.k, 1); k0 += depth) {
+      for (int64_t j = j0; j < j1; j += kColumns) {
+        for (int64_t k = k0; k < most(least(o.k, k0 + depth), 1); k += kDepth) {
+          multiply(o, k, j, least(kColumns, j1 - j));
+        }
       }
     }
   }
 
  private:
-  struct Operands {
-    int64_t k;
-    const float *a, *b, *bias;
-    float* c;
-    int64_t c_row;
-    bool accumulate;
-  };
+  // Or else the compiler loads it again for each row.
+  CNNEXT_INLINE static void keep_in_register([[maybe_unused]] f32<N>& v) {
+#if CNNEXT_X86
+    asm("" : "+v"(v));
+#endif
+  }
+
+  // Up to kDepth steps from k on, and some columns from j on.
+  static void multiply(const DotOperands& o, int64_t k, int64_t j, int64_t columns) {
+    DotOperands part = o;
+    part.k = least(kDepth, o.k - k);
+    part.a += k;
+    part.b += k;
+    part.accumulate = o.accumulate || k > 0;
+    for (int64_t i = 0, count; i < o.m; i += count) {
+      // Even tiles: 4 rows run as 2 + 2 rather than 3 + 1.
+      count = ceil_div(o.m - i, ceil_div(o.m - i, kRows));
+      rows<kRows>(count, part, i, j, columns);
+    }
+  }
 
   template <int Rows>
-  static void rows(int64_t rows_left, int64_t columns_left, const Operands& o) {
-    if (rows_left == Rows) {
-      columns<Rows, kColumns>(columns_left, o);
+  static void rows(int64_t count, const DotOperands& o, int64_t i, int64_t j, int64_t width) {
+    if (count == Rows) {
+      columns<Rows, kColumns>(width, o, i, j);
     } else if constexpr (Rows > 1) {
-      rows<Rows - 1>(rows_left, columns_left, o);
+      rows<Rows - 1>(count, o, i, j, width);
     }
   }
 
   template <int Rows, int Columns>
-  static void columns(int64_t columns_left, const Operands& o) {
-    if (columns_left == Columns) {
-      block<Rows, Columns>(o);
+  static void columns(int64_t width, const DotOperands& o, int64_t i, int64_t j) {
+    if (width == Columns) {
+      block<Rows, Columns>(o, i, j);
     } else if constexpr (Columns > 1) {
-      columns<Rows, Columns - 1>(columns_left, o);
+      columns<Rows, Columns - 1>(width, o, i, j);
     }
   }
 
   template <int Rows, int Columns>
-  static void block(const Operands& o) {
+  static void block(const DotOperands& o, int64_t row, int64_t column) {
+    // One address register serves three rows, as in tile.h.
+    constexpr int kRowsPerBase = 3;
+    constexpr int kBases = (Columns + kRowsPerBase - 1) / kRowsPerBase;
+    const float* a = o.a + row * o.a_row;
+    const float* b[kBases];
+    for (int g = 0; g < kBases; ++g) b[g] = o.b + (column + g * kRowsPerBase) * o.b_row;
+    const auto at = [&](int j) { return b[j / kRowsPerBase] + j % kRowsPerBase * o.b_row; };
+
     f32<N> acc[Rows][Columns] = {};
-    int64_t p = 0;
-    for (; p + N <= o.k; p += N) {
+    int64_t left = o.k;
+    for (; left >= N; left -= N) {
       f32<N> a_vec[Rows];
-      for (int i = 0; i < Rows; ++i) a_vec[i] = load<N>(o.a + i * o.k + p);
+      for (int i = 0; i < Rows; ++i) a_vec[i] = load<N>(a + i * o.a_row);
       for (int j = 0; j < Columns; ++j) {
-        const f32<N> b_vec = load<N>(o.b + j * o.k + p);
+        f32<N> b_vec = load<N>(at(j));
+        keep_in_register(b_vec);
         for (int i = 0; i < Rows; ++i) acc[i][j] += a_vec[i] * b_vec;
       }
+      a += N;
+      for (int g = 0; g < kBases; ++g) b[g] += N;
     }
-    if (p < o.k) {
-      const int64_t rest = o.k - p;
+    if (left > 0) {
       for (int j = 0; j < Columns; ++j) {
-        const f32<N> b_vec = load_partial<N>(o.b + j * o.k + p, rest);
-        for (int i = 0; i < Rows; ++i)
-          acc[i][j] += load_partial<N>(o.a + i * o.k + p, rest) * b_vec;
+        const f32<N> b_vec = load_partial<N>(at(j), left);
+        for (int i = 0; i < Rows; ++i) {
+          acc[i][j] += load_partial<N>(a + i * o.a_row, left) * b_vec;
+        }
       }
     }
     for (int i = 0; i < Rows; ++i) {
       for (int j = 0; j < Columns; ++j) {
-        float& c = o.c[i * o.c_row + j];
-        const float start = o.accumulate ? c : o.bias == nullptr ? 0.0f : o.bias[j];
+        float& c = o.c[(row + i) * o.c_row + column + j];
+        const float start = o.accumulate ? c : o.bias == nullptr ? 0.0f : o.bias[column + j];
         c = start + sum_of_lanes<N>(acc[i][j]);
       }
     }

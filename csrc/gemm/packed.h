@@ -6,8 +6,7 @@
 //   multiply_packed       a  [depth / N][rows][N]
 //   multiply_transposed   a  [depth][a_step], of which rows are read
 //
-// c and init are [rows][kColumns]; multiply_packed_into is multiply_packed for a c that lies in a
-// larger matrix.
+// c and init are [rows][kColumns]; with _into they lie in a larger matrix.
 //
 // As in tile.h all sums stay in registers; but the distances within the operands are constants,
 // which leaves a step with nothing but its loads and multiply-adds. After every `chain` steps the
@@ -28,7 +27,7 @@ struct PackedOperands {
   float* c;
   int64_t columns;
   int64_t a_step = 0;               // of multiply_transposed
-  const float* row_bias = nullptr;  // of multiply_packed_into, beside init
+  const float* row_bias = nullptr;  // of the _into forms, beside init
   // What multiply_packed reads next, to have it come while the sums grow, because hardware
   // prefetchers stop at the end of every page: as many rows in the order of a, and a panel as large
   // as b, or null if that is in L1 already.
@@ -141,6 +140,30 @@ struct VectorsOfRows {
   }
 };
 
+template <int N, int Columns>
+struct VectorsOfRowsIntoPlace {
+  template <int Rows, int Vectors>
+  static void multiply(const PackedOperands& o, const ProductPlace& place) {
+    const float *a = o.a, *b = o.b;
+    for (int i = 0; i < Rows; ++i) {
+      for (int j = 0; j < Vectors; ++j) __builtin_prefetch(o.c + i * place.c_row + j * N, 1);
+    }
+    f32<N> acc[Rows][Vectors] = {};
+    CNNEXT_UNROLL(4)
+    for (int64_t k = 0; k < o.depth; ++k) {
+      packed_step<N, Rows, Vectors, 1>(a, b, acc);
+      a += o.a_step;
+      b += Columns;
+    }
+    if (o.row_bias != nullptr) {
+      for (int i = 0; i < Rows; ++i) {
+        for (int j = 0; j < Vectors; ++j) acc[i][j] += broadcast<N>(o.row_bias[i]);
+      }
+    }
+    store_sums<N>(acc, o.init, place.init_row, o.c, place.c_row, o.columns);
+  }
+};
+
 // Vectors of a panel beyond its columns are left alone.
 template <class Tile, class Order, int Vectors = Tile::kVectors, int Rows = Tile::rows(Vectors),
           class... Place>
@@ -170,6 +193,12 @@ void multiply_packed(int64_t rows, const PackedOperands& o) {
 template <class Tile>
 void multiply_packed_into(int64_t rows, const PackedOperands& o, const ProductPlace& place) {
   multiply_ordered<Tile, VectorsAlongDepthIntoPlace<Tile::kLanes, Tile::kColumns>>(rows, o, place);
+}
+
+// For a depth of one chain.
+template <class Tile>
+void multiply_transposed_into(int64_t rows, const PackedOperands& o, const ProductPlace& place) {
+  multiply_ordered<Tile, VectorsOfRowsIntoPlace<Tile::kLanes, Tile::kColumns>>(rows, o, place);
 }
 
 template <class Tile>

@@ -5,7 +5,7 @@
 
 namespace cnnext {
 namespace {
-using Tile = RegisterTile<4>;
+using Tile = WideTile<4>;
 }
 
 #define CNNEXT_DEFINE(name, ...) \

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// linear for a few rows of input (gemm/dot.h): the weight is read once, at memory speed.
+// linear for some rows of input (gemm/dot.h): the weight is read once, at memory speed.
 #pragma once
 
 #include "gemm/dot.h"
@@ -20,9 +20,8 @@ struct LinearDot {
 
   static void run(const LinearShape& s, const Plan&, const LinearOperands<float>& o,
                   const Slice& slice) {
-    DotProducts<N>::run(s.m, s.k, o.first, o.second, o.bias, o.result, s.n,
-                        slice.begin * kOutputsPerTask, least(s.n, slice.end * kOutputsPerTask),
-                        false);
+    const DotOperands p{s.m, s.k, o.first, s.k, o.second, s.k, o.bias, o.result, s.n, false};
+    DotProducts<N>::run(p, slice.begin * kOutputsPerTask, least(s.n, slice.end * kOutputsPerTask));
   }
 };
 

@@ -17,7 +17,7 @@ double gemm_cost(const LinearShape& s, int threads) {
 
 template <Isa isa>
 double dot_cost(const LinearShape& s, int threads) {
-  return dot_seconds(s.macs(), isa, threads);
+  return dot_seconds(s.m, s.macs(), isa, threads);
 }
 
 }  // namespace

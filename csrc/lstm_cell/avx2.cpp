@@ -4,7 +4,7 @@
 
 namespace cnnext {
 namespace {
-using Tile = RegisterTile<8>;
+using Tile = WideTile<8>;
 }
 
 #define CNNEXT_DEFINE(name, ...) \

@@ -4,7 +4,7 @@
 
 namespace cnnext {
 namespace {
-using Tile = RegisterTile<16>;
+using Tile = WideTile<16>;
 }
 
 #define CNNEXT_DEFINE(name, ...) \

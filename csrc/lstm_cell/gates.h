@@ -60,8 +60,13 @@ struct DotGates {
                   float*) {
     const int64_t j0 = task * kColumnsPerTask, n = 4 * s.hidden;
     const int64_t j1 = least(n, j0 + kColumnsPerTask);
-    DotProducts<N>::run(s.batch, s.hidden, o.h, o.w_hh, o.b_hh, o.gates, n, j0, j1, false);
-    DotProducts<N>::run(s.batch, s.input, o.x, o.w_ih, nullptr, o.gates, n, j0, j1, true);
+    DotOperands p{s.batch, s.hidden, o.h, s.hidden, o.w_hh, s.hidden, o.b_hh, o.gates, n, false};
+    DotProducts<N>::run(p, j0, j1);
+    p.k = p.a_row = p.b_row = s.input;
+    p.a = o.x;
+    p.b = o.w_ih;
+    p.accumulate = true;
+    DotProducts<N>::run(p, j0, j1);
   }
 };
 

@@ -17,7 +17,7 @@ double gemm_cost(const LSTMCellShape& s, int threads) {
 
 template <Isa isa>
 double dot_cost(const LSTMCellShape& s, int threads) {
-  return dot_seconds(s.macs(), isa, threads);
+  return dot_seconds(s.batch, s.macs(), isa, threads);
 }
 
 double pointwise_cost(const LSTMCellShape& s, int) {
