@@ -12,14 +12,19 @@ from cnnext._routing import NativeFallbackWarning
 from cnnext.convert import ConversionReport, convert, report, restore
 from cnnext.explain import Candidate, Explanation, explain
 from cnnext.nn import (
+    GRU,
+    LSTM,
+    RNN,
     AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
     AvgPool2d,
     Conv2d,
+    GRUCell,
     Linear,
     LSTMCell,
     MaxPool2d,
     ReLU,
+    RNNCell,
     Sequential,
 )
 
@@ -29,6 +34,9 @@ from cnnext import _flop_formulas, _symbolic_trace  # noqa: F401  (for tools of 
 __version__ = _library.VERSION
 
 __all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
     "AvgPool2d",
@@ -36,10 +44,12 @@ __all__ = [
     "Conv2d",
     "ConversionReport",
     "Explanation",
+    "GRUCell",
     "LSTMCell",
     "Linear",
     "MaxPool2d",
     "NativeFallbackWarning",
+    "RNNCell",
     "ReLU",
     "Sequential",
     "autograd",

@@ -7,6 +7,7 @@ from cnnext.ops.conv2d import Conv2dFunction
 from cnnext.ops.linear import LinearFunction
 from cnnext.ops.lstm_cell import LSTMCellFunction
 from cnnext.ops.max_pool2d import MaxPool2dFunction
+from cnnext.ops.recurrence import RecurrenceFunction
 from cnnext.ops.relu import ReLUFunction
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "LinearFunction",
     "MaxPool2dFunction",
     "ReLUFunction",
+    "RecurrenceFunction",
 ]

@@ -7,6 +7,7 @@ from cnnext.ops.conv2d import conv2d
 from cnnext.ops.linear import linear
 from cnnext.ops.lstm_cell import lstm_cell
 from cnnext.ops.max_pool2d import max_pool2d
+from cnnext.ops.recurrent_cells import gru_cell, rnn_relu_cell, rnn_tanh_cell
 from cnnext.ops.relu import relu
 
 __all__ = [
@@ -14,8 +15,11 @@ __all__ = [
     "adaptive_max_pool2d",
     "avg_pool2d",
     "conv2d",
+    "gru_cell",
     "linear",
     "lstm_cell",
     "max_pool2d",
     "relu",
+    "rnn_relu_cell",
+    "rnn_tanh_cell",
 ]

@@ -14,6 +14,8 @@ from cnnext.ops.conv2d import Conv2d
 from cnnext.ops.linear import Linear
 from cnnext.ops.lstm_cell import LSTMCell
 from cnnext.ops.max_pool2d import MaxPool2d
+from cnnext.ops.recurrent_cells import GRUCell, RNNCell
+from cnnext.ops.recurrent_layers import GRU, LSTM, RNN
 from cnnext.ops.relu import ReLU
 from cnnext.ops.sequential import Sequential
 
@@ -23,10 +25,15 @@ MODULES: tuple[type[torch.nn.Module], ...] = (
     AdaptiveMaxPool2d,
     AvgPool2d,
     Conv2d,
+    GRU,
+    GRUCell,
     Linear,
+    LSTM,
     LSTMCell,
     MaxPool2d,
     ReLU,
+    RNN,
+    RNNCell,
 )
 
 # What `cnnext.convert` swaps, likewise for their namesakes.
@@ -34,14 +41,19 @@ SWAPPED: tuple[type[torch.nn.Module], ...] = (*MODULES, Sequential)
 
 __all__ = [
     "MODULES",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SWAPPED",
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
     "AvgPool2d",
     "Conv2d",
+    "GRUCell",
     "LSTMCell",
     "Linear",
     "MaxPool2d",
+    "RNNCell",
     "ReLU",
     "Sequential",
 ]

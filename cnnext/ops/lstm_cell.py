@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch import lstm_cell as native_lstm_cell
 
-from cnnext._arguments import check_matmul_dtypes, shape_of
+from cnnext._arguments import shape_of
+from cnnext._cells import check_operands, has_nothing_to_compute, why_native_cell
 from cnnext._library import direct, ops
-from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
+from cnnext._routing import fall_back, gradient_needed, is_scripting
 
 States = tuple[Tensor, Tensor]
 
@@ -186,87 +187,20 @@ def lstm_cell(
             f"lstm_cell(): lstm_cell expects two hidden states, but hx holds {len(hx)}"
         )
     h, c = hx
-    operands = (input, h, c, w_ih, w_hh, b_ih, b_hh)
-    reason = why_native("lstm_cell", input, h, c, w_ih, w_hh, optional=(b_ih, b_hh))
-    if reason is None and c.dtype != input.dtype:
-        reason = "hx[1] has another dtype than input"
-    if reason is None and (b_ih is not None or b_hh is not None):
-        if b_ih is None or b_hh is None:
-            reason = "only one of b_ih and b_hh is given"
-        elif not (_is_vector(b_ih) and _is_vector(b_hh)):
-            reason = "b_ih or b_hh is not a vector of as many elements as w_ih has rows"
+    states, weights, biases = (h, c), (w_ih, w_hh), (b_ih, b_hh)
+    reason = why_native_cell("lstm_cell", input, states, weights, biases)
     if reason is not None:
         return fall_back("lstm_cell", reason, native_lstm_cell, input, hx, w_ih, w_hh, b_ih, b_hh)
-    if any(0 in operand.shape for operand in (input, h, w_ih)) and _all_matrices(*operands[:5]):
-        return native_lstm_cell(input, hx, w_ih, w_hh, b_ih, b_hh)  # nothing to compute
-    _check_operands(*operands)
+    if has_nothing_to_compute(input, states, weights):
+        return native_lstm_cell(input, hx, w_ih, w_hh, b_ih, b_hh)
+    check_operands("lstm_cell", 4, input, states, weights, biases)
 
+    operands = (input, h, c, w_ih, w_hh, b_ih, b_hh)
     if torch.compiler.is_compiling():
         return ops.lstm_cell.default(*operands)[:2]
     if gradient_needed(*operands):
         return LSTMCellFunction.apply(*operands)
     return direct.lstm_cell_forward(*operands)[:2]
-
-
-def _all_matrices(*operands: Tensor) -> bool:
-    return all(operand.dim() == 2 for operand in operands)
-
-
-def _is_vector(bias: Tensor) -> bool:
-    """Whether native takes this bias element by element, and does not broadcast it."""
-    return bias.dim() == 1 and bias.shape[0] != 1
-
-
-def _check_operands(
-    input: Tensor,
-    h: Tensor,
-    c: Tensor,
-    w_ih: Tensor,
-    w_hh: Tensor,
-    b_ih: Tensor | None,
-    b_hh: Tensor | None,
-) -> None:
-    matrices = {"input": input, "w_ih": w_ih, "w_hh": w_hh, "hx[0]": h, "hx[1]": c}
-    for name, matrix in matrices.items():
-        if matrix.dim() != 2:
-            # What native asks a tensor for that has no such dimension.
-            missing = matrix.dim() < (1 if name.startswith("hx") else 2)
-            raise (IndexError if missing else RuntimeError)(
-                f"lstm_cell(): {name} must be 2-D, but got {name}.shape={shape_of(matrix)}"
-            )
-    batch, hidden = input.shape[0], w_hh.shape[1]
-    if input.shape[1] != w_ih.shape[1]:
-        raise RuntimeError(
-            f"lstm_cell(): input has inconsistent input_size: got {input.shape[1]} expected "
-            f"{w_ih.shape[1]}; input.shape={shape_of(input)}, w_ih.shape={shape_of(w_ih)}"
-        )
-    for name, weight in (("ih", w_ih), ("hh", w_hh)):
-        if weight.shape[0] != 4 * hidden:
-            raise RuntimeError(
-                f"lstm_cell(): weight_{name} first dim must be 4 * hidden_size = {4 * hidden}, "
-                f"but got {weight.shape[0]}; w_{name}.shape={shape_of(weight)}, "
-                f"w_hh.shape={shape_of(w_hh)}"
-            )
-    for index, state in enumerate((h, c)):
-        if state.shape[0] != batch:
-            raise RuntimeError(
-                f"lstm_cell(): Input batch size {batch} doesn't match hidden{index} batch size "
-                f"{state.shape[0]}; input.shape={shape_of(input)}, "
-                f"hx[{index}].shape={shape_of(state)}"
-            )
-        if state.shape[1] != hidden:
-            raise RuntimeError(
-                f"lstm_cell(): hidden{index} has inconsistent hidden_size: got {state.shape[1]}, "
-                f"expected {hidden}; hx[{index}].shape={shape_of(state)}, "
-                f"w_hh.shape={shape_of(w_hh)}"
-            )
-    for name, bias in (("b_ih", b_ih), ("b_hh", b_hh)):
-        if bias is not None and shape_of(bias) != [4 * hidden]:
-            raise RuntimeError(
-                f"lstm_cell(): {name} must have shape {[4 * hidden]} to fit "
-                f"w_hh.shape={shape_of(w_hh)}, but got {name}.shape={shape_of(bias)}"
-            )
-    check_matmul_dtypes("lstm_cell", input, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh, hx=h, cx=c)
 
 
 # ------------------------------------------------------------------------------------- module

@@ -30,6 +30,7 @@ OPERATORS = (
     "linear",
     "lstm_cell",
     "max_pool2d",
+    "recurrence",
     "relu",
 )
 ISAS = ("baseline", "avx2", "avx512")

@@ -17,6 +17,7 @@ import test_conv2d_kernels as conv2d
 import test_linear_kernels as linear
 import test_lstm_cell_kernels as lstm_cell
 import test_max_pool2d_kernels as max_pool2d
+import test_recurrence_kernels as recurrence
 import test_relu_kernels as relu
 from door import Kernel, Shape, _kernels, registry
 from windows import LAYOUTS, pack
@@ -90,6 +91,18 @@ def of_adaptive_max_pool2d(kernel: Kernel) -> Iterator[Call]:
                 yield (case.name, layout), shape, partial(call, **shape)
 
 
+def of_recurrence(kernel: Kernel) -> Iterator[Call]:
+    for case in recurrence.SMALL:
+        for reverse, given in ((False, True), (True, False)):
+            if kernel.direction == "forward":
+                forward = recurrence.draw_forward(case, "normal", kernel.dtype, bias=given)
+                call = partial(recurrence.run_forward, kernel, case, forward, reverse, given)
+            else:
+                backward = recurrence.draw_backward(case, kernel.dtype, given, True, given)
+                call = partial(recurrence.run_backward, kernel, case, backward, reverse)
+            yield (str(case), f"reverse {reverse}"), case.shape, call
+
+
 def of_relu(kernel: Kernel) -> Iterator[Call]:
     for size in relu.ALL_SIZES:
         arrays = [relu.draw("x", size, kernel.dtype)] * (1 if kernel.direction == "forward" else 2)
@@ -106,6 +119,7 @@ CALLS: dict[str, Callable[[Kernel], Iterator[Call]]] = {
     "linear": of_linear,
     "lstm_cell": of_lstm_cell,
     "max_pool2d": of_max_pool2d,
+    "recurrence": of_recurrence,
     "relu": of_relu,
 }
 

@@ -40,6 +40,9 @@ SHAPES: dict[str, list[Shape]] = {
     "max_pool2d": [
         {**_WINDOW, "c": 3, "h_out": 7, "w_out": 8, "k_h": 2, "k_w": 2, "record": "offsets"}
     ],
+    "recurrence": [
+        {"cell": "gru", "steps": 3, "rows": 6, "batch": 2, "input": 3, "hidden": 20},
+    ],
     "relu": [{"size": 100}],
 }
 

@@ -1,0 +1,118 @@
+"""The arguments of recurrent cells as torch takes them, and the errors it raises for the others."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from cnnext._arguments import check_matmul_dtypes, shape_of
+from cnnext._routing import why_native
+
+Biases = tuple[Tensor | None, Tensor | None]
+
+
+def why_native_cell(
+    op: str, input: Tensor, states: tuple[Tensor, ...], weights: tuple[Tensor, Tensor], b: Biases
+) -> str | None:
+    """The reason why ATen has to compute the cell, or None if our kernels can."""
+    reason = why_native(op, input, *states, *weights, optional=b)
+    if reason is not None:
+        return reason
+    for index, state in enumerate(states[1:], start=1):
+        if state.dtype != input.dtype:
+            return f"hx[{index}] has another dtype than input"
+    b_ih, b_hh = b
+    if b_ih is None and b_hh is None:
+        return None
+    if b_ih is None or b_hh is None:
+        return "only one of b_ih and b_hh is given"
+    if not (_is_vector(b_ih) and _is_vector(b_hh)):
+        return "b_ih or b_hh is not a vector of as many elements as w_ih has rows"
+    return None
+
+
+def _is_vector(bias: Tensor) -> bool:
+    """Whether native takes this bias element by element, and does not broadcast it."""
+    return bias.dim() == 1 and bias.shape[0] != 1
+
+
+def has_nothing_to_compute(
+    input: Tensor, states: tuple[Tensor, ...], weights: tuple[Tensor, Tensor]
+) -> bool:
+    operands = (input, *states, *weights)
+    return any(0 in operand.shape for operand in operands) and all(
+        operand.dim() == 2 for operand in operands
+    )
+
+
+def fits(
+    gates: int, input: Tensor, states: tuple[Tensor, ...], weights: tuple[Tensor, Tensor], b: Biases
+) -> bool:
+    """Whether `check_operands` has nothing to say, which a small call is in a hurry to know."""
+    if input.dim() != 2 or states[0].dim() != 2:
+        return False
+    (batch, inputs), hidden, dtype = input.shape, states[0].shape[1], input.dtype
+    w_ih, w_hh = weights
+    return (
+        all(state.shape == (batch, hidden) and state.dtype == dtype for state in states)
+        and w_ih.shape == (gates * hidden, inputs)
+        and w_hh.shape == (gates * hidden, hidden)
+        and w_ih.dtype == w_hh.dtype == dtype
+        and all(x is None or (x.shape == (gates * hidden,) and x.dtype == dtype) for x in b)
+    )
+
+
+def check_operands(
+    op: str,
+    gates: int,
+    input: Tensor,
+    states: tuple[Tensor, ...],
+    weights: tuple[Tensor, Tensor],
+    b: Biases,
+) -> None:
+    """Raises what torch raises: RuntimeError, or IndexError for a dimension that is missing."""
+    if not torch.compiler.is_compiling() and fits(gates, input, states, weights, b):
+        return
+    w_ih, w_hh = weights
+    names = [f"hx[{i}]" for i in range(len(states))] if len(states) > 1 else ["hx"]
+    named_states = dict(zip(names, states, strict=True))
+    for name, matrix in {"input": input, "w_ih": w_ih, "w_hh": w_hh, **named_states}.items():
+        if matrix.dim() != 2:
+            # What native asks a tensor for that has no such dimension.
+            missing = matrix.dim() < (1 if name.startswith("hx") else 2)
+            raise (IndexError if missing else RuntimeError)(
+                f"{op}(): {name} must be 2-D, but got {name}.shape={shape_of(matrix)}"
+            )
+    batch, hidden = input.shape[0], w_hh.shape[1]
+    if input.shape[1] != w_ih.shape[1]:
+        raise RuntimeError(
+            f"{op}(): input has inconsistent input_size: got {input.shape[1]} expected "
+            f"{w_ih.shape[1]}; input.shape={shape_of(input)}, w_ih.shape={shape_of(w_ih)}"
+        )
+    for name, weight in (("ih", w_ih), ("hh", w_hh)):
+        if weight.shape[0] != gates * hidden:
+            raise RuntimeError(
+                f"{op}(): weight_{name} first dim must be {gates} * hidden_size = "
+                f"{gates * hidden}, but got {weight.shape[0]}; w_{name}.shape={shape_of(weight)}, "
+                f"w_hh.shape={shape_of(w_hh)}"
+            )
+    for index, (name, state) in enumerate(named_states.items()):
+        if state.shape[0] != batch:
+            raise RuntimeError(
+                f"{op}(): Input batch size {batch} doesn't match hidden{index} batch size "
+                f"{state.shape[0]}; input.shape={shape_of(input)}, {name}.shape={shape_of(state)}"
+            )
+        if state.shape[1] != hidden:
+            raise RuntimeError(
+                f"{op}(): hidden{index} has inconsistent hidden_size: got {state.shape[1]}, "
+                f"expected {hidden}; {name}.shape={shape_of(state)}, w_hh.shape={shape_of(w_hh)}"
+            )
+    for name, bias in zip(("b_ih", "b_hh"), b, strict=True):
+        if bias is not None and shape_of(bias) != [gates * hidden]:
+            raise RuntimeError(
+                f"{op}(): {name} must have shape {[gates * hidden]} to fit "
+                f"w_hh.shape={shape_of(w_hh)}, but got {name}.shape={shape_of(bias)}"
+            )
+    others = ("w_ih", "w_hh", "b_ih", "b_hh", "hx", "cx")
+    tensors = (*weights, *b, *states)
+    check_matmul_dtypes(op, input, **dict(zip(others, tensors, strict=False)))

@@ -1,0 +1,186 @@
+"""`torch.nn.GRUCell` and `RNNCell` on cnnext's kernels: a `recurrence` of one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch import gru_cell as native_gru_cell
+from torch import rnn_relu_cell as native_rnn_relu_cell
+from torch import rnn_tanh_cell as native_rnn_tanh_cell
+
+from cnnext._arguments import shape_of
+from cnnext._cells import check_operands, has_nothing_to_compute, why_native_cell
+from cnnext._routing import fall_back, is_scripting
+from cnnext.ops.recurrence import Cell, recurrence
+
+# ---------------------------------------------------------------------------------- functions
+
+
+def gru_cell(
+    input: Tensor,
+    hx: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None = None,
+    b_hh: Tensor | None = None,
+) -> Tensor:
+    """One step of a GRU (Cho et al. 2014, in the variant of torch.nn), as `torch.gru_cell`.
+
+    Args:
+        input: (B, I), float32 or float64 (anything else that native takes is computed by native
+            PyTorch, with one `NativeFallbackWarning`).
+        hx: the hidden state, (B, H).
+        w_ih, w_hh: (3H, I) and (3H, H), the gates in the order reset, update, new.
+        b_ih, b_hh: (3H,) or None.
+
+    Returns:
+        The next hidden state, (B, H).
+
+    Raises:
+        RuntimeError: shapes or dtypes do not fit.
+        TypeError: an argument is not a tensor.
+    """
+    return _cell("gru_cell", Cell.GRU, native_gru_cell, input, hx, w_ih, w_hh, b_ih, b_hh)
+
+
+def rnn_tanh_cell(
+    input: Tensor,
+    hx: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None = None,
+    b_hh: Tensor | None = None,
+) -> Tensor:
+    """One step of an RNN (Elman 1990) with tanh, as `torch.rnn_tanh_cell`.
+
+    Args:
+        input: (B, I), float32 or float64 (anything else that native takes is computed by native
+            PyTorch, with one `NativeFallbackWarning`).
+        hx: the hidden state, (B, H).
+        w_ih, w_hh: (H, I) and (H, H).
+        b_ih, b_hh: (H,) or None.
+
+    Returns:
+        The next hidden state, (B, H).
+
+    Raises:
+        RuntimeError: shapes or dtypes do not fit.
+        TypeError: an argument is not a tensor.
+    """
+    return _cell(
+        "rnn_tanh_cell", Cell.RNN_TANH, native_rnn_tanh_cell, input, hx, w_ih, w_hh, b_ih, b_hh
+    )
+
+
+def rnn_relu_cell(
+    input: Tensor,
+    hx: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None = None,
+    b_hh: Tensor | None = None,
+) -> Tensor:
+    """One step of an RNN with max(0, .), as `torch.rnn_relu_cell`; see `rnn_tanh_cell`."""
+    return _cell(
+        "rnn_relu_cell", Cell.RNN_RELU, native_rnn_relu_cell, input, hx, w_ih, w_hh, b_ih, b_hh
+    )
+
+
+def _cell(
+    op: str,
+    kind: Cell,
+    native: Callable[..., Tensor],
+    input: Tensor,
+    hx: Tensor,
+    w_ih: Tensor,
+    w_hh: Tensor,
+    b_ih: Tensor | None,
+    b_hh: Tensor | None,
+) -> Tensor:
+    weights, biases = (w_ih, w_hh), (b_ih, b_hh)
+    reason = why_native_cell(op, input, (hx,), weights, biases)
+    if reason is not None:
+        return fall_back(op, reason, native, input, hx, w_ih, w_hh, b_ih, b_hh)
+    if has_nothing_to_compute(input, (hx,), weights):
+        return native(input, hx, w_ih, w_hh, b_ih, b_hh)
+    check_operands(op, kind.gates, input, (hx,), weights, biases)
+    return recurrence(kind, input, (hx,), (*weights, *biases))[0]
+
+
+# ------------------------------------------------------------------------------------ modules
+
+
+def _check_module_call(name: str, input: Tensor, hx: Tensor | None) -> None:
+    if input.dim() not in (1, 2):
+        raise ValueError(f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead")
+    if hx is None:
+        return
+    if hx.dim() not in (1, 2):
+        raise ValueError(f"{name}: Expected hidden to be 1D or 2D, got {hx.dim()}D instead")
+    if hx.dim() != input.dim():
+        raise RuntimeError(
+            f"{name}: hx must be batched if and only if input is, but got "
+            f"input.shape={shape_of(input)} and hx.shape={shape_of(hx)}"
+        )
+
+
+class GRUCell(torch.nn.GRUCell):
+    """`torch.nn.GRUCell` on cnnext's kernels: same arguments, parameters and results.
+
+    Shapes: input (B, input_size) or (input_size,), state (B, hidden_size) or (hidden_size,).
+    """
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        if not is_scripting():
+            _check_module_call("GRUCell", input, hx)
+        batched = input.dim() == 2
+        rows = input if batched else input.unsqueeze(0)
+        if hx is None:
+            state = torch.zeros(
+                rows.size(0), self.hidden_size, dtype=input.dtype, device=input.device
+            )
+        else:
+            state = hx if batched else hx.unsqueeze(0)
+        if is_scripting():
+            h = torch._VF.gru_cell(
+                rows, state, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
+            )
+        else:
+            h = gru_cell(rows, state, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        return h if batched else h.squeeze(0)
+
+
+class RNNCell(torch.nn.RNNCell):
+    """`torch.nn.RNNCell` on cnnext's kernels: same arguments, parameters and results.
+
+    Shapes: input (B, input_size) or (input_size,), state (B, hidden_size) or (hidden_size,).
+    """
+
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        if not is_scripting():
+            _check_module_call("RNNCell", input, hx)
+        batched = input.dim() == 2
+        rows = input if batched else input.unsqueeze(0)
+        if hx is None:
+            state = torch.zeros(
+                rows.size(0), self.hidden_size, dtype=input.dtype, device=input.device
+            )
+        else:
+            state = hx if batched else hx.unsqueeze(0)
+        if self.nonlinearity not in ("tanh", "relu"):
+            raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
+        if is_scripting():
+            if self.nonlinearity == "tanh":
+                h = torch._VF.rnn_tanh_cell(
+                    rows, state, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
+                )
+            else:
+                h = torch._VF.rnn_relu_cell(
+                    rows, state, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
+                )
+        else:
+            cell = rnn_tanh_cell if self.nonlinearity == "tanh" else rnn_relu_cell
+            h = cell(rows, state, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        return h if batched else h.squeeze(0)

@@ -1,0 +1,194 @@
+"""`torch.nn.LSTM`, `GRU` and `RNN` on cnnext's kernels: layers of `recurrence` over each other."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+from torch.nn.utils.rnn import PackedSequence
+
+from cnnext._routing import fall_back, why_native
+from cnnext.ops.recurrence import Cell, Tensors, recurrence
+
+_CELLS = {
+    "LSTM": Cell.LSTM,
+    "GRU": Cell.GRU,
+    "RNN_TANH": Cell.RNN_TANH,
+    "RNN_RELU": Cell.RNN_RELU,
+}
+
+
+def _forward(layers: torch.nn.RNNBase, native: Callable[..., Any], input: Any, hx: Any) -> Any:
+    """What `native(layers, input, hx)` returns, by our kernels where they can.
+
+    A call that is not as it should be goes to native, which knows how to reject it.
+    """
+    layers._update_flat_weights()
+    packed = isinstance(input, PackedSequence)
+    data, batch_sizes, order, original_order = input if packed else (input, None, None, None)
+    states = _states_of(layers, data, hx, batch_sizes)
+    if states is None or not _fits(layers, data, states):
+        return native(layers, input, hx)
+    name = type(layers).__name__
+    weights = [weight for weight in layers._flat_weights if weight is not None]
+    reason = why_native(name, data, *states, *weights) or _why_native(layers, batch_sizes)
+    if reason is not None:
+        return fall_back(name, reason, native, layers, input, hx)
+
+    if packed:
+        if hx is not None:
+            states = _in_order(states, order)
+        output, states = _run(layers, data, batch_sizes, states)
+        states = _in_order(states, original_order)
+        result: Any = PackedSequence(output, batch_sizes, order, original_order)
+    else:
+        batched = data.dim() == 3
+        if batched and layers.batch_first:
+            data = data.transpose(0, 1)
+        result, states = _run(layers, data.reshape(-1, data.shape[-1]), None, states)
+        if batched:
+            result = result.view(*data.shape[:2], result.shape[-1])
+            if layers.batch_first:
+                result = result.transpose(0, 1)
+        else:
+            states = tuple(state.squeeze(1) for state in states)
+    return result, states if isinstance(layers, torch.nn.LSTM) else states[0]
+
+
+def _states_of(
+    layers: torch.nn.RNNBase, data: Any, hx: Any, batch_sizes: Tensor | None
+) -> Tensors | None:
+    """The first states, each (layers * directions, B, H); None if a call is not as it should be."""
+    if not isinstance(data, Tensor) or data.dim() not in ((2, 3) if batch_sizes is None else (2,)):
+        return None
+    batched = batch_sizes is not None or data.dim() == 3
+    if batch_sizes is not None:
+        batch = int(batch_sizes[0])
+    else:
+        batch = data.shape[0 if layers.batch_first else 1] if batched else 1
+    count = layers.num_layers * (2 if layers.bidirectional else 1)
+    shape = (count, batch, layers.hidden_size)
+    several = isinstance(layers, torch.nn.LSTM)
+    if hx is None:
+        zeros = data.new_zeros(shape)
+        return (zeros, zeros) if several else (zeros,)
+    if several != isinstance(hx, tuple | list) or (several and len(hx) != 2):
+        return None
+    states = tuple(hx) if several else (hx,)
+    if not all(isinstance(state, Tensor) for state in states):
+        return None
+    if not batched:
+        if any(state.dim() != 2 for state in states):
+            return None
+        states = tuple(state.unsqueeze(1) for state in states)
+    return states if all(state.shape == shape for state in states) else None
+
+
+def _fits(layers: torch.nn.RNNBase, data: Tensor, states: Tensors) -> bool:
+    """Whether all tensors are of one dtype, and there is something to compute."""
+    if data.shape[-1] != layers.input_size or 0 in data.shape:
+        return False
+    tensors = (*states, *layers._flat_weights)
+    return all(isinstance(t, Tensor) and t.dtype == data.dtype for t in tensors)
+
+
+def _why_native(layers: torch.nn.RNNBase, batch_sizes: Tensor | None) -> str | None:
+    """The reason why ATen has to compute these layers, or None if our kernels can."""
+    if layers.proj_size > 0:
+        return "there are no kernels for proj_size"
+    if batch_sizes is not None and torch.compiler.is_compiling():
+        return "a PackedSequence is compiled"
+    return None
+
+
+def _in_order(states: Tensors, order: Tensor | None) -> Tensors:
+    if order is None:
+        return states
+    return tuple(state.index_select(1, order) for state in states)
+
+
+def _run(
+    layers: torch.nn.RNNBase, rows: Tensor, batch_sizes: Tensor | None, states: Tensors
+) -> tuple[Tensor, Tensors]:
+    """All layers in all directions; the output (rows, directions * H) and the last states."""
+    cell = _CELLS[layers.mode]
+    directions = 2 if layers.bidirectional else 1
+    firsts = list(zip(*(state.unbind(0) for state in states), strict=True))
+    weights = list(_weights_of(layers))
+    lasts: list[Tensors] = []
+    for layer in range(layers.num_layers):
+        outputs = []
+        for direction in range(directions):
+            index = layer * directions + direction
+            output, *last = recurrence(
+                cell, rows, firsts[index], weights[index], batch_sizes, reverse=direction == 1
+            )
+            outputs.append(output)
+            lasts.append(tuple(last))
+        rows = torch.cat(outputs, dim=1) if directions > 1 else outputs[0]
+        if layers.training and layers.dropout != 0 and layer < layers.num_layers - 1:
+            rows = torch.dropout(rows, layers.dropout, True)
+    return rows, tuple(torch.stack(each) for each in zip(*lasts, strict=True))
+
+
+def _weights_of(layers: torch.nn.RNNBase) -> Iterator[Sequence[Tensor | None]]:
+    """w_ih, w_hh, b_ih and b_hh of each layer and direction."""
+    flat = layers._flat_weights
+    each = 4 if layers.bias else 2
+    for first in range(0, len(flat), each):
+        weights = flat[first : first + each]
+        yield weights if layers.bias else (*weights, None, None)
+
+
+def _native_twin(layers: Module, native: type[Module]) -> Module:
+    """A module of the `native` type with the same parameters."""
+    twin = copy.copy(layers)
+    twin.__class__ = native
+    return twin
+
+
+class LSTM(torch.nn.LSTM):
+    """`torch.nn.LSTM` on cnnext's kernels: same arguments, parameters and results.
+
+    Shapes: input (T, B, I), (B, T, I) with `batch_first`, (T, I), or a `PackedSequence`; states
+    (layers * directions, B, H). With `proj_size`, and on CUDA, native PyTorch computes it;
+    TorchScript compiles native's.
+    """
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        return _forward(self, torch.nn.LSTM.forward, input, hx)
+
+    def __prepare_scriptable__(self) -> Module:
+        return _native_twin(self, torch.nn.LSTM)
+
+
+class GRU(torch.nn.GRU):
+    """`torch.nn.GRU` on cnnext's kernels: same arguments, parameters and results.
+
+    Shapes: input (T, B, I), (B, T, I) with `batch_first`, (T, I), or a `PackedSequence`; states
+    (layers * directions, B, H). On CUDA native PyTorch computes it; TorchScript compiles native's.
+    """
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        return _forward(self, torch.nn.GRU.forward, input, hx)
+
+    def __prepare_scriptable__(self) -> Module:
+        return _native_twin(self, torch.nn.GRU)
+
+
+class RNN(torch.nn.RNN):
+    """`torch.nn.RNN` on cnnext's kernels: same arguments, parameters and results.
+
+    Shapes: input (T, B, I), (B, T, I) with `batch_first`, (T, I), or a `PackedSequence`; states
+    (layers * directions, B, H). On CUDA native PyTorch computes it; TorchScript compiles native's.
+    """
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        return _forward(self, torch.nn.RNN.forward, input, hx)
+
+    def __prepare_scriptable__(self) -> Module:
+        return _native_twin(self, torch.nn.RNN)

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The backward pass of a recurrence, shared out as the forward pass is (forward.h): by sequences,
+// or by units with a round a step. The tiles are a few sequences x a block of units; a tile
+// collects the gradient of the units' state, from the output and, through w_hh, from the step
+// after, and goes on to the gradient of the slots. One position after the last step, what is left
+// is the gradient of the first state.
+#pragma once
+
+#include "gemm/tile.h"
+#include "recurrence/cells.h"
+#include "recurrence/steps.h"
+
+namespace cnnext {
+namespace {
+
+template <class Cell, class Tile>
+struct BackwardStep {
+  static constexpr int N = Tile::kLanes;
+  static constexpr int64_t kUnits = Tile::kColumns;
+  static constexpr int64_t kRows = Tile::panel_rows(kUnits);
+
+  static int64_t blocks(const RecurrenceShape& s) { return ceil_div(s.hidden, kUnits); }
+  static int64_t packed_floats(const RecurrenceShape& s) { return s.gates() * s.hidden * kUnits; }
+
+  // The columns of w_hh that belong to a block of units.
+  static void pack(const RecurrenceShape& s, const RecurrenceOperands<float>& o, int64_t block,
+                   float* packed) {
+    const int64_t units = units_of(s, block);
+    for (int64_t j = 0; j < s.gates() * s.hidden; ++j) {
+      float* const row = packed + j * kUnits;
+      if (units < kUnits) fill_zero(row, kUnits);
+      copy(row, o.w_hh + j * s.hidden + block * kUnits, units);
+    }
+  }
+
+  // Sequences [first, last) and one block of units.
+  static void run(const RecurrenceShape& s, const RecurrenceOperands<float>& o, const Step& step,
+                  int64_t first, int64_t last, int64_t block, const float* packed) {
+    last = least(last, most(step.count, step.before_count));
+    for (int64_t i = first, rows; i < last; i += rows) {
+      const int64_t part = i < step.continuing ? step.continuing : last;
+      rows = least(kRows, least(last, part) - i);
+      tile(s, o, step, i, rows, block, packed);
+    }
+  }
+
+ private:
+  static int64_t units_of(const RecurrenceShape& s, int64_t block) {
+    return least(kUnits, s.hidden - block * kUnits);
+  }
+
+  static void tile(const RecurrenceShape& s, const RecurrenceOperands<float>& o, const Step& step,
+                   int64_t i, int64_t rows, int64_t block, const float* packed) {
+    alignas(64) float dh[kRows * kUnits];
+    const bool starts = i >= step.before_count, ends = i >= step.count;
+    const int64_t first_unit = block * kUnits, units = units_of(s, block);
+    // The GRU leaves in dh0 what of dh goes by without a product.
+    const float* const from_after = starts                    ? o.dh_n
+                                    : s.cell == CellKind::gru ? static_cast<const float*>(o.dh0)
+                                                              : nullptr;
+    const auto each_vector = [&](const auto& f) {
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int64_t unit = 0; unit < units; unit += N) {
+          const Units<N> at{
+              s.hidden, step.row + i + r, i + r, first_unit + unit, least(N, units - unit),
+              starts,   nullptr};
+          f(at, dh + r * kUnits + unit);
+        }
+      }
+    };
+    if (units < kUnits) fill_zero(dh, kRows * kUnits);
+    each_vector([&](const Units<N>& at, float* sums) {
+      f32<N> sum = at.read_or_zero(from_after, at.of_sequence());
+      if (!ends) sum += at.read_or_zero(o.dy, at.of_row());
+      store<N>(sums, sum);
+    });
+    if (!starts) add_product(s, o, step.before_row + i, rows, packed, dh);
+    each_vector([&](const Units<N>& at, float* sums) {
+      if (ends) {
+        at.write(o.dh0, at.of_sequence(), load<N>(sums));
+      } else {
+        Cell::template backward<N>(o, at, load<N>(sums));
+      }
+    });
+  }
+
+  static void add_product(const RecurrenceShape& s, const RecurrenceOperands<float>& o, int64_t row,
+                          int64_t rows, const float* packed, float* dh) {
+    static constexpr int64_t kSegment = 0;
+    const int64_t depth = s.gates() * s.hidden;
+    TileOperands t;
+    t.a = (o.u_hh == nullptr ? o.u : o.u_hh) + row * depth;
+    t.segments = &kSegment;
+    t.n_segments = 1;
+    t.length = t.a_row = depth;
+    t.a_k = 1;
+    t.b = packed;
+    t.b_k = t.columns = kUnits;
+    t.init = t.c = dh;
+    t.init_row = t.c_row = kUnits;
+    multiply_rows<Tile>(rows, t);
+  }
+};
+
+template <class Tile>
+struct BackwardBySequences {
+  static constexpr int64_t kTaskRows = Tile::panel_rows(Tile::kColumns);
+
+  static Plan plan(const RecurrenceShape& s, int) {
+    using AnyCell = BackwardStep<LSTM, Tile>;
+    Plan plan;
+    plan.tasks[0] = ceil_div(s.batch, kTaskRows);
+    plan.chunk_bytes = AnyCell::blocks(s) * AnyCell::packed_floats(s) * sizeof(float);
+    return plan;
+  }
+
+  static void run(const RecurrenceShape& s, const Plan&, const RecurrenceOperands<float>& o,
+                  const Slice& slice) {
+    with_cell(s.cell, [&](auto cell) {
+      using Work = BackwardStep<decltype(cell), Tile>;
+      float* const packed = reinterpret_cast<float*>(slice.chunk);
+      const int64_t blocks = Work::blocks(s), floats = Work::packed_floats(s);
+      for (int64_t block = 0; block < blocks; ++block) {
+        Work::pack(s, o, block, packed + block * floats);
+      }
+      for (int64_t position = 0; position <= s.steps; ++position) {
+        const Step step = step_at(s, o, Pass::backward, position);
+        for (int64_t block = 0; block < blocks; ++block) {
+          Work::run(s, o, step, slice.begin * kTaskRows, slice.end * kTaskRows, block,
+                    packed + block * floats);
+        }
+      }
+    });
+  }
+};
+
+template <class Tile>
+struct BackwardByUnits {
+  static Plan plan(const RecurrenceShape& s, int) {
+    using AnyCell = BackwardStep<LSTM, Tile>;
+    Plan plan;
+    plan.rounds = s.steps + 1;
+    plan.tasks[0] = AnyCell::blocks(s);
+    plan.shared_bytes = plan.tasks[0] * AnyCell::packed_floats(s) * sizeof(float);
+    return plan;
+  }
+
+  static void run(const RecurrenceShape& s, const Plan&, const RecurrenceOperands<float>& o,
+                  const Slice& slice) {
+    with_cell(s.cell, [&](auto cell) {
+      using Work = BackwardStep<decltype(cell), Tile>;
+      const Step step = step_at(s, o, Pass::backward, slice.round);
+      for (int64_t block = slice.begin; block < slice.end; ++block) {
+        float* const packed =
+            reinterpret_cast<float*>(slice.shared) + block * Work::packed_floats(s);
+        if (slice.round == 1) Work::pack(s, o, block, packed);  // at position 0 no product
+        Work::run(s, o, step, 0, s.batch, block, packed);
+      }
+    });
+  }
+};
+
+}  // namespace
+}  // namespace cnnext

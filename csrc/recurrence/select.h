@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Which recurrence kernel runs: a pure function of shape, ISA and threads (and of a forced name).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "common/registry.h"
+#include "recurrence/recurrence.h"
+
+namespace cnnext {
+
+template <class T>
+using RecurrenceKernel = Kernel<RecurrenceShape, RecurrenceOperands<T>>;
+
+// T is float or double. Throws std::runtime_error if a forced kernel does not apply.
+template <class T>
+const RecurrenceKernel<T>& select_recurrence(Pass pass, const RecurrenceShape& shape, int threads);
+
+// All kernels whose elements are of type T, float or double.
+template <class T>
+const std::vector<RecurrenceKernel<T>>& recurrence_registry();
+
+// All of the registry, "name pass isa" a line.
+std::string list_recurrence_kernels();
+
+}  // namespace cnnext

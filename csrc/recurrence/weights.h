@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The weights of a block of units, packed or where they are, and the products with them.
+//
+// A block's columns lie side by side, kUnits of each slot, so that a tile of the micro-kernel has
+// all slots of its units.
+#pragma once
+
+#include "gemm/dot.h"
+#include "gemm/tile.h"
+#include "recurrence/cells.h"
+
+namespace cnnext {
+namespace {
+
+template <class Cell, class Tile>
+struct UnitBlock {
+  static constexpr int kLanes = Tile::kLanes;
+  static constexpr int64_t kUnits = most(kLanes, Tile::kColumns / Cell::kSlots);
+  static constexpr int64_t kColumns = Cell::kSlots * kUnits;
+  static constexpr int64_t kXColumns = Cell::kXSlots * kUnits;
+  static constexpr int64_t kHColumns = Cell::kHSlots * kUnits;
+  static constexpr int64_t kRows = Tile::panel_rows(least(Tile::kColumns, kXColumns));
+
+  static int64_t count(const RecurrenceShape& s) { return ceil_div(s.hidden, kUnits); }
+  static int64_t units(const RecurrenceShape& s, int64_t block) {
+    return least(kUnits, s.hidden - block * kUnits);
+  }
+
+  // What the sums start from.
+  static void biases(const RecurrenceShape& s, const RecurrenceOperands<float>& o, int64_t block,
+                     float* row) {
+    fill_zero(row, kColumns);
+    if (o.b_ih == nullptr) return;
+    const int64_t first = block * kUnits;
+    for (int64_t unit = 0; unit < units(s, block); ++unit) {
+      for (int i = 0; i < Cell::kXSlots; ++i) {
+        row[i * kUnits + unit] += o.b_ih[Cell::x_gate(i) * s.hidden + first + unit];
+      }
+      for (int i = 0; i < Cell::kHSlots; ++i) {
+        row[kColumns - kHColumns + i * kUnits + unit] +=
+            o.b_hh[Cell::h_gate(i) * s.hidden + first + unit];
+      }
+    }
+  }
+};
+
+// The weights of a block of units, in panels as wide as the tile, and before them the biases.
+template <class Cell, class Tile>
+struct PackedWeights {
+  using Block = UnitBlock<Cell, Tile>;
+
+  static int64_t floats(const RecurrenceShape& s) {
+    return Block::kColumns + s.input * Block::kXColumns + s.hidden * Block::kHColumns;
+  }
+
+  static void pack(const RecurrenceShape& s, const RecurrenceOperands<float>& o, int64_t block,
+                   float* packed) {
+    Block::biases(s, o, block, packed);
+    float* const of_x = packed + Block::kColumns;
+    for (int i = 0; i < Cell::kXSlots; ++i) {
+      pack_slot<Block::kXColumns>(s, block, o.w_ih, Cell::x_gate(i), s.input, i, of_x);
+    }
+    for (int i = 0; i < Cell::kHSlots; ++i) {
+      pack_slot<Block::kHColumns>(s, block, o.w_hh, Cell::h_gate(i), s.hidden, i,
+                                  of_x + s.input * Block::kXColumns);
+    }
+  }
+
+  PackedWeights(const RecurrenceShape& s, const RecurrenceOperands<float>&, int64_t,
+                const float* packed)
+      : s_(s), packed_(packed) {}
+
+  CNNEXT_INLINE const float* biases() const { return packed_; }
+
+  void add_product_of_x(int64_t rows, const float* x, float* sums) const {
+    multiply<Block::kXColumns>(rows, x, s_.input, packed_ + Block::kColumns, sums);
+  }
+
+  void add_product_of_h(int64_t rows, const float* h, float* sums) const {
+    multiply<Block::kHColumns>(rows, h, s_.hidden,
+                               packed_ + Block::kColumns + s_.input * Block::kXColumns,
+                               sums + Block::kColumns - Block::kHColumns);
+  }
+
+ private:
+  // The width of the panel that starts at a column.
+  template <int64_t Columns>
+  static constexpr int64_t width(int64_t column) {
+    return least(Tile::kColumns, Columns - column);
+  }
+
+  template <int64_t Columns>
+  static void pack_slot(const RecurrenceShape& s, int64_t block, const float* w, int64_t gate,
+                        int64_t depth, int slot, float* panels) {
+    const int64_t column = slot * Block::kUnits % Tile::kColumns;
+    const int64_t panel = slot * Block::kUnits - column;
+    const int64_t units = Block::units(s, block), step = width<Columns>(panel);
+    float* const dst = panels + panel * depth + column;
+    if (units < Block::kUnits) {  // stale scratch could hold denormals, which multiply slowly
+      for (int64_t k = 0; k < depth; ++k) fill_zero(dst + k * step, Block::kUnits);
+    }
+    transpose_block<Tile::kLanes>(w + (gate * s.hidden + block * Block::kUnits) * depth, depth, dst,
+                                  step, units, depth);
+  }
+
+  template <int64_t Columns>
+  static void multiply(int64_t rows, const float* a, int64_t depth, const float* panels,
+                       float* sums) {
+    static constexpr int64_t kSegment = 0;
+    for (int64_t column = 0; column < Columns; column += Tile::kColumns) {
+      TileOperands t;
+      t.a = a;
+      t.segments = &kSegment;
+      t.n_segments = 1;
+      t.length = depth;
+      t.a_row = depth;
+      t.a_k = 1;
+      t.b = panels + column * depth;
+      t.b_k = t.columns = width<Columns>(column);
+      t.init = t.c = sums + column;
+      t.init_row = t.c_row = Block::kColumns;
+      multiply_rows<Tile>(rows, t);
+    }
+  }
+
+  const RecurrenceShape& s_;
+  const float* packed_;
+};
+
+// The weights of a block of units where they are.
+template <class Cell, class Tile>
+class WeightsInPlace {
+ public:
+  using Block = UnitBlock<Cell, Tile>;
+
+  WeightsInPlace(const RecurrenceShape& s, const RecurrenceOperands<float>& o, int64_t block,
+                 const float*)
+      : s_(s), o_(o), block_(block) {
+    Block::biases(s, o, block, biases_);
+  }
+
+  CNNEXT_INLINE const float* biases() const { return biases_; }
+
+  void add_product_of_x(int64_t rows, const float* x, float* sums) const {
+    for (int i = 0; i < Cell::kXSlots; ++i) {
+      multiply(rows, x, s_.input, o_.w_ih, Cell::x_gate(i), sums + i * Block::kUnits);
+    }
+  }
+
+  void add_product_of_h(int64_t rows, const float* h, float* sums) const {
+    for (int i = 0; i < Cell::kHSlots; ++i) {
+      multiply(rows, h, s_.hidden, o_.w_hh, Cell::h_gate(i),
+               sums + Block::kColumns - Block::kHColumns + i * Block::kUnits);
+    }
+  }
+
+ private:
+  void multiply(int64_t rows, const float* a, int64_t depth, const float* w, int64_t gate,
+                float* sums) const {
+    const float* const b = w + (gate * s_.hidden + block_ * Block::kUnits) * depth;
+    const DotOperands p{rows, depth, a, depth, b, depth, nullptr, sums, Block::kColumns, true};
+    DotProducts<Tile::kLanes>::run(p, 0, Block::units(s_, block_));
+  }
+
+  const RecurrenceShape& s_;
+  const RecurrenceOperands<float>& o_;
+  const int64_t block_;
+  alignas(64) float biases_[Block::kColumns];
+};
+
+}  // namespace
+}  // namespace cnnext
