@@ -78,8 +78,9 @@ def check_operands(
     named_states = dict(zip(names, states, strict=True))
     for name, matrix in {"input": input, "w_ih": w_ih, "w_hh": w_hh, **named_states}.items():
         if matrix.dim() != 2:
-            # What native asks a tensor for that has no such dimension.
-            missing = matrix.dim() < (1 if name.startswith("hx") else 2)
+            # What native asks a tensor for that has no such dimension; of an RNN's w_ih, its rows.
+            asked = 1 if name.startswith("hx") or (gates == 1 and name == "w_ih") else 2
+            missing = matrix.dim() < asked
             raise (IndexError if missing else RuntimeError)(
                 f"{op}(): {name} must be 2-D, but got {name}.shape={shape_of(matrix)}"
             )

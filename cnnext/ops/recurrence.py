@@ -96,7 +96,8 @@ def _fake_backward(
 
 # ----------------------------------------------------------------------------------- autograd
 
-_Operands = tuple[Tensor, Tensor, Tensor | None, Tensor, Tensor, Tensor | None, Tensor | None]
+#: input, h0, c0, w_ih, w_hh, b_ih and b_hh.
+_Operands = Sequence[Any]
 
 
 def _save(
@@ -105,12 +106,62 @@ def _save(
     operands: _Operands,
     batch_sizes: Tensor | None,
     reverse: bool,
-    results: Tensors,
+    results: Sequence[Any],
 ) -> None:
     output, _, _, slots, c_before = results
     ctx.set_materialize_grads(False)
     ctx.cell, ctx.reverse = cell, reverse
     ctx.save_for_backward(*operands, batch_sizes, output, slots, c_before)
+
+
+def _save_what_is_needed(
+    ctx: Any,
+    cell: Cell,
+    operands: _Operands,
+    batch_sizes: Tensor | None,
+    reverse: bool,
+    results: Sequence[Any],
+) -> None:
+    """As `_save`, but what the first derivatives can do without may be written to before backward.
+
+    That is kept aside for the second ones, which notice if it was.
+    """
+    input, h0, *_ = operands
+    need_input, need_h0, _, need_w_ih, need_w_hh, *_ = ctx.needs_input_grad[3:]
+    several_steps = input.shape[0] != h0.shape[0]
+    is_rnn = cell in (Cell.RNN_TANH, Cell.RNN_RELU)
+    needed = (
+        *(need_w_ih, need_w_hh or cell is Cell.GRU, False),
+        *(need_input, need_h0 or several_steps, False, False),
+    )
+    ctx.aside = [
+        None if operand is None or need else (operand, _version_of(operand))
+        for operand, need in zip(operands, needed, strict=True)
+    ]
+    kept = [operand if need else None for operand, need in zip(operands, needed, strict=True)]
+    output, *others = results
+    keeps_output = is_rnn or several_steps and (need_w_hh or cell is Cell.GRU)
+    _save(ctx, cell, kept, batch_sizes, reverse, (output if keeps_output else None, *others))
+
+
+def _version_of(tensor: Tensor) -> int | None:
+    return None if tensor.is_inference() else tensor._version
+
+
+def _operands_of(ctx: Any, saved: Sequence[Tensor | None], *, unchanged: bool) -> list[Any]:
+    """All operands; if they have to be `unchanged`, those that were kept aside, too."""
+    operands: list[Any] = list(saved)
+    for place, kept in enumerate(getattr(ctx, "aside", ())):
+        if kept is None:
+            continue
+        operands[place], version = kept
+        if unchanged and _version_of(operands[place]) != version:
+            raise RuntimeError(
+                "recurrence(): one of the variables needed for gradient computation has been "
+                f"modified by an inplace operation: operand {place}, which is at version "
+                f"{_version_of(operands[place])}, expected version {version}"
+            )
+    return operands
 
 
 def _backward(
@@ -121,32 +172,36 @@ def _backward(
     grad_c_n: Tensor | None,
 ) -> tuple[Tensor | None, ...]:
     """The gradients of the operands that are needed."""
-    *operands, batch_sizes, output, slots, c_before = ctx.saved_tensors
-    input, h0, c0, w_ih, w_hh, b_ih, _ = operands
+    *saved, batch_sizes, output, slots, c_before = ctx.saved_tensors
     grads = (grad_output, grad_h_n, grad_c_n)
     if all(grad is None for grad in grads):
-        return (None,) * len(operands)
+        return (None,) * len(saved)
     cell, reverse = ctx.cell, ctx.reverse
-    if torch.is_grad_enabled():  # a graph of the backward pass is wanted
+    wants_graph = torch.is_grad_enabled()
+    operands = _operands_of(ctx, saved, unchanged=wants_graph)
+    if wants_graph:
         return _differentiable_backward(cell, operands, batch_sizes, reverse, needed, grads)
-    before = output
+    input, h0, _, w_ih, w_hh, *_ = operands
+    before = None
     if cell is Cell.GRU or needed[4]:
-        before = _states_before(output, h0, batch_sizes, reverse)
+        before = h0
+        if input.shape[0] != h0.shape[0]:
+            before = _states_before(output, h0, batch_sizes, reverse)
     state = {Cell.LSTM: c_before, Cell.GRU: before}.get(cell, output)
     u, u_of_h, grad_h0, grad_c0 = ops.recurrence_backward.default(
         cell, *grads, slots, state, w_hh, batch_sizes, h0.shape[0], reverse
     )
     if cell is not Cell.GRU:
         u_of_h = u
-    grad_b_ih = u.sum(0) if needed[5] or (needed[6] and u_of_h is u) else None
+    grad_b = u.sum(0) if needed[5] or (needed[6] and u_of_h is u) else None
     return (
         ops.linear_backward_input.default(u, w_ih) if needed[0] else None,
         grad_h0 if needed[1] else None,
         grad_c0 if needed[2] else None,
         ops.linear_backward_weight.default(u, input) if needed[3] else None,
         ops.linear_backward_weight.default(u_of_h, before) if needed[4] else None,
-        grad_b_ih if needed[5] else None,
-        (grad_b_ih if u_of_h is u else u_of_h.sum(0)) if needed[6] else None,
+        grad_b if needed[5] else None,
+        (grad_b if u_of_h is u else u_of_h.sum(0)) if needed[6] else None,
     )
 
 
@@ -179,7 +234,7 @@ def _differentiable_backward(
     own = [None if operand is None else operand.view_as(operand) for operand in operands]
     outputs = _by_aten(cell, own, batch_sizes, reverse)
     results = [(o, g) for o, g in zip(outputs, grads, strict=False) if g is not None]
-    wanted = [operand for operand, need in zip(own, needed, strict=True) if need]
+    wanted: list[Any] = [operand for operand, need in zip(own, needed, strict=True) if need]
     found = iter(
         torch.autograd.grad(
             [output for output, _ in results],
@@ -245,7 +300,7 @@ class RecurrenceFunction(torch.autograd.Function):
         ctx: Any, cell: Cell, batch_sizes: Tensor | None, reverse: bool, *operands: Any
     ) -> Tensors:
         results = ops.recurrence_forward.default(cell, *operands, batch_sizes, reverse, True)
-        _save(ctx, cell, operands, batch_sizes, reverse, results)
+        _save_what_is_needed(ctx, cell, operands, batch_sizes, reverse, results)
         return results[:3] if cell is Cell.LSTM else results[:2]
 
     @staticmethod
@@ -258,7 +313,7 @@ class RecurrenceFunction(torch.autograd.Function):
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensors) -> None:
     cell, *operands, batch_sizes, reverse, _ = inputs
-    _save(ctx, Cell(cell), tuple(operands), batch_sizes, reverse, output)
+    _save(ctx, Cell(cell), operands, batch_sizes, reverse, output)
 
 
 def _backward_of_operator(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:

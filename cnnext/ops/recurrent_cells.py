@@ -106,7 +106,10 @@ def _cell(
     if has_nothing_to_compute(input, (hx,), weights):
         return native(input, hx, w_ih, w_hh, b_ih, b_hh)
     check_operands(op, kind.gates, input, (hx,), weights, biases)
-    return recurrence(kind, input, (hx,), (*weights, *biases))[0]
+    output = recurrence(kind, input, (hx,), (*weights, *biases))[0]
+    if kind is Cell.GRU and not hx.is_contiguous() and hx.stride(0) < hx.stride(1):
+        return output.t().contiguous().t()  # in memory, native's result is ordered as its state
+    return output
 
 
 # ------------------------------------------------------------------------------------ modules

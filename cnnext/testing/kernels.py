@@ -17,6 +17,7 @@ OPERATORS = (
     "linear",
     "lstm_cell",
     "max_pool2d",
+    "recurrence",
     "relu",
 )
 

@@ -196,19 +196,20 @@ struct ForwardAhead {
       const Step a = step_at(s, o, Pass::forward, first);
       const Step b = step_at(s, o, Pass::forward, least(s.steps, first + steps_ahead(s)) - 1);
       const int64_t first_row = least(a.row, b.row);
-      if (slice.round == first) {
+      if (slice.round == first && s.input > 0) {
         const int64_t rows = most(a.row + a.count, b.row + b.count) - first_row;
         const int64_t unit = slice.begin * Weights::Block::kUnits;
         const int64_t units = least(s.hidden, slice.end * Weights::Block::kUnits) - unit;
         multiply_x<Cell>(s, o, first_row, rows, unit, units, z,
                          reinterpret_cast<float*>(slice.chunk));
       }
+      const ProductsAhead ahead{s.input > 0 ? z : nullptr, first_row};
       const Step step = step_at(s, o, Pass::forward, slice.round);
       for (int64_t i = slice.begin; i < slice.end; ++i) {
         const int64_t block = there_and_back(slice, i);
         ForwardStep<Cell, Tile, Weights>::run(of_state, o, step, 0, s.batch, block,
                                               Weights(of_state, o, block, shared + block * floats),
-                                              {z, first_row});
+                                              ahead);
       }
     });
   }

@@ -154,10 +154,11 @@ struct Backward {
         u_h[2 * s.hidden] = static_cast<T>(dn * r);
         o.dh0[state] = static_cast<T>(dh * z);
       } else {
-        const double slope = s.cell == CellKind::rnn_tanh ? 1 - before * before
-                             : before <= 0                ? 0.0
-                                                          : 1.0;
-        u[0] = static_cast<T>(dh * slope);
+        if (s.cell == CellKind::rnn_tanh) {
+          u[0] = static_cast<T>(dh * (1 - before * before));
+        } else {
+          u[0] = static_cast<T>(before <= 0 ? 0.0 : dh);
+        }
       }
     }
   }

@@ -27,9 +27,9 @@ SUMS = ("adaptive_avg_pool2d", "avg_pool2d", "conv2d", "linear")
 #: Of fewer sums, all may cancel to nearly zero, where no relative error is small.
 ENOUGH = 64
 
-#: Then sums are compared without cancellation, and what an LSTM makes of sums, which is of the
+#: Then sums are compared without cancellation, and what a cell makes of sums, which is of the
 #: order of one, to within that much of one.
-LSTM_TOLERANCE = 1e-5
+CELL_TOLERANCE = 1e-5
 
 #: What cnnext computes itself, if all operands are of the same.
 COMPUTED = ("float32", "float64")
@@ -50,8 +50,9 @@ def is_beyond_native(call: Call) -> bool:
     There is nothing to compare with then; what cnnext does instead is for the operators' tests.
     """
     shapes = [None if operand is None else operand.shape for operand in call.operands]
-    if call.op == "lstm_cell":  # vectors among matrices
-        return any(shape is None or len(shape) != 2 for shape in shapes[:5])
+    if call.op.endswith("_cell"):  # vectors among matrices
+        matrices = shapes[: 5 if call.op == "lstm_cell" else 4]
+        return any(shape is None or len(shape) != 2 for shape in matrices)
     if call.op == "max_pool2d" and shapes[0] is not None:  # windows with nothing inside the image
         dilation = call.options.get("dilation", 1)
         steps = dilation if isinstance(dilation, list) else [dilation]
@@ -161,8 +162,8 @@ def _is_small(results: Results) -> bool:
 
 
 def _is_close_to_one(call: Call, ours: Tensor, reference: Tensor) -> bool:
-    """Whether this is one of an LSTM's few results, and within what is of the order of one."""
-    if call.op != "lstm_cell" or ours.numel() >= ENOUGH or ours.shape != reference.shape:
+    """Whether this is one of a cell's few results, and within what is of the order of one."""
+    if not call.op.endswith("_cell") or ours.numel() >= ENOUGH or ours.shape != reference.shape:
         return False
     error = (ours.double() - reference).abs()
-    return bool((error <= LSTM_TOLERANCE * reference.abs().clamp(min=1)).all())
+    return bool((error <= CELL_TOLERANCE * reference.abs().clamp(min=1)).all())

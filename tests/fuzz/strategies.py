@@ -154,23 +154,40 @@ def lstm_cell(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
     return [(batch, inputs), (batch, hidden), (batch, hidden), *weights], {}
 
 
+@st.composite
+def cell(draw: Draw, gates: int) -> tuple[list[Shape | None], dict[str, Any]]:
+    batch, inputs, hidden = draw(st.integers(1, 20)), draw(SIZES), draw(SIZES)
+    bias = (gates * hidden,) if draw(st.booleans()) else None
+    weights: list[Shape | None] = [(gates * hidden, inputs), (gates * hidden, hidden), bias, bias]
+    return [(batch, inputs), (batch, hidden), *weights], {}
+
+
 #: The shapes of an operator's operands, and its options, by the operator's name.
 OPERATORS: dict[str, Callable[[], st.SearchStrategy[tuple[list[Shape | None], dict[str, Any]]]]] = {
     "adaptive_avg_pool2d": adaptive_avg_pool2d,
     "adaptive_max_pool2d": adaptive_max_pool2d,
     "avg_pool2d": avg_pool2d,
     "conv2d": conv2d,
+    "gru_cell": functools.partial(cell, 3),
     "linear": linear,
     "lstm_cell": lstm_cell,
     "max_pool2d": max_pool2d,
     "relu": relu,
+    "rnn_relu_cell": functools.partial(cell, 1),
+    "rnn_tanh_cell": functools.partial(cell, 1),
 }
 
 #: Which operands are weights.
-WEIGHTS = {"conv2d": (1,), "linear": (1,), "lstm_cell": (3, 4)}
+WEIGHTS = {
+    **{"conv2d": (1,), "linear": (1,), "lstm_cell": (3, 4)},
+    **dict.fromkeys(("gru_cell", "rnn_relu_cell", "rnn_tanh_cell"), (2, 3)),
+}
 
 #: Those whose kernels an operator may run, if not only its own.
-RUNS = {"lstm_cell": ("lstm_cell", "linear")}
+RUNS = {
+    "lstm_cell": ("lstm_cell", "linear"),
+    **dict.fromkeys(("gru_cell", "rnn_relu_cell", "rnn_tanh_cell"), ("recurrence", "linear")),
+}
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_flatten
+from torch.utils._pytree import tree_flatten, tree_leaves
 
 import cnnext
 from cnnext.testing.errors import assert_bitwise_equal, make_input
@@ -59,6 +59,11 @@ class Layer:
             return getattr(layers, self.name)(*self.arguments, **self.options, **options)
 
     @property
+    def recurrent(self) -> bool:
+        """Whether it reads whole sequences."""
+        return issubclass(getattr(nn, self.name), nn.RNNBase)
+
+    @property
     def parameters(self) -> dict[str, nn.Parameter]:
         return dict(self.build(nn).named_parameters())
 
@@ -79,6 +84,14 @@ def _values(name: str, shapes: tuple[tuple[int, ...], ...], dtype: torch.dtype) 
 
 IMAGES = (2, 3, 6, 5)
 ROWS, STATE = (2, 3), (2, 4)
+SEQUENCES = (2, 5, 3)
+
+
+def _cell(gates: int) -> tuple[tuple[int, ...], ...]:
+    """The operands of a cell with one state."""
+    rows = 4 * gates
+    return (ROWS, STATE, (rows, 3), (rows, 4), (rows,), (rows,))
+
 
 OPERATORS = (
     Operator(
@@ -93,6 +106,7 @@ OPERATORS = (
         lambda library, *v: library.conv2d(*v, padding=1),
         (IMAGES, (4, 3, 3, 3), (4,)),
     ),
+    Operator("gru_cell", lambda library, *v: library.gru_cell(*v), _cell(3)),
     Operator("linear", lambda library, *v: library.linear(*v), (ROWS, (4, 3), (4,))),
     Operator(
         "lstm_cell",
@@ -100,6 +114,8 @@ OPERATORS = (
         (ROWS, STATE, STATE, (16, 3), (16, 4), (16,), (16,)),
     ),
     Operator("max_pool2d", lambda library, x: library.max_pool2d(x, 2), (IMAGES,)),
+    Operator("rnn_relu_cell", lambda library, *v: library.rnn_relu_cell(*v), _cell(1)),
+    Operator("rnn_tanh_cell", lambda library, *v: library.rnn_tanh_cell(*v), _cell(1)),
     Operator("relu", lambda library, x: library.relu(x), (IMAGES,)),
 )
 
@@ -108,10 +124,15 @@ LAYERS = (
     Layer("AdaptiveMaxPool2d", ((4, 3),), (IMAGES,)),
     Layer("AvgPool2d", (2,), (IMAGES,), {"padding": 1}),
     Layer("Conv2d", (3, 4, 3), (IMAGES,), {"padding": 1}),
+    Layer("GRUCell", (3, 4), (ROWS, STATE)),
+    Layer("GRU", (3, 4), (SEQUENCES,), {"batch_first": True}),
+    Layer("LSTM", (3, 4), (SEQUENCES,), {"batch_first": True}),
     Layer("Linear", (3, 4), (ROWS,)),
     Layer("LSTMCell", (3, 4), (ROWS, STATE, STATE), states=True),
     Layer("MaxPool2d", (2,), (IMAGES,)),
+    Layer("RNN", (3, 4), (SEQUENCES,), {"batch_first": True}),
     Layer("ReLU", (), (IMAGES,)),
+    Layer("RNNCell", (3, 4), (ROWS, STATE)),
 )
 TRAINABLE = tuple(layer for layer in LAYERS if layer.parameters)
 
@@ -156,7 +177,7 @@ LIBRARIES = ((CNNEXT, cnnext.nn), (NATIVE, nn))
 
 
 def outputs_of(result: Any) -> Tensors:
-    return tuple(result) if isinstance(result, tuple | list) else (result,)
+    return tuple(tree_leaves(result))
 
 
 def loss_of(result: Any) -> Tensor:

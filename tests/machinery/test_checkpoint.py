@@ -28,6 +28,8 @@ from tests.machinery.cases import (
 @pytest.mark.parametrize("reentrant", (True, False), ids=("reentrant", "not_reentrant"))
 @each_layer
 def test_checkpointed_module(layer: Layer, reentrant: bool) -> None:
+    if reentrant and layer.name == "LSTM":
+        pytest.skip("torch loses the gradients of tensors inside an inner tuple")
     module = layer.build(cnnext.nn)
     image, *states = layer.inputs()
     image.requires_grad_()

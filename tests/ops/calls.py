@@ -12,10 +12,13 @@ OPS = (
     "adaptive_max_pool2d",
     "avg_pool2d",
     "conv2d",
+    "gru_cell",
     "linear",
     "lstm_cell",
     "max_pool2d",
     "relu",
+    "rnn_relu_cell",
+    "rnn_tanh_cell",
 )
 
 
@@ -26,11 +29,20 @@ def operands_of(op: str, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ..
         return torch.randint(-3, 4, shape).to(dtype)
 
     image = lambda: (values(2, 3, 5, 5),)  # noqa: E731
+
+    def cell(gates: int) -> tuple[Tensor, ...]:
+        rows = 4 * gates
+        return values(2, 3), values(2, 4), values(rows, 3), values(rows, 4), *biases(rows)
+
+    def biases(rows: int) -> tuple[Tensor, ...]:
+        return values(rows), values(rows)
+
     return {
         "adaptive_avg_pool2d": image,
         "adaptive_max_pool2d": image,
         "avg_pool2d": image,
         "conv2d": lambda: (values(2, 3, 5, 5), values(4, 3, 2, 2), values(4)),
+        "gru_cell": lambda: cell(3),
         "linear": lambda: (values(2, 3), values(4, 3), values(4)),
         "lstm_cell": lambda: (
             values(2, 3),
@@ -43,6 +55,8 @@ def operands_of(op: str, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ..
         ),
         "max_pool2d": image,
         "relu": image,
+        "rnn_relu_cell": lambda: cell(1),
+        "rnn_tanh_cell": lambda: cell(1),
     }[op]()
 
 

@@ -37,6 +37,9 @@ NATIVE = SimpleNamespace(
     relu=torch.nn.functional.relu,
     linear=torch.nn.functional.linear,
     lstm_cell=torch.lstm_cell,
+    gru_cell=torch.gru_cell,
+    rnn_tanh_cell=torch.rnn_tanh_cell,
+    rnn_relu_cell=torch.rnn_relu_cell,
 )
 CNNEXT = cnnext.functional
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 import cnnext
+from cnnext.ops.recurrence import Cell
 from cnnext.testing.errors import assert_bitwise_equal
 from tests.ops.calls import OPS, call, operands_of
 from tests.ops.support import CNNEXT, NATIVE, use_threads
@@ -20,11 +21,15 @@ FUNCTIONS = {
     "adaptive_max_pool2d": cnnext.autograd.AdaptiveMaxPool2dFunction,
     "avg_pool2d": cnnext.autograd.AvgPool2dFunction,
     "conv2d": cnnext.autograd.Conv2dFunction,
+    "gru_cell": cnnext.autograd.RecurrenceFunction,
     "linear": cnnext.autograd.LinearFunction,
     "lstm_cell": cnnext.autograd.LSTMCellFunction,
     "max_pool2d": cnnext.autograd.MaxPool2dFunction,
     "relu": cnnext.autograd.ReLUFunction,
+    "rnn_relu_cell": cnnext.autograd.RecurrenceFunction,
+    "rnn_tanh_cell": cnnext.autograd.RecurrenceFunction,
 }
+ONE_STATE = {"gru_cell": Cell.GRU, "rnn_relu_cell": Cell.RNN_RELU, "rnn_tanh_cell": Cell.RNN_TANH}
 
 
 def first_of(output: Any) -> Tensor:
@@ -69,8 +74,11 @@ def test_no_graph_without_a_gradient_wanted(op: str) -> None:
 def test_the_function_can_be_applied_directly(op: str) -> None:
     leaves = leaves_of(op)
     arguments = (*leaves, (2, 2)) if "pool" in op else leaves
+    if op in ONE_STATE:
+        x, h, *weights = leaves
+        arguments = (ONE_STATE[op], None, False, x, h, None, *weights)
     ours, expected = FUNCTIONS[op].apply(*arguments), call(CNNEXT, op, *leaves)
-    if op == "adaptive_max_pool2d":
+    if op in ("adaptive_max_pool2d", *ONE_STATE):
         ours, _ = ours
     assert type(ours) is type(expected)
     torch.testing.assert_close(ours, expected, rtol=0, atol=0)

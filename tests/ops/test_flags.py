@@ -106,7 +106,7 @@ def test_flags_choose_the_backend(op: str, gpu: Callable[[tuple[int, int]], None
     with cnnext.flags(cuda_backend="native"):
         assert _routing._why_not_on_device(op, ON_CUDA) is _routing._CHOSEN
     with cnnext.flags(cuda_backend="own"):
-        expected = _routing._CHOSEN if op == "linear" else None
+        expected = _routing._CHOSEN if op not in WITH_KERNELS else None
         assert _routing._why_not_on_device(op, ON_CUDA) is expected
 
 

@@ -56,7 +56,9 @@ def test_names_order_and_defaults_are_those_of_the_function(op: str, native: Any
 
 
 def test_public_names() -> None:
-    assert tuple(sorted(CNNEXT.__all__)) == OPS == kernels.OPERATORS
+    assert tuple(sorted(CNNEXT.__all__)) == OPS
+    without_kernels_of_their_own = {"gru_cell", "rnn_relu_cell", "rnn_tanh_cell"}
+    assert {*OPS, "recurrence"} - without_kernels_of_their_own == set(kernels.OPERATORS)
     assert cnnext.autograd.__all__ == [
         "AdaptiveAvgPool2dFunction",
         "AdaptiveMaxPool2dFunction",
@@ -66,6 +68,7 @@ def test_public_names() -> None:
         "LinearFunction",
         "MaxPool2dFunction",
         "ReLUFunction",
+        "RecurrenceFunction",
     ]
 
 
@@ -87,10 +90,13 @@ OTHERS = {
     "adaptive_max_pool2d": (),
     "avg_pool2d": (torch.int64,),
     "conv2d": (torch.int64, torch.complex64, torch.complex128),
+    "gru_cell": (torch.complex64,),
     "linear": (torch.int32, torch.complex64),
     "lstm_cell": (torch.complex64,),
     "max_pool2d": (torch.uint8, torch.int64),
     "relu": (torch.int8, torch.int64),
+    "rnn_relu_cell": (),
+    "rnn_tanh_cell": (torch.complex64,),
 }
 
 
@@ -236,8 +242,13 @@ MAPS = ("vmap", "per_sample_grad")
 
 @pytest.mark.parametrize(
     ("op", "transform"),
-    # Native has no batching rule for lstm_cell.
-    [(op, name) for op in OPS for name in TRANSFORMS if op != "lstm_cell" or name not in MAPS],
+    # Native has no batching rules for cells.
+    [
+        (op, name)
+        for op in OPS
+        for name in TRANSFORMS
+        if not op.endswith("_cell") or name not in MAPS
+    ],
 )
 def test_torch_func(op: str, transform: str, fallbacks: list[str]) -> None:
     """Over the first operand, split along its batch where the transform maps."""

@@ -81,6 +81,14 @@ def _lstm_cell() -> dict[str, Any]:
     }
 
 
+def _cell(gates: int) -> dict[str, Any]:
+    rows = 4 * gates
+    return {
+        **{"input": randn(3, 5), "hx": randn(3, 4), "w_ih": randn(rows, 5)},
+        **{"w_hh": randn(rows, 4), "b_ih": randn(rows), "b_hh": randn(rows)},
+    }
+
+
 def _apply_lstm_cell(library: Any, h: Any, c: Any, **rest: Any) -> Any:
     return library.lstm_cell(hx=(h, c), **rest)
 
@@ -102,6 +110,9 @@ FUNCTIONS: dict[str, Call] = {
     ),
     "linear": Call(partial(_apply, "linear"), _linear),
     "lstm_cell": Call(_apply_lstm_cell, _lstm_cell),
+    "gru_cell": Call(partial(_apply, "gru_cell"), partial(_cell, 3)),
+    "rnn_relu_cell": Call(partial(_apply, "rnn_relu_cell"), partial(_cell, 1)),
+    "rnn_tanh_cell": Call(partial(_apply, "rnn_tanh_cell"), partial(_cell, 1)),
 }
 
 

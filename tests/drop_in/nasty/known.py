@@ -17,6 +17,9 @@ KNOWN: dict[tuple[str, str, str], str] = {
     **{("lstm_cell", f"{letter}_{to}", "meta"): _UNINITIALISED
        for letter in "wb" for to in ("ih", "hh")},
     **{("lstm_cell", state, "meta"): _UNINITIALISED for state in "hc"},
+    **{(f"{kind}_cell", argument, "meta"): _UNINITIALISED
+       for kind in ("gru", "rnn_tanh", "rnn_relu")
+       for argument in ("hx", "w_ih", "w_hh", "b_ih", "b_hh")},
     **{
         (subject, "dilation", value): _OVERFLOW
         for subject in ("conv2d", "Conv2d")

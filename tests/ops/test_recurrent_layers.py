@@ -1,0 +1,797 @@
+"""LSTM, GRU and RNN, the modules: in all their forms what torch.nn's are."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch._dynamo.backends.registry import lookup_backend
+from torch.fx import GraphModule
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence
+from torch.utils._pytree import tree_leaves, tree_map
+
+import cnnext
+from cnnext.testing.errors import assert_bitwise_equal, make_input
+from tests.ops.graphs import ops_in
+from tests.ops.support import VIEWS, assert_agrees, generator_for, seed_gradient, use_threads
+
+STEPS, BATCH, INPUT, HIDDEN = 5, 3, 6, 7
+LENGTHS = (3, 5, 1)
+
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "lstm": ("LSTM", {}),
+    "gru": ("GRU", {}),
+    "rnn_tanh": ("RNN", {}),
+    "rnn_relu": ("RNN", {"nonlinearity": "relu"}),
+}
+each_kind = pytest.mark.parametrize("kind", KINDS)
+
+DEEP = {"num_layers": 2, "bidirectional": True}
+
+
+# ---------------------------------------------------------------------------------- problems
+
+
+def build(library: Any, kind: str, **options: Any) -> Any:
+    """The same parameters whatever the library."""
+    name, own = KINDS[kind]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return getattr(library, name)(INPUT, HIDDEN, **own, **options)
+
+
+@dataclass
+class Trio:
+    """Our layers, native's, and native's in float64, of the same parameters."""
+
+    ours: Any
+    native: Any
+    double: Any
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.ours, self.native, self.double))
+
+
+def trio(kind: str, **options: Any) -> Trio:
+    ours, native = (build(library, kind, **options) for library in (cnnext, nn))
+    return Trio(ours, native, copy.deepcopy(native).double())
+
+
+def states_for(layers: Any, batch: int | None = BATCH) -> Any:
+    """First states as these layers want them; of an unbatched input for None."""
+    count = layers.num_layers * (2 if layers.bidirectional else 1)
+    shape = (count, HIDDEN) if batch is None else (count, batch, HIDDEN)
+    h0, c0 = (make_input("normal", shape, generator_for(name, shape)) for name in "hc")
+    return (h0, c0) if isinstance(layers, nn.LSTM) else h0
+
+
+def sequences(*shape: int) -> Tensor:
+    return make_input("normal", shape or (STEPS, BATCH, INPUT), generator_for("sequences", shape))
+
+
+def packed_sequences(*, enforce_sorted: bool = False) -> PackedSequence:
+    lengths = sorted(LENGTHS, reverse=True) if enforce_sorted else LENGTHS
+    each = [sequences(length, INPUT) for length in lengths]
+    return pack_sequence(each, enforce_sorted=enforce_sorted)
+
+
+def tensors_of(result: Any) -> list[Tensor]:
+    """Output and last states; of a PackedSequence its data, for its indices are integers."""
+    return [t for t in tree_leaves(_plain(result)) if t.is_floating_point()]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, PackedSequence):
+        return value.data
+    return tuple(_plain(each) for each in value) if isinstance(value, tuple) else value
+
+
+def outputs_and_gradients(layers: Any, *call: Any) -> tuple[list[Tensor], dict[str, Tensor]]:
+    """What a call returns, and the gradients of all that it is given and of the parameters."""
+    dtype = next(layers.parameters()).dtype
+
+    def leaf(t: Any) -> Any:
+        if isinstance(t, PackedSequence):
+            return PackedSequence(leaf(t.data), *t[1:])
+        return t.detach().to(dtype).requires_grad_() if isinstance(t, Tensor) else t
+
+    call = tree_map(leaf, call, is_leaf=lambda value: isinstance(value, PackedSequence))
+    outputs = tensors_of(layers(*call))
+    leaves = {f"operand {i}": t for i, t in enumerate(tensors_of(call))}
+    leaves |= dict(layers.named_parameters())
+    seeds = [seed_gradient(output) for output in outputs]
+    return outputs, dict(
+        zip(leaves, torch.autograd.grad(outputs, [*leaves.values()], seeds), strict=True)
+    )
+
+
+def check_call(layers: Trio, *call: Any) -> None:
+    """Outputs with a graph and without, their strides, and all gradients."""
+    (ours, my_gradients), (native, gradients), (double, double_gradients) = (
+        outputs_and_gradients(each, *call) for each in layers
+    )
+    for index, answer in enumerate(zip(ours, native, double, strict=True)):
+        assert_agrees(*answer, what=f"output {index}")
+        assert answer[0].shape == answer[1].shape
+        assert answer[0].stride() == answer[1].stride(), f"output {index}"
+    assert list(my_gradients) == list(gradients)
+    for name, result in my_gradients.items():
+        assert_agrees(result, gradients[name], double_gradients[name], what=name)
+    with torch.no_grad():
+        for result, expected in zip(tensors_of(layers.ours(*call)), ours, strict=True):
+            assert_bitwise_equal(result, expected, what="output without a graph")
+            assert result.stride() == expected.stride()
+
+
+def assert_same_bits(ours: Any, expected: Any) -> None:
+    for result, value in zip(tensors_of(ours), tensors_of(expected), strict=True):
+        assert_bitwise_equal(result, value)
+
+
+# ------------------------------------------------------------------------------------ results
+
+
+@pytest.mark.parametrize("bias", (True, False), ids=("bias", "no_bias"))
+@pytest.mark.parametrize("batch_first", (False, True), ids=("steps_first", "batch_first"))
+@pytest.mark.parametrize("bidirectional", (False, True), ids=("one_way", "both_ways"))
+@pytest.mark.parametrize("num_layers", (1, 2, 3))
+@each_kind
+def test_layers(
+    kind: str, num_layers: int, bidirectional: bool, batch_first: bool, bias: bool
+) -> None:
+    layers = trio(
+        kind,
+        num_layers=num_layers,
+        bidirectional=bidirectional,
+        batch_first=batch_first,
+        bias=bias,
+    )
+    x = sequences()
+    if batch_first:
+        x = x.transpose(0, 1).contiguous()
+    check_call(layers, x)
+    check_call(layers, x, states_for(layers.ours))
+
+
+@pytest.mark.parametrize("batch_first", (False, True), ids=("steps_first", "batch_first"))
+@pytest.mark.parametrize("options", ({}, DEEP), ids=("plain", "deep"))
+@each_kind
+def test_unbatched(kind: str, options: dict[str, Any], batch_first: bool) -> None:
+    layers = trio(kind, batch_first=batch_first, **options)
+    x = sequences(STEPS, INPUT)
+    check_call(layers, x)
+    check_call(layers, x, states_for(layers.ours, None))
+
+
+@pytest.mark.parametrize("steps, batch", ((1, 1), (1, BATCH), (STEPS, 1), (37, 2), (2, 37)))
+@each_kind
+def test_sizes(kind: str, steps: int, batch: int) -> None:
+    layers = trio(kind, **DEEP)
+    check_call(layers, sequences(steps, batch, INPUT), states_for(layers.ours, batch))
+
+
+@each_kind
+def test_wide_layers(kind: str) -> None:
+    """Too wide for a tile, with several threads."""
+    name, own = KINDS[kind]
+    native = getattr(nn, name)(130, 90, bidirectional=True, **own)
+    ours = getattr(cnnext, name)(130, 90, bidirectional=True, **own)
+    ours.load_state_dict(native.state_dict())
+    with use_threads(3):
+        check_call(Trio(ours, native, copy.deepcopy(native).double()), sequences(9, 21, 130))
+
+
+@each_kind
+def test_float64(kind: str) -> None:
+    layers = trio(kind, dtype=torch.float64, **DEEP)
+    check_call(layers, sequences().double(), tree_map(torch.Tensor.double, states_for(layers.ours)))
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@each_kind
+def test_views(kind: str, view: str) -> None:
+    layers = trio(kind, **DEEP)
+    change = VIEWS[view]
+    check_call(layers, change(sequences()), tree_map(change, states_for(layers.ours)))
+
+
+def test_states_may_be_a_list() -> None:
+    layers = trio("lstm")
+    states = states_for(layers.ours)
+    for each in (layers.ours, layers.native):
+        assert_same_bits(each(sequences(), list(states)), each(sequences(), states))
+
+
+# ----------------------------------------------------------------------------- PackedSequence
+
+
+@pytest.mark.parametrize("given", (False, True), ids=("no_states", "states"))
+@pytest.mark.parametrize("enforce_sorted", (True, False), ids=("sorted", "unsorted"))
+@pytest.mark.parametrize("options", ({}, {"bias": False, "batch_first": True}, DEEP), ids=str)
+@each_kind
+def test_packed_sequences(
+    kind: str, options: dict[str, Any], enforce_sorted: bool, given: bool
+) -> None:
+    layers = trio(kind, **options)
+    packed = packed_sequences(enforce_sorted=enforce_sorted)
+    call = (packed, states_for(layers.ours)) if given else (packed,)
+    check_call(layers, *call)
+    result, _ = layers.ours(*call)
+    assert type(result) is PackedSequence
+    for mine, expected in zip(result[1:], layers.native(*call)[0][1:], strict=True):
+        assert mine is expected is None or torch.equal(mine, expected)
+
+
+@each_kind
+def test_lengths_all_the_same(kind: str) -> None:
+    """Packed or not, the same numbers."""
+    ours = build(cnnext, kind, **DEEP)
+    x, states = sequences(), states_for(ours)
+    output, last = ours(x, states)
+    packed, packed_last = ours(pack_padded_sequence(x, [STEPS] * BATCH), states)
+    assert_same_bits(packed.data.view_as(output), output)
+    assert_same_bits(packed_last, last)
+
+
+# ------------------------------------------------------------------------------------ dropout
+
+
+@pytest.mark.parametrize("packed", (False, True), ids=("padded", "packed"))
+@pytest.mark.parametrize("batch_first", (False, True), ids=("steps_first", "batch_first"))
+@pytest.mark.parametrize("dropout", (0.4, 1.0))
+@each_kind
+def test_dropout_draws_natives_numbers(
+    kind: str, dropout: float, batch_first: bool, packed: bool
+) -> None:
+    layers = trio(kind, num_layers=3, bidirectional=True, batch_first=batch_first, dropout=dropout)
+    x = packed_sequences() if packed else sequences()
+    results, next_numbers = [], []  # of all three: float64 draws as float32 does
+    for each in layers:
+        torch.manual_seed(7)
+        results.append(outputs_and_gradients(each, x))
+        next_numbers.append(torch.rand(()))
+    assert next_numbers[0] == next_numbers[1]
+    (ours, my_gradients), (native, gradients), (double, double_gradients) = results
+    for index, answer in enumerate(zip(ours, native, double, strict=True)):
+        assert_agrees(*answer, what=f"output {index}")
+    for name, result in my_gradients.items():
+        assert_agrees(result, gradients[name], double_gradients[name], what=name)
+
+
+@each_kind
+def test_no_dropout_in_evaluation(kind: str) -> None:
+    layers = trio(kind, num_layers=2, dropout=0.5)
+    for each in layers:
+        each.eval()
+    check_call(layers, sequences())
+
+
+# ----------------------------------------------------------------------------- differentiation
+
+
+def penalty_gradients(layers: Any, *call: Any) -> tuple[Tensor, ...]:
+    """The gradients of a gradient's norm."""
+    dtype = next(layers.parameters()).dtype
+    x, *rest = tree_map(lambda t: t.to(dtype), call)
+    leaves = (x.requires_grad_(), *layers.parameters())
+    outputs = tensors_of(layers(x, *rest))
+    seeds = [seed_gradient(output) for output in outputs]
+    gradients = torch.autograd.grad(outputs, leaves, seeds, create_graph=True)
+    return torch.autograd.grad(sum(g.square().sum() for g in gradients), leaves)
+
+
+@pytest.mark.parametrize("options", ({}, {"bias": False, "batch_first": True}, DEEP), ids=str)
+@each_kind
+def test_second_derivatives(kind: str, options: dict[str, Any]) -> None:
+    """In float32, as near to float64 as native comes where it can."""
+    layers = trio(kind, **options)
+    call = (sequences(BATCH, BATCH, INPUT), states_for(layers.ours))
+    answers = (penalty_gradients(each, *tree_map(torch.clone, call)) for each in layers)
+    for index, values in enumerate(zip(*answers, strict=True)):
+        assert_agrees(*values, what=f"second derivative {index}")
+
+
+@each_kind
+def test_frozen_layers(kind: str) -> None:
+    """Only the input's gradient is wanted, or only one parameter's."""
+    layers = trio(kind, **DEEP)
+    for wanted in (None, "weight_hh_l1", "bias_ih_l0_reverse"):
+        gradients = []
+        for each in layers:
+            each.requires_grad_(False)
+            x = sequences().to(each.weight_ih_l0.dtype)
+            leaf = x if wanted is None else getattr(each, wanted)
+            leaf.requires_grad_()
+            gradients += torch.autograd.grad(each(x)[0].square().sum(), leaf)
+        assert_agrees(*gradients, what=str(wanted))
+
+
+@each_kind
+def test_truncated_backpropagation(kind: str) -> None:
+    """The last states go into the next call, detached after every second."""
+    layers = trio(kind, **DEEP)
+    gradients = []
+    for each in layers:
+        states, loss = None, torch.zeros(())
+        for call in range(4):
+            output, states = each(sequences().to(each.weight_ih_l0.dtype), states)
+            loss = loss + output.square().mean()
+            if call % 2:
+                states = tree_map(torch.Tensor.detach, states)
+        gradients.append(torch.autograd.grad(loss, tuple(each.parameters())))
+    for values in zip(*gradients, strict=True):
+        assert_agrees(*values, what="gradient")
+
+
+@pytest.mark.parametrize("mode", (torch.no_grad, torch.inference_mode))
+@each_kind
+def test_no_graph_without_grad_mode(kind: str, mode: Any) -> None:
+    layers = trio(kind, **DEEP)
+    expected = layers.ours(sequences())
+    with mode():
+        ours, native = layers.ours(sequences()), layers.native(sequences())
+    assert_same_bits(ours, expected)
+    for mine, other in zip(tensors_of(ours), tensors_of(native), strict=True):
+        assert not mine.requires_grad and mine.is_inference() == other.is_inference()
+        assert mine.stride() == other.stride()
+
+
+@pytest.mark.parametrize("packed", (False, True), ids=("padded", "packed"))
+@each_kind
+def test_same_bits_twice(kind: str, packed: bool) -> None:
+    ours = build(cnnext, kind, **DEEP)
+    x = packed_sequences() if packed else sequences()
+    (first, gradients), (second, second_gradients) = (
+        outputs_and_gradients(ours, x) for _ in range(2)
+    )
+    assert_same_bits(tuple(second), tuple(first))
+    assert_same_bits(tuple(second_gradients.values()), tuple(gradients.values()))
+
+
+# ------------------------------------------------------------------------------ the parameters
+
+
+def check_same_parameters(ours: Any, native: Any) -> None:
+    """A call uses the parameters as they are now."""
+    double = copy.deepcopy(native).double()
+    check_call(Trio(ours, native, double), sequences())
+
+
+@each_kind
+def test_parameters_changed_in_place(kind: str) -> None:
+    ours, native, _ = trio(kind, **DEEP)
+    for each in (ours, native):
+        each(sequences())
+        with torch.no_grad():
+            for parameter in each.parameters():
+                parameter.mul_(-1.5)
+    check_same_parameters(ours, native)
+
+
+@each_kind
+def test_a_parameter_replaced(kind: str) -> None:
+    ours, native, _ = trio(kind, **DEEP)
+    for each in (ours, native):
+        each(sequences())
+        each.weight_hh_l0 = nn.Parameter(each.weight_hh_l0.detach() + 0.5)
+        each.bias_ih_l1_reverse = nn.Parameter(each.bias_ih_l1_reverse.detach() + 0.5)
+    check_same_parameters(ours, native)
+
+
+@each_kind
+def test_the_data_of_a_parameter_replaced(kind: str) -> None:
+    ours, native, _ = trio(kind)
+    for each in (ours, native):
+        each(sequences())
+        each.weight_hh_l0.data = each.weight_hh_l0.data * 2
+    check_same_parameters(ours, native)
+
+
+@each_kind
+def test_functional_call_uses_the_given_parameters(kind: str) -> None:
+    ours = build(cnnext, kind, **DEEP)
+    before = ours(sequences())
+    given = {name: p.detach() * 2 for name, p in ours.named_parameters()}
+    replaced = torch.func.functional_call(ours, given, (sequences(),))
+    other = build(cnnext, kind, **DEEP)
+    other.load_state_dict(given)
+    assert_same_bits(replaced, other(sequences()))
+    assert_same_bits(ours(sequences()), before)
+
+
+@each_kind
+def test_a_parametrized_weight(kind: str) -> None:
+    layers = trio(kind)
+    for each in layers:
+        nn.utils.parametrizations.weight_norm(each, "weight_hh_l0")
+    check_call(layers, sequences())
+
+
+@each_kind
+def test_state_dict_crosses_over(kind: str) -> None:
+    native = build(nn, kind, **DEEP)
+    for parameter in native.parameters():
+        nn.init.normal_(parameter)
+    ours = build(cnnext, kind, **DEEP)
+    assert str(ours.load_state_dict(native.state_dict())) == "<All keys matched successfully>"
+    check_same_parameters(ours, native)
+    file = io.BytesIO()
+    torch.save(ours.state_dict(), file)
+    file.seek(0)
+    loaded = build(nn, kind, **DEEP)
+    loaded.load_state_dict(torch.load(file, weights_only=True))
+    assert_same_bits(tuple(loaded.parameters()), tuple(native.parameters()))
+
+
+@each_kind
+def test_copies(kind: str) -> None:
+    ours = build(cnnext, kind, **DEEP)
+    ours(sequences())
+    for other in (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours)), copy.copy(ours)):
+        assert type(other) is type(ours)
+        assert_same_bits(other(sequences()), ours(sequences()))
+    twin = copy.deepcopy(ours)
+    with torch.no_grad():
+        twin.weight_hh_l0.zero_()
+    assert not torch.equal(twin(sequences())[0], ours(sequences())[0])
+
+
+@each_kind
+def test_convert_and_restore(kind: str) -> None:
+    model = nn.ModuleDict({"layers": build(nn, kind, **DEEP)})
+    converted = cnnext.convert(model)
+    assert type(converted["layers"]) is getattr(cnnext, KINDS[kind][0])
+    restored = cnnext.restore(converted)
+    assert type(restored["layers"]) is type(model["layers"])
+    check_same_parameters(converted["layers"], model["layers"])
+    assert_same_bits(restored["layers"](sequences()), model["layers"](sequences()))
+    assert cnnext.convert(model, inplace=True) is model
+    assert_same_bits(model["layers"](sequences()), converted["layers"](sequences()))
+
+
+# ----------------------------------------------------------------------- TorchScript, compile
+
+
+class Reader(nn.Module):
+    """What reads sequences, and makes one row of each."""
+
+    def __init__(self, layers: nn.Module) -> None:
+        super().__init__()
+        self.layers = layers
+        self.linear = nn.Linear(HIDDEN * (2 if layers.bidirectional else 1), 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output, _ = self.layers(x)
+        return self.linear(output[-1])
+
+
+@each_kind
+def test_torch_script_compiles_natives(kind: str) -> None:
+    ours, native, _ = trio(kind, **DEEP)
+    reader, expected = Reader(ours), Reader(native)
+    expected.linear = reader.linear
+    scripted = torch.jit.script(reader)
+    assert "cnnext::" not in str(scripted.inlined_graph)
+    assert_same_bits(scripted(sequences()), expected(sequences()))
+
+
+def check_compiled(reader: Reader, compiled: Any) -> None:
+    gradients = []
+    for module in (compiled, reader):
+        loss = module(sequences()).square().sum()
+        gradients.append(torch.autograd.grad(loss, tuple(reader.parameters())))
+    torch.testing.assert_close(*gradients)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(sequences()), reader(sequences()))
+
+
+@each_kind
+def test_compile_goes_around_the_layers(kind: str) -> None:
+    """As it does around native's, unless it is told otherwise."""
+    torch._dynamo.reset()
+    reader = Reader(build(cnnext, kind))
+    check_compiled(reader, torch.compile(reader, backend="eager"))
+
+
+@pytest.mark.parametrize(
+    ("backend", "options"),
+    (
+        pytest.param("eager", DEEP, id="eager-deep"),
+        pytest.param("aot_eager", {}, id="aot_eager"),
+        pytest.param("inductor", {}, id="inductor", marks=pytest.mark.slow),
+    ),
+)
+@each_kind
+def test_compile_in_one_graph(kind: str, backend: str, options: dict[str, Any]) -> None:
+    torch._dynamo.reset()
+    compile_graph = lookup_backend(backend)
+    graphs: list[GraphModule] = []
+
+    def record(graph: GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
+        graphs.append(graph)
+        return compile_graph(graph, inputs)
+
+    reader = Reader(build(cnnext, kind, **options))
+    with torch._dynamo.config.patch(allow_rnn=True):
+        check_compiled(reader, torch.compile(reader, backend=record, fullgraph=True))
+    assert graphs and all("recurrence" in ops_in(graph) for graph in graphs)
+
+
+# ------------------------------------------------------------------------------------ fallback
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+def test_projections_are_natives(fallbacks: list[str]) -> None:
+    layers = trio("lstm", proj_size=3)
+    for _ in range(2):
+        assert_same_bits(layers.ours(sequences()), layers.native(sequences()))
+    h0, c0 = torch.ones(1, BATCH, 3), torch.ones(1, BATCH, HIDDEN)
+    assert_same_bits(layers.ours(sequences(), (h0, c0)), layers.native(sequences(), (h0, c0)))
+    assert fallbacks == ["cnnext.LSTM uses native PyTorch: there are no kernels for proj_size"]
+
+
+def test_strictness_forbids_projections() -> None:
+    ours = build(cnnext, "lstm", proj_size=3)
+    with pytest.raises(RuntimeError, match=r"cnnext.LSTM.*proj_size.*CNNEXT_STRICT"):
+        ours(sequences())
+
+
+@pytest.mark.parametrize("dtype", (torch.half, torch.bfloat16), ids=str)
+@each_kind
+def test_other_dtypes(kind: str, dtype: torch.dtype, fallbacks: list[str]) -> None:
+    layers = trio(kind, dtype=dtype)
+    x = sequences().to(dtype)
+    assert_same_bits(layers.ours(x), layers.native(x))
+    name, _ = KINDS[kind]
+    assert fallbacks == [f"cnnext.{name} uses native PyTorch: there are no kernels for {dtype}"]
+
+
+@each_kind
+def test_autocast(kind: str, fallbacks: list[str]) -> None:
+    layers = trio(kind)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert_same_bits(layers.ours(sequences()), layers.native(sequences()))
+    assert len(fallbacks) == 1 and "autocast" in fallbacks[0]
+
+
+@each_kind
+def test_meta_tensors(kind: str, fallbacks: list[str]) -> None:
+    layers = trio(kind, device="meta")
+    results = (each(sequences().to("meta")) for each in (layers.ours, layers.native))
+    for mine, other in zip(*map(tensors_of, results), strict=True):
+        assert (mine.shape, mine.stride(), mine.device) == (
+            other.shape,
+            other.stride(),
+            other.device,
+        )
+    assert len(fallbacks) == 1 and "'meta'" in fallbacks[0]
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+@each_kind
+def test_torch_jit_trace_records_native_calls(kind: str, fallbacks: list[str]) -> None:
+    layers = trio(kind)
+    traced = torch.jit.trace(layers.ours, (sequences(),))
+    assert "cnnext::" not in str(traced.inlined_graph)
+    assert_same_bits(traced(sequences()), layers.native(sequences()))
+    assert len(fallbacks) == 1 and "torch.jit" in fallbacks[0]
+
+
+@each_kind
+def test_torch_func(kind: str, fallbacks: list[str]) -> None:
+    layers = trio(kind, dtype=torch.float64)
+    x = sequences().double()
+    ours, native = (
+        torch.func.grad(lambda x, layers=each: layers(x)[0].square().sum())(x)
+        for each in (layers.ours, layers.native)
+    )
+    assert_bitwise_equal(ours, native)
+    assert len(fallbacks) == 1 and "torch.func" in fallbacks[0]
+
+
+class Subclass(Tensor):
+    """A tensor subclass that only has another type."""
+
+
+@each_kind
+def test_subclasses_stay_subclasses(kind: str, fallbacks: list[str]) -> None:
+    layers = trio(kind)
+    x = sequences().as_subclass(Subclass)
+    ours, native = layers.ours(x), layers.native(x)
+    for mine, other in zip(tensors_of(ours), tensors_of(native), strict=True):
+        assert type(mine) is type(other)
+        assert_bitwise_equal(mine, other)
+    assert len(fallbacks) == 1 and "Subclass" in fallbacks[0]
+
+
+# ----------------------------------------------------------------------------------- bad calls
+
+
+def _ones(*shape: int, **options: Any) -> Tensor:
+    return torch.ones(shape, **options)
+
+
+BAD_INPUTS: dict[str, Callable[[], Any]] = {
+    "none": lambda: None,
+    "list": lambda: [[1.0] * INPUT],
+    "scalar": _ones,
+    "vector": lambda: _ones(INPUT),
+    "image": lambda: _ones(1, STEPS, BATCH, INPUT),
+    "features": lambda: _ones(STEPS, BATCH, INPUT + 1),
+    "unbatched_features": lambda: _ones(STEPS, INPUT - 1),
+    "no_features": lambda: _ones(STEPS, BATCH, 0),
+    "no_steps": lambda: _ones(0, BATCH, INPUT),
+    "no_unbatched_steps": lambda: _ones(0, INPUT),
+    "no_sequences": lambda: _ones(STEPS, 0, INPUT),
+    "double": lambda: _ones(STEPS, BATCH, INPUT, dtype=torch.float64),
+    "half": lambda: _ones(STEPS, BATCH, INPUT, dtype=torch.half),
+    "integer": lambda: _ones(STEPS, BATCH, INPUT, dtype=torch.int64),
+    "complex": lambda: _ones(STEPS, BATCH, INPUT, dtype=torch.complex64),
+    "meta": lambda: _ones(STEPS, BATCH, INPUT, device="meta"),
+    "sparse": lambda: _ones(STEPS, BATCH, INPUT).to_sparse(),
+    "packed_features": lambda: pack_sequence([_ones(STEPS, INPUT + 1)]),
+    "packed_vectors": lambda: pack_sequence([_ones(STEPS)]),
+    "packed_images": lambda: pack_sequence([_ones(STEPS, 2, INPUT)]),
+    "packed_double": lambda: pack_sequence([_ones(STEPS, INPUT, dtype=torch.float64)]),
+}
+
+
+def outcome(layers: Any, *call: Any) -> Any:
+    """What a call returns, or the type of what it raises."""
+    try:
+        return layers(*call)
+    except Exception as error:  # noqa: BLE001 (whatever it is, it is what we compare)
+        return type(error)
+
+
+def without_onednn() -> AbstractContextManager[None]:
+    """It computes native's LSTM, and reads past the ends of what has a wrong size."""
+    return torch.backends.mkldnn.flags(enabled=False)
+
+
+def check_outcome(layers: Trio, *call: Any) -> Any:
+    ours, native = (outcome(each, *call) for each in (layers.ours, layers.native))
+    if isinstance(ours, type) or isinstance(native, type):
+        assert ours is native
+    else:
+        for mine, other in zip(tensors_of(ours), tensors_of(native), strict=True):
+            assert mine.dtype == other.dtype
+            torch.testing.assert_close(mine, other)
+    return ours
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")
+@pytest.mark.usefixtures("fallbacks")
+@pytest.mark.parametrize("batch_first", (False, True), ids=("steps_first", "batch_first"))
+@pytest.mark.parametrize("bad", BAD_INPUTS)
+@each_kind
+def test_bad_inputs(kind: str, bad: str, batch_first: bool) -> None:
+    layers = trio(kind, batch_first=batch_first)
+    with without_onednn():
+        ours = check_outcome(layers, BAD_INPUTS[bad]())
+    assert isinstance(ours, type) or bad in ("no_steps", "no_sequences")
+
+
+STATE = (1, BATCH, HIDDEN)
+BAD_STATES: dict[str, Callable[[], Any]] = {
+    "rows": lambda: _ones(1, BATCH + 1, HIDDEN),
+    "one_row": lambda: _ones(1, 1, HIDDEN),
+    "units": lambda: _ones(1, BATCH, HIDDEN + 1),
+    "one_unit": lambda: _ones(1, BATCH, 1),
+    "layers": lambda: _ones(2, BATCH, HIDDEN),
+    "unbatched": lambda: _ones(1, HIDDEN),
+    "vector": lambda: _ones(HIDDEN),
+    "image": lambda: _ones(1, 1, BATCH, HIDDEN),
+    "empty": lambda: _ones(0),
+    "double": lambda: _ones(*STATE, dtype=torch.float64),
+    "half": lambda: _ones(*STATE, dtype=torch.half),
+    "integer": lambda: _ones(*STATE, dtype=torch.int64),
+    "meta": lambda: _ones(*STATE, device="meta"),
+    "number": lambda: 1.0,
+    "text": lambda: "no tensor",
+    "none": lambda: None,
+}
+
+
+@pytest.mark.usefixtures("fallbacks")
+@pytest.mark.parametrize("bad", BAD_STATES)
+@each_kind
+def test_bad_states(kind: str, bad: str) -> None:
+    """Alone, among others, and in tuples of every size."""
+    layers = trio(kind)
+    good, state = _ones(*STATE), BAD_STATES[bad]()
+    wholes = [state, (state,), (state, good), (good, state), [state, good], (good, good, state)]
+    for x, whole in product((sequences(), sequences(STEPS, INPUT)), wholes):
+        check_outcome(layers, x, whole)
+
+
+@pytest.mark.usefixtures("fallbacks")
+@pytest.mark.parametrize("given", ((), (1,), (2,), (3,)), ids=("alone", "one", "two", "three"))
+@each_kind
+def test_a_tuple_of_states_or_one_alone(kind: str, given: tuple[int, ...]) -> None:
+    layers = trio(kind)
+    whole: Any = (_ones(*STATE),) * given[0] if given else _ones(*STATE)
+    ours = check_outcome(layers, sequences(), whole)
+    assert isinstance(ours, type) == (given != ((2,) if kind == "lstm" else ()))
+
+
+@pytest.mark.usefixtures("fallbacks")
+@pytest.mark.parametrize("bad", ("rows", "one_row", "units", "layers", "unbatched", "double"))
+@each_kind
+def test_bad_states_of_packed_sequences(kind: str, bad: str) -> None:
+    layers = trio(kind)
+    state: Any = BAD_STATES[bad]()
+    for enforce_sorted in (True, False):
+        packed = packed_sequences(enforce_sorted=enforce_sorted)
+        check_outcome(layers, packed, (state, state) if kind == "lstm" else state)
+
+
+@pytest.mark.usefixtures("fallbacks")
+@each_kind
+def test_states_that_the_batch_needs(kind: str) -> None:
+    """Of an unbatched input a 2-D state, of a batch a 3-D one."""
+    layers = trio(kind)
+    for batch in (None, 1, BATCH):
+        for x in (sequences(STEPS, INPUT), sequences(STEPS, 1, INPUT), sequences()):
+            check_outcome(layers, x, states_for(layers.ours, batch))
+
+
+@pytest.mark.filterwarnings("ignore:TF32 acceleration")
+@pytest.mark.usefixtures("fallbacks")
+@pytest.mark.parametrize("name", ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"))
+@each_kind
+def test_bad_parameters(kind: str, name: str) -> None:
+    """Of another dtype, of another size, and none at all."""
+    changes: Sequence[Callable[[Tensor], Any]] = (
+        lambda t: nn.Parameter(t.detach().double()),
+        lambda t: nn.Parameter(t.detach()[:-1]),
+        lambda t: nn.Parameter(t.detach()[..., :-1]),
+        lambda t: None,
+    )
+    for change in changes:
+        layers = trio(kind)
+        for each in layers:
+            setattr(each, name, change(getattr(each, name)))
+        with without_onednn():
+            ours = check_outcome(layers, sequences())
+        assert isinstance(ours, type)
+
+
+@pytest.mark.usefixtures("fallbacks")
+def test_no_arguments() -> None:
+    for kind in KINDS:
+        assert check_outcome(trio(kind)) is TypeError
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    (
+        ((), {}),
+        ((INPUT,), {}),
+        ((INPUT, 0), {}),
+        ((0, HIDDEN), {}),
+        ((INPUT, 1.5), {}),
+        ((INPUT, HIDDEN), {"num_layers": 0}),
+        ((INPUT, HIDDEN), {"dropout": 2}),
+        ((INPUT, HIDDEN), {"bias": 1}),
+        ((INPUT, HIDDEN), {"proj_size": HIDDEN}),
+        ((INPUT, HIDDEN), {"nonlinearity": "sigmoid"}),
+    ),
+    ids=str,
+)
+@pytest.mark.parametrize("name", ("LSTM", "GRU", "RNN"))
+def test_constructor_errors(name: str, arguments: tuple[Any, ...], options: Any) -> None:
+    with pytest.raises(Exception) as native:  # noqa: PT011
+        getattr(nn, name)(*arguments, **options)
+    with pytest.raises(native.type) as ours:
+        getattr(cnnext, name)(*arguments, **options)
+    assert str(ours.value) == str(native.value)
