@@ -218,6 +218,28 @@ class LSTMCellCase(Case):
         return _with_batch(self, "batch", batch)
 
 
+@dataclass(frozen=True)
+class LSTMCase(Case):
+    """A layer of an LSTM over whole sequences: input (steps, batch, input)."""
+
+    batch: int
+    steps: int
+    input: int
+    hidden: int
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        return (self.steps, self.batch, self.input)
+
+    @property
+    def flops(self) -> int:
+        """Operations of the two matrix products; the gates' functions are not counted."""
+        return 2 * self.steps * self.batch * 4 * self.hidden * (self.input + self.hidden)
+
+    def with_batch(self, batch: int) -> LSTMCase:
+        return _with_batch(self, "batch", batch)
+
+
 def _square(
     name: str, c_in: int, size: int, c_out: int, k: int, stride: int = 1, count: int = 1
 ) -> Conv2dCase:
@@ -370,6 +392,12 @@ LSTM_CELLS = tuple(
     for batch, hidden in ((1, 32), (1, 128), (32, 128), (64, 512))
 )
 
+#: One short series and many, as of sensors; words; and words of a large vocabulary.
+LSTMS = tuple(
+    LSTMCase(f"lstm_b{batch}_t50_{hidden}", batch, 50, inputs, hidden)
+    for batch, inputs, hidden in ((1, 1, 32), (1000, 1, 32), (32, 128, 128), (64, 512, 512))
+)
+
 #: Sizes one below, at and one above the vector widths (4, 8 and 16 floats) and their doubles.
 VECTOR_SIZES = (1, 7, 8, 9, 15, 16, 17, 31, 33)
 
@@ -486,6 +514,8 @@ EDGE_LINEARS = (
     LinearCase("edge_linear_no_features", 2, 0, 3),
 )
 
+EDGE_LSTMS = tuple(LSTMCase(f"edge_lstm_{size}", 3, 4, size + 2, size) for size in VECTOR_SIZES)
+
 EDGE_LSTM_CELLS = (
     *(LSTMCellCase(f"edge_lstm_cell_{size}", 3, size + 2, size) for size in VECTOR_SIZES),
     LSTMCellCase("edge_lstm_cell_empty_batch", 0, 3, 4),
@@ -507,6 +537,7 @@ BENCHMARK_CASES: dict[str, tuple[Case, ...]] = {
     "relu": RELUS,
     "linear": LINEARS,
     "lstm_cell": LSTM_CELLS,
+    "lstm": LSTMS,
 }
 
 #: By operator: the small cases that only correctness is checked on.
@@ -519,6 +550,7 @@ EDGE_CASES: dict[str, tuple[Case, ...]] = {
     "relu": EDGE_RELUS,
     "linear": EDGE_LINEARS,
     "lstm_cell": EDGE_LSTM_CELLS,
+    "lstm": EDGE_LSTMS,
 }
 
 OPS = tuple(BENCHMARK_CASES)

@@ -16,11 +16,13 @@ import torch
 from torch import Tensor
 
 import cnnext.functional
+import cnnext.nn
 from cnnext.testing.cases import (
     BENCHMARK_CASES,
     Case,
     Conv2dCase,
     LinearCase,
+    LSTMCase,
     LSTMCellCase,
     PoolCase,
     ReluCase,
@@ -251,10 +253,35 @@ def _lstm_cell(case: LSTMCellCase, generator: torch.Generator) -> Problem:
     return Problem(operands, apply)
 
 
+def _lstm(case: LSTMCase, generator: torch.Generator) -> Problem:
+    """The modules, called with weights of our own: `torch.lstm` is no function of torch.nn."""
+    state, gates = (1, case.batch, case.hidden), 4 * case.hidden
+    operands = (
+        make_input("normal", case.input_shape, generator),
+        make_input("normal", state, generator),
+        make_input("normal", state, generator),
+        _weight((gates, case.input), generator),
+        _weight((gates, case.hidden), generator),
+        _bias(gates, generator),
+        _bias(gates, generator),
+    )
+    ours, native = (lib.LSTM(case.input, case.hidden) for lib in (cnnext.nn, torch.nn))
+
+    def apply(library: Any, values: Tensors) -> Tensors:
+        x, h, c, *weights = values
+        layer = native if library is NATIVE else ours
+        layer._flat_weights = weights  # what both compute with
+        output, (h_n, c_n) = layer(x, (h, c))
+        return output, h_n, c_n
+
+    return Problem(operands, apply)
+
+
 PROBLEMS: dict[str, Callable[[Any, torch.Generator], Problem]] = {
     "conv2d": _conv2d,
     **{op: _pool(op) for op in BENCHMARK_CASES if "pool" in op},
     "relu": _relu,
     "linear": _linear,
     "lstm_cell": _lstm_cell,
+    "lstm": _lstm,
 }

@@ -44,6 +44,7 @@ struct BlockedProduct {
   // Rows of a transposed a, read in as many cache lines: single ones would come in vain for the
   // other rows in them, if steps of the reduction are so far apart that they drive each other out.
   static constexpr int64_t kTransposedRows = 48;
+  static constexpr int64_t kRowsAhead = 16;  // of the reduction, that memory is asked for
   static constexpr int64_t kScratchBytes =
       (kScratchFloats + most(Tile::kMostRows, kTransposedRows) * kDepth) * sizeof(float);
   // The packing of b, which every block of rows repeats, stays a fraction of the multiplications.
@@ -256,10 +257,10 @@ struct BlockedProduct {
       for (int64_t k = 0; k < part.depth; ++k) {
         const float* const from = p.a + (part.k0 + k) * p.a_k + part.m0 + first;
         float* const to = a + k * kTransposedRows;
-        if (group == kTransposedRows) {
-          copy(to, from, kTransposedRows);  // of a size the compiler knows
-        } else {
-          copy(to, from, group);
+        for (int64_t r = 0; r < group; r += Tile::kLanes) {
+          __builtin_prefetch(from + r + kRowsAhead * p.a_k);
+          store<Tile::kLanes>(to + r,
+                              load_partial<Tile::kLanes>(from + r, least(Tile::kLanes, group - r)));
         }
       }
       for (int64_t i = 0; i < group; i += most_rows) {

@@ -42,6 +42,12 @@ struct LinearGemm {
       p.m = s.m, p.n = s.k, p.k = s.n;
       p.a_row = s.n, p.a_k = 1;
       p.b_k = s.k, p.b_column = 1;
+    } else if (s.k == 1) {  // a single column lies in memory as a single row
+      p.m = 1, p.n = s.n, p.k = s.m;
+      p.a = o.second;
+      p.b = o.first;
+      p.a_row = s.m, p.a_k = 1;
+      p.b_k = s.n, p.b_column = 1;
     } else {
       p.m = s.n, p.n = s.k, p.k = s.m;
       p.a_row = 1, p.a_k = s.n;

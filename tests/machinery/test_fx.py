@@ -141,9 +141,8 @@ def test_a_subclass_of_the_users_is_no_leaf(layer: Layer) -> None:
     tracer = fx.Tracer()
     assert not tracer.is_leaf_module(module, "layer")
     assert not tracer.is_leaf_module(subclass_of(getattr(nn, layer.name)), "layer")
-    if (
-        not layer.states and not layer.recurrent
-    ):  # whose forward branches on its input, as native's does
+    # Those forward passes branch on their input, as native's do.
+    if not layer.states and not layer.recurrent:
         graph = traced(module, layer.inputs())
         assert_close(graph(*layer.inputs()), module(*layer.inputs()))
 
