@@ -54,6 +54,38 @@ def _linear_backward_weight(grad_output: Shape, input: Shape, *, out_shape: Shap
     return 2 * prod(grad_output) * input[-1]
 
 
+@register_flop_formula((ops.recurrence, ops.recurrence_forward))
+def _recurrence(
+    cell: int,
+    input: Shape,
+    h0: Shape,
+    c0: Shape | None,
+    w_ih: Shape,
+    w_hh: Shape,
+    *rest: Any,
+    out_shape: Any,
+) -> int:
+    return 2 * input[0] * (prod(w_ih) + prod(w_hh))
+
+
+@register_flop_formula(ops.recurrence_backward)
+def _recurrence_backward(
+    cell: int,
+    grad_output: Shape | None,
+    grad_h_n: Shape | None,
+    grad_c_n: Shape | None,
+    slots: Shape,
+    state: Shape,
+    w_hh: Shape,
+    batch_sizes: Shape | None,
+    batch: int,
+    *rest: Any,
+    out_shape: Any,
+) -> int:
+    """As native's, which needs no product for the gradient of the first states."""
+    return 2 * (state[0] - batch) * prod(w_hh)
+
+
 @register_flop_formula((ops.lstm_cell, ops.lstm_cell_forward))
 def _lstm_cell(
     input: Shape, hx: Shape, cx: Shape, w_ih: Shape, w_hh: Shape, *biases: Any, out_shape: Any

@@ -30,6 +30,18 @@ class _Cell(torch.nn.Module):
         return torch.cat(self.cell(x), dim=1)
 
 
+class _Sequence(torch.nn.Module):
+    """What an LSTM makes of images whose channels are its steps: the last one's states."""
+
+    def __init__(self, lstm: torch.nn.Module) -> None:
+        super().__init__()
+        self.lstm = lstm
+
+    def forward(self, x: Tensor) -> Tensor:
+        output, _ = self.lstm(x.flatten(2).transpose(0, 1))
+        return output[-1]
+
+
 # By operator: its layer, after one whose parameters make the gradient of the input count.
 _MODELS: dict[str, Callable[[Any], torch.nn.Module]] = {
     "conv2d": lambda layers: _after_norm(layers.Conv2d(_CHANNELS, 4, 3, padding=1)),
@@ -42,6 +54,7 @@ _MODELS: dict[str, Callable[[Any], torch.nn.Module]] = {
     "lstm_cell": lambda layers: _after_norm(
         torch.nn.Flatten(), _Cell(layers.LSTMCell(_FEATURES, 4))
     ),
+    "lstm": lambda layers: _after_norm(_Sequence(layers.LSTM(_SIDE**2, 4))),
 }
 
 

@@ -195,14 +195,19 @@ def _backward(
         u_of_h = u
     grad_b = u.sum(0) if needed[5] or (needed[6] and u_of_h is u) else None
     return (
-        ops.linear_backward_input.default(u, w_ih) if needed[0] else None,
+        _product(ops.linear_backward_input.default, u, w_ih, input) if needed[0] else None,
         grad_h0 if needed[1] else None,
         grad_c0 if needed[2] else None,
-        ops.linear_backward_weight.default(u, input) if needed[3] else None,
-        ops.linear_backward_weight.default(u_of_h, before) if needed[4] else None,
+        _product(ops.linear_backward_weight.default, u, input, w_ih) if needed[3] else None,
+        _product(ops.linear_backward_weight.default, u_of_h, before, w_hh) if needed[4] else None,
         grad_b if needed[5] else None,
         (grad_b if u_of_h is u else u_of_h.sum(0)) if needed[6] else None,
     )
+
+
+def _product(multiply: Any, a: Tensor, b: Tensor, like: Tensor) -> Tensor:
+    """`multiply(a, b)` where there is something to multiply, else zeros."""
+    return torch.zeros_like(like) if 0 in a.shape or 0 in b.shape else multiply(a, b)
 
 
 def _states_before(output: Tensor, h0: Tensor, batch_sizes: Tensor | None, reverse: bool) -> Tensor:

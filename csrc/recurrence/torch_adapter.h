@@ -90,6 +90,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> forward(
     bool saves) {
   check_dim(input, 2, "input");
   check_dim(h0, 2, "h0");
+  CNNEXT_CHECK(input.size(0) > 0, "input must have at least one row");
   const Steps steps = check_steps(batch_sizes, input.size(0), h0.size(0));
   const RecurrenceShape s{check_cell(cell), steps.count,   input.size(0),
                           h0.size(0),       input.size(1), h0.size(1)};
@@ -187,7 +188,8 @@ inline void define_operators(StableLibrary& m) {
 #undef CNNEXT_FORWARD_SCHEMA
   m.def(
       "recurrence_backward(int cell, Tensor? grad_output, Tensor? grad_h_n, Tensor? grad_c_n, "
-      "Tensor slots, Tensor state, Tensor w_hh, Tensor? batch_sizes, int batch, bool reverse) -> "
+      "Tensor slots, Tensor state, Tensor w_hh, Tensor? batch_sizes, SymInt batch, bool reverse) "
+      "-> "
       "(Tensor, Tensor, Tensor, Tensor)");
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from tests.machinery.cases import Layer
 from tests.ops.conftest import _one_thread, _strict, fallbacks  # noqa: F401  (fixtures)
 
 
@@ -22,7 +23,7 @@ def _native_lstm_by_aten(request: pytest.FixtureRequest) -> Iterator[None]:
     """By oneDNN it has no float16, no count of operations, and few kinds of derivatives."""
     callspec = getattr(request.node, "callspec", None)
     layer = callspec and callspec.params.get("layer")
-    by_aten = layer is not None and layer.name == "LSTM"
+    by_aten = isinstance(layer, Layer) and layer.name == "LSTM"
     before = torch.backends.mkldnn.enabled
     torch._C._set_mkldnn_enabled(before and not by_aten)
     yield

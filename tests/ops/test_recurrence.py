@@ -159,7 +159,7 @@ BOTH_WAYS = (
 SMALL = cases_of(
     PLAIN,
     BOTH_WAYS[3],
-    RecurrenceCase("one", 1, 1, 1, 1),
+    RecurrenceCase("one", 1, 1, 5, 9),
     RecurrenceCase("step", 1, 9, 17, 33),
     RecurrenceCase("wide", 3, 2, 37, 70),
 )
