@@ -32,8 +32,8 @@ def _forward(layers: torch.nn.RNNBase, native: Callable[..., Any], input: Any, h
     data, batch_sizes, order, original_order = input if packed else (input, None, None, None)
     states = _states_of(layers, data, hx, batch_sizes)
     if states is None or not _fits(layers, data, states):
-        if packed:  # which native's LSTM does not check, but reads beyond
-            layers.check_input(data, batch_sizes)
+        if packed and data.dim() == 2 and data.shape[1] != layers.input_size:
+            layers.check_input(data, batch_sizes)  # native's LSTM does not, and reads beyond it
         return native(layers, input, hx)
     name = type(layers).__name__
     weights = [weight for weight in layers._flat_weights if weight is not None]

@@ -45,13 +45,6 @@ struct DotProducts {
   }
 
  private:
-  // Or else the compiler loads it again for each row.
-  CNNEXT_INLINE static void keep_in_register([[maybe_unused]] f32<N>& v) {
-#if CNNEXT_X86
-    asm("" : "+v"(v));
-#endif
-  }
-
   // Up to kDepth steps from k on, and some columns from j on.
   static void multiply(const DotOperands& o, int64_t k, int64_t j, int64_t columns) {
     DotOperands part = o;
@@ -100,8 +93,7 @@ struct DotProducts {
       f32<N> a_vec[Rows];
       for (int i = 0; i < Rows; ++i) a_vec[i] = load<N>(a + i * o.a_row);
       for (int j = 0; j < Columns; ++j) {
-        f32<N> b_vec = load<N>(at(j));
-        keep_in_register(b_vec);
+        const f32<N> b_vec = load<N>(at(j));
         for (int i = 0; i < Rows; ++i) acc[i][j] += a_vec[i] * b_vec;
       }
       a += N;

@@ -31,6 +31,11 @@ class Operator:
     apply: Callable[..., Any]
     shapes: tuple[tuple[int, ...], ...]
 
+    @property
+    def slice(self) -> str:
+        """Whose kernels it runs: cells with one state are a recurrence of one step."""
+        return "recurrence" if self.name.startswith(("gru", "rnn")) else self.name
+
     def operands(self, dtype: torch.dtype = torch.float32) -> Tensors:
         return _values(self.name, self.shapes, dtype)
 

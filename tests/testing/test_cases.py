@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cnnext import models
 from cnnext.testing import cases
-from cnnext.testing.cases import Conv2dCase, LinearCase, MaxPool2dCase
+from cnnext.testing.cases import Conv2dCase, LinearCase, LSTMCase, MaxPool2dCase
 
 ALL_CASES = [
     case
@@ -120,7 +120,9 @@ def test_linears_and_pools_are_those_of_the_network(name, image):
 def test_with_batch_changes_batch_and_name(group):
     case = group[0]
     larger = case.with_batch(3)
-    assert larger.input_shape == (3, *case.input_shape[1:])
+    shape = list(case.input_shape)
+    shape[1 if isinstance(case, LSTMCase) else 0] = 3
+    assert larger.input_shape == tuple(shape)
     assert larger.name == f"{case.name}_b3"
     assert larger.with_batch(3) is larger
 
