@@ -182,7 +182,7 @@ def _backward(
     if wants_graph:
         return _differentiable_backward(cell, operands, batch_sizes, reverse, needed, grads)
     input, h0, _, w_ih, w_hh, *_ = operands
-    before = None
+    before: Any = None
     if cell is Cell.GRU or needed[4]:
         before = h0
         if input.shape[0] != h0.shape[0]:
