@@ -129,6 +129,16 @@ def _check_module_call(name: str, input: Tensor, hx: Tensor | None) -> None:
         )
 
 
+def _batch_of(input: Tensor, hx: Tensor | None, hidden_size: int) -> tuple[Tensor, Tensor]:
+    """Input and state as matrices; a state that is not given is zero."""
+    batched = input.dim() == 2
+    rows = input if batched else input.unsqueeze(0)
+    if hx is None:
+        zeros = torch.zeros(rows.size(0), hidden_size, dtype=input.dtype, device=input.device)
+        return rows, zeros
+    return rows, hx if batched else hx.unsqueeze(0)
+
+
 class GRUCell(torch.nn.GRUCell):
     """`torch.nn.GRUCell` on cnnext's kernels: same arguments, parameters and results.
 
@@ -138,21 +148,14 @@ class GRUCell(torch.nn.GRUCell):
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         if not is_scripting():
             _check_module_call("GRUCell", input, hx)
-        batched = input.dim() == 2
-        rows = input if batched else input.unsqueeze(0)
-        if hx is None:
-            state = torch.zeros(
-                rows.size(0), self.hidden_size, dtype=input.dtype, device=input.device
-            )
-        else:
-            state = hx if batched else hx.unsqueeze(0)
+        rows, state = _batch_of(input, hx, self.hidden_size)
         if is_scripting():
             h = torch._VF.gru_cell(
                 rows, state, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
             )
         else:
             h = gru_cell(rows, state, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
-        return h if batched else h.squeeze(0)
+        return h if input.dim() == 2 else h.squeeze(0)
 
 
 class RNNCell(torch.nn.RNNCell):
@@ -164,14 +167,7 @@ class RNNCell(torch.nn.RNNCell):
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         if not is_scripting():
             _check_module_call("RNNCell", input, hx)
-        batched = input.dim() == 2
-        rows = input if batched else input.unsqueeze(0)
-        if hx is None:
-            state = torch.zeros(
-                rows.size(0), self.hidden_size, dtype=input.dtype, device=input.device
-            )
-        else:
-            state = hx if batched else hx.unsqueeze(0)
+        rows, state = _batch_of(input, hx, self.hidden_size)
         if self.nonlinearity not in ("tanh", "relu"):
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")
         if is_scripting():
@@ -186,4 +182,4 @@ class RNNCell(torch.nn.RNNCell):
         else:
             cell = rnn_tanh_cell if self.nonlinearity == "tanh" else rnn_relu_cell
             h = cell(rows, state, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
-        return h if batched else h.squeeze(0)
+        return h if input.dim() == 2 else h.squeeze(0)
