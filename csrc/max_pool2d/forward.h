@@ -8,13 +8,13 @@
 // image from left to right (above and below, a tap is outside for all lanes alike); the outputs at
 // the two borders are computed one at a time.
 //
-// nchw with narrow rows: as many planes as there are lanes are transposed into scratch, pooled as
-// channels_last, and transposed back, which costs less than rows that fill no vector.
+// nchw with narrow rows: planes become channels (planes.h).
 //
 // Both read each input once per window that holds it; memory is the limit.
 #pragma once
 
 #include "max_pool2d/max_pool2d.h"
+#include "max_pool2d/planes.h"
 #include "pooling/maximum.h"
 
 namespace cnnext {
@@ -32,8 +32,8 @@ struct MaxPool2dForward {
     } else if (rows_fill_vectors(s)) {
       plan.tasks[0] = s.n * s.c;
     } else {
-      plan.tasks[0] = ceil_div(s.n * s.c, Lanes);
-      plan.chunk_bytes = PlaneBlock::bytes(s);
+      plan.tasks[0] = PlaneBlock<Lanes>::count(s);
+      plan.chunk_bytes = Lanes * (4 * s.h_in * s.w_in + (4 + 1) * s.h_out * s.w_out);
     }
     return plan;
   }
@@ -50,50 +50,31 @@ struct MaxPool2dForward {
       planes(s, o, slice.begin, slice.end);
     } else {
       for (int64_t task = slice.begin; task < slice.end; ++task) {
-        narrow_planes(s, o, task * Lanes, PlaneBlock(s, slice.chunk));
+        narrow_planes(s, o, PlaneBlock<Lanes>(s, task), slice.chunk);
       }
     }
   }
 
  private:
-  // Scratch for `Lanes` planes as channels_last: input, output, offsets.
-  struct PlaneBlock {
-    float *x, *y;
-    uint8_t* offsets;
-
-    PlaneBlock(const MaxPool2dShape& s, unsigned char* scratch)
-        : x(reinterpret_cast<float*>(scratch)),
-          y(x + s.h_in * s.w_in * Lanes),
-          offsets(reinterpret_cast<uint8_t*>(y + s.h_out * s.w_out * Lanes)) {}
-
-    static int64_t bytes(const MaxPool2dShape& s) {
-      return Lanes * (4 * s.h_in * s.w_in + (4 + 1) * s.h_out * s.w_out);
-    }
-  };
-
   static bool rows_fill_vectors(const MaxPool2dShape& s) {
     return s.w_out >= kWideRow || s.h_in * s.w_in > kSmallPlane;
   }
 
   static void narrow_planes(const MaxPool2dShape& s, const MaxPool2dOperands<float>& o,
-                            int64_t plane, const PlaneBlock& block) {
+                            const PlaneBlock<Lanes>& block, unsigned char* scratch) {
     const int64_t in = s.h_in * s.w_in, out = s.h_out * s.w_out;
-    const int64_t count = least(Lanes, s.n * s.c - plane);
+    float* const x = reinterpret_cast<float*>(scratch);
+    float* const y = x + in * Lanes;
+    uint8_t* const offsets = reinterpret_cast<uint8_t*>(y + out * Lanes);
     MaxPool2dShape lanes = s;
     lanes.c = Lanes;
-    if (count < Lanes) fill_zero(block.x, in * Lanes);
-    transpose_block<Lanes>(o.in + plane * in, in, block.x, Lanes, count, in);
+    block.load(o.in, in, 0, in, x);
     for (int64_t i = 0; i < s.h_out; ++i) {
-      row_channels_last(lanes, i, block.x, block.y + i * s.w_out * Lanes,
-                        o.offsets == nullptr ? nullptr : block.offsets + i * s.w_out * Lanes);
+      const int64_t at = i * s.w_out * Lanes;
+      row_channels_last(lanes, i, x, y + at, o.offsets == nullptr ? nullptr : offsets + at);
     }
-    transpose_block<Lanes>(block.y, Lanes, o.out + plane * out, out, out, count);
-    if (o.offsets == nullptr) return;
-    for (int64_t lane = 0; lane < count; ++lane) {
-      for (int64_t i = 0; i < out; ++i) {
-        o.offsets[(plane + lane) * out + i] = block.offsets[i * Lanes + lane];
-      }
-    }
+    block.store(y, o.out, out, 0, out);
+    if (o.offsets != nullptr) block.store(offsets, o.offsets, out, 0, out);
   }
 
   static void planes(const MaxPool2dShape& s, const MaxPool2dOperands<float>& o, int64_t begin,

@@ -68,6 +68,12 @@ CASES = [
     Case("window_of_256", 1, 3, (17, 40), (16, 16), (1, 2)),
     Case("window_of_272", 1, 3, (18, 40), (17, 16), (1, 2)),
     Case("channels_131", 2, 131, (5, 5), (3, 3), (2, 2), (1, 1)),
+    # Planes of more than 4096 elements, whose gradient comes in bands of rows.
+    Case("bands_3x3_s2", 1, 17, (71, 70), (3, 3), (2, 2), (1, 1)),
+    Case("bands_3x3_s3", 1, 20, (66, 66), (3, 3), (3, 3)),
+    Case("bands_dilation", 1, 16, (70, 71), (3, 2), (2, 1), (1, 1), (3, 2)),
+    Case("bands_stride_above_kernel", 1, 16, (67, 66), (2, 1), (4, 3)),
+    Case("bands_of_a_row", 1, 16, (5, 4200), (3, 3), (2, 2), (1, 1)),
     Case("batch", 5, 2, (5, 9), (3, 2), (2, 1), (1, 1)),
 ]
 
