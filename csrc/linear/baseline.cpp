@@ -2,6 +2,7 @@
 // linear for the ISA every build has (SSE on x86, NEON on Arm).
 #include "linear/dot.h"
 #include "linear/gemm.h"
+#include "linear/transposed.h"
 
 namespace cnnext {
 namespace {
@@ -14,6 +15,7 @@ using Tile = WideTile<4>;
 CNNEXT_DEFINE(linear_gemm_f32, LinearGemm<Tile, Pass::forward>)
 CNNEXT_DEFINE(linear_gemm_bwd_input_f32, LinearGemm<Tile, Pass::bwd_input>)
 CNNEXT_DEFINE(linear_gemm_bwd_weight_f32, LinearGemm<Tile, Pass::bwd_weight>)
+CNNEXT_DEFINE(linear_transposed_f32, LinearTransposed<Tile>)
 CNNEXT_DEFINE(linear_dot_f32, LinearDot<Tile::kLanes>)
 
 }  // namespace cnnext

@@ -16,6 +16,11 @@ double gemm_cost(const LinearShape& s, int threads) {
 }
 
 template <Isa isa>
+double transposed_cost(const LinearShape& s, int threads) {
+  return transposed_seconds(s.m, s.n, s.k, isa, threads);
+}
+
+template <Isa isa>
 double dot_cost(const LinearShape& s, int threads) {
   return dot_seconds(s.m, s.macs(), isa, threads);
 }
