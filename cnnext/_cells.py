@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
@@ -9,6 +12,7 @@ from cnnext._arguments import check_matmul_dtypes, shape_of
 from cnnext._routing import why_native
 
 Biases = tuple[Tensor | None, Tensor | None]
+Result = TypeVar("Result")
 
 
 def why_native_cell(
@@ -39,27 +43,36 @@ def _is_vector(bias: Tensor) -> bool:
 def has_nothing_to_compute(
     input: Tensor, states: tuple[Tensor, ...], weights: tuple[Tensor, Tensor]
 ) -> bool:
+    if not torch.compiler.is_compiling() and input.numel() > 0 and states[0].numel() > 0:
+        return False  # weights that fit have elements then, and others are `checked`
     operands = (input, *states, *weights)
     return any(0 in operand.shape for operand in operands) and all(
         operand.dim() == 2 for operand in operands
     )
 
 
-def fits(
-    gates: int, input: Tensor, states: tuple[Tensor, ...], weights: tuple[Tensor, Tensor], b: Biases
-) -> bool:
-    """Whether `check_operands` has nothing to say, which a small call is in a hurry to know."""
-    if input.dim() != 2 or states[0].dim() != 2:
-        return False
-    (batch, inputs), hidden, dtype = input.shape, states[0].shape[1], input.dtype
-    w_ih, w_hh = weights
-    return (
-        all(state.shape == (batch, hidden) and state.dtype == dtype for state in states)
-        and w_ih.shape == (gates * hidden, inputs)
-        and w_hh.shape == (gates * hidden, hidden)
-        and w_ih.dtype == w_hh.dtype == dtype
-        and all(x is None or (x.shape == (gates * hidden,) and x.dtype == dtype) for x in b)
-    )
+def checked(
+    op: str,
+    gates: int,
+    input: Tensor,
+    states: tuple[Tensor, ...],
+    weights: tuple[Tensor, Tensor],
+    b: Biases,
+    compute: Callable[[], Result],
+) -> Result:
+    """`compute()`, or what torch raises for such operands.
+
+    Our operators check them too before they compute anything, and faster than we can; only what
+    they reject, or would take for several steps, is looked at here, to say what torch says.
+    """
+    if torch.compiler.is_compiling() or input.shape[:1] != states[0].shape[:1]:
+        check_operands(op, gates, input, states, weights, b)
+        return compute()
+    try:
+        return compute()
+    except RuntimeError:
+        check_operands(op, gates, input, states, weights, b)
+        raise
 
 
 def check_operands(
@@ -71,8 +84,6 @@ def check_operands(
     b: Biases,
 ) -> None:
     """Raises what torch raises: RuntimeError, or IndexError for a dimension that is missing."""
-    if not torch.compiler.is_compiling() and fits(gates, input, states, weights, b):
-        return
     w_ih, w_hh = weights
     names = [f"hx[{i}]" for i in range(len(states))] if len(states) > 1 else ["hx"]
     named_states = dict(zip(names, states, strict=True))

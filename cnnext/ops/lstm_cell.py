@@ -9,7 +9,7 @@ from torch import Tensor
 from torch import lstm_cell as native_lstm_cell
 
 from cnnext._arguments import shape_of
-from cnnext._cells import check_operands, has_nothing_to_compute, why_native_cell
+from cnnext._cells import checked, has_nothing_to_compute, why_native_cell
 from cnnext._library import direct, ops
 from cnnext._routing import fall_back, gradient_needed, is_scripting
 
@@ -193,9 +193,13 @@ def lstm_cell(
         return fall_back("lstm_cell", reason, native_lstm_cell, input, hx, w_ih, w_hh, b_ih, b_hh)
     if has_nothing_to_compute(input, states, weights):
         return native_lstm_cell(input, hx, w_ih, w_hh, b_ih, b_hh)
-    check_operands("lstm_cell", 4, input, states, weights, biases)
-
     operands = (input, h, c, w_ih, w_hh, b_ih, b_hh)
+    return checked(
+        "lstm_cell", 4, input, states, weights, biases, lambda: _lstm_cell_on_kernels(*operands)
+    )
+
+
+def _lstm_cell_on_kernels(*operands: Any) -> States:
     if torch.compiler.is_compiling():
         return ops.lstm_cell.default(*operands)[:2]
     if gradient_needed(*operands):

@@ -11,7 +11,7 @@ from torch import rnn_relu_cell as native_rnn_relu_cell
 from torch import rnn_tanh_cell as native_rnn_tanh_cell
 
 from cnnext._arguments import shape_of
-from cnnext._cells import check_operands, has_nothing_to_compute, why_native_cell
+from cnnext._cells import checked, has_nothing_to_compute, why_native_cell
 from cnnext._routing import fall_back, is_scripting
 from cnnext.ops.recurrence import Cell, recurrence
 
@@ -105,8 +105,15 @@ def _cell(
         return fall_back(op, reason, native, input, hx, w_ih, w_hh, b_ih, b_hh)
     if has_nothing_to_compute(input, (hx,), weights):
         return native(input, hx, w_ih, w_hh, b_ih, b_hh)
-    check_operands(op, kind.gates, input, (hx,), weights, biases)
-    output = recurrence(kind, input, (hx,), (*weights, *biases))[0]
+    output = checked(
+        op,
+        kind.gates,
+        input,
+        (hx,),
+        weights,
+        biases,
+        lambda: recurrence(kind, input, (hx,), (*weights, *biases))[0],
+    )
     if kind is Cell.GRU and not hx.is_contiguous() and hx.stride(0) < hx.stride(1):
         return output.t().contiguous().t()  # in memory, native's result is ordered as its state
     return output

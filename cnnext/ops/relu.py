@@ -71,8 +71,20 @@ torch.library.register_autograd("cnnext::relu", _backward, setup_context=_setup_
 # ----------------------------------------------------------------------------------- function
 
 
+# A smaller tensor trains faster with native's relu, whose autograd is in C++: from here on the two
+# take the same time.
+_LEAST_BYTES_FOR_FUNCTION = 256 << 10
+
+
+def _trains_faster_natively(input: Tensor) -> bool:
+    return type(input) is Tensor and input.is_cpu and input.nbytes < _LEAST_BYTES_FOR_FUNCTION
+
+
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(0, x) element by element, as `torch.nn.functional.relu`; NaN and -0 pass through.
+
+    On the CPU, a tensor of less than 256 KB that needs gradients goes to native's, quietly: to the
+    last bit the same, and faster by the time that Python takes for an autograd Function.
 
     Args:
         input: any shape, float32 or float64, on CUDA also float16 or bfloat16 (anything else that
@@ -91,7 +103,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     if torch.compiler.is_compiling():
         return ops.relu.default(input)
     if gradient_needed(input):
-        return ReLUFunction.apply(input)
+        return native_relu(input) if _trains_faster_natively(input) else ReLUFunction.apply(input)
     return direct.relu_forward(input)
 
 
@@ -112,7 +124,7 @@ def _relu_in_place(input: Tensor) -> Tensor:
     if input.is_inference() and not torch.is_inference_mode_enabled():
         return native_relu_(input)
     if gradient_needed(input):
-        if input.is_leaf or input._is_view():
+        if input.is_leaf or input._is_view() or _trains_faster_natively(input):
             return native_relu_(input)
         return ReLUFunction.apply(input, True)
     ops.relu_.default(input)

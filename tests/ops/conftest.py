@@ -33,9 +33,13 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _strict(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fallback to ATen is an error, except in the tests that ask for `fallbacks`."""
+    """A fallback to ATen is an error, except in the tests that ask for `fallbacks`.
+
+    The quiet one, of small relus that need gradients, does not happen.
+    """
     strict = "fallbacks" not in request.fixturenames
     monkeypatch.setenv("CNNEXT_STRICT", "1" if strict else "0")
+    monkeypatch.setattr("cnnext.ops.relu._LEAST_BYTES_FOR_FUNCTION", 0)
 
 
 @pytest.fixture
