@@ -77,7 +77,11 @@ _LEAST_BYTES_FOR_FUNCTION = 256 << 10
 
 
 def _trains_faster_natively(input: Tensor) -> bool:
-    return type(input) is Tensor and input.is_cpu and input.nbytes < _LEAST_BYTES_FOR_FUNCTION
+    if type(input) is not Tensor or not input.is_cpu or input.nbytes >= _LEAST_BYTES_FOR_FUNCTION:
+        return False
+    # Unlike our operators, ATen's goes beyond the end of a storage that was freed or shrunk.
+    end = input.storage_offset() * input.itemsize + input.nbytes
+    return _is_flat(input) and end <= input.untyped_storage().nbytes()
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:

@@ -16,6 +16,7 @@
 #include "max_pool2d/max_pool2d.h"
 #include "max_pool2d/planes.h"
 #include "pooling/maximum.h"
+#include "pooling/strided.h"
 
 namespace cnnext {
 namespace {

@@ -6,7 +6,8 @@
 //
 // nchw: the sum is separable. For each row of dx, which is a task, the rows of dy that belong to
 // it, divided, are added up into one row of sums, on vectors; then each element adds up the few
-// sums of its windows. A row that the same windows hold as the row above is a copy of that.
+// sums of its windows, gathered by vectors too. A row that the same windows hold as the row above
+// is a copy of that.
 #pragma once
 
 #include "common/simd.h"
@@ -30,16 +31,18 @@ struct AverageBackwardInput {
                   const Slice& slice) {
     const auto rows = s.rows();
     const Tables tables(s, slice.chunk);
+    Holders above{};
     for (int64_t task = slice.begin; task < slice.end; ++task) {
       if (s.layout == Layout::nchw) {
-        const int64_t h = task % s.h_in;
+        const int64_t plane = task / s.h_in, h = task - plane * s.h_in;
         const Holders holders = rows.holders(h);
         float* const dx = o.out + task * s.w_in;
-        if (h > 0 && task > slice.begin && holders == rows.holders(h - 1)) {
+        if (h > 0 && task > slice.begin && holders == above) {
           copy(dx, dx - s.w_in, s.w_in);
         } else {
-          spread_row(s, holders, tables, o.in + task / s.h_in * s.h_out * s.w_out, dx);
+          spread_row(s, holders, tables, o.in + plane * s.h_out * s.w_out, dx);
         }
+        above = holders;
       } else {
         const ChannelBlock block(task, s.c);
         spread_channels(s, rows.holders(block.row % s.h_in), tables, block, o);
@@ -48,21 +51,32 @@ struct AverageBackwardInput {
   }
 
  private:
+  // Most windows that a column is gathered from; from more, one at a time.
+  static constexpr int64_t kMostGathered = 8;
+
   // Of each column of dx the windows that hold it; of each row and column of dy its factor of the
-  // divisor; and room for one row of sums.
+  // divisor; and room for one row of sums. If few windows hold a column, `gathered` has `depth`
+  // rows of its windows one by one, negative where there are no more, and padded to whole vectors.
   struct Tables {
     Holders* columns;
     float *row_extents, *column_extents, *sums;
+    int32_t* gathered;
+    int64_t width, depth = 0;
 
     Tables(const Shape& s, unsigned char* scratch)
         : columns(reinterpret_cast<Holders*>(scratch)),
           row_extents(reinterpret_cast<float*>(columns + s.w_in)),
           column_extents(row_extents + s.h_out),
-          sums(column_extents + s.w_out) {
+          sums(column_extents + s.w_out),
+          gathered(reinterpret_cast<int32_t*>(sums + s.w_out)),
+          width(round_up(s.w_in, Lanes)) {
       const auto row_axis = s.rows();
       const auto column_axis = s.columns();
       const bool overridden = s.divisor_override != 0;
-      for (int64_t w = 0; w < s.w_in; ++w) columns[w] = column_axis.holders(w);
+      for (int64_t w = 0; w < s.w_in; ++w) {
+        columns[w] = column_axis.holders(w);
+        depth = most(depth, columns[w].last - columns[w].first);
+      }
       for (int64_t i = 0; i < s.h_out; ++i) {
         row_extents[i] =
             static_cast<float>(overridden ? s.divisor_override : row_axis.window(i).extent);
@@ -70,11 +84,20 @@ struct AverageBackwardInput {
       for (int64_t j = 0; j < s.w_out; ++j) {
         column_extents[j] = static_cast<float>(overridden ? 1 : column_axis.window(j).extent);
       }
+      if (depth > kMostGathered || s.layout != Layout::nchw) return;
+      for (int64_t u = 0; u < depth; ++u) {
+        for (int64_t w = 0; w < width; ++w) {
+          const int64_t j = w < s.w_in ? columns[w].first + u : 0;
+          gathered[u * width + w] =
+              w < s.w_in && j < columns[w].last ? static_cast<int32_t>(j) : -1;
+        }
+      }
     }
 
     static int64_t bytes(const Shape& s) {
       return s.w_in * static_cast<int64_t>(sizeof(Holders)) +
-             (s.h_out + 2 * s.w_out) * static_cast<int64_t>(sizeof(float));
+             (s.h_out + 2 * s.w_out + kMostGathered * round_up(s.w_in, Lanes)) *
+                 static_cast<int64_t>(sizeof(float));
     }
   };
 
@@ -82,6 +105,16 @@ struct AverageBackwardInput {
   static void spread_row(const Shape& s, const Holders& rows, const Tables& tables, const float* dy,
                          float* dx) {
     add_quotients(s, tables, rows, dy);
+    if (tables.depth <= kMostGathered) {
+      for (int64_t w = 0; w < s.w_in; w += Lanes) {
+        f32<Lanes> sum{};
+        for (int64_t u = 0; u < tables.depth; ++u) {
+          sum += gather<Lanes>(tables.sums, tables.gathered + u * tables.width + w);
+        }
+        store_partial<Lanes>(dx + w, sum, least(Lanes, s.w_in - w));
+      }
+      return;
+    }
     for (int64_t w = 0; w < s.w_in; ++w) {
       float sum = 0;
       for (int64_t j = tables.columns[w].first; j < tables.columns[w].last; ++j) {

@@ -7,8 +7,9 @@
 //
 // nchw: a window's sum is separable. For each output row, which is a task, the rows of the image
 // that belong to it are added up into one row of sums, on vectors whatever the windows are along
-// it; then each output adds up the few sums of its columns. A window that spans all columns is one
-// array, added up as such.
+// it; then each output adds up the few sums of its columns: on vectors where neighbouring windows
+// are alike, one at a time elsewhere. A window that spans all columns is one array, added up as
+// such.
 //
 // Partial sums are flushed after kFlush additions, so that sums of many elements lose less: each is
 // rounded at most kFlush times, and after that once for each flush. Memory is the limit.
@@ -18,6 +19,7 @@
 #include "pooling/average.h"
 #include "pooling/axis.h"
 #include "pooling/channels.h"
+#include "pooling/strided.h"
 
 namespace cnnext {
 namespace {
@@ -69,16 +71,31 @@ struct AverageForward {
   }
 
  private:
-  // Of each output column its window, and room for one row of sums.
+  // Of each output column its window, and room for one row of sums. Outputs [first, last) have
+  // small windows of the same width, each `step` positions behind the one before it.
   struct Columns {
     Window* windows;
     float* sums;
+    int64_t first, last, width, step = 1;
 
     Columns(const Shape& s, unsigned char* scratch)
         : windows(reinterpret_cast<Window*>(scratch)),
-          sums(reinterpret_cast<float*>(windows + s.w_out)) {
+          sums(reinterpret_cast<float*>(windows + s.w_out)),
+          first(s.w_out / 2),
+          last(first) {
       const auto axis = s.columns();
       for (int64_t j = 0; j < s.w_out; ++j) windows[j] = axis.window(j);
+      width = windows[first].last - windows[first].first;
+      if (first + 1 < s.w_out) step = windows[first + 1].first - windows[first].first;
+      if (width > kFlush || step < 1) return;
+      while (first > 0 && alike(windows[first - 1], windows[first])) --first;
+      ++last;
+      while (last < s.w_out && alike(windows[last - 1], windows[last])) ++last;
+    }
+
+    bool alike(const Window& one, const Window& next) const {
+      return next.first - one.first == step && next.last - one.last == step &&
+             next.extent == one.extent;
     }
 
     static int64_t bytes(const Shape& s) {
@@ -98,11 +115,32 @@ struct AverageForward {
       return;
     }
     add_rows(first, row.last - row.first, s.w_in, columns.sums);
-    for (int64_t j = 0; j < s.w_out; ++j) {
+    outputs_one_by_one(s, row, columns, 0, columns.first, y);
+    cover<Lanes>(columns.first, columns.first, columns.last, [&](auto lanes, int64_t j) {
+      outputs<decltype(lanes)::kLanes>(s, row, columns, j, y);
+    });
+    outputs_one_by_one(s, row, columns, columns.last, s.w_out, y);
+  }
+
+  static void outputs_one_by_one(const Shape& s, const Window& row, const Columns& columns,
+                                 int64_t first, int64_t last, float* y) {
+    for (int64_t j = first; j < last; ++j) {
       const Window window = columns.windows[j];
       y[j] = sum_of<Lanes>(columns.sums + window.first, window.last - window.first) /
              divisor_of<float>(s.divisor_override, row, window);
     }
+  }
+
+  // Outputs j .. j+N-1, whose windows are alike.
+  template <int N>
+  static void outputs(const Shape& s, const Window& row, const Columns& columns, int64_t j,
+                      float* y) {
+    const Window window = columns.windows[j];
+    f32<N> sum{};
+    for (int64_t t = 0; t < columns.width; ++t) {
+      sum += load_strided<N>(columns.sums + window.first + t, columns.step);
+    }
+    store<N>(y + j, sum / broadcast<N>(divisor_of<float>(s.divisor_override, row, window)));
   }
 
   // sums[w] = the sum of rows[r * width + w] over r < count.
