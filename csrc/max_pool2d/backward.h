@@ -8,8 +8,8 @@
 // a time, which are gathered likewise. If each position is in one window, each window writes its
 // positions instead.
 //
-// Scatter, for few planes or channels, and for large windows: each dy is added to the position that
-// its window recorded; tasks own whole planes (nchw) or images (channels_last).
+// Scatter, for few planes or channels, large windows and very long rows: each dy is added to the
+// position that its window recorded; tasks own whole planes (nchw) or images (channels_last).
 #pragma once
 
 #include "common/simd.h"
@@ -24,7 +24,7 @@ struct MaxPool2dBackwardInput {
   static Plan plan(const MaxPool2dShape& s, int threads) {
     Plan plan;
     if (s.layout == Layout::nchw) {
-      if (s.n * s.c < Lanes || s.window() > kMostTaps) {
+      if (s.n * s.c < Lanes || s.window() > kMostTaps || s.w_in > kLongestRow) {
         plan.block[0] = kScatter;
         plan.tasks[0] = s.n * s.c;
       } else {
@@ -60,6 +60,7 @@ struct MaxPool2dBackwardInput {
   enum Form : int64_t { kScatter, kGather, kBands };
   static constexpr int64_t kMostTaps = 4 * Lanes;  // to add to more takes longer than to scatter
   static constexpr int64_t kBandFloats = 4096;     // of each plane; 256 KB for sixteen
+  static constexpr int64_t kLongestRow = 16 * kBandFloats;
 
   // Of each offset, the way from the window's corner. Offsets that max_pool2d does not record for
   // this window lead outside the image.
@@ -159,7 +160,7 @@ struct MaxPool2dBackwardInput {
   }
 
   static int64_t band_rows(const MaxPool2dShape& s) {
-    return least(s.h_in, most(s.stride_h, kBandFloats / s.w_in));
+    return least(s.h_in, most(1, kBandFloats / s.w_in));
   }
 
   // Rows of windows that touch a band, at most.
