@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from cnnext.testing.cases import OPS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,8 +34,3 @@ def test_every_operator_has_one():
 def test_small_ones_run():
     names = "lenet5 or lstm_cell_b1_32 or resnet50_relu_2048"
     assert " passed" in pytest_run("--benchmark-disable", "-k", names)
-
-
-@pytest.mark.slow
-def test_all_run():
-    assert " passed" in pytest_run("--benchmark-disable")
