@@ -90,7 +90,7 @@ def test_ctrl_c_ends_the_process(out):
         while not (out / "checkpoint.pt").exists() and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        _, text = process.communicate(timeout=60)
+        _, text = process.communicate(timeout=300)
     finally:
         process.kill()
     assert process.returncode == 130
