@@ -41,7 +41,6 @@ struct WinogradSteps {
   static constexpr int64_t kColumns = Tile::kColumns;
   static constexpr int64_t kTaps = Taps * Taps;
   static constexpr int64_t kMostChannels = 128;            // of a chunk
-  static constexpr int64_t kMostChain = 32;                // of additions in registers
   static constexpr int64_t kFilterFloats = N * kTaps * N;  // scratch of transform_filter
 
   WinogradShape g;
@@ -114,7 +113,6 @@ struct WinogradSteps {
         operands.a = v + point * v_point(b.tiles) + t * vectors;
         operands.b = u + point * u_point();
         operands.depth = channels(chunk);
-        operands.chain = kMostChain;
         operands.c = m + point * m_stride + (t - t0) * kColumns;
         operands.columns = columns(panel);
         operands.init = chunk > 0 ? operands.c : nullptr;

@@ -29,7 +29,6 @@ struct WinogradBackwardWeight {
   static constexpr int N = Tile::kLanes, kSide = Tiles::kSide, kPoints = Tiles::kPoints;
   static constexpr int64_t kColumns = Tile::kColumns;
   static constexpr int64_t kRoundFloats = 4 << 20;  // 16 MB of V and P
-  static constexpr int64_t kMostChain = 64;         // of additions in registers
   static constexpr int64_t kBlockChannels = 64;     // of a task of the last phase
 
   static Plan plan(const Conv2dShape& s, int) {
@@ -81,8 +80,8 @@ struct WinogradBackwardWeight {
     explicit Sizes(const WinogradShape& shape) : g(shape) {
       panels = ceil_div(g.k, kColumns);
       channel_blocks = ceil_div(g.c, kBlockChannels);
-      const int64_t fit = kRoundFloats / (kPoints * (g.c + g.k)) / kMostChain * kMostChain;
-      rounds = ceil_div(g.tiles(), most(kMostChain, fit));
+      const int64_t fit = kRoundFloats / (kPoints * (g.c + g.k));
+      rounds = ceil_div(g.tiles(), most(1, fit / kTransposedChain) * kTransposedChain);
       tiles = ceil_div(g.tiles(), rounds);
     }
     int64_t v_tile() const { return spread(g.c); }
@@ -125,7 +124,6 @@ struct WinogradBackwardWeight {
       operands.a_step = z.v_tile();
       operands.b = gradient;
       operands.depth = b.tiles;
-      operands.chain = kMostChain;
       operands.init = nullptr;
       operands.c = sums + c * kColumns;
       operands.columns = columns;

@@ -201,7 +201,7 @@ struct BlockedProduct {
       rows.pack(i, count, part.k0, part.depth, a);
       PackedOperands o;
       o.a = a;
-      o.depth = o.chain = part.depth;
+      o.depth = part.depth;
       o.next_a = rows.at(i + count, part.k0);
       for (int64_t j = part.g0; j < part.g1; j += Tile::kColumns) {
         o.b = scratch + (j - part.g0) * part.depth;

@@ -79,7 +79,7 @@ struct DotProducts {
 
   template <int Rows, int Columns>
   static void block(const DotOperands& o, int64_t row, int64_t column) {
-    // One address register serves three rows, as in tile.h.
+    // One address register serves three rows, as in micro_kernels.h.
     constexpr int kRowsPerBase = 3;
     constexpr int kBases = (Columns + kRowsPerBase - 1) / kRowsPerBase;
     const float* a = o.a + row * o.a_row;

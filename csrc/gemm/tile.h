@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The fp32 micro-kernel that conv2d, linear and the recurrent cells share.
+// The fp32 micro-kernel that conv2d, linear and the recurrent cells share, compiled once per ISA
+// (<isa>.cpp, out of micro_kernels.h).
 //
 //   c[i][j] = init[i][j] + sum_s sum_k a[segments[s] + i*a_row + k*a_k] * b[(s*length + k)*b_k + j]
 //
@@ -23,7 +24,6 @@
 #include "common/simd.h"
 
 namespace cnnext {
-namespace {
 
 // The tiles of an ISA with so many registers of so many lanes, at most so many vectors wide.
 template <int Lanes, int Vectors, int Registers>
@@ -72,101 +72,20 @@ struct TileOperands {
   int64_t columns;  // of init and c; b is readable up to the vector boundary
 };
 
-// c = init + acc; init may be null, and its row 0. The cases are told apart outside of the loops,
-// or else the compiler takes the sums through memory.
-template <int N, int Rows, int Vectors>
-CNNEXT_INLINE void store_sums(f32<N> (&acc)[Rows][Vectors], const float* init, int64_t init_row,
-                              float* c, int64_t c_row, int64_t columns) {
-  constexpr int kLast = Vectors - 1;
-  const int64_t rest = columns - kLast * N;  // of the last vector; those before it are full
-  if (rest == N) {
-    if (init != nullptr) {
-      CNNEXT_UNROLL(16)
-      for (int i = 0; i < Rows; ++i) {
-        for (int j = 0; j < Vectors; ++j) acc[i][j] += load<N>(init + i * init_row + j * N);
-      }
-    }
-    CNNEXT_UNROLL(16)
-    for (int i = 0; i < Rows; ++i) {
-      for (int j = 0; j < Vectors; ++j) store<N>(c + i * c_row + j * N, acc[i][j]);
-    }
-    return;
-  }
-  if (init != nullptr) {
-    CNNEXT_UNROLL(16)
-    for (int i = 0; i < Rows; ++i) {
-      const float* const from = init + i * init_row;
-      for (int j = 0; j < kLast; ++j) acc[i][j] += load<N>(from + j * N);
-      acc[i][kLast] += load_partial<N>(from + kLast * N, rest);
-    }
-  }
-  CNNEXT_UNROLL(16)
-  for (int i = 0; i < Rows; ++i) {
-    float* const to = c + i * c_row;
-    for (int j = 0; j < kLast; ++j) store<N>(to + j * N, acc[i][j]);
-    store_partial<N>(to + kLast * N, acc[i][kLast], rest);
-  }
-}
-
-template <int N, int Rows, int Vectors>
-void multiply_tile(const TileOperands& t) {
-  // One address register serves three rows (x86 addresses base + {0, 1, 2} * stride), which keeps
-  // fourteen rows within the sixteen general registers.
-  constexpr int kRowsPerBase = 3;
-  constexpr int kBases = (Rows + kRowsPerBase - 1) / kRowsPerBase;
-
-  const float* b = t.b;
-  const float* init = t.init;
-  int64_t init_row = t.init_row;
-  for (int i = 0; i < Rows; ++i) {  // to have it come while the sums grow
-    for (int j = 0; j < Vectors; ++j) __builtin_prefetch(t.c + i * t.c_row + j * N, 1);
-  }
-  int64_t s = 0, k = 0;  // where the reduction stands
-  do {
-    f32<N> acc[Rows][Vectors] = {};
-    for (int64_t chain = kChain; chain > 0 && s < t.n_segments;) {
-      const int64_t steps = t.length - k < chain ? t.length - k : chain;
-      const float* a[kBases];
-      for (int g = 0; g < kBases; ++g) {
-        a[g] = t.a + t.segments[s] + k * t.a_k + g * kRowsPerBase * t.a_row;
-      }
-      for (int64_t step = 0; step < steps; ++step) {
-        f32<N> b_vec[Vectors];
-        for (int j = 0; j < Vectors; ++j) b_vec[j] = load<N>(b + j * N);
-        for (int i = 0; i < Rows; ++i) {
-          const f32<N> a_vec = broadcast<N>(a[i / kRowsPerBase][i % kRowsPerBase * t.a_row]);
-          for (int j = 0; j < Vectors; ++j) acc[i][j] += a_vec * b_vec[j];
-        }
-        for (int g = 0; g < kBases; ++g) a[g] += t.a_k;
-        b += t.b_k;
-      }
-      chain -= steps;
-      k += steps;
-      if (k == t.length) {
-        k = 0;
-        ++s;
-      }
-    }
-    store_sums<N>(acc, init, init_row, t.c, t.c_row, t.columns);
-    init = t.c;
-    init_row = t.c_row;
-  } while (s < t.n_segments);
-}
-
 // Some of a panel's rows: at most Tile::panel_rows(t.columns).
-template <class Tile, int Vectors = Tile::kVectors, int Rows = Tile::rows(Vectors)>
-void multiply_rows(int64_t rows, const TileOperands& t) {
-  if constexpr (Vectors > 1 && Rows == Tile::rows(Vectors)) {
-    if (t.columns <= (Vectors - 1) * Tile::kLanes) {
-      return multiply_rows<Tile, Vectors - 1>(rows, t);
-    }
-  }
-  if (rows == Rows) {
-    multiply_tile<Tile::kLanes, Rows, Vectors>(t);
-  } else if constexpr (Rows > 1) {
-    multiply_rows<Tile, Vectors, Rows - 1>(rows, t);
-  }
-}
+template <class Tile>
+void multiply_rows(int64_t rows, const TileOperands& t);
+
+#define CNNEXT_DECLARE(Tile) \
+  template <>                \
+  void multiply_rows<Tile>(int64_t rows, const TileOperands& t);
+CNNEXT_DECLARE(RegisterTile<4>)
+CNNEXT_DECLARE(RegisterTile<8>)
+CNNEXT_DECLARE(RegisterTile<16>)
+CNNEXT_DECLARE(WideTile<16>)
+#undef CNNEXT_DECLARE
+
+namespace {
 
 // All `rows` rows, tile after tile; a and c (and init, if it has rows) advance together.
 template <class Tile>

@@ -21,9 +21,9 @@ struct LinearTransposed {
   static Plan plan(const LinearShape& s, int threads) {
     Plan plan;
     plan.n_phases = 2;
-    plan.tasks[0] = panels(s) * ceil_div(s.k, kDepth);
-    plan.tasks[1] = ceil_div(s.n, block_rows(s, threads));
     plan.block[0] = block_rows(s, threads);
+    plan.tasks[0] = panels(s) * ceil_div(s.k, kDepth);
+    plan.tasks[1] = ceil_div(s.n, plan.block[0]);
     plan.shared_bytes = panels(s) * Tile::kColumns * round_up(s.k, kDepth) * kFloat;
     plan.chunk_bytes = plan.block[0] * (round_up(s.m, Tile::kLanes) + kDepth) * kFloat;
     return plan;
@@ -78,7 +78,7 @@ struct LinearTransposed {
     for (int64_t k0 = 0; k0 < s.k; k0 += kDepth) {
       const ProductPlace place{row, row, s.k};
       PackedOperands t;
-      t.depth = t.chain = least(kDepth, s.k - k0);
+      t.depth = least(kDepth, s.k - k0);
       t.b = packed + k0 / kDepth * panels(s) * kPanelFloats;
       for (int64_t m0 = 0; m0 < s.m; m0 += Tile::kColumns, t.b += kPanelFloats) {
         t.columns = least(Tile::kColumns, row - m0);

@@ -85,12 +85,14 @@ def test_ctrl_c_ends_the_process(out):
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
+        # The tests may run in the background of a shell, where Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         while not (out / "checkpoint.pt").exists() and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        _, text = process.communicate(timeout=300)
+        _, text = process.communicate(timeout=120)
     finally:
         process.kill()
     assert process.returncode == 130
