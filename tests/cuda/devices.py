@@ -23,7 +23,7 @@ from tests.ops.support import CNNEXT, Problem, Tensors
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 _EMULATOR = Path(__file__).parents[2] / "build/cuda_on_cpu/liboperators.so"
-_SEEDS = (1, 2, 3)
+_SEEDS = (1, 2)
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,8 @@ def each_kernel(
     for kernel in registry(operator, *directions):
         if kernel.is_reference and not references:
             continue
+        if _kernels.sanitizer == "thread" and kernel.isa not in ("baseline", _kernels.active_isa()):
+            continue  # all ISAs share out their tasks and memory alike
         if not kernel.is_usable:
             width = len(next(iter(variants.values()))[1])
             skip = pytest.mark.skip(reason=f"needs {kernel.isa}, which is not active")

@@ -266,11 +266,12 @@ def kernel_cases(
             continue
         if isas.index(kernel.isa) > isas.index(active):
             skip = pytest.mark.skip(f"{kernel.isa} is above the active ISA, {active}")
-            params.append(pytest.param(kernel.name, cases[0], id=kernel.name, marks=skip))
+            marks = (skip, pytest.mark.by_name)
+            params.append(pytest.param(kernel.name, cases[0], id=kernel.name, marks=marks))
             continue
         more = () if "reference" in kernel.name else large_cases
         params += [
-            pytest.param(kernel.name, case, id=f"{kernel.name}-{case}")
+            pytest.param(kernel.name, case, id=f"{kernel.name}-{case}", marks=pytest.mark.by_name)
             for case in (*cases, *more)
             if may_apply(kernel.name, case)
         ]
