@@ -19,6 +19,7 @@
 
 namespace cnnext {
 
+// Additions in registers, of multiply_packed (a multiple of the lanes) and multiply_transposed.
 constexpr int64_t kPackedChain = 32, kTransposedChain = 64;
 
 struct PackedOperands {
