@@ -258,8 +258,9 @@ struct MaxPool2dBackwardInput {
                       &last = axes.w.at[least(j + (kSide - 1) * s.stride_w, s.w_in - 1)];
         const Pixel p = pixel(s, Lanes, axes, rows, j);
         const int64_t at = here.first * Lanes;
-        if (j + (kSide - 1) * s.stride_w < s.w_in && last.count == here.count &&
-            last.tap == here.tap && (here.count == 0 || last.first == here.first + kSide - 1)) {
+        // Between two positions that no window holds there may be others.
+        if (j + (kSide - 1) * s.stride_w < s.w_in && here.count > 0 && last.count == here.count &&
+            last.tap == here.tap && last.first == here.first + kSide - 1) {
           add_up<Lanes, kSide>(p, dy + at, Lanes, offsets + at, dx + j * Lanes, s.stride_w * Lanes);
           j += kSide * s.stride_w;
         } else {
