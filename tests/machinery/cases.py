@@ -3,7 +3,6 @@
 A new operator is one more line in OPERATORS, its module one more in MODULES.
 """
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,12 +14,9 @@ from torch.utils._pytree import tree_flatten, tree_leaves
 
 import cnnext
 from cnnext.testing.errors import assert_bitwise_equal, make_input
-from tests.ops.support import CNNEXT, NATIVE, generator_for
+from tests.ops.support import CNNEXT, NATIVE, assert_same_sums, generator_for
 
 Tensors = tuple[Tensor, ...]
-
-# Roundings random-walk: two sums of 4096 terms in different orders are that many units apart.
-_UNITS = 64
 
 
 @dataclass(frozen=True)
@@ -205,21 +201,6 @@ def outcome(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return type(error)
 
 
-def assert_close(ours: Any, native: Any) -> None:
-    """Equal but for the order of summation, in structures of tensors alike."""
-    ours, structure = tree_flatten(ours)
-    native, native_structure = tree_flatten(native)
-    assert structure == native_structure
-    for index, (result, expected) in enumerate(zip(ours, native, strict=True)):
-        if not isinstance(expected, Tensor) or not expected.is_floating_point():
-            torch.testing.assert_close(result, expected, rtol=0, atol=0)
-            continue
-        largest = expected.detach().abs().max().item() if expected.numel() > 0 else 0.0
-        limit = _UNITS * torch.finfo(expected.dtype).eps * largest
-        message = functools.partial("{1} (item {0})".format, index)
-        torch.testing.assert_close(result, expected, rtol=0, atol=limit, msg=message)
-
-
 def assert_same_bits(ours: Any, expected: Any) -> None:
     """Equal in every bit, in structures of tensors alike."""
     ours, structure = tree_flatten(ours)
@@ -234,4 +215,4 @@ def assert_same_outcome(ours: Any, native: Any) -> None:
     if isinstance(ours, type) or isinstance(native, type):
         assert ours is native
     else:
-        assert_close(ours, native)
+        assert_same_sums(ours, native)

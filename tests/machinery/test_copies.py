@@ -17,7 +17,6 @@ from tests.machinery.cases import (
     LIBRARIES,
     Layer,
     Network,
-    assert_close,
     assert_same_bits,
     each_layer,
     each_trainable_layer,
@@ -25,6 +24,7 @@ from tests.machinery.cases import (
     loss_of,
     outputs_of,
 )
+from tests.ops.support import assert_same_sums
 
 
 def through_file(value: Any, **options: Any) -> Any:
@@ -54,7 +54,7 @@ def test_averaged_model(average: Any) -> None:
             averaged.update_parameters(model)
         assert type(averaged.module.linear) is layers.Linear
         states.append((averaged.state_dict(), averaged(Network.images())))
-    assert_close(*states)
+    assert_same_sums(*states)
 
 
 def test_batch_statistics_are_updated_after_averaging() -> None:
@@ -66,7 +66,7 @@ def test_batch_statistics_are_updated_after_averaging() -> None:
         averaged.update_parameters(model)
         swa_utils.update_bn([Network.images(4)], averaged)
         outputs.append((averaged.state_dict(), averaged.eval()(Network.images())))
-    assert_close(*outputs)
+    assert_same_sums(*outputs)
 
 
 # ------------------------------------------------------------------------------------ pickles
@@ -143,7 +143,7 @@ def test_state_dict_loads_by_assignment(layer: Layer) -> None:
     assert all(p.data_ptr() == state[name].data_ptr() for name, p in ours.named_parameters())
     assert all(isinstance(p, nn.Parameter) and p.requires_grad for p in ours.parameters())
     native.load_state_dict(state)
-    assert_close(outputs_of(ours(*layer.inputs())), outputs_of(native(*layer.inputs())))
+    assert_same_sums(outputs_of(ours(*layer.inputs())), outputs_of(native(*layer.inputs())))
 
 
 @each_trainable_layer
@@ -153,8 +153,8 @@ def test_state_dict_loads_from_a_mapped_file(layer: Layer, tmp_path: Any) -> Non
     torch.save(native.state_dict(), path)
     ours = layer.build(cnnext.nn)
     ours.load_state_dict(torch.load(path, mmap=True, weights_only=True), assign=True)
-    assert_close(outputs_of(ours(*layer.inputs())), outputs_of(native(*layer.inputs())))
-    assert_close(gradients_of(ours, *layer.inputs()), gradients_of(native, *layer.inputs()))
+    assert_same_sums(outputs_of(ours(*layer.inputs())), outputs_of(native(*layer.inputs())))
+    assert_same_sums(gradients_of(ours, *layer.inputs()), gradients_of(native, *layer.inputs()))
 
 
 @each_trainable_layer
@@ -170,7 +170,7 @@ def test_weights_of_a_numpy_array(layer: Layer) -> None:
         array *= 3
     native = layer.build(nn)
     native.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-    assert_close(outputs_of(ours(*layer.inputs())), outputs_of(native(*layer.inputs())))
+    assert_same_sums(outputs_of(ours(*layer.inputs())), outputs_of(native(*layer.inputs())))
 
 
 @each_trainable_layer
@@ -183,7 +183,7 @@ def test_parameters_as_one_vector(layer: Layer) -> None:
         vectors.append(gradients_of(module, *layer.inputs()))
         nn.utils.clip_grad_norm_(module.parameters(), 0.1)
         vectors.append({name: p.grad for name, p in module.named_parameters()})
-    assert_close(vectors[:2], vectors[2:])
+    assert_same_sums(vectors[:2], vectors[2:])
 
 
 @each_layer
@@ -203,4 +203,4 @@ def test_memory_that_processes_share(layer: Layer) -> None:
     module = layer.build(cnnext.nn).share_memory()
     assert all(p.is_shared() for p in module.parameters())
     native: dict[str, Tensor] = gradients_of(layer.build(nn), *layer.inputs())
-    assert_close(gradients_of(module, *layer.inputs()), native)
+    assert_same_sums(gradients_of(module, *layer.inputs()), native)

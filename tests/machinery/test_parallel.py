@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 import cnnext
-from tests.machinery.cases import LIBRARIES, Network, assert_close, gradients_of
+from tests.machinery.cases import LIBRARIES, Network, gradients_of
 from tests.machinery.distributed import CHECKS
+from tests.ops.support import assert_same_sums
 
 _ROOT = Path(__file__).parents[2]
 
@@ -23,7 +24,7 @@ def test_data_parallel_without_a_gpu() -> None:
     for _, layers in LIBRARIES:
         model = nn.DataParallel(Network(layers))
         results.append((model.state_dict(), gradients_of(model, Network.images())))
-    assert_close(*results)
+    assert_same_sums(*results)
 
 
 def test_a_replica_shares_no_gradient() -> None:
@@ -38,7 +39,7 @@ def test_a_replica_shares_no_gradient() -> None:
         replica(Network.images()).square().sum(), tuple(model.parameters())
     )
     expected = gradients_of(Network(nn), Network.images())
-    assert_close(dict(zip(expected, gradients, strict=True)), expected)
+    assert_same_sums(dict(zip(expected, gradients, strict=True)), expected)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
+from torch.utils._pytree import tree_flatten
 
 import cnnext.functional
 from cnnext.testing import kernels
@@ -47,7 +49,7 @@ DTYPES = (torch.float32, torch.float64)
 LAYOUTS = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
 
 # Roundings random-walk: two sums of 4096 terms in different orders are that many units apart.
-_DOUBLE_LIMIT = math.sqrt(4096) * torch.finfo(torch.float64).eps
+_UNITS = math.sqrt(4096)
 
 
 def generator_for(*names: object) -> torch.Generator:
@@ -239,10 +241,38 @@ def assert_agrees(ours: Tensor, native: Tensor, reference64: Tensor, *, what: st
         assert_contract(ours, native, reference64, what=what)
         return
     error = measure(ours, reference64).relative
-    assert error <= _DOUBLE_LIMIT, f"{what}: error {error:.2e} of the largest value"
+    limit = _UNITS * torch.finfo(torch.float64).eps
+    assert error <= limit, f"{what}: error {error:.2e} of the largest value"
+
+
+def assert_same_sums(ours: Any, expected: Any, *, terms: float = 0.0) -> None:
+    """Equal but for the order of summation, in structures of tensors alike.
+
+    For results without a reference in float64 (see `assert_agrees`): of other graphs, or of calls
+    that are not ours to repeat. Errors are of the order of what is added up: of the largest sum,
+    or of `terms` if those may all cancel. What is not floating, and 8-bit floats, are equal.
+    """
+    ours, structure = tree_flatten(ours)
+    expected, expected_structure = tree_flatten(expected)
+    assert structure == expected_structure
+    for index, (result, value) in enumerate(zip(ours, expected, strict=True)):
+        limit = 0.0
+        if isinstance(value, Tensor) and value.is_floating_point() and value.element_size() > 1:
+            finite = value.detach()[value.isfinite()].abs()
+            largest = max(finite.max().item() if finite.numel() > 0 else 0.0, terms)
+            limit = _UNITS * torch.finfo(value.dtype).eps * largest
+        message = functools.partial("{1} (item {0})".format, index)
+        torch.testing.assert_close(
+            result, value, rtol=0, atol=limit, equal_nan=True, check_stride=False, msg=message
+        )
 
 
 # ------------------------------------------------------------------------------------ kernels
+
+
+#: How many cases of each kernel are not slow: torch adds nothing to most of what tests/kernels
+#: shows of all kernels and cases.
+_FEW = 5
 
 
 def kernel_cases(
@@ -254,9 +284,10 @@ def kernel_cases(
 ) -> list[Any]:
     """Parameters (kernel, case): every registered kernel of a direction on every case.
 
-    The large cases are not for the reference kernels, which would take seconds. A kernel that this
-    process may not run is a single, skipped parameter. `may_apply(kernel, case)` leaves out what
-    would be skipped anyway.
+    A few of them, from the first case to the last, are run; the others are marked slow. The large
+    cases are not for the reference kernels, which would take seconds. A kernel that this process
+    may not run is a single, skipped parameter. `may_apply(kernel, case)` leaves out what would be
+    skipped anyway.
     """
     isas = kernels.built_isas()
     active = kernels.active_isa()
@@ -270,11 +301,11 @@ def kernel_cases(
             params.append(pytest.param(kernel.name, cases[0], id=kernel.name, marks=marks))
             continue
         more = () if "reference" in kernel.name else large_cases
-        params += [
-            pytest.param(kernel.name, case, id=f"{kernel.name}-{case}", marks=pytest.mark.by_name)
-            for case in (*cases, *more)
-            if may_apply(kernel.name, case)
-        ]
+        applicable = [case for case in (*cases, *more) if may_apply(kernel.name, case)]
+        few = {round(i * (len(applicable) - 1) / (_FEW - 1)) for i in range(_FEW)}
+        for i, case in enumerate(applicable):
+            marks = (pytest.mark.by_name, *(() if i in few else (pytest.mark.slow,)))
+            params.append(pytest.param(kernel.name, case, id=f"{kernel.name}-{case}", marks=marks))
     return params
 
 

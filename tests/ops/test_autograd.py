@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
+import copy
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ import cnnext
 from cnnext.ops.recurrence import Cell
 from cnnext.testing.errors import assert_bitwise_equal
 from tests.ops.calls import OPS, call, operands_of
-from tests.ops.support import CNNEXT, NATIVE, use_threads
+from tests.ops.support import CNNEXT, NATIVE, assert_agrees, use_threads
 
 FUNCTIONS = {
     "adaptive_avg_pool2d": cnnext.autograd.AdaptiveAvgPool2dFunction,
@@ -45,6 +47,23 @@ def loss_of(output: Any) -> Tensor:
     return sum(t.square().sum() for t in outputs)
 
 
+def check_with_native(
+    compute: Callable[[Any, torch.dtype], Sequence[Tensor | None]],
+    dtype: torch.dtype = torch.float32,
+) -> Sequence[Tensor | None]:
+    """What `compute(library, dtype)` makes of the same numbers; ours, as near as native's."""
+    calls = ((CNNEXT, dtype), (NATIVE, dtype), (NATIVE, torch.float64))
+    results = []
+    for library, precision in calls:
+        torch.manual_seed(0)
+        results.append(compute(library, precision))
+    for index, (ours, native, reference) in enumerate(zip(*results, strict=True)):
+        assert (ours is None) == (native is None), f"result {index}"
+        if ours is not None:
+            assert_agrees(ours.detach(), native, reference, what=f"result {index}")
+    return results[0]
+
+
 # --------------------------------------------------------------------------------------- modes
 
 
@@ -57,12 +76,13 @@ def test_the_graph_holds_our_function(op: str) -> None:
 @pytest.mark.parametrize("mode", (torch.no_grad, torch.inference_mode))
 @pytest.mark.parametrize("op", OPS)
 def test_no_graph_without_grad_mode(op: str, mode: Any) -> None:
-    leaves = leaves_of(op)
-    with mode():
-        ours, native = (first_of(call(library, op, *leaves)) for library in (CNNEXT, NATIVE))
+    def output(library: Any, dtype: torch.dtype) -> tuple[Tensor]:
+        with mode():
+            return (first_of(call(library, op, *leaves_of(op, dtype))),)
+
+    (ours,) = check_with_native(output)
     assert ours.grad_fn is None and not ours.requires_grad
-    assert ours.is_inference() == native.is_inference()
-    torch.testing.assert_close(ours, native)
+    assert ours.is_inference() == (mode is torch.inference_mode)
 
 
 @pytest.mark.parametrize("op", OPS)
@@ -115,28 +135,26 @@ def test_an_operand_that_changes_spoils_no_gradient(op: str, place: int) -> None
 def test_what_native_lets_change_may_change(op: str, changed: int, trained: int) -> None:
     """Frozen layers, and optimizer steps between two losses: only what is needed is kept."""
 
-    def gradient(library: Any) -> Tensor:
-        torch.manual_seed(0)
-        operands = list(operands_of(op))
+    def gradient(library: Any, dtype: torch.dtype) -> tuple[Tensor, ...]:
+        operands = list(operands_of(op, dtype))
         leaf = operands[trained].requires_grad_()
         operands[trained] = leaf * 1
         loss = loss_of(call(library, op, *operands))
         with torch.no_grad():
             operands[changed] += 1
-        return torch.autograd.grad(loss, leaf)[0]
+        return torch.autograd.grad(loss, leaf)
 
     try:
-        expected = gradient(NATIVE)
+        gradient(NATIVE, torch.float32)
     except RuntimeError as error:
         assert "modified by an inplace operation" in str(error)
     else:
-        torch.testing.assert_close(gradient(CNNEXT), expected)
+        check_with_native(gradient)
 
 
 def test_states_of_a_recurrent_cell_may_be_reset_in_place() -> None:
-    def gradients(library: Any) -> tuple[Tensor, ...]:
-        torch.manual_seed(0)
-        x, h, c, *parameters = leaves_of("lstm_cell")
+    def gradients(library: Any, dtype: torch.dtype) -> tuple[Tensor, ...]:
+        x, h, c, *parameters = leaves_of("lstm_cell", dtype)
         hx, cx, loss = h * 1, c * 1, torch.zeros(())
         for _ in range(3):
             hx, cx = library.lstm_cell(x, (hx, cx), *parameters)
@@ -144,7 +162,7 @@ def test_states_of_a_recurrent_cell_may_be_reset_in_place() -> None:
             cx[0] = 0.0
         return torch.autograd.grad(loss, (x, h, c, *parameters))
 
-    torch.testing.assert_close(gradients(CNNEXT), gradients(NATIVE))
+    check_with_native(gradients)
 
 
 @pytest.mark.parametrize("op", OPS)
@@ -202,70 +220,64 @@ def test_checkpoint(op: str, reentrant: bool) -> None:
 @pytest.mark.parametrize("op", OPS)
 def test_gradient_penalty(op: str) -> None:
     """The gradient of a gradient's norm, in float32, through a graph of several calls."""
-    results = []
-    for library in (CNNEXT, NATIVE):
-        torch.manual_seed(0)
-        leaves = leaves_of(op)
+
+    def gradients_of_penalty(library: Any, dtype: torch.dtype) -> Sequence[Tensor | None]:
+        leaves = leaves_of(op, dtype)
         gradients = torch.autograd.grad(
             loss_of(call(library, op, *leaves)), leaves, create_graph=True
         )
         penalty = sum(gradient.square().sum() for gradient in gradients)
-        results.append(torch.autograd.grad(penalty, leaves, allow_unused=True))
-    torch.testing.assert_close(*results)
-    assert any(t is not None and t.abs().sum() > 0 for t in results[0])
+        return torch.autograd.grad(penalty, leaves, allow_unused=True)
+
+    ours = check_with_native(gradients_of_penalty)
+    assert any(t is not None and t.abs().sum() > 0 for t in ours)
 
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")
 @pytest.mark.parametrize("create_graph", (False, True))
 @pytest.mark.parametrize("op", OPS)
 def test_batched_gradients(op: str, create_graph: bool) -> None:
-    results = []
-    for library in (CNNEXT, NATIVE):
-        torch.manual_seed(0)
-        leaves = leaves_of(op)
+
+    def gradients(library: Any, dtype: torch.dtype) -> tuple[Tensor, ...]:
+        leaves = leaves_of(op, dtype)
         output = first_of(call(library, op, *leaves))
-        seeds = torch.randn(3, *output.shape)
-        results.append(
-            torch.autograd.grad(
-                output, leaves, seeds, is_grads_batched=True, create_graph=create_graph
-            )
+        seeds = torch.randn(3, *output.shape).to(dtype)
+        return torch.autograd.grad(
+            output, leaves, seeds, is_grads_batched=True, create_graph=create_graph
         )
-    torch.testing.assert_close(*results)
+
+    check_with_native(gradients)
 
 
 @pytest.mark.filterwarnings("ignore:There is a performance drop:UserWarning")
 @pytest.mark.parametrize("op", OPS)
 def test_gradients_of_batched_gradients(op: str) -> None:
     """Another term has a graph of its own, so that a lost one would not be an error."""
-    results = []
-    for library in (CNNEXT, NATIVE):
-        torch.manual_seed(0)
-        leaves = leaves_of(op, torch.float64)
+
+    def gradients_of_gradients(library: Any, dtype: torch.dtype) -> tuple[Tensor, ...]:
+        leaves = leaves_of(op, dtype)
         output = first_of(call(library, op, *leaves)).square()
-        seeds = torch.randn(3, *output.shape, dtype=output.dtype)
+        seeds = torch.randn(3, *output.shape, dtype=dtype)
         gradients = torch.autograd.grad(
             output, leaves, seeds, is_grads_batched=True, create_graph=True
         )
         total = sum(t.square().sum() for t in (*gradients, *leaves))
-        results.append(torch.autograd.grad(total, leaves))
-    torch.testing.assert_close(*results)
+        return torch.autograd.grad(total, leaves)
+
+    check_with_native(gradients_of_gradients, torch.float64)
 
 
 @pytest.mark.parametrize("op", ("conv2d", "linear", "lstm_cell"))
 def test_hessian_vector_product(op: str) -> None:
-    results = []
-    for library in (CNNEXT, NATIVE):
-        torch.manual_seed(0)
-        operands = operands_of(op, torch.float64)
+    def products(library: Any, dtype: torch.dtype) -> tuple[Tensor, ...]:
+        operands = operands_of(op, dtype)
         vectors = tuple(torch.ones_like(operand) for operand in operands)
-        results.append(
-            torch.autograd.functional.hvp(
-                lambda *values, library=library: loss_of(call(library, op, *values)),
-                operands,
-                vectors,
-            )
+        loss, product = torch.autograd.functional.hvp(
+            lambda *values: loss_of(call(library, op, *values)), operands, vectors
         )
-    torch.testing.assert_close(*results)
+        return loss, *product
+
+    check_with_native(products, torch.float64)
 
 
 # ------------------------------------------------------------------------------------- threads
@@ -274,12 +286,12 @@ def test_hessian_vector_product(op: str) -> None:
 @pytest.mark.parametrize("threads", (1, 2, 3, 8))
 @pytest.mark.parametrize("op", OPS)
 def test_any_number_of_threads(op: str, threads: int) -> None:
-    torch.manual_seed(0)
-    leaves = leaves_of(op)
+    def gradients(library: Any, dtype: torch.dtype) -> tuple[Tensor, ...]:
+        leaves = leaves_of(op, dtype)
+        return torch.autograd.grad(loss_of(call(library, op, *leaves)), leaves)
+
     with use_threads(threads):
-        ours = torch.autograd.grad(loss_of(call(CNNEXT, op, *leaves)), leaves)
-    native = torch.autograd.grad(loss_of(call(NATIVE, op, *leaves)), leaves)
-    torch.testing.assert_close(ours, native)
+        check_with_native(gradients)
 
 
 def test_calls_from_many_threads_do_not_mix() -> None:
@@ -327,10 +339,12 @@ def test_a_compiled_network_trains(backend: str, layout: torch.memory_format) ->
     ours.load_state_dict(native.state_dict())
     compiled = torch.compile(ours, fullgraph=True, backend=backend)
     images = torch.randn(4, 3, 8, 8).contiguous(memory_format=layout)
-    gradients = []
-    for model in (compiled, native):
-        loss = model(images).square().sum()
-        gradients.append(torch.autograd.grad(loss, tuple(model.parameters())))
-    torch.testing.assert_close(*gradients)
-    with torch.no_grad():
-        torch.testing.assert_close(compiled(images), native(images))
+    results = []
+    for model in (compiled, native, copy.deepcopy(native).double()):
+        values = images.to(next(model.parameters()).dtype)
+        with torch.no_grad():
+            output = model(values)
+        loss = model(values).square().sum()
+        results.append((output, *torch.autograd.grad(loss, tuple(model.parameters()))))
+    for result, value, reference in zip(*results, strict=True):
+        assert_agrees(result, value, reference, what="compiled network")

@@ -22,7 +22,14 @@ from torch.utils._pytree import tree_leaves, tree_map
 import cnnext
 from cnnext.testing.errors import assert_bitwise_equal, make_input
 from tests.ops.graphs import ops_in
-from tests.ops.support import VIEWS, assert_agrees, generator_for, seed_gradient, use_threads
+from tests.ops.support import (
+    VIEWS,
+    assert_agrees,
+    assert_same_sums,
+    generator_for,
+    seed_gradient,
+    use_threads,
+)
 
 STEPS, BATCH, INPUT, HIDDEN = 5, 3, 6, 7
 LENGTHS = (3, 5, 1)
@@ -489,9 +496,9 @@ def check_compiled(reader: Reader, compiled: Any) -> None:
     for module in (compiled, reader):
         loss = module(sequences()).square().sum()
         gradients.append(torch.autograd.grad(loss, tuple(reader.parameters())))
-    torch.testing.assert_close(*gradients)
+    assert_same_sums(*gradients)
     with torch.no_grad():
-        torch.testing.assert_close(compiled(sequences()), reader(sequences()))
+        assert_same_sums(compiled(sequences()), reader(sequences()))
 
 
 @each_kind
@@ -557,9 +564,14 @@ def test_other_dtypes(kind: str, dtype: torch.dtype, fallbacks: list[str]) -> No
 
 @each_kind
 def test_autocast(kind: str, fallbacks: list[str]) -> None:
+    """Not every processor has a bfloat16 LSTM: then native's raises, and so does ours."""
     layers = trio(kind)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert_same_bits(layers.ours(sequences()), layers.native(sequences()))
+        ours, native = (outcome(each, sequences()) for each in (layers.ours, layers.native))
+    if isinstance(native, type):
+        assert ours is native
+        return
+    assert_same_bits(ours, native)
     assert len(fallbacks) == 1 and "autocast" in fallbacks[0]
 
 
@@ -665,7 +677,7 @@ def check_outcome(layers: Trio, *call: Any) -> Any:
     else:
         for mine, other in zip(tensors_of(ours), tensors_of(native), strict=True):
             assert mine.dtype == other.dtype
-            torch.testing.assert_close(mine, other)
+            assert_same_sums(mine, other)
     return ours
 
 
