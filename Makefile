@@ -10,7 +10,11 @@ SOURCES := $(shell find csrc -type f)
 ENGINE := $(shell find tests/cuda_on_cpu -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.txt')
 CXX_FILES := $(filter %.h %.cpp %.cu %.inc,$(SOURCES) $(ENGINE))
 
-.PHONY: help demo test bench fuzz check gpu-check asan tsan format clean
+# What `test-all` runs beside `make test`; PART chooses among them.
+PARTS := slow large baseline avx2 benchmarks cuda asan tsan
+PART ?= $(PARTS)
+
+.PHONY: help demo test test-all $(PARTS:%=test-%) bench fuzz check gpu-check asan tsan format clean
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
@@ -22,6 +26,36 @@ demo: $(VENV)/.built ## compare cnnext with PyTorch on this machine, then train 
 test: $(VENV)/.built build/cmake/.built build/cuda_on_cpu/.built ## run the test suite
 	PYTHONPATH=build/cmake OMP_WAIT_POLICY=passive \
 	    $(PY) -m pytest --numprocesses=logical --maxprocesses=8 $(ARGS)
+
+test-all: $(PART:%=test-%) ## run all that `test` leaves out, or PART="slow asan"
+
+# Some of the slow tests take most of a machine's memory, and run one at a time.
+LARGE := tests/ops/test_int64_sizes.py tests/models
+test-slow:
+	$(MAKE) test ARGS="-m slow $(LARGE:%=--ignore=%)"
+test-large:
+	$(MAKE) test ARGS="-m slow --numprocesses=0 $(LARGE)"
+
+# Another ISA changes the choice among kernels, which all have run by their names. What asks for
+# none, or calls only operators, it does not change.
+ANY_ISA := kernels cuda cuda_on_cpu machinery cli testing convert drop_in/test_nasty_inputs.py \
+    ops/test_recurrent_layers.py
+test-baseline:
+	CNNEXT_ISA=baseline $(MAKE) test \
+	    ARGS="-m 'not slow and not by_name' $(ANY_ISA:%=--ignore=tests/%)"
+
+# As on a processor without AVX-512, where native PyTorch has other kernels, too.
+AVX2_LIMITS := CNNEXT_ISA=avx2 ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 \
+    MKL_ENABLE_INSTRUCTIONS=AVX2
+test-avx2:
+	$(AVX2_LIMITS) $(MAKE) test
+
+test-benchmarks:
+	$(MAKE) bench ARGS=--benchmark-disable
+test-cuda: $(VENV)/.installed
+	$(PY) tools/check_cuda.py --all
+test-asan: asan
+test-tsan: tsan
 
 bench: $(VENV)/.built ## run the benchmarks
 	$(PY) -m pytest benchmarks $(ARGS)
@@ -74,8 +108,10 @@ $(VENV)/.built: $(VENV)/.installed $(SOURCES) setup.py build_backend.py build_cu
 	$(PY) -m pip install --no-build-isolation --no-deps --editable .
 	touch $@
 
-build/cmake/.built: $(VENV)/.installed $(SOURCES) CMakeLists.txt
-	cmake -S . -B build/cmake -G Ninja -D Python_EXECUTABLE=$(CURDIR)/$(PY)
+# The bindings alone: the kernels are those that pip has compiled.
+build/cmake/.built: $(VENV)/.built CMakeLists.txt
+	cmake -S . -B build/cmake -G Ninja -D Python_EXECUTABLE=$(CURDIR)/$(PY) \
+	    -D CNNEXT_OBJECTS=$(CURDIR)/build/objects
 	cmake --build build/cmake
 	touch $@
 

@@ -235,6 +235,7 @@ __global__ void __launch_bounds__(1024, 2) spill(float* out) {
 UNUSED = "void f() { int unused; }"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="no nvcc")
 def test_with_nvcc(tmp_path: Path) -> None:
     (tmp_path / "csrc").mkdir()

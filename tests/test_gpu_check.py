@@ -96,6 +96,7 @@ def test_judgement_of_tests(code: int, output: str, status: str) -> None:
     assert stages.judge_tests(Done(code, output)).status == status
 
 
+@pytest.mark.slow
 def test_pytest_without_a_gpu_is_judged_failed() -> None:
     """The real thing: where nothing can run, nothing passes."""
     if torch.cuda.is_available():

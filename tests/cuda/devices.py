@@ -23,7 +23,7 @@ from tests.ops.support import CNNEXT, Problem, Tensors
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 _EMULATOR = Path(__file__).parents[2] / "build/cuda_on_cpu/liboperators.so"
-_SEEDS = (1, 2)
+SEEDS = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,6 @@ DEVICES = (
     pytest.param(Device("cuda"), id="cuda", marks=(pytest.mark.cuda, *_skip(_why_no_gpu()))),
     *(
         pytest.param(device, id=str(device), marks=_skip(_why_no_emulator()))
-        for device in (Device("cuda-emulated", seed) for seed in _SEEDS)
+        for device in (Device("cuda-emulated", seed) for seed in SEEDS)
     ),
 )

@@ -8,7 +8,8 @@ from door import OPERATORS, _kernels, registry
 
 
 @pytest.mark.skipif(bool(_kernels.sanitizer), reason="pages catch the same without a sanitizer")
-@pytest.mark.parametrize("edge", ["front", "back"])
+# At the back edge the other tests run all kernels, too.
+@pytest.mark.parametrize("edge", ["front", pytest.param("back", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_kernels_stay_inside(operator: str, edge: str) -> None:
     child = run_child("run_at_edge.py", operator, edge)

@@ -12,7 +12,13 @@ from cnnext.testing.cases import ADAPTIVE_AVG_POOLS, EDGE_ADAPTIVE_POOLS, Adapti
 from cnnext.testing.errors import INPUT_KINDS
 from tests.ops import problems
 from tests.ops.bad_calls import check_operator_error
-from tests.ops.graphs import check_compiled, check_dynamic_batch, check_exported, check_op
+from tests.ops.graphs import (
+    BACKENDS,
+    check_compiled,
+    check_dynamic_batch,
+    check_exported,
+    check_op,
+)
 from tests.ops.pools import (
     SHAPES,
     SIZES,
@@ -116,7 +122,7 @@ def test_opcheck(case: AdaptivePool2dCase, layout: str) -> None:
     check_op("adaptive_avg_pool2d_backward", gradient, case.h_in, case.w_in, channels_last)
 
 
-@pytest.mark.parametrize("backend", ("eager", "aot_eager", "inductor"))
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("case", GRAPH_CASES, ids=str)
 def test_compile(case: AdaptivePool2dCase, layout: str, backend: str) -> None:

@@ -14,7 +14,13 @@ from cnnext.testing.cases import AVG_POOLS, EDGE_AVG_POOLS, AvgPool2dCase
 from cnnext.testing.errors import INPUT_KINDS
 from tests.ops import problems
 from tests.ops.bad_calls import check_operator_error
-from tests.ops.graphs import check_compiled, check_dynamic_batch, check_exported, check_op
+from tests.ops.graphs import (
+    BACKENDS,
+    check_compiled,
+    check_dynamic_batch,
+    check_exported,
+    check_op,
+)
 from tests.ops.pools import (
     check_infinities_stay_in_their_windows,
     check_judged,
@@ -123,7 +129,7 @@ def test_opcheck(case: AvgPool2dCase, layout: str) -> None:
     check_op("avg_pool2d_backward", gradient, case.h_in, case.w_in, channels_last, *windows)
 
 
-@pytest.mark.parametrize("backend", ("eager", "aot_eager", "inductor"))
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("case", GRAPH_CASES, ids=str)
 def test_compile(case: AvgPool2dCase, layout: str, backend: str) -> None:

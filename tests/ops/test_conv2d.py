@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
@@ -17,6 +16,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from cnnext.explain import predicted_candidates
 from cnnext.testing.cases import ALEXNET, EDGE, GOOGLENET, LENET5, RESNET50, VGG16, Conv2dCase
 from cnnext.testing.errors import INPUT_KINDS, make_input
 from tests.ops import problems
@@ -26,6 +26,7 @@ from tests.ops.support import (
     LAYOUTS,
     NATIVE,
     Problem,
+    assert_same_sums,
     check_derivatives,
     check_deterministic,
     check_everything,
@@ -50,8 +51,6 @@ NETWORK = tuple(
 NETWORKS = (*ALEXNET, *VGG16, *GOOGLENET, *RESNET50)
 SMALL = (*EDGE, *LENET5)
 
-LANES = {"baseline": 4, "avx2": 8, "avx512": 16}
-
 
 @functools.cache
 def problem_with(value: float, case: Conv2dCase, layout: str, dtype: torch.dtype) -> Problem:
@@ -63,21 +62,26 @@ def problem_with(value: float, case: Conv2dCase, layout: str, dtype: torch.dtype
     return problem
 
 
+@functools.cache
+def applicable(direction: str, is_double: bool, layout: str, case: Conv2dCase) -> frozenset[str]:
+    """The kernels that can compute a case in a layout."""
+    shape = (case.n, case.c_in, case.h_in, case.w_in, case.c_out, case.k_h, case.k_w)
+    options = (*case.stride, *case.padding, *case.dilation, case.groups)
+    _, candidates = predicted_candidates(
+        direction, is_double, layout == "channels_last", (*shape, *options)
+    )
+    return frozenset(candidate.name for candidate in candidates)
+
+
+def layouts_of(kernel: str, case: Conv2dCase) -> list[str]:
+    """The layouts in which a kernel can compute a case."""
+    direction = next((d for d in ("bwd_input", "bwd_weight") if d in kernel), "forward")
+    is_double = dtype_of(kernel) == torch.float64
+    return [name for name in LAYOUTS if kernel in applicable(direction, is_double, name, case)]
+
+
 def may_apply(kernel: str, case: Conv2dCase) -> bool:
-    if "pointwise" in kernel:
-        return (case.k_h, case.k_w) == (1, 1)
-    if "implicit_gemm" in kernel:
-        return case.groups == 1
-    if "winograd" in kernel:
-        plain = (case.stride, case.dilation, case.groups) == ((1, 1), (1, 1), 1)
-        return plain and (case.k_h, case.k_w) in ((3, 3), (5, 5))
-    return "depthwise" not in kernel or case.groups == case.c_in
-
-
-def layouts_of(kernel: str, case: Conv2dCase) -> Iterable[str]:
-    if "implicit_gemm" in kernel and case.c_in % LANES[kernel.rpartition("_")[2]]:
-        return ("nchw",)  # of pixels it takes whole vectors
-    return LAYOUTS
+    return bool(layouts_of(kernel, case))
 
 
 def threads_for(case: Conv2dCase) -> int:
@@ -138,7 +142,7 @@ def test_border_larger_than_memory(
             leaf.requires_grad_()
         output = library.conv2d(*leaves, stride, padding, dilation, groups)
         results.append((output, *torch.autograd.grad(output.square().sum(), leaves)))
-    torch.testing.assert_close(*results)
+    assert_same_sums(*results)
 
 
 @pytest.mark.parametrize(("kernel", "case"), conv2d_kernels("forward", EDGE))

@@ -16,6 +16,7 @@ from cnnext.testing.errors import make_input
 from tests.ops import problems
 from tests.ops.graphs import (
     ALL_CHECKS,
+    BACKENDS,
     BIAS_BY_INDUCTOR,
     FAKE_CHECK,
     check_compiled,
@@ -92,7 +93,7 @@ def test_opcheck_of_one_gradient(wanted: tuple[int, ...]) -> None:
 # ---------------------------------------------------------------------------- compile, export
 
 
-@pytest.mark.parametrize("backend", ("eager", "aot_eager"))
+@pytest.mark.parametrize("backend", BACKENDS[:2])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_compile(case: Conv2dCase, layout: str, backend: str) -> None:

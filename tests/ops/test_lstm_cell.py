@@ -17,6 +17,7 @@ from cnnext.testing.errors import INPUT_KINDS, assert_bitwise_equal, make_input
 from tests.ops import problems
 from tests.ops.graphs import (
     ALL_CHECKS,
+    BACKENDS,
     BIAS_BY_INDUCTOR,
     FAKE_CHECK,
     check_compiled,
@@ -189,7 +190,7 @@ def test_compile_by_inductor(bias: bool) -> None:
     check_compiled("lstm_cell", problems.lstm_cell(PLAIN, bias=bias), "inductor")
 
 
-@pytest.mark.parametrize("backend", ("eager", "aot_eager"))
+@pytest.mark.parametrize("backend", BACKENDS[:2])
 @pytest.mark.parametrize("bias", (True, False), ids=("bias", "no_bias"))
 def test_compile(bias: bool, backend: str) -> None:
     check_compiled("lstm_cell", problems.lstm_cell(PLAIN, bias=bias), backend)

@@ -15,6 +15,7 @@ from cnnext.testing.errors import assert_bitwise_equal, make_input
 from tests.ops import problems
 from tests.ops.graphs import (
     ALL_CHECKS,
+    BACKENDS,
     FAKE_CHECK,
     Compiled,
     check_compiled,
@@ -86,7 +87,7 @@ def test_strides_of_fake_tensors(case: MaxPool2dCase) -> None:
 # ---------------------------------------------------------------------------- compile, export
 
 
-@pytest.mark.parametrize("backend", ("eager", "aot_eager"))
+@pytest.mark.parametrize("backend", BACKENDS[:2])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_compile(case: MaxPool2dCase, layout: str, backend: str) -> None:

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from cnnext.testing.cases import OPS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +33,7 @@ def test_every_operator_has_one():
     }
 
 
+@pytest.mark.slow
 def test_small_ones_run():
     names = "lenet5 or lstm_cell_b1_32 or resnet50_relu_2048"
     assert " passed" in pytest_run("--benchmark-disable", "-k", names)

@@ -45,6 +45,7 @@ def test_openmp_libraries_are_recognised(monkeypatch, mapped, found):
     assert machine.openmp_libraries() == [mapped] * found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="libraries are read from /proc")
 def test_cnnext_brings_no_openmp_runtime_of_its_own():
     script = "import cnnext; from cnnext.testing import machine; print(machine.openmp_libraries())"
