@@ -17,12 +17,13 @@ def device(request: pytest.FixtureRequest) -> Device:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Slow: what float32 has shown, of larger cases and of other orders of emulated threads."""
+    """Slow: what float32 has shown of layouts, larger cases and orders of emulated threads."""
     for item in items:
         values = item.callspec.params if hasattr(item, "callspec") else {}
         device, dtype = values.get("device"), values.get("dtype", torch.float32)
         if not isinstance(device, Device) or not device.emulated or dtype == torch.float32:
             continue
+        repeats_layout = values.get("layout") == "channels_last"
         case = str(values.get("case"))
-        if device.seed != SEEDS[0] or case.endswith("many_tiles"):
+        if device.seed != SEEDS[0] or repeats_layout or case.endswith("many_tiles"):
             item.add_marker(pytest.mark.slow)

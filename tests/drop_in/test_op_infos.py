@@ -25,10 +25,13 @@ INFOS = {
 }
 # One dtype for every way that a call can go: our kernels, and native's of each kind.
 _QUICK = (torch.float32, torch.bfloat16, torch.int64, torch.complex64)
+# Those of so many samples that one dtype takes as long as all others of the rest.
+_MANY_SAMPLES = ("nn.functional.max_pool2d",)
 
 
 def _param(name: str, dtype: torch.dtype) -> Any:
-    marks = () if dtype in _QUICK else pytest.mark.slow
+    quick = _QUICK[:1] if name in _MANY_SAMPLES else _QUICK
+    marks = () if dtype in quick else pytest.mark.slow
     name_of_test = f"{name.rsplit('.')[-1]}-{str(dtype).removeprefix('torch.')}"
     return pytest.param(INFOS[name], dtype, id=name_of_test, marks=marks)
 

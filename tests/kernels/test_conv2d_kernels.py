@@ -323,7 +323,7 @@ def test_any_strides_of_the_filter(kernel: Kernel, case: Case, memory: Memory) -
 )
 def test_same_threads_same_bits(kernel: Kernel, case: Case, memory: Memory) -> None:
     operands = draw(case, "normal", kernel.dtype)
-    for threads in THREADS[1:]:
+    for threads in THREADS[-1:]:
         first, second = (run(kernel, case, memory, operands, threads) for _ in range(2))
         assert_same_bits(second, first, f"the second of two runs with {threads} threads")
 

@@ -215,7 +215,7 @@ def test_backward(kernel: Kernel, case: Case) -> None:
 
 @pytest.mark.parametrize("kernel, case", PARAMS["forward"] + PARAMS["backward"])
 def test_same_threads_same_bits(kernel: Kernel, case: Case) -> None:
-    for threads in THREADS[1:]:
+    for threads in THREADS[-1:]:
         if kernel.direction == "forward":
             forward = draw_forward(case, "normal", kernel.dtype)
             first, second = (run_forward(kernel, case, forward, threads) for _ in range(2))
