@@ -76,14 +76,15 @@ def _recurrence_backward(
     grad_c_n: Shape | None,
     slots: Shape,
     state: Shape,
-    w_hh: Shape,
+    h0: Shape | None,
+    w_hh: Shape | None,
     batch_sizes: Shape | None,
     batch: int,
     *rest: Any,
     out_shape: Any,
 ) -> int:
     """As native's, which needs no product for the gradient of the first states."""
-    return 2 * (state[0] - batch) * prod(w_hh)
+    return 0 if w_hh is None else 2 * (state[0] - batch) * prod(w_hh)
 
 
 @register_flop_formula((ops.lstm_cell, ops.lstm_cell_forward))

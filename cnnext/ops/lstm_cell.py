@@ -11,6 +11,7 @@ from torch import lstm_cell as native_lstm_cell
 from cnnext._arguments import shape_of
 from cnnext._cells import checked, has_nothing_to_compute, why_native_cell
 from cnnext._library import direct, ops
+from cnnext._recurrence_formulas import lstm_step_backward
 from cnnext._routing import fall_back, gradient_needed, is_scripting
 
 States = tuple[Tensor, Tensor]
@@ -70,7 +71,7 @@ def _backward(
     if grad_h is None and grad_c is None and grad_gates is None:
         return (None,) * 7
     if torch.is_grad_enabled() or grad_gates is not None:
-        dz, grad_cx = _differentiable_backward(cx, gates, grad_h, grad_c, grad_gates)
+        dz, grad_cx = lstm_step_backward(gates, cx, grad_h, grad_c, grad_gates)
         return (
             dz @ w_ih if needed[0] else None,
             dz @ w_hh if needed[1] else None,
@@ -90,27 +91,6 @@ def _backward(
         dz.sum(0) if needed[5] else None,
         dz.sum(0) if needed[6] else None,
     )
-
-
-def _differentiable_backward(
-    cx: Tensor,
-    gates: Tensor,
-    grad_h: Tensor | None,
-    grad_c: Tensor | None,
-    grad_gates: Tensor | None,
-) -> States:
-    """The gradients of z and cx by the formula of csrc/lstm_cell/lstm_cell.h."""
-    i, f, g, o = gates.chunk(4, dim=1)
-    tanh_c = torch.tanh(f * cx + i * g)
-    dh = torch.zeros_like(cx) if grad_h is None else grad_h
-    dc = dh * o * (1 - tanh_c.square())
-    if grad_c is not None:
-        dc = dc + grad_c
-    of_gates = torch.cat((dc * g, dc * cx, dc * i, dh * tanh_c), dim=1)
-    if grad_gates is not None:
-        of_gates = of_gates + grad_gates
-    slopes = torch.cat((i * (1 - i), f * (1 - f), 1 - g.square(), o * (1 - o)), dim=1)
-    return of_gates * slopes, dc * f
 
 
 class LSTMCellFunction(torch.autograd.Function):
@@ -202,8 +182,11 @@ def lstm_cell(
 def _lstm_cell_on_kernels(*operands: Any) -> States:
     if torch.compiler.is_compiling():
         return ops.lstm_cell.default(*operands)[:2]
-    if gradient_needed(*operands):
+    input, h, c, *parameters = operands
+    if gradient_needed(input, h, *parameters):
         return LSTMCellFunction.apply(*operands)
+    if gradient_needed(c):  # native needs no c for its own gradient, so the user may write to it
+        return LSTMCellFunction.apply(input, h, c.clone(), *parameters)
     return direct.lstm_cell_forward(*operands)[:2]
 
 

@@ -12,8 +12,9 @@ from torch import rnn_tanh_cell as native_rnn_tanh_cell
 
 from cnnext._arguments import shape_of
 from cnnext._cells import checked, has_nothing_to_compute, why_native_cell
+from cnnext._recurrence_formulas import Cell
 from cnnext._routing import fall_back, is_scripting
-from cnnext.ops.recurrence import Cell, recurrence
+from cnnext.ops.recurrence import recurrence
 
 # ---------------------------------------------------------------------------------- functions
 

@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn.utils.rnn import PackedSequence
 
+from cnnext._recurrence_formulas import Cell
 from cnnext._routing import fall_back, why_native
-from cnnext.ops.recurrence import Cell, Tensors, recurrence
+from cnnext.ops.recurrence import Tensors, recurrence
 
 _CELLS = {
     "LSTM": Cell.LSTM,

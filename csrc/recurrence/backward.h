@@ -2,8 +2,9 @@
 // The backward pass of a recurrence, shared out as the forward pass is (forward.h): by sequences,
 // or by units with a round a step. The tiles are a few sequences x a block of units; a tile
 // collects the gradient of the units' state, from the output and, through w_hh, from the step
-// after, and goes on to the gradient of the slots. One position after the last step, what is left
-// is the gradient of the first state.
+// after, and goes on to the gradient of the slots. The h' of the tile's step goes to the rows of
+// the step after, which started from it. One position after the last step, what is left is the
+// gradient of the first state.
 #pragma once
 
 #include "gemm/tile.h"
@@ -25,6 +26,7 @@ struct BackwardStep {
   // The columns of w_hh that belong to a block of units.
   static void pack(const RecurrenceShape& s, const RecurrenceOperands<float>& o, int64_t block,
                    float* packed) {
+    if (o.w_hh == nullptr) return;
     const int64_t units = units_of(s, block);
     for (int64_t j = 0; j < s.gates() * s.hidden; ++j) {
       float* const row = packed + j * kUnits;
@@ -74,13 +76,17 @@ struct BackwardStep {
       if (!ends) sum += at.read_or_zero(o.dy, at.of_row());
       store<N>(sums, sum);
     });
-    if (!starts) add_product(s, o, step.before_row + i, rows, packed, dh);
+    if (!starts && o.w_hh != nullptr) add_product(s, o, step.before_row + i, rows, packed, dh);
     each_vector([&](const Units<N>& at, float* sums) {
+      f32<N> h_next;
       if (ends) {
         at.write(o.dh0, at.of_sequence(), load<N>(sums));
+        h_next = at.read_or_zero(o.h0, at.of_sequence());
       } else {
-        Cell::template backward<N>(o, at, load<N>(sums));
+        h_next = Cell::template backward<N>(o, at, load<N>(sums));
       }
+      if (starts || o.h_before == nullptr) return;
+      at.write(o.h_before, (step.before_row + at.sequence) * s.hidden + at.unit, h_next);
     });
   }
 

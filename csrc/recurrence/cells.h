@@ -58,23 +58,23 @@ struct LSTM {
     const f32<N> c = f * before + i * g;
     at.write(o.c_n, at.of_sequence(), c);
     at.write_state(o, out * tanh<N>(c));
-    if (o.slots == nullptr) return;
+    if (o.state == nullptr) return;
     at.write(o.slots, at.of_slot(0, 4), i);
     at.write(o.slots, at.of_slot(1, 4), f);
     at.write(o.slots, at.of_slot(2, 4), g);
     at.write(o.slots, at.of_slot(3, 4), out);
-    at.write(o.c_before, at.of_row(), before);
+    at.write(o.state, at.of_row(), before);
   }
 
-  // From dh, as the steps after it have it.
+  // From dh, as the steps after it have it; returns the h' of the step.
   template <int N>
-  CNNEXT_INLINE static void backward(const RecurrenceOperands<float>& o, const Units<N>& at,
-                                     f32<N> dh) {
+  CNNEXT_INLINE static f32<N> backward(const RecurrenceOperands<float>& o, const Units<N>& at,
+                                       f32<N> dh) {
     const f32<N> i = at.read(o.saved_slots, at.of_slot(0, 4));
     const f32<N> f = at.read(o.saved_slots, at.of_slot(1, 4));
     const f32<N> g = at.read(o.saved_slots, at.of_slot(2, 4));
     const f32<N> out = at.read(o.saved_slots, at.of_slot(3, 4));
-    const f32<N> before = at.read(o.state, at.of_row());
+    const f32<N> before = at.read(o.saved_state, at.of_row());
     const f32<N> tanh_c = tanh<N>(f * before + i * g);
     const f32<N> dc = at.read_or_zero(at.starts ? o.dc_n : o.dc0, at.of_sequence()) +
                       dh * out * (1.0f - tanh_c * tanh_c);
@@ -83,6 +83,7 @@ struct LSTM {
     at.write(o.u, at.of_slot(2, 4), dc * i * (1.0f - g * g));
     at.write(o.u, at.of_slot(3, 4), dh * tanh_c * out * (1.0f - out));
     at.write(o.dc0, at.of_sequence(), dc * f);
+    return out * tanh_c;
   }
 };
 
@@ -95,25 +96,27 @@ struct GRU {
   CNNEXT_INLINE static void forward(const RecurrenceOperands<float>& o, const Units<N>& at,
                                     const f32<N> (&sum)[4]) {
     const f32<N> r = sigmoid<N>(sum[1]), z = sigmoid<N>(sum[2]), q = sum[3];
-    const f32<N> n = tanh<N>(sum[0] + r * q);
-    at.write_state(o, n + z * (at.read(at.h, 0) - n));
-    if (o.slots == nullptr) return;
+    const f32<N> n = tanh<N>(sum[0] + r * q), h = at.read(at.h, 0);
+    at.write_state(o, n + z * (h - n));
+    if (o.state == nullptr) return;
     at.write(o.slots, at.of_slot(0, 4), n);
     at.write(o.slots, at.of_slot(1, 4), r);
     at.write(o.slots, at.of_slot(2, 4), z);
     at.write(o.slots, at.of_slot(3, 4), q);
+    at.write(o.state, at.of_row(), h);
   }
 
   template <int N>
-  CNNEXT_INLINE static void backward(const RecurrenceOperands<float>& o, const Units<N>& at,
-                                     f32<N> dh) {
+  CNNEXT_INLINE static f32<N> backward(const RecurrenceOperands<float>& o, const Units<N>& at,
+                                       f32<N> dh) {
     const f32<N> n = at.read(o.saved_slots, at.of_slot(0, 4));
     const f32<N> r = at.read(o.saved_slots, at.of_slot(1, 4));
     const f32<N> z = at.read(o.saved_slots, at.of_slot(2, 4));
     const f32<N> q = at.read(o.saved_slots, at.of_slot(3, 4));
+    const f32<N> before = at.read(o.saved_state, at.of_row());
     const f32<N> dn = dh * (1.0f - z) * (1.0f - n * n);
     const f32<N> u_r = dn * q * r * (1.0f - r);
-    const f32<N> u_z = dh * (at.read(o.state, at.of_row()) - n) * z * (1.0f - z);
+    const f32<N> u_z = dh * (before - n) * z * (1.0f - z);
     at.write(o.u, at.of_slot(0, 3), u_r);
     at.write(o.u_hh, at.of_slot(0, 3), u_r);
     at.write(o.u, at.of_slot(1, 3), u_z);
@@ -121,6 +124,7 @@ struct GRU {
     at.write(o.u, at.of_slot(2, 3), dn);
     at.write(o.u_hh, at.of_slot(2, 3), dn * r);
     at.write(o.dh0, at.of_sequence(), dh * z);
+    return n + z * (before - n);
   }
 };
 
@@ -133,22 +137,26 @@ struct RNN {
   template <int N>
   CNNEXT_INLINE static void forward(const RecurrenceOperands<float>& o, const Units<N>& at,
                                     const f32<N> (&z)[1]) {
+    f32<N> h_next;
     if constexpr (kRectified) {
-      at.write_state(o, z[0] < 0.0f ? f32<N>{} : z[0]);  // NaN stays
+      h_next = z[0] < 0.0f ? f32<N>{} : z[0];  // NaN stays
     } else {
-      at.write_state(o, tanh<N>(z[0]));
+      h_next = tanh<N>(z[0]);
     }
+    at.write_state(o, h_next);
+    if (o.state != nullptr) at.write(o.state, at.of_row(), h_next);
   }
 
   template <int N>
-  CNNEXT_INLINE static void backward(const RecurrenceOperands<float>& o, const Units<N>& at,
-                                     f32<N> dh) {
-    const f32<N> h_next = at.read(o.state, at.of_row());
+  CNNEXT_INLINE static f32<N> backward(const RecurrenceOperands<float>& o, const Units<N>& at,
+                                       f32<N> dh) {
+    const f32<N> h_next = at.read(o.saved_state, at.of_row());
     if constexpr (kRectified) {
       at.write(o.u, at.of_row(), h_next <= 0.0f ? f32<N>{} : dh);
     } else {
       at.write(o.u, at.of_row(), dh * (1.0f - h_next * h_next));
     }
+    return h_next;
   }
 };
 

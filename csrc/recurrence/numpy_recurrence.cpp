@@ -71,7 +71,7 @@ py::tuple forward(const std::string& name, const py::array& x, const py::array& 
     const std::optional<Input<T>> b_hh_in = input<T>({"b_hh", gates}, b_hh);
     const Output<T> y(s.rows * s.hidden), h_n(state), c_n(has_c ? state : 0);
     const Output<T> slots(s.rows * saved_slots_of(s.cell) * s.hidden);
-    const Output<T> c_before(has_c ? s.rows * s.hidden : 0);
+    const Output<T> saved_state(s.rows * s.hidden);
     RecurrenceOperands<T> o{};
     o.offsets = batch_sizes.has_value() ? offsets.data() : nullptr;
     o.reverse = reverse;
@@ -87,49 +87,56 @@ py::tuple forward(const std::string& name, const py::array& x, const py::array& 
     o.c_n = c_n.data();
     if (saves) {
       o.slots = slots.data();
-      o.c_before = c_before.data();
+      o.state = saved_state.data();
     }
     run_for_test(kernel, Pass::forward, s, o, threads);
     return py::make_tuple(result("y", y, kernel.name), result("h_n", h_n, kernel.name),
                           result("c_n", c_n, kernel.name), result("slots", slots, kernel.name),
-                          result("c_before", c_before, kernel.name));
+                          result("state", saved_state, kernel.name));
   });
 }
 
-py::tuple backward(const std::string& name, const py::array& saved_slots, const py::array& state,
-                   const py::array& w_hh, const std::optional<py::array>& dy,
-                   const std::optional<py::array>& dh_n, const std::optional<py::array>& dc_n,
+py::tuple backward(const std::string& name, const py::array& saved_slots,
+                   const py::array& saved_state, const std::optional<py::array>& w_hh,
+                   const std::optional<py::array>& dy, const std::optional<py::array>& dh_n,
+                   const std::optional<py::array>& dc_n, const std::optional<py::array>& h0,
                    const BatchSizes& batch_sizes, bool reverse, int threads,
                    const py::kwargs& shape) {
   const RecurrenceShape s = shape_from<Recurrence>(shape);
   const std::vector<int64_t> offsets = offsets_of(s, batch_sizes);
   const int64_t first = s.batch * s.hidden, all = s.rows * s.hidden;
+  if (!w_hh.has_value() && s.steps > 1) throw py::value_error("w_hh must be given");
   return with_kernel<Recurrence>(name, [&](auto zero, const auto& kernel) {
     using T = decltype(zero);
     const Input<T> slots_in = input<T>({"saved_slots", all * saved_slots_of(s.cell)}, saved_slots);
-    const Input<T> state_in = input<T>({"state", all}, state);
-    const Input<T> w_hh_in = input<T>({"w_hh", s.gates() * s.hidden * s.hidden}, w_hh);
+    const Input<T> state_in = input<T>({"saved_state", all}, saved_state);
+    const std::optional<Input<T>> w_hh_in =
+        input<T>({"w_hh", s.gates() * s.hidden * s.hidden}, w_hh);
     const std::optional<Input<T>> dy_in = input<T>({"dy", all}, dy);
     const std::optional<Input<T>> dh_n_in = input<T>({"dh_n", first}, dh_n);
     const std::optional<Input<T>> dc_n_in = input<T>({"dc_n", first}, dc_n);
-    const Output<T> u(all * s.gates());
+    const std::optional<Input<T>> h0_in = input<T>({"h0", first}, h0);
+    const Output<T> u(all * s.gates()), h_before(h0.has_value() ? all : 0);
     const Output<T> u_hh(s.cell == CellKind::gru ? all * s.gates() : 0);
     const Output<T> dh0(first), dc0(s.cell == CellKind::lstm ? first : 0);
     RecurrenceOperands<T> o{};
     o.offsets = batch_sizes.has_value() ? offsets.data() : nullptr;
     o.reverse = reverse;
     o.saved_slots = slots_in.data();
-    o.state = state_in.data();
-    o.w_hh = w_hh_in.data();
+    o.saved_state = state_in.data();
+    o.w_hh = data_or_null(w_hh_in);
+    o.h0 = data_or_null(h0_in);
     o.dy = data_or_null(dy_in);
     o.dh_n = data_or_null(dh_n_in);
     o.dc_n = data_or_null(dc_n_in);
     o.u = u.data();
     o.u_hh = s.cell == CellKind::gru ? u_hh.data() : nullptr;
+    if (h0.has_value()) o.h_before = h_before.data();
     o.dh0 = dh0.data();
     o.dc0 = dc0.data();
     run_for_test(kernel, Pass::backward, s, o, threads);
     return py::make_tuple(result("u", u, kernel.name), result("u_hh", u_hh, kernel.name),
+                          result("h_before", h_before, kernel.name),
                           result("dh0", dh0, kernel.name), result("dc0", dc0, kernel.name));
   });
 }
@@ -139,11 +146,11 @@ void bind(py::module_& m) {
   door.def("forward", &forward, "name"_a, "x"_a, "h0"_a, "c0"_a, "w_ih"_a, "w_hh"_a,
            "b_ih"_a = py::none(), "b_hh"_a = py::none(), py::kw_only(),
            "batch_sizes"_a = py::none(), "reverse"_a = false, "saves"_a = true, "threads"_a = 1,
-           "Returns y, h_n, c_n, the slots and c_before.");
-  door.def("backward", &backward, "name"_a, "saved_slots"_a, "state"_a, "w_hh"_a,
-           "dy"_a = py::none(), "dh_n"_a = py::none(), "dc_n"_a = py::none(), py::kw_only(),
-           "batch_sizes"_a = py::none(), "reverse"_a = false, "threads"_a = 1,
-           "Returns u, u_hh, dh0 and dc0.");
+           "Returns y, h_n, c_n, the slots and the state.");
+  door.def("backward", &backward, "name"_a, "saved_slots"_a, "saved_state"_a, "w_hh"_a,
+           "dy"_a = py::none(), "dh_n"_a = py::none(), "dc_n"_a = py::none(), "h0"_a = py::none(),
+           py::kw_only(), "batch_sizes"_a = py::none(), "reverse"_a = false, "threads"_a = 1,
+           "Returns u, u_hh, h_before, dh0 and dc0.");
 }
 
 [[maybe_unused]] const bool registered = register_door(bind);

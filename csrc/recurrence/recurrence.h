@@ -28,6 +28,11 @@
 //   rnn    u = dh (1-h'^2), or dh but where h' <= 0
 //   all    dh_in = ... + u w_hh
 //
+// The output is the user's to write to, so the forward pass leaves the state that these formulas
+// need in memory of its own: of each row the c or h that its step starts from (LSTM, GRU), or its
+// h' (RNN). The gradient of w_hh needs the h that steps start from. The GRU has it there; for the
+// others the backward pass hands each h', which it has in hand, to the step after.
+//
 // All matrices are dense and row-major. Rows, steps, batch and hidden are positive; input may be
 // zero.
 #pragma once
@@ -73,16 +78,17 @@ struct RecurrenceOperands {
   // forward: reads x (rows x input), h0, c0 (batch x hidden), the weights, and the biases (both or
   // neither null); c0 and c_n are the LSTM's only
   const T *x, *h0, *c0, *w_ih, *b_ih, *b_hh;
-  // ... and writes y (rows x hidden), h_n, c_n (batch x hidden) and, if not null, the slots
-  // (rows x saved_slots x hidden) and the c that a step starts from (rows x hidden)
-  T *y, *h_n, *c_n, *slots, *c_before;
+  // ... and writes y (rows x hidden), h_n, c_n (batch x hidden) and, for the backward pass or null,
+  // the slots (rows x saved_slots x hidden) and the state (rows x hidden)
+  T *y, *h_n, *c_n, *slots, *state;
 
-  // backward: reads slots, of each row the state that the formulas above need besides (rows x
-  // hidden: c for the LSTM, h for the GRU, h' for the RNN), and gradients (each null for zero)
-  const T *saved_slots, *state, *dy, *dh_n, *dc_n;
-  // ... and writes u (rows x gates x hidden), the same for w_hh (of the GRU, else null), and the
-  // gradients of the first states
-  T *u, *u_hh, *dh0, *dc0;
+  // backward: reads the slots, the state and gradients (each null for zero); w_hh may be null if
+  // there is one step, and dh0 is undefined then
+  const T *saved_slots, *saved_state, *dy, *dh_n, *dc_n;
+  // ... and writes u (rows x gates x hidden), the same for w_hh (of the GRU, else null), the
+  // gradients of the first states and, if not null, from h0 on the h that each row's step starts
+  // from (rows x hidden; of the GRU always null)
+  T *u, *u_hh, *dh0, *dc0, *h_before;
 };
 
 #define CNNEXT_KERNEL(type, pass, isa, name, cost) \

@@ -67,7 +67,7 @@ struct Forward {
         }
         const double before = static_cast<double>(c[state]);
         const double c_next = saved[1] * before + saved[0] * saved[2];
-        if (o.c_before != nullptr) o.c_before[row * s.hidden + unit] = static_cast<T>(before);
+        if (o.state != nullptr) o.state[row * s.hidden + unit] = static_cast<T>(before);
         o.c_n[state] = static_cast<T>(c_next);
         next = saved[3] * std::tanh(c_next);
       } else if (s.cell == CellKind::gru) {
@@ -75,9 +75,11 @@ struct Forward {
         const double n = std::tanh(of_x[2] + r * of_h[2]);
         next = n + z * (static_cast<double>(h[unit]) - n);
         saved[0] = n, saved[1] = r, saved[2] = z, saved[3] = of_h[2];
+        if (o.state != nullptr) o.state[row * s.hidden + unit] = h[unit];
       } else {
         const double z = of_x[0] + of_h[0];
         next = s.cell == CellKind::rnn_tanh ? std::tanh(z) : z < 0 ? 0 : z;
+        if (o.state != nullptr) o.state[row * s.hidden + unit] = static_cast<T>(next);
       }
       if (o.slots != nullptr) {
         const int64_t slots = saved_slots_of(s.cell);
@@ -115,7 +117,11 @@ struct Backward {
       const int64_t state = i * s.hidden + unit;
       const bool starts = i >= step.before_count;
       double dh = starts ? value_or_zero(o.dh_n, state) : 0.0;
-      if (!starts) {
+      const auto hand_on = [&](T h_next) {
+        if (starts || o.h_before == nullptr) return;
+        o.h_before[(step.before_row + i) * s.hidden + unit] = h_next;
+      };
+      if (!starts && o.w_hh != nullptr) {
         if (s.cell == CellKind::gru) dh = static_cast<double>(o.dh0[state]);
         const T* const u = u_hh + (step.before_row + i) * s.gates() * s.hidden;
         for (int64_t j = 0; j < s.gates() * s.hidden; ++j) {
@@ -124,41 +130,44 @@ struct Backward {
       }
       if (i >= step.count) {
         o.dh0[state] = static_cast<T>(dh);
+        hand_on(static_cast<T>(value_or_zero(o.h0, state)));
         continue;
       }
       const int64_t row = step.row + i, at = row * s.hidden + unit;
       dh += value_or_zero(o.dy, at);
       const T* const saved = o.saved_slots + row * saved_slots_of(s.cell) * s.hidden + unit;
       T* const u = o.u + row * s.gates() * s.hidden + unit;
-      const double before = static_cast<double>(o.state[at]);
+      const double saved_state = static_cast<double>(o.saved_state[at]);
       if (s.cell == CellKind::lstm) {
         const double in = saved[0], f = saved[s.hidden];
         const double g = saved[2 * s.hidden], out = saved[3 * s.hidden];
-        const double tanh_c = std::tanh(f * before + in * g);
+        const double tanh_c = std::tanh(f * saved_state + in * g);
         const double dc =
             (starts ? value_or_zero(o.dc_n, state) : static_cast<double>(o.dc0[state])) +
             dh * out * (1 - tanh_c * tanh_c);
         u[0] = static_cast<T>(dc * g * in * (1 - in));
-        u[s.hidden] = static_cast<T>(dc * before * f * (1 - f));
+        u[s.hidden] = static_cast<T>(dc * saved_state * f * (1 - f));
         u[2 * s.hidden] = static_cast<T>(dc * in * (1 - g * g));
         u[3 * s.hidden] = static_cast<T>(dh * tanh_c * out * (1 - out));
         o.dc0[state] = static_cast<T>(dc * f);
+        hand_on(static_cast<T>(out * tanh_c));
       } else if (s.cell == CellKind::gru) {
         const double n = saved[0], r = saved[s.hidden];
         const double z = saved[2 * s.hidden], q = saved[3 * s.hidden];
         const double dn = dh * (1 - z) * (1 - n * n);
         T* const u_h = o.u_hh + row * s.gates() * s.hidden + unit;
         u[0] = u_h[0] = static_cast<T>(dn * q * r * (1 - r));
-        u[s.hidden] = u_h[s.hidden] = static_cast<T>(dh * (before - n) * z * (1 - z));
+        u[s.hidden] = u_h[s.hidden] = static_cast<T>(dh * (saved_state - n) * z * (1 - z));
         u[2 * s.hidden] = static_cast<T>(dn);
         u_h[2 * s.hidden] = static_cast<T>(dn * r);
         o.dh0[state] = static_cast<T>(dh * z);
       } else {
         if (s.cell == CellKind::rnn_tanh) {
-          u[0] = static_cast<T>(dh * (1 - before * before));
+          u[0] = static_cast<T>(dh * (1 - saved_state * saved_state));
         } else {
-          u[0] = static_cast<T>(before <= 0 ? 0.0 : dh);
+          u[0] = static_cast<T>(saved_state <= 0 ? 0.0 : dh);
         }
+        hand_on(o.saved_state[at]);
       }
     }
   }

@@ -80,8 +80,8 @@ struct Inputs {
   std::optional<Tensor> c0, b_ih, b_hh;
 };
 
-// Returns y, h_n and c_n, and, if `saves`, what the backward pass needs of the slots and of c; what
-// the cell does not have is empty.
+// Returns y, h_n and c_n, and, if `saves`, the slots and the state that the backward pass needs;
+// what the cell does not have is empty.
 template <class Device>
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> forward(
     int64_t cell, const Tensor& input, const Tensor& h0, const std::optional<Tensor>& c0,
@@ -111,9 +111,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> forward(
   const Tensor h_n = empty_2d(s.batch, s.hidden, input);
   const Tensor c_n = empty_2d(has_c ? s.batch : 0, s.hidden, input);
   const int64_t saved_slots = saved_slots_of(s.cell);
-  const Tensor slots =
-      empty_2d(saves && saved_slots > 0 ? s.rows : 0, saved_slots * s.hidden, input);
-  const Tensor c_before = empty_2d(saves && has_c ? s.rows : 0, s.hidden, input);
+  const Tensor slots = empty_2d(saves ? s.rows : 0, saved_slots * s.hidden, input);
+  const Tensor state = empty_2d(saves ? s.rows : 0, s.hidden, input);
   if (y.numel() > 0) {
     Device::with_element_type(input, [&](auto zero) {
       using T = decltype(zero);
@@ -125,34 +124,41 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> forward(
       o.h_n = device.template write<T>(h_n);
       o.c_n = device.template write<T>(c_n);
       if (slots.numel() > 0) o.slots = device.template write<T>(slots);
-      if (c_before.numel() > 0) o.c_before = device.template write<T>(c_before);
+      if (state.numel() > 0) o.state = device.template write<T>(state);
       device.forward(s, in, o);
     });
   }
-  return {y, h_n, c_n, slots, c_before};
+  return {y, h_n, c_n, slots, state};
 }
 
-// Returns u, u_hh, dh0 and dc0; what the cell does not have is empty.
+// Returns u, u_hh, h_before, dh0 and dc0; what the cell does not have is empty, and so is h_before
+// without h0. Without w_hh, of a single step, dh0 is undefined.
 template <class Device>
-std::tuple<Tensor, Tensor, Tensor, Tensor> backward(
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> backward(
     int64_t cell, const std::optional<Tensor>& grad_output, const std::optional<Tensor>& grad_h_n,
     const std::optional<Tensor>& grad_c_n, const Tensor& slots, const Tensor& state,
-    const Tensor& w_hh, const std::optional<Tensor>& batch_sizes, int64_t batch, bool reverse) {
+    const std::optional<Tensor>& h0, const std::optional<Tensor>& w_hh,
+    const std::optional<Tensor>& batch_sizes, int64_t batch, bool reverse) {
   check_dim(state, 2, "state");
   const Steps steps = check_steps(batch_sizes, state.size(0), batch);
   const RecurrenceShape s{check_cell(cell), steps.count, state.size(0), batch, 0, state.size(1)};
   const bool has_c = s.cell == CellKind::lstm, has_u_hh = s.cell == CellKind::gru;
   const int64_t saved_slots = saved_slots_of(s.cell);
-  check_matrix(slots, saved_slots > 0 ? s.rows : 0, saved_slots * s.hidden, state, "slots");
-  check_matrix(w_hh, s.gates() * s.hidden, s.hidden, state, "w_hh");
+  check_matrix(slots, s.rows, saved_slots * s.hidden, state, "slots");
+  CNNEXT_CHECK(w_hh.has_value() || s.steps == 1, "w_hh must be given for more than one step");
+  CNNEXT_CHECK(!h0.has_value() || !has_u_hh, "h0 is not for the GRU, whose state has h");
   CNNEXT_CHECK(has_c || !grad_c_n.has_value(), "grad_c_n is for the LSTM only");
   const std::optional<Tensor> dy =
       dense_matrix(grad_output, s.rows, s.hidden, state, "grad_output");
   const std::optional<Tensor> dh_n = dense_matrix(grad_h_n, batch, s.hidden, state, "grad_h_n");
   const std::optional<Tensor> dc_n = dense_matrix(grad_c_n, batch, s.hidden, state, "grad_c_n");
-  const Tensor slots_in = dense(slots), state_in = dense(state), w_hh_in = dense(w_hh);
+  const std::optional<Tensor> h0_in = dense_matrix(h0, batch, s.hidden, state, "h0");
+  const std::optional<Tensor> w_hh_in =
+      dense_matrix(w_hh, s.gates() * s.hidden, s.hidden, state, "w_hh");
+  const Tensor slots_in = dense(slots), state_in = dense(state);
   const Tensor u = empty_2d(s.rows, s.gates() * s.hidden, state);
   const Tensor u_hh = empty_2d(has_u_hh ? s.rows : 0, s.gates() * s.hidden, state);
+  const Tensor h_before = empty_2d(h0.has_value() ? s.rows : 0, s.hidden, state);
   const Tensor dh0 = empty_2d(batch, s.hidden, state);
   const Tensor dc0 = empty_2d(has_c ? batch : 0, s.hidden, state);
   if (u.numel() > 0) {
@@ -163,19 +169,21 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> backward(
       o.offsets = steps.data();
       o.reverse = reverse;
       o.saved_slots = device.template read<T>(slots_in);
-      o.state = device.template read<T>(state_in);
+      o.saved_state = device.template read<T>(state_in);
+      o.h0 = device.template read<T>(h0_in);
       o.w_hh = device.template read<T>(w_hh_in);
       o.dy = device.template read<T>(dy);
       o.dh_n = device.template read<T>(dh_n);
       o.dc_n = device.template read<T>(dc_n);
       o.u = device.template write<T>(u);
       if (has_u_hh) o.u_hh = device.template write<T>(u_hh);
+      if (h0.has_value()) o.h_before = device.template write<T>(h_before);
       o.dh0 = device.template write<T>(dh0);
       o.dc0 = device.template write<T>(dc0);
       device.backward(s, o);
     });
   }
-  return {u, u_hh, dh0, dc0};
+  return {u, u_hh, h_before, dh0, dc0};
 }
 
 inline void define_operators(StableLibrary& m) {
@@ -188,9 +196,8 @@ inline void define_operators(StableLibrary& m) {
 #undef CNNEXT_FORWARD_SCHEMA
   m.def(
       "recurrence_backward(int cell, Tensor? grad_output, Tensor? grad_h_n, Tensor? grad_c_n, "
-      "Tensor slots, Tensor state, Tensor w_hh, Tensor? batch_sizes, SymInt batch, bool reverse) "
-      "-> "
-      "(Tensor, Tensor, Tensor, Tensor)");
+      "Tensor slots, Tensor state, Tensor? h0, Tensor? w_hh, Tensor? batch_sizes, SymInt batch, "
+      "bool reverse) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
 }
 
 template <class Device>

@@ -121,11 +121,12 @@ class Backward(NamedTuple):
     """What a backward pass reads."""
 
     saved_slots: Array
-    state: Array
-    w_hh: Array
+    saved_state: Array
+    w_hh: Array | None
     dy: Array | None
     dh_n: Array | None
     dc_n: Array | None
+    h0: Array | None
 
 
 @dataclass(frozen=True)
@@ -227,11 +228,11 @@ def draw_backward(
     if case.cell != "lstm":
         state = np.maximum(state, 0) if case.cell == "rnn_relu" else np.tanh(state)
     w_hh = rng.standard_normal((case.gates * hidden, hidden)) / hidden**0.5
-    gradients = [rng.standard_normal((n, hidden)) for n in (rows, batch, batch)]
-    wanted = (dy, dh_n, dc_n and case.cell == "lstm")
+    others = [rng.standard_normal((n, hidden)) for n in (rows, batch, batch, batch)]
+    wanted = (dy, dh_n, dc_n and case.cell == "lstm", case.cell != "gru")
     return Backward(
         *(a.astype(dtype) for a in (slots, state, w_hh)),
-        *(a.astype(dtype) if want else None for a, want in zip(gradients, wanted, strict=True)),
+        *(a.astype(dtype) if want else None for a, want in zip(others, wanted, strict=True)),
     )
 
 
@@ -251,12 +252,12 @@ def run_forward(
     threads: int,
 ) -> dict[str, Array]:
     keywords = options(case, reverse)
-    y, h_n, c_n, slots, c_before = kernel.run(*operands, saves=saves, threads=threads, **keywords)
+    y, h_n, c_n, slots, state = kernel.run(*operands, saves=saves, threads=threads, **keywords)
     results = {"y": y, "h_n": h_n}
     if case.cell == "lstm":
         results["c_n"] = c_n
-    if case.cell == "lstm" and saves:
-        results["c_before"] = c_before
+    if saves:
+        results["state"] = state
     shaped = {name: a.reshape(-1, case.hidden) for name, a in results.items()}
     if SAVED_SLOTS[case.cell] and saves:
         shaped["slots"] = slots.reshape(case.rows, -1, case.hidden)
@@ -266,8 +267,13 @@ def run_forward(
 def run_backward(
     kernel: Kernel, case: Case, operands: Backward, reverse: bool = False, *, threads: int
 ) -> dict[str, Array]:
-    u, u_hh, dh0, dc0 = kernel.run(*operands, threads=threads, **options(case, reverse))
-    results = {"u": u.reshape(case.rows, -1, case.hidden), "dh0": dh0.reshape(-1, case.hidden)}
+    keywords = options(case, reverse)
+    u, u_hh, h_before, dh0, dc0 = kernel.run(*operands, threads=threads, **keywords)
+    results = {"u": u.reshape(case.rows, -1, case.hidden)}
+    if operands.w_hh is not None:
+        results["dh0"] = dh0.reshape(-1, case.hidden)
+    if operands.h0 is not None:
+        results["h_before"] = h_before.reshape(-1, case.hidden)
     if case.cell == "lstm":
         results["dc0"] = dc0.reshape(-1, case.hidden)
     if case.cell == "gru":
@@ -323,9 +329,13 @@ def check_forward(
     assert_same_bits(actual["h_n"], h_n, f"h_n, {what}")
     c, of_steps = None, {"h": actual["y"]}
     if operands.c0 is not None:
-        c = actual["c_before"]
+        c = actual["state"]
         of_steps["c"], c0 = handed_on(actual["c_n"], c, walk[::-1])
-        assert_same_bits(c0, operands.c0, f"c_before of first steps, {what}")
+        assert_same_bits(c0, operands.c0, f"state of first steps, {what}")
+    else:
+        assert_same_bits(
+            actual["state"], h if case.cell == "gru" else actual["y"], f"state, {what}"
+        )
     if "slots" in actual:
         of_steps["slots"] = actual["slots"]
     expected = step_forward(case, operands, h, c)
@@ -363,7 +373,7 @@ def check_backward(
     case: Case, operands: Backward, actual: dict[str, Array], reverse: bool, what: str
 ) -> None:
     dtype = str(operands.w_hh.dtype)
-    slots, state, w_hh, dy, dh_n, dc_n = wide(operands)
+    slots, state, w_hh, dy, dh_n, dc_n, h0 = wide(operands)
     zeros = np.zeros((case.batch, case.hidden))
     dh, dc = (given(zeros.copy() if d is None else d, dtype) for d in (dh_n, dc_n))
     walk = case.walk("backward", reverse)
@@ -390,6 +400,14 @@ def check_backward(
     assert_within(actual["dh0"], dh.value, dh.error, f"dh0, {what}")
     if case.cell == "lstm":
         assert_within(actual["dc0"], dc.value, dc.error, f"dc0, {what}")
+    if h0 is not None:
+        h = given(state, dtype)
+        if case.cell == "lstm":
+            i, f, g, o = (given(slots[:, slot], dtype) for slot in range(4))
+            h = o * tanh(f * h + i * g)
+        pairs = ((h0, h.value), (np.zeros_like(h0), h.error))
+        value, error = (handed_on(*pair, case.walk("forward", reverse))[0] for pair in pairs)
+        assert_within(actual["h_before"], value, error, f"h_before, {what}")
 
 
 @pytest.mark.parametrize("kernel, case", PARAMS["forward"])
@@ -414,6 +432,19 @@ def test_backward(kernel: Kernel, case: Case) -> None:
             actual = run_backward(kernel, case, operands, reverse, threads=threads)
             what = f"dy, dh_n, dc_n {gradients}, reverse {reverse}, {threads} threads"
             check_backward(case, operands, actual, reverse, what)
+
+
+@pytest.mark.parametrize(
+    "kernel, case", [param for param in PARAMS["backward"] if len(param.values[1].batch_sizes) == 1]
+)
+def test_backward_computes_what_is_wanted(kernel: Kernel, case: Case) -> None:
+    """Of one step, without w_hh no gradient of h0, and without h0 no h that it started from."""
+    operands = draw_backward(case, kernel.dtype)
+    everything = run_backward(kernel, case, operands, threads=2)
+    for missing in ("w_hh", "h0"):
+        some = run_backward(kernel, case, operands._replace(**{missing: None}), threads=2)
+        for name, values in some.items():
+            assert_same_bits(values, everything[name], f"{name} without {missing}")
 
 
 @pytest.mark.parametrize("kernel, case", PARAMS["forward"] + PARAMS["backward"])

@@ -375,14 +375,13 @@ def forward_arguments(
 def backward_arguments(case: RecurrenceCase, problem: Problem) -> tuple[Any, ...]:
     """All gradients are given."""
     arguments = forward_arguments(case, problem.operands)
-    output, h_n, c_n, slots, c_before = torch.ops.cnnext.recurrence_forward(*arguments)
-    state = c_before if case.cell is Cell.LSTM else output
+    output, h_n, c_n, slots, state = torch.ops.cnnext.recurrence_forward(*arguments)
     seeds = [seed_gradient(output), seed_gradient(h_n), seed_gradient(c_n)]
     if case.cell is not Cell.LSTM:
         seeds[2] = None
-    w_hh = problem.operands[W_HH]
-    sizes = case.batch_sizes
-    return (int(case.cell), *seeds, slots, state, w_hh, sizes, case.batch, case.reverse)
+    h0 = None if case.cell is Cell.GRU else problem.operands[H0]
+    w_hh, sizes = problem.operands[W_HH], case.batch_sizes
+    return (int(case.cell), *seeds, slots, state, h0, w_hh, sizes, case.batch, case.reverse)
 
 
 def check_all_ops(
@@ -396,6 +395,7 @@ def check_all_ops(
     check_op("recurrence_backward", *arguments, checks=checks)
     no_gradients = (arguments[0], None, None, None, *arguments[4:])
     check_op("recurrence_backward", *no_gradients, checks=FAKE_CHECK)
+    check_op("recurrence_backward", *changed(arguments, 6, lambda _: None), checks=FAKE_CHECK)
     leaves = problem.leaves(*problem.places)
     check_op("recurrence", *forward_arguments(case, leaves), checks=checks)
 
@@ -687,7 +687,7 @@ def test_bad_batch_sizes(bad: str) -> None:
     for name in ("recurrence", "recurrence_forward"):
         check_operator_error(name, forward, "batch_sizes")
     check_operator_error(
-        "recurrence_backward", (*backward[:7], sizes, case.batch, False), "batch_sizes"
+        "recurrence_backward", (*backward[:8], sizes, case.batch, False), "batch_sizes"
     )
 
 
@@ -698,7 +698,7 @@ def test_rows_that_are_no_steps(cell: Cell, batch: int) -> None:
     case = RecurrenceCase("rows", 3, 4, 5, 4, cell=cell)
     problem = problem_of(case)
     backward = backward_arguments(case, problem)
-    check_operator_error("recurrence_backward", (*backward[:8], batch, False))
+    check_operator_error("recurrence_backward", (*backward[:9], batch, False))
     if batch in (0, 5):
         states = torch.ones(batch, 4)
         operands = changed(problem.operands, H0, lambda _: states)
@@ -725,3 +725,23 @@ def test_backward_operator_with_a_gradient_of_c(cell: Cell) -> None:
     check_operator_error(
         "recurrence_backward", changed(arguments, 3, lambda _: arguments[2]), "grad_c_n"
     )
+
+
+@each_cell
+def test_backward_operator_without_w_hh(cell: Cell) -> None:
+    """Only the gradient of h0 can do without, and that only of one step."""
+    for case in (RecurrenceCase("step", 1, 3, 5, 4, cell=cell), PLAIN.of(cell)):
+        arguments = backward_arguments(case, problem_of(case))
+        some = changed(arguments, 7, lambda _: None)
+        if case.steps > 1:
+            check_operator_error("recurrence_backward", some, "w_hh")
+            continue
+        u = torch.ops.cnnext.recurrence_backward(*arguments)[0]
+        assert_bitwise_equal(torch.ops.cnnext.recurrence_backward(*some)[0], u)
+
+
+def test_backward_operator_of_a_gru_with_h0() -> None:
+    case = PLAIN.of(Cell.GRU)
+    problem = problem_of(case)
+    arguments = changed(backward_arguments(case, problem), 6, lambda _: problem.operands[H0])
+    check_operator_error("recurrence_backward", arguments, "h0")
