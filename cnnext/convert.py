@@ -16,6 +16,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils import parametrize
 
 from cnnext import functional, nn
+from cnnext._drop_in import NATIVE_LAYERS
 from cnnext._functional_calls import Call, find_calls
 from cnnext._structural_copy import copy_structure
 
@@ -247,12 +248,16 @@ def _judge(module: Module) -> tuple[Status, str] | None:
         return "kept", f"has the name of {_class_name(namesake)} but is no subclass of it"
     if _has_own_forward(module):
         return "kept", "forward is replaced on the instance"
+    replaced = ", ".join(NATIVE_LAYERS[_CNNEXT_FOR_NATIVE[native]].replaced())
+    if replaced and cls in _NATIVE_FOR_CNNEXT:
+        return "cnnext", replaced
     if cls is nn.Sequential:
         return "cnnext", "trains Conv2d, ReLU and MaxPool2d in a row as one function"
     if cls in _NATIVE_FOR_CNNEXT:
         return "cnnext", "runs cnnext's kernels"
     if cls in _CNNEXT_FOR_NATIVE:
-        return "native", f"convert makes it a {_class_name(_CNNEXT_FOR_NATIVE[cls])}"
+        made = f"convert makes it a {_class_name(_CNNEXT_FOR_NATIVE[cls])}"
+        return "native", f"{made}, but {replaced}" if replaced else made
     if parametrize.is_parametrized(module):
         names = (name for name, _ in module.get_submodule("parametrizations").named_children())
         return "kept", f"parametrized: {', '.join(names)}"

@@ -124,7 +124,7 @@ def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") 
     channels_last = result_format(batched, weight) is torch.channels_last
     keeps = (
         direction == "forward"
-        and isinstance(module, Conv2d)
+        and Conv2d in type(module).__mro__
         and _kept_filters.applies(batched, weight)
     )
     chosen, candidates = predicted_candidates(direction, is_double, channels_last, shape, keeps)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d as native_adaptive_avg_pool2d
 
+from cnnext._drop_in import NativeLayer
 from cnnext._library import direct, ops
 from cnnext._pooling import (
     IntOrSize,
@@ -127,7 +129,11 @@ def _averages(input: Tensor, size: Pair) -> Tensor:
 # ------------------------------------------------------------------------------------- module
 
 
-class AdaptiveAvgPool2d(torch.nn.AdaptiveAvgPool2d):
+_native = NativeLayer(torch.nn.AdaptiveAvgPool2d)
+
+
+@_native.drop_in
+class AdaptiveAvgPool2d(torch.nn.AdaptiveAvgPool2d, metaclass=ABCMeta):
     """`torch.nn.AdaptiveAvgPool2d` on cnnext's kernels: same arguments, errors and results.
 
     Shapes: input (N, C, H, W) or (C, H, W); see `cnnext.functional.adaptive_avg_pool2d`.
@@ -136,4 +142,6 @@ class AdaptiveAvgPool2d(torch.nn.AdaptiveAvgPool2d):
     def forward(self, input: Tensor) -> Tensor:
         if is_scripting():
             return native_adaptive_avg_pool2d(input, self.output_size)
+        if _native.cls.forward is not _native.forward:
+            return _native.call_replaced("forward", self, input)
         return adaptive_avg_pool2d(input, self.output_size)

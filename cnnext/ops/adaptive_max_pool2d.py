@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from typing import Any, no_type_check
 
 import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d as native_adaptive_max_pool2d
 
+from cnnext._drop_in import NativeLayer
 from cnnext._library import direct, ops
 from cnnext._pooling import (
     IntOrSize,
@@ -155,7 +157,11 @@ def _maxima(input: Tensor, size: Pair, return_indices: bool) -> tuple[Tensor, Te
 # ------------------------------------------------------------------------------------- module
 
 
-class AdaptiveMaxPool2d(torch.nn.AdaptiveMaxPool2d):
+_native = NativeLayer(torch.nn.AdaptiveMaxPool2d)
+
+
+@_native.drop_in
+class AdaptiveMaxPool2d(torch.nn.AdaptiveMaxPool2d, metaclass=ABCMeta):
     """`torch.nn.AdaptiveMaxPool2d` on cnnext's kernels: same arguments, errors and results.
 
     Shapes: input (N, C, H, W) or (C, H, W); see `cnnext.functional.adaptive_max_pool2d`.
@@ -166,4 +172,6 @@ class AdaptiveMaxPool2d(torch.nn.AdaptiveMaxPool2d):
     def forward(self, input: Tensor):
         if is_scripting():
             return native_adaptive_max_pool2d(input, self.output_size, self.return_indices)
+        if _native.cls.forward is not _native.forward:
+            return _native.call_replaced("forward", self, input)
         return adaptive_max_pool2d(input, self.output_size, self.return_indices)

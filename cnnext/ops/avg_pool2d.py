@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from abc import ABCMeta
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d as native_avg_pool2d
 
 from cnnext._arguments import IntOrPair
+from cnnext._drop_in import NativeLayer
 from cnnext._library import direct, ops
 from cnnext._pooling import (
     Pair,
@@ -215,7 +217,11 @@ def _averages(input: Tensor, size: Pair, windows: Windows, ceil_mode: bool) -> T
 # ------------------------------------------------------------------------------------- module
 
 
-class AvgPool2d(torch.nn.AvgPool2d):
+_native = NativeLayer(torch.nn.AvgPool2d)
+
+
+@_native.drop_in
+class AvgPool2d(torch.nn.AvgPool2d, metaclass=ABCMeta):
     """`torch.nn.AvgPool2d` on cnnext's kernels: same arguments, errors and results.
 
     Shapes: input (N, C, H, W) or (C, H, W); see `cnnext.functional.avg_pool2d`.
@@ -232,6 +238,8 @@ class AvgPool2d(torch.nn.AvgPool2d):
                 self.count_include_pad,
                 self.divisor_override,
             )
+        if _native.cls.forward is not _native.forward:
+            return _native.call_replaced("forward", self, input)
         return avg_pool2d(
             input,
             self.kernel_size,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from cnnext._arguments import (
     int_pairs,
     shape_of,
 )
+from cnnext._drop_in import NativeLayer
 from cnnext._library import direct, ops
 from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
 
@@ -420,12 +422,23 @@ def _check_extent(input: Tensor, weight: Tensor, padding: Pair, dilation: Pair) 
 # ------------------------------------------------------------------------------------- module
 
 
-class Conv2d(torch.nn.Conv2d):
+_native = NativeLayer(torch.nn.Conv2d, "forward", "_conv_forward")
+
+
+@_native.drop_in
+class Conv2d(torch.nn.Conv2d, metaclass=ABCMeta):
     """`torch.nn.Conv2d` on cnnext's kernels: same arguments, parameters, errors and results.
 
     Shapes: input (N, C_in, H, W) or (C_in, H, W); see `cnnext.functional.conv2d`. Calls without
     gradients keep the packed filter for the next (`cnnext.flags(keep_filters=False)`: they do not).
     """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if is_scripting():
+            return self._conv_forward(input, self.weight, self.bias)
+        if _native.cls.forward is not _native.forward:
+            return _native.call_replaced("forward", self, input)
+        return self._conv_forward(input, self.weight, self.bias)
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if is_scripting():
@@ -437,6 +450,8 @@ class Conv2d(torch.nn.Conv2d):
             return native_conv2d(
                 input, weight, bias, self.stride, self.padding, self.dilation, self.groups
             )
+        if _native.cls._conv_forward is not _native._conv_forward:
+            return _native.call_replaced("_conv_forward", self, input, weight, bias)
         padding: Any = self.padding
         if self.padding_mode != "zeros":
             input = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import linear as native_linear
 
 from cnnext._arguments import check_matmul_dtypes, shape_of
+from cnnext._drop_in import NativeLayer
 from cnnext._library import direct, ops
 from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
 
@@ -150,7 +152,11 @@ def _check_operands(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
 # ------------------------------------------------------------------------------------- module
 
 
-class Linear(torch.nn.Linear):
+_native = NativeLayer(torch.nn.Linear)
+
+
+@_native.drop_in
+class Linear(torch.nn.Linear, metaclass=ABCMeta):
     """`torch.nn.Linear` on cnnext's kernels: same arguments, parameters, errors and results.
 
     Shapes: input (*, in_features), output (*, out_features).
@@ -159,4 +165,6 @@ class Linear(torch.nn.Linear):
     def forward(self, input: Tensor) -> Tensor:
         if is_scripting():
             return native_linear(input, self.weight, self.bias)
+        if _native.cls.forward is not _native.forward:
+            return _native.call_replaced("forward", self, input)
         return linear(input, self.weight, self.bias)

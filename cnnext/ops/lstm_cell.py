@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import lstm_cell as native_lstm_cell
 
 from cnnext._arguments import shape_of
 from cnnext._cells import checked, has_nothing_to_compute, why_native_cell
+from cnnext._drop_in import NativeLayer
 from cnnext._library import direct, ops
 from cnnext._recurrence_formulas import lstm_step_backward
 from cnnext._routing import fall_back, gradient_needed, is_scripting
@@ -210,7 +212,11 @@ def _check_module_call(input: Tensor, hx: Any) -> None:
             )
 
 
-class LSTMCell(torch.nn.LSTMCell):
+_native = NativeLayer(torch.nn.LSTMCell)
+
+
+@_native.drop_in
+class LSTMCell(torch.nn.LSTMCell, metaclass=ABCMeta):
     """`torch.nn.LSTMCell` on cnnext's kernels: same arguments, parameters and results.
 
     Shapes: input (B, input_size) or (input_size,), states (B, hidden_size) or (hidden_size,).
@@ -218,6 +224,8 @@ class LSTMCell(torch.nn.LSTMCell):
 
     def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> States:
         if not is_scripting():
+            if _native.cls.forward is not _native.forward:
+                return _native.call_replaced("forward", self, input, hx)
             _check_module_call(input, hx)
         batched = input.dim() == 2
         rows = input if batched else input.unsqueeze(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from typing import Any, no_type_check
 
 import torch
@@ -10,6 +11,7 @@ from torch._prims_common import suggest_memory_format
 from torch.nn.functional import max_pool2d as native_max_pool2d
 
 from cnnext._arguments import IntOrPair, check_positive, int_pairs, shape_of
+from cnnext._drop_in import NativeLayer
 from cnnext._library import direct, ops
 from cnnext._pooling import (
     Pair,
@@ -269,7 +271,11 @@ def max_pool2d(
 # ------------------------------------------------------------------------------------- module
 
 
-class MaxPool2d(torch.nn.MaxPool2d):
+_native = NativeLayer(torch.nn.MaxPool2d)
+
+
+@_native.drop_in
+class MaxPool2d(torch.nn.MaxPool2d, metaclass=ABCMeta):
     """`torch.nn.MaxPool2d` on cnnext's kernels: same arguments, errors and results.
 
     Shapes: input (N, C, H, W) or (C, H, W); see `cnnext.functional.max_pool2d`.
@@ -288,6 +294,8 @@ class MaxPool2d(torch.nn.MaxPool2d):
                 ceil_mode=self.ceil_mode,
                 return_indices=self.return_indices,
             )
+        if _native.cls.forward is not _native.forward:
+            return _native.call_replaced("forward", self, input)
         return max_pool2d(
             input,
             self.kernel_size,

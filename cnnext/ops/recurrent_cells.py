@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from collections.abc import Callable
 
 import torch
@@ -12,6 +13,7 @@ from torch import rnn_tanh_cell as native_rnn_tanh_cell
 
 from cnnext._arguments import shape_of
 from cnnext._cells import checked, has_nothing_to_compute, why_native_cell
+from cnnext._drop_in import NativeLayer
 from cnnext._recurrence_formulas import Cell
 from cnnext._routing import fall_back, is_scripting
 from cnnext.ops.recurrence import recurrence
@@ -147,7 +149,11 @@ def _batch_of(input: Tensor, hx: Tensor | None, hidden_size: int) -> tuple[Tenso
     return rows, hx if batched else hx.unsqueeze(0)
 
 
-class GRUCell(torch.nn.GRUCell):
+_native_gru_cell = NativeLayer(torch.nn.GRUCell)
+
+
+@_native_gru_cell.drop_in
+class GRUCell(torch.nn.GRUCell, metaclass=ABCMeta):
     """`torch.nn.GRUCell` on cnnext's kernels: same arguments, parameters and results.
 
     Shapes: input (B, input_size) or (input_size,), state (B, hidden_size) or (hidden_size,).
@@ -155,6 +161,8 @@ class GRUCell(torch.nn.GRUCell):
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         if not is_scripting():
+            if _native_gru_cell.cls.forward is not _native_gru_cell.forward:
+                return _native_gru_cell.call_replaced("forward", self, input, hx)
             _check_module_call("GRUCell", input, hx)
         rows, state = _batch_of(input, hx, self.hidden_size)
         if is_scripting():
@@ -166,7 +174,11 @@ class GRUCell(torch.nn.GRUCell):
         return h if input.dim() == 2 else h.squeeze(0)
 
 
-class RNNCell(torch.nn.RNNCell):
+_native_rnn_cell = NativeLayer(torch.nn.RNNCell)
+
+
+@_native_rnn_cell.drop_in
+class RNNCell(torch.nn.RNNCell, metaclass=ABCMeta):
     """`torch.nn.RNNCell` on cnnext's kernels: same arguments, parameters and results.
 
     Shapes: input (B, input_size) or (input_size,), state (B, hidden_size) or (hidden_size,).
@@ -174,6 +186,8 @@ class RNNCell(torch.nn.RNNCell):
 
     def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
         if not is_scripting():
+            if _native_rnn_cell.cls.forward is not _native_rnn_cell.forward:
+                return _native_rnn_cell.call_replaced("forward", self, input, hx)
             _check_module_call("RNNCell", input, hx)
         rows, state = _batch_of(input, hx, self.hidden_size)
         if self.nonlinearity not in ("tanh", "relu"):

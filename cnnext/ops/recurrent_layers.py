@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Sequence
+from abc import ABCMeta
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn.utils.rnn import PackedSequence
 
+from cnnext._drop_in import NativeLayer
 from cnnext._recurrence_formulas import Cell
 from cnnext._routing import fall_back, why_native
 from cnnext.ops.recurrence import Tensors, recurrence
@@ -23,11 +24,25 @@ _CELLS = {
 }
 
 
-def _forward(layers: torch.nn.RNNBase, native: Callable[..., Any], input: Any, hx: Any) -> Any:
-    """What `native(layers, input, hx)` returns, by our kernels where they can.
+# What native's forward pass calls, beside `_update_flat_weights`, which ours calls as well.
+_METHODS = (
+    "forward",
+    "check_forward_args",
+    "check_hidden_size",
+    "check_input",
+    "get_expected_cell_size",
+    "get_expected_hidden_size",
+    "permute_hidden",
+)
+
+
+def _forward(layers: torch.nn.RNNBase, native: NativeLayer, input: Any, hx: Any) -> Any:
+    """What native's `forward(layers, input, hx)` returns, by our kernels where they can.
 
     A call that is not as it should be goes to native, which knows how to reject it.
     """
+    if native.is_replaced():
+        return native.call_replaced("forward", layers, input, hx)
     layers._update_flat_weights()
     packed = isinstance(input, PackedSequence)
     data, batch_sizes, order, original_order = input if packed else (input, None, None, None)
@@ -35,12 +50,12 @@ def _forward(layers: torch.nn.RNNBase, native: Callable[..., Any], input: Any, h
     if states is None or not _fits(layers, data, states):
         if packed and data.dim() == 2 and data.shape[1] != layers.input_size:
             layers.check_input(data, batch_sizes)  # native's LSTM does not, and reads beyond it
-        return native(layers, input, hx)
+        return native.forward(layers, input, hx)
     name = type(layers).__name__
     weights = [weight for weight in layers._flat_weights if weight is not None]
     reason = why_native(name, data, *states, *weights) or _why_native(layers, batch_sizes)
     if reason is not None:
-        return fall_back(name, reason, native, layers, input, hx)
+        return fall_back(name, reason, native.forward, layers, input, hx)
 
     if packed:
         if hx is not None:
@@ -147,14 +162,11 @@ def _weights_of(layers: torch.nn.RNNBase) -> Iterator[Sequence[Tensor | None]]:
         yield weights if layers.bias else (*weights, None, None)
 
 
-def _native_twin(layers: Module, native: type[Module]) -> Module:
-    """A module of the `native` type with the same parameters."""
-    twin = copy.copy(layers)
-    twin.__class__ = native
-    return twin
+_native_lstm = NativeLayer(torch.nn.LSTM, *_METHODS)
 
 
-class LSTM(torch.nn.LSTM):
+@_native_lstm.drop_in
+class LSTM(torch.nn.LSTM, metaclass=ABCMeta):
     """`torch.nn.LSTM` on cnnext's kernels: same arguments, parameters and results.
 
     Shapes: input (T, B, I), (B, T, I) with `batch_first`, (T, I), or a `PackedSequence`; states
@@ -163,13 +175,17 @@ class LSTM(torch.nn.LSTM):
     """
 
     def forward(self, input: Any, hx: Any = None) -> Any:
-        return _forward(self, torch.nn.LSTM.forward, input, hx)
+        return _forward(self, _native_lstm, input, hx)
 
     def __prepare_scriptable__(self) -> Module:
-        return _native_twin(self, torch.nn.LSTM)
+        return _native_lstm.counterpart(self)
 
 
-class GRU(torch.nn.GRU):
+_native_gru = NativeLayer(torch.nn.GRU, *_METHODS)
+
+
+@_native_gru.drop_in
+class GRU(torch.nn.GRU, metaclass=ABCMeta):
     """`torch.nn.GRU` on cnnext's kernels: same arguments, parameters and results.
 
     Shapes: input (T, B, I), (B, T, I) with `batch_first`, (T, I), or a `PackedSequence`; states
@@ -177,13 +193,17 @@ class GRU(torch.nn.GRU):
     """
 
     def forward(self, input: Any, hx: Any = None) -> Any:
-        return _forward(self, torch.nn.GRU.forward, input, hx)
+        return _forward(self, _native_gru, input, hx)
 
     def __prepare_scriptable__(self) -> Module:
-        return _native_twin(self, torch.nn.GRU)
+        return _native_gru.counterpart(self)
 
 
-class RNN(torch.nn.RNN):
+_native_rnn = NativeLayer(torch.nn.RNN, *_METHODS)
+
+
+@_native_rnn.drop_in
+class RNN(torch.nn.RNN, metaclass=ABCMeta):
     """`torch.nn.RNN` on cnnext's kernels: same arguments, parameters and results.
 
     Shapes: input (T, B, I), (B, T, I) with `batch_first`, (T, I), or a `PackedSequence`; states
@@ -191,7 +211,7 @@ class RNN(torch.nn.RNN):
     """
 
     def forward(self, input: Any, hx: Any = None) -> Any:
-        return _forward(self, torch.nn.RNN.forward, input, hx)
+        return _forward(self, _native_rnn, input, hx)
 
     def __prepare_scriptable__(self) -> Module:
-        return _native_twin(self, torch.nn.RNN)
+        return _native_rnn.counterpart(self)

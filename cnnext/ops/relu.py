@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 from torch import relu_ as native_relu_
 from torch.nn.functional import relu as native_relu
 
+from cnnext._drop_in import NativeLayer
 from cnnext._library import direct, ops
 from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
 
@@ -139,10 +141,16 @@ def _relu_in_place(input: Tensor) -> Tensor:
 # ------------------------------------------------------------------------------------- module
 
 
-class ReLU(torch.nn.ReLU):
+_native = NativeLayer(torch.nn.ReLU)
+
+
+@_native.drop_in
+class ReLU(torch.nn.ReLU, metaclass=ABCMeta):
     """`torch.nn.ReLU` on cnnext's kernels: same arguments, errors and results; any shape."""
 
     def forward(self, input: Tensor) -> Tensor:
         if is_scripting():
             return native_relu(input, self.inplace)
+        if _native.cls.forward is not _native.forward:
+            return _native.call_replaced("forward", self, input)
         return relu(input, self.inplace)

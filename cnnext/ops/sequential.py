@@ -9,6 +9,8 @@ monotonic.
 
 from __future__ import annotations
 
+from abc import ABCMeta
+from operator import attrgetter
 from typing import Any, no_type_check
 
 import torch
@@ -17,6 +19,7 @@ from torch.nn import Module
 from torch.nn.modules.module import _has_any_global_hook
 
 from cnnext import _kept_filters
+from cnnext._drop_in import NATIVE_LAYERS, NativeLayer
 from cnnext._library import ops
 from cnnext._pooling import scatter_to_planes
 from cnnext._routing import gradient_needed, is_scripting, why_native
@@ -81,7 +84,13 @@ def _differentiable_backward(ctx: Any, grad_output: Tensor, where: Tensor) -> Te
     )
 
 
-_RUN = [Conv2d, ReLU, MaxPool2d]
+_RUN: list[Any] = [Conv2d, ReLU, MaxPool2d]
+_NATIVE = (
+    NativeLayer(Module, "__call__", "_call_impl"),
+    *(NATIVE_LAYERS[cls] for cls in _RUN),
+)
+_methods_of = attrgetter("__call__", "forward")
+_METHODS = [*map(_methods_of, _RUN), Conv2d._conv_forward]
 _OPERATORS = ("conv2d", "relu", "max_pool2d")
 
 
@@ -89,7 +98,7 @@ def _runs_as_one(run: list[Any], input: Any) -> bool:
     """Whether these modules and this input make a call of the function above."""
     if [type(module) for module in run] != _RUN or torch.compiler.is_compiling():
         return False
-    if _has_any_global_hook() or any(map(_is_watched, run)):
+    if _has_any_global_hook() or any(map(_is_watched, run)) or _are_methods_replaced():
         return False
     conv, _, pool = run
     weight, bias = conv.weight, conv.bias
@@ -120,6 +129,13 @@ def _is_watched(module: Any) -> bool:
     )
 
 
+def _are_methods_replaced() -> bool:
+    """Whether somebody put something else on the way from a call to our code."""
+    return any(native.is_replaced() for native in _NATIVE) or (
+        [*map(_methods_of, _RUN), Conv2d._conv_forward] != _METHODS
+    )
+
+
 def _call_as_one(conv: Any, pool: Any, input: Tensor) -> Tensor | None:
     """max_pool2d(relu(conv(input))), or None if that pool is none for the function."""
     window = max_pool2d.window_geometry(pool.kernel_size, pool.stride, pool.padding, pool.dilation)
@@ -133,7 +149,11 @@ def _call_as_one(conv: Any, pool: Any, input: Tensor) -> Tensor | None:
     return Conv2dReLUMaxPool2dFunction.apply(*operands, geometry, window, pool.ceil_mode)
 
 
-class Sequential(torch.nn.Sequential):
+_native = NativeLayer(torch.nn.Sequential)
+
+
+@_native.drop_in
+class Sequential(torch.nn.Sequential, metaclass=ABCMeta):
     """`torch.nn.Sequential`: same children, keys, slices and results.
 
     With gradients, a Conv2d, ReLU and MaxPool2d of cnnext that follow each other run as one
@@ -147,6 +167,8 @@ class Sequential(torch.nn.Sequential):
             for module in self:
                 input = module(input)
             return input
+        if _native.cls.forward is not _native.forward:
+            return _native.call_replaced("forward", self, input)
         return _forward(list(self), input)
 
 

@@ -1,0 +1,126 @@
+"""What makes a layer of ours stand in for the one of torch.nn that it derives from.
+
+Inheritance leaves two things open. Code written for torch.nn and run with cnnext.nn asks
+`isinstance(module, nn.Linear)` about models that hold layers of both, and means both. And libraries
+replace methods on torch.nn's classes (`torch.nn.Linear.forward = patched`) and expect every layer
+to call what they put there, also where ours overrides it.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, TypeVar
+
+import torch
+from torch.nn import Module
+
+from cnnext._routing import fall_back
+
+_Class = TypeVar("_Class", bound=type[Module])
+
+
+class NativeLayer:
+    """A class of torch.nn, and the methods of its forward pass that ours overrides or leaves out.
+
+    The methods, as torch defines them, are attributes of this object. Before it computes anything,
+    a layer compares them with what the class has now:
+
+        if _native.cls.forward is not _native.forward:
+            return _native.call_replaced("forward", self, input)
+
+    Args:
+        cls: the class; held here, since torch.nn's name for it may come to mean another.
+        methods: the names of the methods.
+    """
+
+    cls: Any
+    layer: type[Module]  # ours
+    forward: Any
+    _conv_forward: Any
+
+    def __init__(self, cls: type[Module], *methods: str) -> None:
+        self.cls = cls
+        self._names = [name for name in methods or ("forward",) if hasattr(cls, name)]
+        for name in self._names:
+            method = getattr(cls, name)
+            setattr(self, name, method if self._is_known(method) else None)
+
+    def drop_in(self, cls: _Class) -> _Class:
+        """The decorator of our layer, a direct subclass whose metaclass is ABCMeta.
+
+        What is an instance or a subclass of torch.nn's class becomes one of ours, not of subclasses
+        of ours. ABCMeta asks once for each class, and torch.compile knows it.
+        """
+
+        def subclass_hook(asked: type, other: type) -> Any:
+            return issubclass(other, self.cls) if asked is cls else NotImplemented
+
+        def prepare_scriptable(layer: Module) -> Module:
+            """TorchScript compiles methods that were replaced, too."""
+            return self.counterpart(layer) if type(layer) is cls and self.is_replaced() else layer
+
+        for name, method in (
+            ("__subclasshook__", classmethod(subclass_hook)),
+            ("__prepare_scriptable__", prepare_scriptable),
+        ):
+            if name not in vars(cls):
+                setattr(cls, name, method)
+        self.layer = cls
+        NATIVE_LAYERS[cls] = self
+        return cls
+
+    def is_replaced(self) -> bool:
+        """Whether any of the methods is neither torch's nor ours."""
+        for name in self._names:
+            if getattr(self.cls, name) is not getattr(self, name):
+                return not self._adopt_known()
+        return False
+
+    def _adopt_known(self) -> bool:
+        """Takes what the class has now for its own, if it is torch's (after what was there before
+        us) or ours."""
+        if self.replaced():
+            return False
+        for name in self._names:
+            setattr(self, name, getattr(self.cls, name))
+        return True
+
+    def replaced(self) -> list[str]:
+        """What was replaced by whom, a phrase for each method."""
+        found = []
+        for name in self._names:
+            method = getattr(self.cls, name)
+            if method is not getattr(self, name) and not self._is_known(method):
+                by = getattr(method, "__qualname__", None) or repr(method)
+                if module := getattr(method, "__module__", None):
+                    by = f"{module}.{by}"
+                found.append(f"torch.nn.{self.cls.__name__}.{name} was replaced by {by}")
+        return found
+
+    def call_replaced(self, name: str, layer: Module, *args: Any) -> Any:
+        """Calls what the class has now, and says so the first time."""
+        method = getattr(self.cls, name)
+        if torch.compiler.is_compiling():
+            return method(layer, *args)
+        if not self.is_replaced():
+            return getattr(self.layer, name)(layer, *args)
+        reason = ", ".join(self.replaced())
+        return fall_back(self.cls.__name__, reason, method, layer, *args)
+
+    def _is_known(self, method: Any) -> bool:
+        """Whether it is a method of this name of torch's class or of ours, and no wrapper of it."""
+        home = getattr(method, "__globals__", {}).get("__name__", "")
+        owner = getattr(method, "__qualname__", "").rpartition(".")[0]
+        return home.startswith(("torch.", "cnnext.")) and any(
+            owner == base.__name__ for base in self.cls.__mro__
+        )
+
+    def counterpart(self, layer: Module) -> Module:
+        """A module of torch.nn's class with the same parameters."""
+        twin = copy.copy(layer)
+        twin.__class__ = self.cls
+        return twin
+
+
+#: By our class, the one of torch.nn.
+NATIVE_LAYERS: dict[type[Module], NativeLayer] = {}
