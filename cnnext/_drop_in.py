@@ -9,6 +9,7 @@ to call what they put there, also where ours overrides it.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
@@ -41,9 +42,12 @@ class NativeLayer:
     def __init__(self, cls: type[Module], *methods: str) -> None:
         self.cls = cls
         self._names = [name for name in methods or ("forward",) if hasattr(cls, name)]
-        for name in self._names:
-            method = getattr(cls, name)
-            setattr(self, name, method if self._is_known(method) else None)
+        self._define(lambda method: method if self._is_known(method) else None)
+
+    def _define(self, as_defined: Callable[[Any], Any]) -> None:
+        self._methods = [(name, as_defined(getattr(self.cls, name))) for name in self._names]
+        for name, method in self._methods:
+            setattr(self, name, method)
 
     def drop_in(self, cls: _Class) -> _Class:
         """The decorator of our layer, a direct subclass whose metaclass is ABCMeta.
@@ -71,26 +75,28 @@ class NativeLayer:
 
     def is_replaced(self) -> bool:
         """Whether any of the methods is neither torch's nor ours."""
-        for name in self._names:
-            if getattr(self.cls, name) is not getattr(self, name):
+        cls = self.cls
+        for name, method in self._methods:
+            if getattr(cls, name) is not method:
                 return not self._adopt_known()
         return False
 
     def _adopt_known(self) -> bool:
-        """Takes what the class has now for its own, if it is torch's (after what was there before
-        us) or ours."""
+        """Takes what the class has now as defined, if nothing of it is somebody else's.
+
+        It is torch's again after one that was there before cnnext was imported, or it is ours.
+        """
         if self.replaced():
             return False
-        for name in self._names:
-            setattr(self, name, getattr(self.cls, name))
+        self._define(lambda method: method)
         return True
 
     def replaced(self) -> list[str]:
         """What was replaced by whom, a phrase for each method."""
         found = []
-        for name in self._names:
+        for name, defined in self._methods:
             method = getattr(self.cls, name)
-            if method is not getattr(self, name) and not self._is_known(method):
+            if method is not defined and not self._is_known(method):
                 by = getattr(method, "__qualname__", None) or repr(method)
                 if module := getattr(method, "__module__", None):
                     by = f"{module}.{by}"

@@ -10,7 +10,6 @@ monotonic.
 from __future__ import annotations
 
 from abc import ABCMeta
-from operator import attrgetter
 from typing import Any, no_type_check
 
 import torch
@@ -85,12 +84,6 @@ def _differentiable_backward(ctx: Any, grad_output: Tensor, where: Tensor) -> Te
 
 
 _RUN: list[Any] = [Conv2d, ReLU, MaxPool2d]
-_NATIVE = (
-    NativeLayer(Module, "__call__", "_call_impl"),
-    *(NATIVE_LAYERS[cls] for cls in _RUN),
-)
-_methods_of = attrgetter("__call__", "forward")
-_METHODS = [*map(_methods_of, _RUN), Conv2d._conv_forward]
 _OPERATORS = ("conv2d", "relu", "max_pool2d")
 
 
@@ -98,7 +91,7 @@ def _runs_as_one(run: list[Any], input: Any) -> bool:
     """Whether these modules and this input make a call of the function above."""
     if [type(module) for module in run] != _RUN or torch.compiler.is_compiling():
         return False
-    if _has_any_global_hook() or any(map(_is_watched, run)) or _are_methods_replaced():
+    if _has_any_global_hook() or any(map(_is_watched, run)) or _methods() != _METHODS:
         return False
     conv, _, pool = run
     weight, bias = conv.weight, conv.bias
@@ -129,11 +122,23 @@ def _is_watched(module: Any) -> bool:
     )
 
 
-def _are_methods_replaced() -> bool:
-    """Whether somebody put something else on the way from a call to our code."""
-    return any(native.is_replaced() for native in _NATIVE) or (
-        [*map(_methods_of, _RUN), Conv2d._conv_forward] != _METHODS
+_conv, _relu, _pool = (NATIVE_LAYERS[cls] for cls in _RUN)
+
+
+def _methods() -> tuple[Any, ...]:
+    """What lies on the way from a call of such modules to our code."""
+    return (
+        *(Conv2d.__call__, ReLU.__call__, MaxPool2d.__call__, Module._call_impl),
+        *(Conv2d.forward, ReLU.forward, MaxPool2d.forward, Conv2d._conv_forward),
+        *(_conv.cls.forward, _relu.cls.forward, _pool.cls.forward, _conv.cls._conv_forward),
     )
+
+
+_replaced_before_us = any(
+    native.is_replaced() for native in (_conv, _relu, _pool, NativeLayer(Module, "__call__"))
+)
+# What the function stands for: where somebody replaced one of them, it has to be called.
+_METHODS = None if _replaced_before_us else _methods()
 
 
 def _call_as_one(conv: Any, pool: Any, input: Tensor) -> Tensor | None:
