@@ -9,6 +9,7 @@ to call what they put there, also where ours overrides it.
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -63,7 +64,18 @@ class NativeLayer:
             """TorchScript compiles methods that were replaced, too."""
             return self.counterpart(layer) if type(layer) is cls and self.is_replaced() else layer
 
+        layer_type: Any = cls
+
+        def init_subclass(subclass: Any, **kwargs: Any) -> None:
+            """A class made by a call of `type` is its caller's, not that of ABCMeta's file."""
+            super(layer_type, subclass).__init_subclass__(**kwargs)
+            frame = sys._getframe(1)
+            while subclass.__module__ == "abc" and frame.f_back is not None:
+                frame = frame.f_back
+                subclass.__module__ = frame.f_globals["__name__"]
+
         for name, method in (
+            ("__init_subclass__", classmethod(init_subclass)),
             ("__subclasshook__", classmethod(subclass_hook)),
             ("__prepare_scriptable__", prepare_scriptable),
         ):

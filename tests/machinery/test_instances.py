@@ -126,6 +126,12 @@ def test_classes_that_derive_from_ours_and_others() -> None:
     assert not isinstance(nn.Linear(3, 4), (OfKind, WithProtocol))
 
 
+def test_a_class_made_by_a_call_is_its_callers() -> None:
+    made = type("Made", (cnnext.nn.Linear,), {})
+    assert made.__module__ == __name__
+    assert type("MadeOfIt", (made,), {}).__module__ == __name__
+
+
 def test_a_registered_class_is_one_of_the_subclass() -> None:
     class Mine(cnnext.nn.Linear): ...
 
