@@ -5,10 +5,14 @@ convert a model (`cnnext.convert(model)`, undone by `cnnext.restore(model)`), co
 machine (`python -m cnnext compare`).
 """
 
-from cnnext import _library  # isort: skip  (loads the kernels that everything below calls)
+from importlib import import_module
+
+from cnnext import _library  # isort: skip  # noqa: F401  (loads the kernels)
 from cnnext import autograd, functional, models, nn
 from cnnext._flags import flags
+from cnnext._import_hooks import when_imported
 from cnnext._routing import NativeFallbackWarning
+from cnnext._version import __version__ as __version__
 from cnnext.convert import ConversionReport, convert, report, restore
 from cnnext.explain import Candidate, Explanation, explain
 from cnnext.nn import (
@@ -29,9 +33,9 @@ from cnnext.nn import (
 )
 
 # isort: split
-from cnnext import _flop_formulas, _symbolic_trace  # noqa: F401  (for tools of torch)
+from cnnext import _symbolic_trace  # noqa: F401  (for torch.fx)
 
-__version__ = _library.VERSION
+when_imported("torch.utils.flop_counter", lambda _: import_module("cnnext._flop_formulas"))
 
 __all__ = [
     "GRU",

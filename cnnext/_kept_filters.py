@@ -18,12 +18,12 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from cnnext._flags import current
-from cnnext._library import direct, ops
+from cnnext._library import direct, ops, shared_by_imports
 
 # Smaller ones are packed in less time than it takes to ask for them.
 _FEWEST_ELEMENTS = 4096
 
-_numbers = itertools.count(1)
+_numbers = shared_by_imports("filter_owners", itertools.count(1))
 _owners: dict[int, int] = {}  # by id: not every module can be hashed
 _dispatch_modes = torch._C._len_torch_dispatch_stack
 

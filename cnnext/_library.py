@@ -1,23 +1,38 @@
 """Loads the compiled kernels and gives them to the rest of the package as `ops` and `direct`."""
 
 import json
+import sys
 from collections.abc import Sequence
-from importlib import metadata
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch  # before _C, which needs the libraries that this loads
+
+from cnnext._import_hooks import when_imported
+from cnnext._shadowing import why_not_built
 
 try:
     import cnnext._C  # noqa: F401  (registers the operators)
 except ImportError as error:
+    if error.name == "cnnext._C":  # there is none
+        raise ImportError(why_not_built(Path(__file__).parent, sys.path)) from None
     raise ImportError(
         f"cnnext's kernels cannot be loaded with torch {torch.__version__}: {error}. "
         "They need torch 2.10 or newer and are built by `pip install .` in cnnext's source folder."
     ) from error
 
-VERSION = metadata.version("cnnext")
-
 ops = torch.ops.cnnext
+
+_Shared = TypeVar("_Shared")
+
+
+def shared_by_imports(name: str, initial: _Shared) -> _Shared:
+    """The object of that name, which lives as long as the operators.
+
+    A package may be purged from `sys.modules` and imported again: then it has new modules, but
+    operators and what they know stay as they are.
+    """
+    return vars(ops).setdefault(f"_{name}", initial)
 
 
 class Direct:
@@ -76,7 +91,6 @@ def covers(capability: tuple[int, int], architectures: Sequence[str]) -> bool:
     )
 
 
-@torch.compiler.assume_constant_result
 def why_no_cuda_on(gpu: int) -> str | None:
     """Why our CUDA kernels do not run on the GPU of that index; None if they do."""
     if why_no_cuda is not None:
@@ -89,3 +103,7 @@ def why_no_cuda_on(gpu: int) -> str | None:
         reason = f"they are not built for compute capability {major}.{minor}"
         _why_not_on_gpu[gpu] = None if covered else reason
     return _why_not_on_gpu[gpu]
+
+
+# For TorchDynamo, as torch.compiler.assume_constant_result, which imports it.
+when_imported("torch._dynamo", lambda dynamo: dynamo.assume_constant_result(why_no_cuda_on))

@@ -12,6 +12,7 @@ from torch._prims_common import suggest_memory_format
 
 from cnnext._arguments import shape_of
 from cnnext._library import ops
+from cnnext._registration import register_autograd
 from cnnext._routing import gradient_needed
 
 Pair = tuple[int, int]
@@ -90,7 +91,18 @@ def _reject(op: str, error: Exception, input: Tensor, arguments: dict[str, Any])
 
 
 def prefers_channels_last(input: Tensor) -> bool:
-    return suggest_memory_format(input) is torch.channels_last
+    """ATen's rule (c10::is_channels_last_strides_2d), of symbols by torch, which imports SymPy."""
+    sizes, strides = input.shape, input.stride()
+    if not all(type(number) is int for number in (*sizes, *strides)):
+        return suggest_memory_format(input) is torch.channels_last
+    if len(sizes) != 4 or 0 in sizes or strides[1] == 0:
+        return False
+    least = 0
+    for axis in (1, 3, 2, 0):
+        if strides[axis] < least or (axis == 0 and least == strides[1]):  # N111 is ambiguous
+            return False
+        least = strides[axis] * sizes[axis]
+    return True
 
 
 def empty_in_layout(like: Tensor, size: tuple[int, ...], channels_last: bool) -> Tensor:
@@ -110,7 +122,7 @@ def differentiate_backward(op: str, arguments_of: Callable[..., tuple[Any, ...]]
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         return getattr(ops, op).default(grad, *ctx.arguments), *(None,) * ctx.others
 
-    torch.library.register_autograd(f"cnnext::{op}_backward", backward, setup_context=setup_context)
+    register_autograd(f"{op}_backward", backward, setup_context)
 
 
 def may_need_gradient(input: Tensor) -> bool:

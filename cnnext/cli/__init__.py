@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from cnnext._library import VERSION
+from cnnext._version import __version__
 from cnnext.cli import bench, compare, env, train
 from cnnext.cli.arguments import UserError
 
@@ -27,7 +27,7 @@ def command_line() -> argparse.ArgumentParser:
         prog="cnnext",
         description="Faster convolutional and recurrent PyTorch networks, checked on your machine.",
     )
-    parser.add_argument("--version", action="version", version=f"cnnext {VERSION}")
+    parser.add_argument("--version", action="version", version=f"cnnext {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for command in _COMMANDS:
         command.add_parser(commands)

@@ -22,21 +22,19 @@ from cnnext._pooling import (
     prefers_channels_last,
     without_batch,
 )
+from cnnext._registration import register_autograd, register_fake
 from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
 
 # ------------------------------------------------------------------------------- fake kernels
 
 
+@register_fake("adaptive_avg_pool2d", "adaptive_avg_pool2d_forward")
 def _fake_forward(input: Tensor, h_out: int, w_out: int) -> Tensor:
     size = (input.shape[0], input.shape[1], h_out, w_out)
     return empty_in_layout(input, size, prefers_channels_last(input))
 
 
-torch.library.register_fake("cnnext::adaptive_avg_pool2d")(_fake_forward)
-torch.library.register_fake("cnnext::adaptive_avg_pool2d_forward")(_fake_forward)
-
-
-@torch.library.register_fake("cnnext::adaptive_avg_pool2d_backward")
+@register_fake("adaptive_avg_pool2d_backward")
 def _fake_backward(grad_output: Tensor, h_in: int, w_in: int, channels_last: bool) -> Tensor:
     size = (grad_output.shape[0], grad_output.shape[1], h_in, w_in)
     return empty_in_layout(grad_output, size, channels_last)
@@ -77,9 +75,7 @@ def _backward_of_op(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
     return _backward(ctx, grad_output), None, None
 
 
-torch.library.register_autograd(
-    "cnnext::adaptive_avg_pool2d", _backward_of_op, setup_context=_setup_context
-)
+register_autograd("adaptive_avg_pool2d", _backward_of_op, _setup_context)
 differentiate_backward("adaptive_avg_pool2d", lambda grad_output, *_: (*grad_output.shape[2:],))
 
 # ----------------------------------------------------------------------------------- function

@@ -23,11 +23,13 @@ from cnnext._pooling import (
     scatter_to_planes,
     without_batch,
 )
+from cnnext._registration import register_autograd, register_fake
 from cnnext._routing import fall_back, is_scripting, why_native
 
 # ------------------------------------------------------------------------------- fake kernels
 
 
+@register_fake("adaptive_max_pool2d", "adaptive_max_pool2d_forward")
 def _fake_forward(input: Tensor, h_out: int, w_out: int, record: bool) -> tuple[Tensor, Tensor]:
     size = (input.shape[0], input.shape[1], h_out, w_out)
     output = empty_in_layout(input, size, prefers_channels_last(input))
@@ -36,11 +38,7 @@ def _fake_forward(input: Tensor, h_out: int, w_out: int, record: bool) -> tuple[
     return output, input.new_empty((0,), dtype=torch.int64)
 
 
-torch.library.register_fake("cnnext::adaptive_max_pool2d")(_fake_forward)
-torch.library.register_fake("cnnext::adaptive_max_pool2d_forward")(_fake_forward)
-
-
-@torch.library.register_fake("cnnext::adaptive_max_pool2d_backward")
+@register_fake("adaptive_max_pool2d_backward")
 def _fake_backward(grad_output: Tensor, indices: Tensor, h_in: int, w_in: int) -> Tensor:
     size = (indices.shape[0], indices.shape[1], h_in, w_in)
     return empty_in_layout(grad_output, size, prefers_channels_last(indices))
@@ -89,9 +87,7 @@ def _backward_of_op(ctx: Any, grad_output: Tensor, _: Tensor | None) -> tuple[Te
     return _backward(ctx, grad_output), None, None, None
 
 
-torch.library.register_autograd(
-    "cnnext::adaptive_max_pool2d", _backward_of_op, setup_context=_setup_context
-)
+register_autograd("adaptive_max_pool2d", _backward_of_op, _setup_context)
 
 # ----------------------------------------------------------------------------------- function
 

@@ -25,6 +25,7 @@ from cnnext._pooling import (
     prefers_channels_last,
     without_batch,
 )
+from cnnext._registration import register_autograd, register_fake
 from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
 
 #: k_h, k_w, stride_h, stride_w, pad_h, pad_w, count_include_pad, divisor_override (0: none).
@@ -33,16 +34,13 @@ Windows = tuple[int, int, int, int, int, int, bool, int]
 # ------------------------------------------------------------------------------- fake kernels
 
 
+@register_fake("avg_pool2d", "avg_pool2d_forward")
 def _fake_forward(input: Tensor, h_out: int, w_out: int, *windows: int) -> Tensor:
     size = (input.shape[0], input.shape[1], h_out, w_out)
     return empty_in_layout(input, size, prefers_channels_last(input))
 
 
-torch.library.register_fake("cnnext::avg_pool2d")(_fake_forward)
-torch.library.register_fake("cnnext::avg_pool2d_forward")(_fake_forward)
-
-
-@torch.library.register_fake("cnnext::avg_pool2d_backward")
+@register_fake("avg_pool2d_backward")
 def _fake_backward(
     grad_output: Tensor, h_in: int, w_in: int, channels_last: bool, *windows: int
 ) -> Tensor:
@@ -100,7 +98,7 @@ def _backward_of_op(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
     return _backward(ctx, grad_output), *(None,) * 10
 
 
-torch.library.register_autograd("cnnext::avg_pool2d", _backward_of_op, setup_context=_setup_context)
+register_autograd("avg_pool2d", _backward_of_op, _setup_context)
 differentiate_backward(
     "avg_pool2d",
     lambda grad_output, h_in, w_in, channels_last, *windows: (*grad_output.shape[2:], *windows),

@@ -21,6 +21,7 @@ from cnnext._arguments import (
 )
 from cnnext._drop_in import NativeLayer
 from cnnext._library import direct, ops
+from cnnext._registration import register_autograd, register_fake
 from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
 
 Pair = tuple[int, int]
@@ -39,6 +40,7 @@ def _output_size(size: int, kernel: int, stride: int, padding: int, dilation: in
     return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
+@register_fake("conv2d", "conv2d_forward")
 def _fake_forward(
     input: Tensor,
     weight: Tensor,
@@ -62,11 +64,7 @@ def _fake_forward(
     return input.new_empty(size).to(memory_format=result_format(input, weight))
 
 
-torch.library.register_fake("cnnext::conv2d")(_fake_forward)
-torch.library.register_fake("cnnext::conv2d_forward")(_fake_forward)
-
-
-@torch.library.register_fake("cnnext::conv2d_backward_input")
+@register_fake("conv2d_backward_input")
 def _fake_backward_input(
     grad_output: Tensor, weight: Tensor, h_in: int, w_in: int, *geometry: int
 ) -> Tensor:
@@ -74,14 +72,14 @@ def _fake_backward_input(
     return grad_output.new_empty(size).to(memory_format=result_format(grad_output, weight))
 
 
-@torch.library.register_fake("cnnext::conv2d_backward_weight")
+@register_fake("conv2d_backward_weight")
 def _fake_backward_weight(
     grad_output: Tensor, input: Tensor, weight: Tensor, *geometry: int
 ) -> Tensor:
     return grad_output.new_empty(weight.shape).to(memory_format=result_format(input, weight))
 
 
-@torch.library.register_fake("cnnext::conv2d_backward_bias")
+@register_fake("conv2d_backward_bias")
 def _fake_backward_bias(grad_output: Tensor) -> Tensor:
     return grad_output.new_empty(grad_output.shape[1])
 
@@ -181,7 +179,7 @@ def _backward_of_op(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
     return *_backward(ctx, grad_output), *(None,) * 7
 
 
-torch.library.register_autograd("cnnext::conv2d", _backward_of_op, setup_context=_setup_context)
+register_autograd("conv2d", _backward_of_op, _setup_context)
 
 # ----------------------------------------------------------------------------------- function
 

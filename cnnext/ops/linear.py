@@ -12,25 +12,23 @@ from torch.nn.functional import linear as native_linear
 from cnnext._arguments import check_matmul_dtypes, shape_of
 from cnnext._drop_in import NativeLayer
 from cnnext._library import direct, ops
+from cnnext._registration import register_autograd, register_fake
 from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
 
 # ------------------------------------------------------------------------------- fake kernels
 
 
+@register_fake("linear", "linear_forward")
 def _fake_forward(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return input.new_empty((*input.shape[:-1], weight.shape[0]))
 
 
-torch.library.register_fake("cnnext::linear")(_fake_forward)
-torch.library.register_fake("cnnext::linear_forward")(_fake_forward)
-
-
-@torch.library.register_fake("cnnext::linear_backward_input")
+@register_fake("linear_backward_input")
 def _fake_backward_input(grad_output: Tensor, weight: Tensor) -> Tensor:
     return grad_output.new_empty((*grad_output.shape[:-1], weight.shape[1]))
 
 
-@torch.library.register_fake("cnnext::linear_backward_weight")
+@register_fake("linear_backward_weight")
 def _fake_backward_weight(grad_output: Tensor, input: Tensor) -> Tensor:
     return grad_output.new_empty((grad_output.shape[-1], input.shape[-1]))
 
@@ -87,7 +85,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     _save(ctx, inputs[0], inputs[1])
 
 
-torch.library.register_autograd("cnnext::linear", _backward, setup_context=_setup_context)
+register_autograd("linear", _backward, _setup_context)
 
 # ----------------------------------------------------------------------------------- function
 

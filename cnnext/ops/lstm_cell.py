@@ -14,6 +14,7 @@ from cnnext._cells import checked, has_nothing_to_compute, why_native_cell
 from cnnext._drop_in import NativeLayer
 from cnnext._library import direct, ops
 from cnnext._recurrence_formulas import lstm_step_backward
+from cnnext._registration import register_autograd, register_fake
 from cnnext._routing import fall_back, gradient_needed, is_scripting
 
 States = tuple[Tensor, Tensor]
@@ -21,6 +22,7 @@ States = tuple[Tensor, Tensor]
 # ------------------------------------------------------------------------------- fake kernels
 
 
+@register_fake("lstm_cell", "lstm_cell_forward")
 def _fake_forward(input: Tensor, hx: Tensor, *rest: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     batch, hidden = hx.shape
     return (
@@ -30,11 +32,7 @@ def _fake_forward(input: Tensor, hx: Tensor, *rest: Tensor | None) -> tuple[Tens
     )
 
 
-torch.library.register_fake("cnnext::lstm_cell")(_fake_forward)
-torch.library.register_fake("cnnext::lstm_cell_forward")(_fake_forward)
-
-
-@torch.library.register_fake("cnnext::lstm_cell_backward")
+@register_fake("lstm_cell_backward")
 def _fake_backward(
     grad_h: Tensor | None, grad_c: Tensor | None, cx: Tensor, gates: Tensor
 ) -> States:
@@ -133,7 +131,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]
     _save(ctx, inputs, output[2])
 
 
-torch.library.register_autograd("cnnext::lstm_cell", _backward, setup_context=_setup_context)
+register_autograd("lstm_cell", _backward, _setup_context)
 
 # ----------------------------------------------------------------------------------- function
 

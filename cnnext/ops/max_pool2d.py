@@ -21,11 +21,13 @@ from cnnext._pooling import (
     scatter_to_planes,
     without_batch,
 )
+from cnnext._registration import register_autograd, register_fake
 from cnnext._routing import fall_back, is_scripting, why_native
 
 # ------------------------------------------------------------------------------- fake kernels
 
 
+@register_fake("max_pool2d", "max_pool2d_forward")
 def _fake_forward(
     input: Tensor, h_out: int, w_out: int, k_h: int, k_w: int, *rest: Any
 ) -> tuple[Tensor, Tensor]:
@@ -39,11 +41,7 @@ def _fake_forward(
     return input.new_empty(size).to(memory_format=layout), where
 
 
-torch.library.register_fake("cnnext::max_pool2d")(_fake_forward)
-torch.library.register_fake("cnnext::max_pool2d_forward")(_fake_forward)
-
-
-@torch.library.register_fake("cnnext::max_pool2d_backward")
+@register_fake("max_pool2d_backward")
 def _fake_backward(
     grad_output: Tensor, where: Tensor, h_in: int, w_in: int, *geometry: int
 ) -> Tensor:
@@ -51,7 +49,7 @@ def _fake_backward(
     return grad_input.to(memory_format=suggest_memory_format(where))
 
 
-@torch.library.register_fake("cnnext::max_pool2d_indices")
+@register_fake("max_pool2d_indices")
 def _fake_indices(where: Tensor, h_in: int, w_in: int, *geometry: int) -> Tensor:
     indices = where.new_empty(where.shape, dtype=torch.int64)
     return indices.to(memory_format=suggest_memory_format(where))
@@ -126,7 +124,7 @@ def _backward_of_op(ctx: Any, grad_output: Tensor, _: Tensor | None) -> tuple[Te
     return _backward(ctx, grad_output), *(None,) * 11
 
 
-torch.library.register_autograd("cnnext::max_pool2d", _backward_of_op, setup_context=_setup_context)
+register_autograd("max_pool2d", _backward_of_op, _setup_context)
 
 # ----------------------------------------------------------------------------------- function
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from cnnext._library import direct, ops
 from cnnext._recurrence_formulas import Cell, differentiable_backward
+from cnnext._registration import register_autograd, register_fake
 from cnnext._routing import gradient_needed
 
 Tensors = tuple[Tensor, ...]
@@ -25,6 +26,7 @@ Tensors = tuple[Tensor, ...]
 # ------------------------------------------------------------------------------- fake kernels
 
 
+@register_fake("recurrence", "recurrence_forward")
 def _fake_forward(
     cell: int,
     input: Tensor,
@@ -49,11 +51,7 @@ def _fake_forward(
     )
 
 
-torch.library.register_fake("cnnext::recurrence")(_fake_forward)
-torch.library.register_fake("cnnext::recurrence_forward")(_fake_forward)
-
-
-@torch.library.register_fake("cnnext::recurrence_backward")
+@register_fake("recurrence_backward")
 def _fake_backward(
     cell: int,
     grad_output: Tensor | None,
@@ -206,9 +204,7 @@ def _backward_of_operator(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | Non
     return (None, *_backward(ctx, ctx.needs_input_grad[1:8], grads), None, None, None)
 
 
-torch.library.register_autograd(
-    "cnnext::recurrence", _backward_of_operator, setup_context=_setup_context
-)
+register_autograd("recurrence", _backward_of_operator, _setup_context)
 
 # ----------------------------------------------------------------------------------- function
 

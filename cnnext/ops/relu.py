@@ -12,25 +12,23 @@ from torch.nn.functional import relu as native_relu
 
 from cnnext._drop_in import NativeLayer
 from cnnext._library import direct, ops
+from cnnext._registration import register_autograd, register_fake
 from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
 
 # ------------------------------------------------------------------------------- fake kernels
 
 
+@register_fake("relu", "relu_forward")
 def _fake_forward(input: Tensor) -> Tensor:
     return torch.empty_like(input)  # keeps the order of the dimensions in memory
 
 
-torch.library.register_fake("cnnext::relu")(_fake_forward)
-torch.library.register_fake("cnnext::relu_forward")(_fake_forward)
-
-
-@torch.library.register_fake("cnnext::relu_backward")
+@register_fake("relu_backward")
 def _fake_backward(grad_output: Tensor, output: Tensor) -> Tensor:
     return torch.empty_like(output)
 
 
-@torch.library.register_fake("cnnext::relu_")
+@register_fake("relu_")
 def _fake_in_place(self: Tensor) -> None:
     return None
 
@@ -68,7 +66,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.save_for_backward(output)
 
 
-torch.library.register_autograd("cnnext::relu", _backward, setup_context=_setup_context)
+register_autograd("relu", _backward, _setup_context)
 
 # ----------------------------------------------------------------------------------- function
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch._prims_common import suggest_memory_format
 
 import cnnext
+from cnnext._pooling import prefers_channels_last
 from cnnext.ops.avg_pool2d import _output_size, _windows
 from cnnext.testing.cases import AVG_POOLS, EDGE_AVG_POOLS, AvgPool2dCase
 from cnnext.testing.errors import INPUT_KINDS
@@ -249,3 +252,14 @@ OPERATORS: dict[str, tuple[str, tuple[Any, ...], str]] = {
 def test_operators(bad: str) -> None:
     name, arguments, mentioned = OPERATORS[bad]
     check_operator_error(name, arguments, mentioned)
+
+
+def test_layout_that_is_preferred(seed: int) -> None:
+    """As torch tells it, of sizes of one and zero and of strides in any order too."""
+    rng = random.Random(seed)
+    for _ in range(2000):
+        size = [rng.choice((1, 1, 2, 3)) for _ in range(rng.choice((3, 4, 4, 4)))]
+        input = torch.empty_strided(size, [rng.choice((0, 1, 1, 2, 3, 6, 12)) for _ in size])
+        expected = suggest_memory_format(input) is torch.channels_last
+        assert prefers_channels_last(input) == expected, (size, input.stride())
+    assert not prefers_channels_last(torch.empty(2, 0, 3, 3))
