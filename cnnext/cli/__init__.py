@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -12,6 +14,7 @@ from cnnext.cli import bench, compare, env, train
 from cnnext.cli.arguments import UserError
 
 _COMMANDS = (compare, bench, train, env)
+_BROKEN_PIPE = 141  # as shells report a program whose reader is gone
 
 
 class _Parser(argparse.ArgumentParser):
@@ -42,8 +45,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0, or 1 if cnnext and native PyTorch disagree, or 2 if the command could
-        not be run, or 130 if training was interrupted. (Bad arguments raise SystemExit with 2.)
+        not be run, or 130 if training was interrupted, or 141 if nobody reads the output any more.
+        (Bad arguments raise SystemExit with 2.)
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # whose encoding may lack a character of a name
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            return _run(argv)
+        finally:
+            print(end="", flush=True)
+    except BrokenPipeError:
+        # Python writes what is left of both once more when it ends.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(nowhere, stream.fileno())
+        return _BROKEN_PIPE
+
+
+def _run(argv: Sequence[str] | None) -> int:
     arguments = command_line().parse_args(argv)
     try:
         return int(arguments.run(arguments))

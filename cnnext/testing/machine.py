@@ -42,12 +42,12 @@ def describe() -> dict[str, Any]:
 
 
 def summary(machine: dict[str, Any]) -> str:
-    """The description in one line, for the head of a table."""
+    """The description in one line, for the head of a table; ASCII if the names are."""
     threads = machine["threads"]
-    gpu = f"{machine['gpu']} · CUDA {machine['cuda']} · " if "gpu" in machine else ""
+    gpu = f"{machine['gpu']}, CUDA {machine['cuda']}, " if "gpu" in machine else ""
     return (
-        f"{gpu}{machine['cpu']} · {machine['isa']} · {threads} thread{'s' if threads > 1 else ''}"
-        f" · torch {machine['torch']} · cnnext {machine['cnnext']} · {machine['date']}"
+        f"{gpu}{machine['cpu']}, {machine['isa']}, {threads} thread{'s' if threads > 1 else ''}"
+        f", torch {machine['torch']}, cnnext {machine['cnnext']}, {machine['date']}"
     )
 
 

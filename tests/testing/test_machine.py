@@ -69,4 +69,4 @@ def test_gpus_and_their_place_in_the_description(fake_gpu):
     assert machine.gpus() == [(fake_gpu, (9, 0))]
     described = machine.describe() | machine.describe_gpu()
     assert described["gpu"] == fake_gpu
-    assert machine.summary(described).startswith(f"{fake_gpu} · CUDA 13.0 · {described['cpu']} · ")
+    assert machine.summary(described).startswith(f"{fake_gpu}, CUDA 13.0, {described['cpu']}, ")
