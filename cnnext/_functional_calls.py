@@ -4,6 +4,7 @@ import ast
 import contextlib
 import inspect
 import os
+import weakref
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import FunctionType, MethodType, ModuleType
@@ -72,7 +73,7 @@ def find_calls(
                     found.add(source.locate(call, attribute))
                 elif (
                     owner is module
-                    and isinstance(target, FunctionType)
+                    and type(target) is FunctionType
                     and target is inspect.getattr_static(type(module), attribute, None)
                 ):
                     pending.append(target)
@@ -141,7 +142,7 @@ class _FunctionSource:
         if not isinstance(node, ast.Attribute):
             return _UNKNOWN
         owner = self.resolve(node.value)
-        if owner is _UNKNOWN:
+        if owner is _UNKNOWN or type(owner) in weakref.ProxyTypes:
             return _UNKNOWN
         if isinstance(owner, ModuleType):  # a package may make its attributes on demand
             return getattr(owner, node.attr, _UNKNOWN)

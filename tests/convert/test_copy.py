@@ -1,6 +1,8 @@
 """The copy that `convert` makes, and what it shares with the original."""
 
+import gc
 import threading
+import weakref
 from typing import Any
 
 import pytest
@@ -114,3 +116,57 @@ def test_a_compiled_model_is_converted() -> None:
     assert_same_sums(converted(x), expected)
     assert type(converted._orig_mod[0]) is cnnext.nn.Conv2d
     assert type(compiled._orig_mod[0]) is nn.Conv2d
+
+
+def test_weak_references_inside_the_model_lead_to_the_copies() -> None:
+    model = sequential()
+    model[0].parent = weakref.proxy(model)
+    model[0].parents = ({"ref": weakref.ref(model)}, [weakref.proxy(model[7]), len])
+    converted = convert(model)
+    assert model[0].parent[1] is model[1]
+    del model  # as in model = convert(model)
+    gc.collect()
+    assert converted[0].parent[1] is converted[1]
+    assert converted[0].parents[0]["ref"]() is converted
+    assert converted[0].parents[1][0].weight is converted[7].weight
+
+
+def _dead_proxy() -> Any:
+    return weakref.proxy(nn.ReLU())
+
+
+@pytest.mark.parametrize("swap", [convert, restore])
+@pytest.mark.parametrize("inplace", [False, True])
+def test_attributes_of_all_kinds(swap: Any, inplace: bool) -> None:
+    """Whatever a module holds: weak, without a copy, with a state of its own."""
+    outside = nn.ReLU()
+
+    class Holder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = sequential()
+            self.weak = [_dead_proxy(), {"outside": weakref.proxy(outside)}]
+            self.weak_function = weakref.proxy(_dead_proxy)
+            self.weak.append(weakref.proxy(torch.ones(2)))
+            self.lock = threading.RLock()
+            self.optimizer = torch.optim.SGD(self.parameters(), lr=0.1, momentum=0.9)
+            self.generator = torch.Generator().manual_seed(3)
+            self.steps = (n for n in range(3))
+            self.stream = open(__file__)  # noqa: SIM115
+            self.local = threading.local()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.weak[1]["outside"].relu(x)
+            return self.layers(x)
+
+    model = Holder()
+    model.layers.register_forward_hook(weakref.proxy(_dead_proxy))
+    model.layers.register_forward_hook(_dead_proxy())
+    result = swap(model, inplace=inplace)
+    assert cnnext.report(result).layers
+    assert type(result.weak[0]) in weakref.ProxyTypes
+    assert result.weak[1]["outside"].inplace is False
+    weights = [id(p) for group in result.optimizer.param_groups for p in group["params"]]
+    assert weights == [id(p) for p in model.parameters()]
+    assert result.lock is model.lock
+    model.stream.close()
