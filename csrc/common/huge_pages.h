@@ -16,14 +16,33 @@ namespace cnnext {
 
 constexpr size_t kHugePage = size_t{2} << 20;
 
-// For the huge pages that lie within the block.
+// The huge pages that lie within a block.
+struct HugePages {
+  HugePages(void* block, size_t bytes) {
+    const uintptr_t begin = reinterpret_cast<uintptr_t>(block);
+    first = (begin + kHugePage - 1) / kHugePage * kHugePage;
+    last = (begin + bytes) / kHugePage * kHugePage;
+  }
+
+  void advise([[maybe_unused]] int advice) const {
+#if defined(__linux__)
+    if (first < last) madvise(reinterpret_cast<void*>(first), last - first, advice);
+#endif
+  }
+
+  uintptr_t first, last;
+};
+
 inline void prefer_huge_pages([[maybe_unused]] void* block, [[maybe_unused]] size_t bytes) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
-  if (bytes < kHugePage) return;
-  const uintptr_t begin = reinterpret_cast<uintptr_t>(block);
-  const uintptr_t first = (begin + kHugePage - 1) / kHugePage * kHugePage;
-  const uintptr_t last = (begin + bytes) / kHugePage * kHugePage;
-  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_HUGEPAGE);
+  HugePages(block, bytes).advise(MADV_HUGEPAGE);
+#endif
+}
+
+// Of a block that is freed next: allocators keep what they are given back, some once a thread.
+inline void give_pages_back([[maybe_unused]] void* block, [[maybe_unused]] size_t bytes) {
+#if defined(__linux__)
+  HugePages(block, bytes).advise(MADV_DONTNEED);
 #endif
 }
 

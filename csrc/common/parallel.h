@@ -26,10 +26,9 @@ template <class K>
 bool run_on_torch_threads(const K& kernel, const typename K::Shape& shape,
                           const typename K::Operands& operands, int threads,
                           const SharedScratch& kept = {}) {
-  const bool stands =
-      run_kernel(kernel, shape, operands, threads, Scratch::reserve, TorchThreads(), kept);
-  Scratch::trim();
-  return stands;
+  Scratch scratch;
+  const auto reserve = [&scratch](int64_t bytes) { return scratch.reserve(bytes); };
+  return run_kernel(kernel, shape, operands, threads, reserve, TorchThreads(), kept);
 }
 
 inline int torch_threads() { return static_cast<int>(torch::stable::get_num_threads()); }

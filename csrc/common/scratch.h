@@ -1,64 +1,40 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Scratch memory that lives on between calls: fresh memory of a few megabytes costs more in page
-// faults than many a convolution.
+// faults than many a convolution. Blocks belong to the process: a call borrows one, so there are as
+// many as calls have run at the same time, however many threads made them.
 #pragma once
 
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
-#include <stdexcept>
-#include <string>
-
-#include "common/huge_pages.h"
-#include "common/kernel.h"
 
 namespace cnnext {
 
-// One block per calling thread, aligned to 64 bytes. It grows as needed; what exceeds kKept bytes
-// is given back by trim().
-class Scratch {
- public:
-  static constexpr int64_t kKept = int64_t{64} << 20;
-
-  static unsigned char* reserve(int64_t bytes) {
-    Scratch& scratch = this_thread();
-    if (bytes > scratch.size_) {
-      scratch.release();
-      const size_t alignment = bytes < static_cast<int64_t>(kHugePage) ? 64 : kHugePage;
-      const size_t size = round_up(bytes, static_cast<int64_t>(alignment));
-      scratch.block_.reset(static_cast<unsigned char*>(std::aligned_alloc(alignment, size)));
-      if (scratch.block_ == nullptr) {
-        throw std::runtime_error("cnnext cannot allocate " + std::to_string(bytes) +
-                                 " bytes of scratch memory");
-      }
-      prefer_huge_pages(scratch.block_.get(), size);
-      scratch.size_ = static_cast<int64_t>(size);
-    }
-    return scratch.block_.get();
-  }
-
-  static void trim() {
-    Scratch& scratch = this_thread();
-    if (scratch.size_ > kKept) scratch.release();
-  }
-
- private:
+struct ScratchBlock {
   struct Free {
     void operator()(unsigned char* p) const { std::free(p); }
   };
 
-  static Scratch& this_thread() {
-    thread_local Scratch scratch;
-    return scratch;
-  }
+  std::unique_ptr<unsigned char, Free> bytes;
+  int64_t size = 0;
+};
 
-  void release() {
-    block_.reset();
-    size_ = 0;
-  }
+// The scratch of one call, given back at its end.
+class Scratch {
+ public:
+  // What all idle blocks of the process take at most.
+  static constexpr int64_t kMostIdleBytes = int64_t{64} << 20;
 
-  std::unique_ptr<unsigned char, Free> block_;
-  int64_t size_ = 0;
+  Scratch() = default;
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  ~Scratch();
+
+  // So many bytes or more, aligned to 64, uninitialised; null for none. Once a call.
+  unsigned char* reserve(int64_t bytes);
+
+ private:
+  ScratchBlock block_;
 };
 
 }  // namespace cnnext

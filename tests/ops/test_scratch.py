@@ -2,6 +2,9 @@
 
 import os
 import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from cnnext.testing import kernels
 from cnnext.testing.timing import peak_memory
 
 MIB = 2**20
-KEPT = 64 * MIB  # Scratch::kKept
+KEPT = 64 * MIB  # Scratch::kMostIdleBytes
 
 
 def resident() -> int:
@@ -20,19 +23,48 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+
+
+@pytest.fixture(autouse=True)
+def _whole_filter() -> Iterator[None]:
+    """By a kernel that packs the whole filter into scratch."""
+    with kernels.use_kernel("conv2d", f"conv2d_direct_f32_{kernels.active_isa()}"):
+        yield
+
+
+def operands(channels: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.ones(1, channels, 3, 3), torch.ones(channels, channels, 3, 3)
+
+
+@linux
 def test_large_scratch_is_given_back():
-    input, weight = torch.ones(1, 2048, 3, 3), torch.ones(2048, 2048, 3, 3)  # packed: 151 MB
-
-    def call() -> None:
-        with kernels.use_kernel("conv2d", kernel):  # which packs the whole filter
-            cnnext.functional.conv2d(input, weight)
-
-    kernel = f"conv2d_direct_f32_{kernels.active_isa()}"
+    input, weight = operands(2048)  # packed: 151 MB
     before = resident()
-    peak = peak_memory(call)
+    peak = peak_memory(lambda: cnnext.functional.conv2d(input, weight))
     left = resident() - before
     if peak is None:
         pytest.skip("the kernel does not let a process reset its peak")
     assert peak > KEPT, "the case needs too little scratch to show anything"
     assert left < KEPT / 4
+
+
+@linux
+def test_idle_threads_share_what_is_kept() -> None:
+    """Each of them needs 9.4 MB at the same time as the others, and lives on."""
+    threads = 24
+    (input, weight), together = operands(512), threading.Barrier(threads)
+
+    def work(_: int) -> float:
+        torch.set_num_threads(1)
+        together.wait()
+        total = sum(float(cnnext.functional.conv2d(input, weight).sum()) for _ in range(3))
+        together.wait()
+        return total
+
+    before = resident()
+    with ThreadPoolExecutor(threads) as pool:
+        totals = set(pool.map(work, range(threads)))
+        left = resident() - before
+    assert totals == {3 * 512 * 512 * 9.0}
+    assert left < KEPT + 24 * MIB
