@@ -36,11 +36,12 @@ _strided = torch.strided
 # True where TorchScript compiles a module, whose forward then has to be native's.
 is_scripting = torch.jit.is_scripting  # type: ignore[attr-defined]
 
-# Reasons that are never said: ATen rejects the first two, the user or our own rule chose the other.
+# Reasons that are never said: ATen rejects the first two, the others are the user's or our choice.
 _NO_TENSOR = "an operand is no tensor"
 _SEVERAL_DEVICES = "the operands are on different devices"
 _CHOSEN = "native PyTorch is the backend chosen for CUDA"
-_SILENT = frozenset((_NO_TENSOR, _SEVERAL_DEVICES, _CHOSEN))
+_ONNX = "ONNX knows no kernels of ours"
+_SILENT = frozenset((_NO_TENSOR, _SEVERAL_DEVICES, _CHOSEN, _ONNX))
 # No fallback either: torch.fx records the call of our function, which computes when the graph runs.
 _SYMBOLIC = "torch.fx is tracing"
 _noticed: set[tuple[str, str]] = set()
@@ -85,10 +86,19 @@ def why_native(op: str, *operands: Any, optional: tuple[Any, ...] = ()) -> str |
         return "a torch.func transform is active"
     if forward_ad._current_level >= 0:
         return "forward-mode automatic differentiation is active"
-    # torch.jit.trace would take our checks for part of the computation.
-    if _is_recording():
-        return "torch.jit.trace is recording"
-    return None
+    return why_recorded_natively()
+
+
+def why_recorded_natively() -> str | None:
+    """The reason why whoever records calls wants ATen's, or None if nobody does.
+
+    To ask before the shapes of operands: torch.jit.trace takes that for part of the computation.
+    """
+    if torch.compiler.is_exporting():
+        return _ONNX if torch.onnx.is_in_onnx_export() else None
+    if not _is_recording():
+        return None
+    return _ONNX if torch.onnx.is_in_onnx_export() else "torch.jit.trace is recording"
 
 
 def _why_not_on_device(op: str, operand: Tensor) -> str | None:

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from cnnext._drop_in import NativeLayer
 from cnnext._recurrence_formulas import Cell
-from cnnext._routing import fall_back, why_native
+from cnnext._routing import fall_back, why_native, why_recorded_natively
 from cnnext.ops.recurrence import Tensors, recurrence
 
 _CELLS = {
@@ -44,6 +44,9 @@ def _forward(layers: torch.nn.RNNBase, native: NativeLayer, input: Any, hx: Any)
     if native.is_replaced():
         return native.call_replaced("forward", layers, input, hx)
     layers._update_flat_weights()
+    name = type(layers).__name__
+    if (reason := why_recorded_natively()) is not None:
+        return fall_back(name, reason, native.forward, layers, input, hx)
     packed = isinstance(input, PackedSequence)
     data, batch_sizes, order, original_order = input if packed else (input, None, None, None)
     states = _states_of(layers, data, hx, batch_sizes)
@@ -51,7 +54,6 @@ def _forward(layers: torch.nn.RNNBase, native: NativeLayer, input: Any, hx: Any)
         if packed and data.dim() == 2 and data.shape[1] != layers.input_size:
             layers.check_input(data, batch_sizes)  # native's LSTM does not, and reads beyond it
         return native.forward(layers, input, hx)
-    name = type(layers).__name__
     weights = [weight for weight in layers._flat_weights if weight is not None]
     reason = why_native(name, data, *states, *weights) or _why_native(layers, batch_sizes)
     if reason is not None:
