@@ -86,7 +86,9 @@ def why_native(op: str, *operands: Any, optional: tuple[Any, ...] = ()) -> str |
         return "a torch.func transform is active"
     if forward_ad._current_level >= 0:
         return "forward-mode automatic differentiation is active"
-    return why_recorded_natively()
+    if _is_recording() or type(operands[0]) not in _PLAIN_TYPES:  # as an exporter's are
+        return why_recorded_natively()
+    return None
 
 
 def why_recorded_natively() -> str | None:
