@@ -94,6 +94,22 @@ def test_isa_table(processor: str) -> None:
         assert not missing, f"{isa} lacks {missing}"
 
 
+def test_isa_files_use_what_the_processor_is_asked_for() -> None:
+    detection = (ROOT / "csrc/common/isa.cpp").read_text()
+    asked_for = {
+        isa: set(re.findall(r'cpu_supports\("(\w+)"\)', conditions))
+        for isa, conditions in re.findall(r"const bool (\w+) = ([^;]+);", detection)
+    }
+    used: dict[str, set[str]] = {"baseline": set()}
+    for isa, features in asked_for.items():  # each has what those before it have
+        used[isa] = features.union(*used.values())
+    enabled = {
+        isa: {flag.removeprefix("-m") for flag in flags if re.match("-m(?!arch=)", flag)}
+        for isa, flags in ISA_TABLE["x86_64"].items()
+    }
+    assert enabled == used
+
+
 # The backend
 
 

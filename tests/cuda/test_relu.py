@@ -41,6 +41,18 @@ def test_memory_that_is_not_aligned(dtype: torch.dtype, device: Device) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("moved", (0, 1), ids=("grad_output", "output"))
+def test_backward_of_memory_that_is_not_aligned(
+    moved: int, dtype: torch.dtype, device: Device
+) -> None:
+    cases = (IMAGE, ReluCase("another_image", IMAGE.shape))
+    operands = [problems.relu(case, dtype=dtype).operands[0] for case in cases]
+    operands[moved] = VIEWS["offset"](operands[moved])
+    ours = device.operators().relu_backward(*map(device.tensor, operands))
+    assert_same(ours.cpu(), torch.ops.aten.threshold_backward(*operands, 0))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_in_place(dtype: torch.dtype, device: Device) -> None:
     (image,) = with_special_values(problems.relu(IMAGE, dtype=dtype)).operands
     expected = torch.relu(image)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
@@ -12,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.fuzz import __main__ as runner
 from tests.fuzz.calls import Call, Operand
-from tests.fuzz.checks import check
+from tests.fuzz.checks import check, outcome
 from tests.fuzz.strategies import OPERATORS, calls
-from tests.ops.support import CNNEXT
+from tests.ops.support import CNNEXT, NATIVE
 
 RELU = Call("relu", (Operand((2, 5), grad=True),), {}, order=1, seed=3)
 
@@ -56,12 +57,24 @@ def test_a_wrong_result_is_caught(wrong: object, monkeypatch: pytest.MonkeyPatch
         check(RELU)
 
 
+BAD = Call("relu", (Operand((2, 5), dtype="complex64"),), {})
+
+
 def test_a_missing_error_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    bad = Call("relu", (Operand((2, 5), dtype="complex64"),), {})
-    check(bad)
+    check(BAD)
     monkeypatch.setattr(CNNEXT, "relu", torch.abs)
     with pytest.raises(AssertionError, match=r"(?s)cnnext: Results.*native: \w+Error"):
-        check(bad)
+        check(BAD)
+
+
+def test_a_subclass_of_the_error_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As NotImplementedError is one of RuntimeError."""
+    native = outcome(NATIVE, BAD)
+    assert isinstance(native, Exception)
+    subclass = type("Subclass", (type(native),), {})
+    monkeypatch.setattr(CNNEXT, "relu", mock.Mock(side_effect=subclass))
+    with pytest.raises(AssertionError, match="cnnext: Subclass"):
+        check(BAD)
 
 
 @pytest.mark.parametrize(

@@ -164,6 +164,19 @@ def test_forward(kernel: Kernel, case: Case, layout: str) -> None:
         assert_within(unpack(y, case.y_shape, layout), expected, tolerance, what)
 
 
+LONG = Adaptive("long", 1, 1, (1024, 1024), (1, 1))
+LONG_SUMS = each_kernel("adaptive_avg_pool2d", "forward", variants={"": (LONG.shape("nchw"), [])})
+
+
+@pytest.mark.parametrize("kernel", [p for p in LONG_SUMS if p.values[0].dtype == "float32"])
+def test_long_sums_are_added_up_in_parts(kernel: Kernel) -> None:
+    x = np.full(LONG.x_shape, 0.1, kernel.dtype)  # each addition to a large sum errs alike
+    y = kernel.run(x, threads=1, **LONG.shape("nchw"))
+    # Parts of 64 additions, on the narrowest vectors in 4 x 4 lanes.
+    roundings = 64 + x.size // (64 * 16)
+    assert_within(y, x.flat[:1].astype(np.float64), sum_tolerance(y, roundings, kernel.dtype), "")
+
+
 @pytest.mark.parametrize("kernel, case, layout", cases("bwd_input"))
 def test_bwd_input(kernel: Kernel, case: Case, layout: str) -> None:
     rows, columns = case.matrices

@@ -302,6 +302,17 @@ def test_block_forward_equals_native(block: type[torch.nn.Module], stride: int) 
     assert output.shape == (2, 4 * block.expansion, math.ceil(9 / stride), math.ceil(7 / stride))
 
 
+@pytest.mark.parametrize(
+    "block, strides", [(models.BasicBlock, [2, 1]), (models.Bottleneck, [1, 2, 1])]
+)
+def test_stride_of_a_block_is_in_its_first_3x3(
+    block: type[torch.nn.Module], strides: list[int]
+) -> None:
+    """As in torchvision; the paper has it in the 1x1 before."""
+    convolutions = [m for m in block(6, 4, 2).children() if isinstance(m, torch.nn.Conv2d)]
+    assert [conv.stride for conv in convolutions] == [(stride, stride) for stride in strides]
+
+
 @pytest.mark.models
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 def test_resnet_forward_equals_native(name: str) -> None:

@@ -50,7 +50,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "groups_zero": ({"groups": 0}, "groups=0"),
     "groups_negative": ({"groups": -1}, "groups=-1"),
     "groups_indivisible": ({"groups": 3}, "groups=3, expected weight to be divisible by 3"),
-    "groups_too_many": ({"groups": 2}, "groups=2"),
+    "groups_too_many": ({"groups": 2}, "input[2, 4, 6, 6] to have 8 channels"),
     "groups_float": ({"groups": 1.0}, "groups=1.0"),
     "groups_bool": ({"groups": True}, "groups=True"),
     "groups_none": ({"groups": None}, "groups=None"),

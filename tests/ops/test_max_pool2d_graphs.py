@@ -45,6 +45,7 @@ CORNERS = (
     MaxPool2dCase("one_channel", 2, 1, 5, 5, (2, 2), (2, 2)),
     MaxPool2dCase("one_output_pixel", 2, 3, 4, 4, (4, 4), (4, 4)),
     MaxPool2dCase("one_pixel", 2, 3, 1, 1, (1, 1), (1, 1)),
+    MaxPool2dCase("window_of_256", 1, 2, 16, 18, (16, 16), (1, 1)),
     MaxPool2dCase("one_image", 1, 3, 5, 6, (2, 2), (1, 1)),
     MaxPool2dCase("empty_batch", 0, 3, 6, 6, (2, 2), (2, 2)),
 )

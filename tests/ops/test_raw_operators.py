@@ -18,6 +18,12 @@ def _randn(*shape: int) -> torch.Tensor:
     return torch.randn(shape)
 
 
+def _with_bytes(size: int, tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor with so many bytes of memory left."""
+    tensor.untyped_storage().resize_(size)
+    return tensor
+
+
 REJECTED: dict[str, Callable[[], Any]] = {
     "max_pool2d-reach-overflows": lambda: ops.max_pool2d_forward(
         _randn(1, 1, 5, 5), 1, 1, *(2**40, 1, 1, 1, 0, 0, 2**40, 1), False
@@ -40,6 +46,7 @@ REJECTED: dict[str, Callable[[], Any]] = {
     "conv2d-unknown-dtype": lambda: ops.conv2d_forward(
         _randn(1, 1, 8, 8).half(), _randn(1, 1, 1, 1).half(), None, *_CONV
     ),
+    "relu-one-element-has-no-memory": lambda: ops.relu_forward(_with_bytes(28, _randn(8))),
     "max_pool2d-where-is-float": lambda: ops.max_pool2d_backward(
         _randn(1, 1, 2, 2), _randn(1, 1, 2, 2), 4, 4, *_POOL
     ),

@@ -347,3 +347,10 @@ def test_strictness_leaves_errors_alone(op: str, monkeypatch: pytest.MonkeyPatch
 def test_no_strictness(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CNNEXT_STRICT", value)
     CNNEXT.relu(torch.ones(3).half())
+
+
+@pytest.mark.parametrize("value", ("1", "true", "Yes", "on"))
+def test_strictness_by_another_word(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CNNEXT_STRICT", value)
+    with pytest.raises(RuntimeError, match="CNNEXT_STRICT forbids"):
+        CNNEXT.relu(torch.ones(3).half())

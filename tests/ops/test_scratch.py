@@ -1,4 +1,4 @@
-"""What a call leaves behind: scratch is reused, but a large one goes back to the system."""
+"""Scratch: each thread has its own; it is reused, but a large one goes back to the system."""
 
 import os
 import sys
@@ -12,7 +12,9 @@ import torch
 
 import cnnext.functional
 from cnnext.testing import kernels
+from cnnext.testing.errors import assert_contract
 from cnnext.testing.timing import peak_memory
+from tests.ops.support import use_threads
 
 MIB = 2**20
 KEPT = 64 * MIB  # Scratch::kMostIdleBytes
@@ -35,6 +37,17 @@ def _whole_filter() -> Iterator[None]:
 
 def operands(channels: int) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.ones(1, channels, 3, 3), torch.ones(channels, channels, 3, 3)
+
+
+def test_threads_do_not_share_it(generator: torch.Generator) -> None:
+    # Some milliseconds for each thread, so that they meet; both copy strips of the image.
+    input = torch.randn(1, 64, 112, 112, generator=generator)
+    weight = torch.randn(64, 64, 3, 3, generator=generator)
+    native = torch.nn.functional.conv2d(input, weight)
+    reference = torch.nn.functional.conv2d(input.double(), weight.double())
+    with use_threads(2):
+        for _ in range(5):
+            assert_contract(cnnext.functional.conv2d(input, weight), native, reference)
 
 
 @linux
