@@ -14,7 +14,7 @@ CXX_FILES := $(filter %.h %.cpp %.cu %.inc,$(SOURCES) $(ENGINE))
 PARTS := slow large baseline avx2 benchmarks cuda asan tsan
 PART ?= $(PARTS)
 
-.PHONY: help demo test test-all $(PARTS:%=test-%) bench fuzz check gpu-check asan tsan format clean
+.PHONY: help demo test test-all $(PARTS:%=test-%) bench fuzz check faults gpu-check asan tsan format clean
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
@@ -71,6 +71,10 @@ check: $(VENV)/.built ## format, lint, types, dependency rule, ISA symbols, CUDA
 	$(PY) tools/check_dependencies.py
 	$(PY) tools/check_symbols.py
 	$(PY) tools/check_cuda.py
+
+# In a copy of the tree, with a build of its own.
+faults: $(VENV)/.installed ## seed faults one by one, and see the tests catch each
+	$(PY) tools/seed_faults.py $(ARGS)
 
 # With the environment's Python or else the system's: whichever has a PyTorch with CUDA.
 gpu-check: ## check the CUDA kernels on this machine's GPU, then time them

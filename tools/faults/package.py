@@ -1,0 +1,158 @@
+"""Faults in what stands on the operators: conversion, models, command line, measurements."""
+
+from __future__ import annotations
+
+from faults.fault import Fault
+
+PACKAGE = (
+    Fault(
+        name="conversion-copies-parameters",
+        kind="sharing of parameters",
+        file="cnnext/_structural_copy.py",
+        old="isinstance(leaf, Tensor) or (isinstance(leaf, Module) and leaf not in tree)",
+        new="isinstance(leaf, Module) and leaf not in tree",
+        tests=("tests/convert",),
+    ),
+    Fault(
+        name="backward-hooks-are-copied",
+        kind="hook",
+        file="cnnext/_structural_copy.py",
+        old='        "_backward_hooks",\n',
+        new="",
+        tests=("tests/convert",),
+    ),
+    Fault(
+        name="report-omits-unsupported-layers",
+        kind="report",
+        file="cnnext/convert.py",
+        old="next(module.children(), None) is None",
+        new="next(module.children(), None) is not None",
+        tests=("tests/convert/test_report.py",),
+    ),
+    Fault(
+        name="bottleneck-strides-in-its-first-layer",
+        kind="architecture",
+        file="cnnext/models/resnet.py",
+        old="self.conv1 = _conv1x1(inplanes, planes, 1, layers)\n"
+        "        self.bn1 = layers.BatchNorm2d(planes)\n"
+        "        self.conv2 = _conv3x3(planes, planes, stride, layers)",
+        new="self.conv1 = _conv1x1(inplanes, planes, stride, layers)\n"
+        "        self.bn1 = layers.BatchNorm2d(planes)\n"
+        "        self.conv2 = _conv3x3(planes, planes, 1, layers)",
+        tests=("tests/models/test_models.py", "tests/testing/test_cases.py"),
+    ),
+    Fault(
+        name="classifier-by-another-name",
+        kind="state_dict",
+        file="cnnext/models/resnet.py",
+        old="self.fc = layers.Linear(512 * out, num_classes)",
+        new="self.fc = self.classifier = layers.Linear(512 * out, num_classes)",
+        tests=("tests/models/test_models.py",),
+    ),
+    Fault(
+        name="dropout-resumed-from-the-seed",
+        kind="random numbers of a checkpoint",
+        file="cnnext/cli/training.py",
+        old='        torch.set_rng_state(state["global_generator"])\n',
+        new="",
+        tests=("tests/cli/test_train_resume.py",),
+    ),
+    Fault(
+        name="momentum-resumed-from-zero",
+        kind="optimizer of a checkpoint",
+        file="cnnext/cli/training.py",
+        old='        self._optimizer.load_state_dict(state["optimizer"])\n',
+        new="",
+        tests=("tests/cli/test_train_resume.py",),
+    ),
+    Fault(
+        name="test-images-have-a-say-in-the-mean",
+        kind="leak of test data",
+        file="cnnext/cli/data.py",
+        old="(images - images[train].mean()) / images[train].std()",
+        new="(images - images.mean()) / images.std()",
+        tests=("tests/cli/test_data.py",),
+    ),
+    Fault(
+        name="speed-up-is-inverted",
+        kind="ratio of a table",
+        file="cnnext/cli/table.py",
+        old="{baseline / ours:.2f}",
+        new="{ours / baseline:.2f}",
+        tests=("tests/cli/test_bench.py", "tests/cli/test_compare.py", "tests/testing"),
+    ),
+    Fault(
+        name="disagreement-is-a-success",
+        kind="exit code",
+        file="cnnext/cli/compare.py",
+        old="return 1 if disagreeing else 0",
+        new="return 0",
+        tests=("tests/cli/test_compare.py",),
+    ),
+    Fault(
+        name="tolerance-a-hundred-times-too-wide",
+        kind="tolerance",
+        file="cnnext/testing/errors.py",
+        old="MAX_SLACK = 2e-6",
+        new="MAX_SLACK = 2e-4",
+        tests=("tests/testing/test_errors.py",),
+    ),
+    Fault(
+        name="one-equal-element-is-enough",
+        kind="comparison of a test",
+        file="cnnext/testing/errors.py",
+        old="if differs.any():",
+        new="if differs.all():",
+        tests=("tests/testing/test_errors.py",),
+    ),
+    Fault(
+        name="samples-are-sums-of-calls",
+        kind="timing",
+        file="cnnext/testing/timing.py",
+        old="samples.append((end - start) / repeat)",
+        new="samples.append(end - start)",
+        tests=("tests/testing/test_timing.py",),
+    ),
+    Fault(
+        name="fuzzer-takes-any-error-for-an-equal-one",
+        kind="fuzzing",
+        file="tests/fuzz/checks.py",
+        old="assert type(ours) is type(native)",
+        new="assert isinstance(ours, type(native))",
+        tests=("tests/fuzz",),
+    ),
+    Fault(
+        name="readme-shows-what-does-not-run",
+        kind="documentation",
+        file="README.md",
+        old="native = cnnext.restore(fast)",
+        new="native = cnnext.revert(fast)",
+        tests=("tests/test_documentation.py",),
+    ),
+    Fault(
+        name="avx2-files-may-use-avx512",
+        kind="compiler flag",
+        file="csrc/isa.json",
+        old='"-mavx2", "-mfma"',
+        new='"-mavx2", "-mfma", "-mavx512vl"',
+        within='"avx2": ["-O3", "-ffp-contract=fast", "-march=x86-64-v2", "-mavx2", "-mfma"]',
+        tests=("tests/test_build.py", "-k", "isa or binary or source"),
+    ),
+    Fault(
+        name="isa-file-includes-the-standard-library",
+        kind="dependency",
+        file="csrc/relu/avx2.cpp",
+        old='#include "relu/simd.h"',
+        new='#include <algorithm>\n\n#include "relu/simd.h"',
+        check=("python", "tools/check_dependencies.py"),
+    ),
+    Fault(
+        name="header-without-internal-linkage",
+        kind="weak symbol",
+        file="csrc/max_pool2d/forward.h",
+        old="namespace {\n",
+        new="inline namespace forward {\n",
+        check=("python", "tools/check_symbols.py"),
+        rebuilds=True,
+    ),
+)
