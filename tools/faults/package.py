@@ -9,8 +9,8 @@ PACKAGE = (
         name="conversion-copies-parameters",
         kind="sharing of parameters",
         file="cnnext/_structural_copy.py",
-        old="isinstance(leaf, Tensor) or (isinstance(leaf, Module) and leaf not in tree)",
-        new="isinstance(leaf, Module) and leaf not in tree",
+        old="(Tensor, *weakref.ProxyTypes)",
+        new="weakref.ProxyTypes",
         tests=("tests/convert",),
     ),
     Fault(

@@ -8,6 +8,7 @@ _ASSERTION = "native fails an assertion of its own"
 _PADDING = "the padding is native's, which reads on"
 _NOT_READ = "the values of weight are not read, only its shape"
 _HOURS = "a sum of that many elements, which takes hours; native's would as well"
+_NOT_SAVED = "native keeps the state for the backward pass, which we do not need"
 _INFINITE = "zero padding times an infinite weight, which native's backends see differently"
 
 #: (subject, argument, odd value) -> the reason.
@@ -28,6 +29,7 @@ KNOWN: dict[tuple[str, str, str], str] = {
     **{(subject, "groups", "tensor(True)"): _ASSERTION for subject in ("conv2d", "Conv2d")},
     ("Conv2d-reflect", "input", "shrunk"): _PADDING,
     ("conv2d", "weight", "infinite"): _INFINITE,
+    ("gru_cell", "hx", "inference"): _NOT_SAVED,
     **{
         ("conv2d_backward_weight", "weight", value): _NOT_READ
         for value in ("freed", "freed_with_offset", "shrunk")
