@@ -9,6 +9,7 @@ from importlib import import_module
 
 from cnnext import _library  # isort: skip  # noqa: F401  (loads the kernels)
 from cnnext import autograd, functional, models, nn
+from cnnext._exact_sums import ExactSumsWarning
 from cnnext._flags import flags
 from cnnext._import_hooks import when_imported
 from cnnext._routing import NativeFallbackWarning
@@ -47,6 +48,7 @@ __all__ = [
     "Candidate",
     "Conv2d",
     "ConversionReport",
+    "ExactSumsWarning",
     "Explanation",
     "GRUCell",
     "LSTMCell",

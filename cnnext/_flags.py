@@ -11,7 +11,8 @@ from typing import Any
 from cnnext._library import ops
 
 CUDA_BACKENDS = ("auto", "own", "native")
-CONV_ALGORITHMS = ("auto", "direct", "winograd2", "winograd4")
+CONV_ALGORITHMS = ("auto", "exact", "winograd2", "winograd4")
+_ALIASES = {"direct": "exact"}
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,9 @@ def flags(
             the environment's CNNEXT_STRICT decides.
         conv_algorithm: how conv2d computes float32 on the CPU, in all directions: "winograd4" and
             "winograd2" (Winograd's minimal filtering with tiles of 4x4 and 2x2 outputs, where the
-            convolution allows it: 3x3 and 5x5, stride 1), "direct" (nothing but sums of products as
-            in the definition), or "auto" (what is predicted to be fastest).
+            convolution and its values allow it: 3x3 and 5x5, stride 1), "exact" or "direct"
+            (nothing but sums of products as in the definition), or "auto" (what is predicted to be
+            fastest).
         keep_filters: whether convolution modules keep their filters packed between calls without
             gradients, on the CPU (by default they do); False also gives back what is kept.
 
@@ -59,6 +61,8 @@ def flags(
         TypeError: `strict` or `keep_filters` is no bool.
     """
     _check("cuda_backend", cuda_backend, CUDA_BACKENDS)
+    if isinstance(conv_algorithm, str):
+        conv_algorithm = _ALIASES.get(conv_algorithm, conv_algorithm)
     _check("conv_algorithm", conv_algorithm, CONV_ALGORITHMS)
     for name, switch in (("strict", strict), ("keep_filters", keep_filters)):
         if switch is not None and not isinstance(switch, bool):

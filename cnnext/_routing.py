@@ -145,12 +145,12 @@ def fall_back(op: str, reason: str, native: Callable[..., Any], *args: Any, **kw
         warnings.warn(
             f"cnnext.{op} uses native PyTorch: {reason}",
             NativeFallbackWarning,
-            stacklevel=_stack_level_of_caller(),
+            stacklevel=stack_level_of_caller(),
         )
     return result
 
 
-def _stack_level_of_caller() -> int:
+def stack_level_of_caller() -> int:
     """The `stacklevel` that makes a warning of our caller point at the code that uses cnnext."""
     level = 1
     frame = inspect.currentframe()

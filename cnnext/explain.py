@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,7 +33,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The candidates for one direction of a call, fastest first; `str()` is a table of them."""
+    """The candidates for one direction of a call, fastest first; `str()` is a table of them.
+
+    `ruled_out` is the rule by which the values leave out some of Winograd's forms, or None. Of the
+    `tiles` of the fastest form, `exact_tiles` hold windows that are empty or small beside their
+    neighbours, or not finite, and need sums without transforms.
+    """
 
     direction: str
     threads: int
@@ -41,6 +46,9 @@ class Explanation:
     why_native: str | None
     candidates: tuple[Candidate, ...]
     kept_filter_bytes: int | None = None  # None where none is kept: with gradients, on request
+    ruled_out: str | None = None
+    tiles: int = 0
+    exact_tiles: int = 0
 
     def __str__(self) -> str:
         if self.chosen is None:
@@ -57,21 +65,26 @@ class Explanation:
                 f"{candidate.seconds * 1e3:9.3f} ms  {candidate.scratch_bytes / 2**20:7.1f} MiB"
                 f" scratch  {tasks} tasks"
             )
+        if self.ruled_out is not None:
+            lines.append(f"ruled out: {self.ruled_out}")
+        if self.exact_tiles > 0:
+            lines.append(f"tiles with exact sums: {self.exact_tiles} of {self.tiles}")
         if self.kept_filter_bytes is not None:
             lines.append(f"packed filters kept: {self.kept_filter_bytes / 2**20:.1f} MiB")
         return "\n".join(lines)
 
 
 def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") -> Explanation:
-    """What conv2d would run for this layer and input: nothing is computed.
+    """What conv2d would run for this layer and input, by shapes and values: nothing is computed.
 
     Without gradients (`torch.no_grad`), a `cnnext.Conv2d` keeps filters packed: then predictions
     are for calls that find one, and the explanation tells how much memory the module's take.
 
     Args:
         module: a convolution, `cnnext.Conv2d` or `torch.nn.Conv2d` (as if converted).
-        input: (N, C_in, H, W) or (C_in, H, W); its values do not matter.
-        direction: "forward", "bwd_input" or "bwd_weight".
+        input: (N, C_in, H, W) or (C_in, H, W).
+        direction: "forward", "bwd_input" or "bwd_weight". The values of an output's gradient are
+            not known: "bwd_input" is explained for one that rules nothing out.
 
     Returns:
         An `Explanation`; print it.
@@ -127,9 +140,80 @@ def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") 
         and Conv2d in type(module).__mro__
         and _kept_filters.applies(batched, weight)
     )
-    chosen, candidates = predicted_candidates(direction, is_double, channels_last, shape, keeps)
+    facts = None
+    if not is_double and direction != "bwd_weight":
+        if direction == "forward":
+            first = _padded(module, batched)
+        else:
+            first = torch.zeros_like(output, device="cpu")
+        facts = _Facts.of(direction, first, weight, (height, width), shape[7:], keeps)
+    transforms = _ANY if facts is None else facts.transforms
+    chosen, candidates = predicted_candidates(
+        direction, is_double, channels_last, shape, keeps, transforms
+    )
     kept = _kept_filters.kept_bytes(module) if keeps else None
-    return Explanation(direction, threads, chosen, None, candidates, kept)
+    if facts is None:
+        return Explanation(direction, threads, chosen, None, candidates, kept)
+    return Explanation(
+        *(direction, threads, facts.kernel, None, candidates, kept),
+        *(facts.rule(), facts.tiles, facts.plain_tiles),
+    )
+
+
+def _padded(module: torch.nn.Conv2d, input: Tensor) -> Tensor:
+    """The input with what is padded before the convolution."""
+    if module.padding_mode != "zeros":
+        padding = module._reversed_padding_repeated_twice
+        return torch.nn.functional.pad(input, padding, mode=module.padding_mode)
+    if module.padding == "same":
+        dilation = int_pairs("conv2d", dilation=module.dilation)[0]
+        _, (below, beside) = same_padding(module.weight, dilation)
+        return torch.nn.functional.pad(input, (0, beside, 0, below))
+    return input
+
+
+#: Of csrc/conv2d/conv2d.h: Winograd's transforms that the values allow.
+_NONE, _LOCAL, _ANY = range(3)
+
+_FILTER_RULES = {
+    "fixed_point": "the filter holds integers, or fixed-point values as short",
+    "one_sign": "the filter of an output channel has one sign",
+    "zero_tap": "a tap of an output channel's filter is zero for all input channels",
+    "not_finite": "the filter holds Inf or NaN",
+}
+_LEFT = {_NONE: "sums are plain", _LOCAL: "of Winograd's forms F(2,3) is left"}
+
+
+class _Facts(NamedTuple):
+    """What csrc/conv2d/exact_sums.h found in the values of a call."""
+
+    kernel: str
+    transforms: int
+    filter: str
+    tiles: int
+    plain_tiles: int
+
+    @staticmethod
+    def of(
+        direction: str,
+        first: Tensor,
+        weight: Tensor,
+        size: tuple[int, int],
+        geometry: tuple[Any, ...],
+        keeps: bool,
+    ) -> _Facts:
+        operands = first.detach(), weight.detach()
+        text = ops.conv2d_value_facts(direction, *operands, *size, *geometry, keeps)
+        kernel, transforms, filter, tiles, plain_tiles = text.split()
+        return _Facts(kernel, int(transforms), filter, int(tiles), int(plain_tiles))
+
+    def rule(self) -> str | None:
+        if self.transforms == _ANY:
+            return None
+        reason = _FILTER_RULES.get(self.filter)
+        if reason is None or self.tiles > 0 and self.plain_tiles > 0:
+            reason = f"{self.plain_tiles} of {self.tiles} tiles need exact sums"
+        return f"{reason}; {_LEFT[self.transforms]}"
 
 
 def predicted_candidates(
@@ -138,6 +222,7 @@ def predicted_candidates(
     channels_last: bool,
     shape: tuple[int, ...],
     filter_kept: bool = False,
+    transforms: int = 2,
 ) -> tuple[str, tuple[Candidate, ...]]:
     """The kernel chosen for a convolution on the current threads, and all candidates.
 
@@ -148,8 +233,11 @@ def predicted_candidates(
         shape: n, c_in, h_in, w_in, c_out, k_h, k_w, then, vertical and horizontal each, stride,
             padding and dilation, then groups.
         filter_kept: whether an earlier call may have packed the filter.
+        transforms: of Winograd's, those that the values allow: 0 none, 1 those of F(2,3), 2 all.
     """
-    text = ops.conv2d_candidates(direction, is_double, channels_last, *shape, filter_kept)
+    text = ops.conv2d_candidates(
+        direction, is_double, channels_last, *shape, filter_kept, transforms
+    )
     chosen, *lines = text.splitlines()
     candidates = sorted(map(_candidate, lines), key=lambda candidate: candidate.seconds)
     return chosen, tuple(candidates)

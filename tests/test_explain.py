@@ -15,7 +15,7 @@ DIRECTIONS = ("forward", "bwd_input", "bwd_weight")
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_the_chosen_kernel_is_predicted_fastest(direction: str) -> None:
-    explanation = cnnext.explain(cnnext.Conv2d(8, 16, 3), torch.empty(2, 8, 20, 20), direction)
+    explanation = cnnext.explain(cnnext.Conv2d(8, 16, 3), torch.ones(2, 8, 20, 20), direction)
     assert explanation.direction == direction
     assert explanation.chosen == explanation.candidates[0].name
     seconds = [candidate.seconds for candidate in explanation.candidates]
@@ -25,7 +25,7 @@ def test_the_chosen_kernel_is_predicted_fastest(direction: str) -> None:
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
 def test_candidates_are_kernels_of_that_direction(direction: str) -> None:
-    explanation = cnnext.explain(cnnext.Conv2d(8, 16, 3), torch.empty(2, 8, 20, 20), direction)
+    explanation = cnnext.explain(cnnext.Conv2d(8, 16, 3), torch.ones(2, 8, 20, 20), direction)
     registry = {kernel.name: kernel for kernel in kernels.registry("conv2d")}
     for candidate in explanation.candidates:
         assert registry[candidate.name].direction == direction
@@ -33,7 +33,7 @@ def test_candidates_are_kernels_of_that_direction(direction: str) -> None:
 
 
 def test_the_table_names_all_candidates_and_marks_the_choice() -> None:
-    explanation = cnnext.explain(cnnext.Conv2d(8, 16, 3), torch.empty(2, 8, 20, 20))
+    explanation = cnnext.explain(cnnext.Conv2d(8, 16, 3), torch.ones(2, 8, 20, 20))
     lines = str(explanation).splitlines()
     assert len(lines) == 1 + len(explanation.candidates)
     assert [line.split()[1] for line in lines if "->" in line] == [explanation.chosen]
@@ -52,13 +52,13 @@ def test_the_table_names_all_candidates_and_marks_the_choice() -> None:
 )
 def test_any_layer(options: dict[str, Any]) -> None:
     layer = cnnext.Conv2d(4, 6, **options)
-    explanation = cnnext.explain(layer, torch.empty(4, 9, 11))
+    explanation = cnnext.explain(layer, torch.ones(4, 9, 11))
     with kernels.use_kernel("conv2d", explanation.chosen), torch.no_grad():
         layer(torch.randn(4, 9, 11))
 
 
 def test_layouts_are_told_apart() -> None:
-    layer, image = cnnext.Conv2d(64, 64, 1), torch.empty(1, 64, 7, 7)
+    layer, image = cnnext.Conv2d(64, 64, 1), torch.ones(1, 64, 7, 7)
     rows = cnnext.explain(layer, image.to(memory_format=torch.channels_last))
     columns = cnnext.explain(layer, image)
     assert rows.candidates[0].seconds != columns.candidates[0].seconds
@@ -71,7 +71,7 @@ def test_double_has_candidates_of_its_own() -> None:
 
 
 def test_native_layers_are_explained_as_if_converted() -> None:
-    image = torch.empty(1, 8, 20, 20)
+    image = torch.ones(1, 8, 20, 20)
     ours, native = cnnext.Conv2d(8, 16, 3), torch.nn.Conv2d(8, 16, 3)
     assert cnnext.explain(native, image) == cnnext.explain(ours, image)
 
@@ -97,7 +97,7 @@ def test_an_input_that_does_not_fit(shape: tuple[int, ...]) -> None:
 
 
 def test_bad_arguments() -> None:
-    image = torch.empty(1, 8, 20, 20)
+    image = torch.ones(1, 8, 20, 20)
     with pytest.raises(TypeError, match="Linear"):
         cnnext.explain(torch.nn.Linear(8, 8), image)
     with pytest.raises(ValueError, match="'backward'"):
@@ -109,5 +109,5 @@ def test_bad_arguments() -> None:
 )
 def test_there_is_work_for_many_cores(channels: int, size: int) -> None:
     layer = cnnext.Conv2d(channels, channels, 3, padding=1)
-    explanation = cnnext.explain(layer, torch.empty(1, channels, size, size))
+    explanation = cnnext.explain(layer, torch.ones(1, channels, size, size))
     assert max(tasks for tasks, _ in explanation.candidates[0].tasks) >= 4 * explanation.threads

@@ -20,6 +20,7 @@ from cnnext._arguments import (
     shape_of,
 )
 from cnnext._drop_in import NativeLayer
+from cnnext._exact_sums import warn_once
 from cnnext._library import direct, ops
 from cnnext._registration import register_autograd, register_fake
 from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
@@ -127,6 +128,7 @@ def gradients(
         grad_input = ops.conv2d_backward_input.default(
             grad_output, weight, input.shape[2], input.shape[3], *geometry
         )
+        warn_once()
     if need_weight:
         grad_weight = ops.conv2d_backward_weight.default(grad_output, input, weight, *geometry)
     if need_bias:
@@ -256,13 +258,16 @@ def _conv2d(
     if gradient_needed(input, weight, bias):
         if module is not None:
             _kept_filters.release(module)
-        return Conv2dFunction.apply(
+        output = Conv2dFunction.apply(
             input, weight, bias, steps[0:2], steps[2:4], steps[4:6], steps[6]
         )
-    if module is not None and _kept_filters.applies(input, weight):
+    elif module is not None and _kept_filters.applies(input, weight):
         owner, version = _kept_filters.owner_of(module), _kept_filters.version_of(weight)
-        return direct.conv2d_keeping(input, weight, bias, *steps, owner, version)
-    return direct.conv2d_forward(input, weight, bias, *steps)
+        output = direct.conv2d_keeping(input, weight, bias, *steps, owner, version)
+    else:
+        output = direct.conv2d_forward(input, weight, bias, *steps)
+    warn_once()
+    return output
 
 
 def checked_geometry(

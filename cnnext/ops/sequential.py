@@ -19,6 +19,7 @@ from torch.nn.modules.module import _has_any_global_hook
 
 from cnnext import _kept_filters
 from cnnext._drop_in import NATIVE_LAYERS, NativeLayer
+from cnnext._exact_sums import warn_once
 from cnnext._library import ops
 from cnnext._pooling import scatter_to_planes
 from cnnext._routing import gradient_needed, is_scripting, why_native
@@ -49,6 +50,7 @@ class Conv2dReLUMaxPool2dFunction(torch.autograd.Function):
         ceil_mode: bool,
     ) -> Tensor:
         convolved = ops.conv2d_forward.default(input, weight, bias, *geometry)
+        warn_once()
         size = max_pool2d.pooled_size(convolved, window, ceil_mode)
         output, where = ops.max_pool2d_forward.default(convolved, *size, *window, True)
         where.masked_fill_(output <= 0, _NOWHERE)

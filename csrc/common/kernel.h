@@ -23,8 +23,8 @@ constexpr int kMaxPhases = 4;
 struct Plan {
   int n_phases = 1;
   int64_t rounds = 1;
-  bool may_give_up = false;
-  bool packs_filter = false;  // phase 0 fills all of shared_bytes, from a filter alone
+  bool packs_filter = false;    // phase 0 fills all of shared_bytes, from a filter alone
+  bool rereads_filter = false;  // the phases after it may nevertheless read the filter
   int64_t tasks[kMaxPhases] = {};
   int64_t shared_bytes = 0;  // scratch that all tasks of all phases see
   int64_t chunk_bytes = 0;   // scratch private to one chunk of tasks; contents do not survive it
@@ -38,14 +38,7 @@ struct Slice {
   int64_t begin, end;
   unsigned char* shared;
   unsigned char* chunk;
-  bool* gave_up;
 };
-
-// For a kernel that cannot keep Inf and NaN to the results they belong to: when it meets one it
-// says so, and the caller computes everything again with a kernel that can.
-CNNEXT_INLINE void give_up(const Slice& slice) {
-  __atomic_store_n(slice.gave_up, true, __ATOMIC_RELAXED);
-}
 
 // One line of a registry. `cost` predicts seconds, infinite where the kernel does not apply.
 template <class Shape_, class Operands_>

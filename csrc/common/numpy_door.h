@@ -167,7 +167,7 @@ auto replace_filter(Operands& operands, const void* filter) -> decltype(void(ope
 inline void replace_filter(...) {}
 
 // A kernel as run_kernel sees it, but with every piece of scratch in guarded memory of its own, and
-// with a filter that lies nowhere once it says to have packed it.
+// with a filter that lies nowhere once it says to have packed it and not to read it again.
 template <class K>
 class IsolatedKernel {
  public:
@@ -190,7 +190,9 @@ class IsolatedKernel {
     slice.shared = shared_.data();
     slice.chunk = chunk.data();
     Operands seen = operands;
-    if (plan_.packs_filter && slice.phase > 0) replace_filter(seen, nothing_.data());
+    if (plan_.packs_filter && !plan_.rereads_filter && slice.phase > 0) {
+      replace_filter(seen, nothing_.data());
+    }
     kernel_.run(shape, plan_, seen, slice);
     if (!chunk.is_intact()) chunks_are_intact_ = false;
   }
@@ -215,30 +217,38 @@ class IsolatedKernel {
 };
 
 // One thread a chunk. Threads of the standard library, whose start and end every tool understands.
-template <class Body>
-void run_on_std_threads(int64_t chunks, const Body& body) {
+inline void run_on_std_threads(int64_t chunks, const std::function<void(int64_t)>& body) {
   std::vector<std::thread> threads;
   for (int64_t i = 1; i < chunks; ++i) threads.emplace_back(std::cref(body), i);
   if (chunks > 0) body(0);
   for (std::thread& thread : threads) thread.join();
 }
 
-// Whether the result stands, as run_kernel says.
 template <class K>
-bool run_for_test(const K& kernel, Pass pass, const typename K::Shape& shape,
-                  const typename K::Operands& operands, int threads) {
+void check_runs(const K& kernel, Pass pass, const typename K::Shape& shape, int threads) {
   if (kernel.pass != pass) {
     throw py::value_error(std::string("kernel '") + kernel.name + "' is of pass " +
                           pass_name(kernel.pass) + ", not " + pass_name(pass));
   }
   check_applies(kernel, shape, threads);
+}
+
+template <class K>
+void run_isolated(const K& kernel, const typename K::Shape& shape,
+                  const typename K::Operands& operands, int threads) {
   const py::gil_scoped_release released;
   const IsolatedKernel<K> isolated(kernel, shape, threads);
-  const bool stands = run_kernel(
+  run_kernel(
       isolated, shape, operands, threads, [](int64_t) -> unsigned char* { return nullptr; },
       [](int64_t chunks, const auto& body) { run_on_std_threads(chunks, body); });
   isolated.check_scratch();
-  return stands;
+}
+
+template <class K>
+void run_for_test(const K& kernel, Pass pass, const typename K::Shape& shape,
+                  const typename K::Operands& operands, int threads) {
+  check_runs(kernel, pass, shape, threads);
+  run_isolated(kernel, shape, operands, threads);
 }
 
 template <class Op, class T>

@@ -21,14 +21,13 @@ struct TorchThreads {
   }
 };
 
-// Whether the result stands, as run_kernel says.
 template <class K>
-bool run_on_torch_threads(const K& kernel, const typename K::Shape& shape,
+void run_on_torch_threads(const K& kernel, const typename K::Shape& shape,
                           const typename K::Operands& operands, int threads,
                           const SharedScratch& kept = {}) {
   Scratch scratch;
   const auto reserve = [&scratch](int64_t bytes) { return scratch.reserve(bytes); };
-  return run_kernel(kernel, shape, operands, threads, reserve, TorchThreads(), kept);
+  run_kernel(kernel, shape, operands, threads, reserve, TorchThreads(), kept);
 }
 
 inline int torch_threads() { return static_cast<int>(torch::stable::get_num_threads()); }

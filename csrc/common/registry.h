@@ -22,7 +22,7 @@ void force_kernel(const std::string& op, const std::string& name);
 std::string forced_kernel(const std::string& op);
 
 // Narrows the choice for `op` to the kernels of an algorithm, as named in <op>_<algorithm>...,
-// wherever one of them applies. "direct" stands for all that never give up, "" for all.
+// wherever one of them applies; "" frees it again.
 void prefer_algorithm(const std::string& op, const std::string& algorithm);
 std::string preferred_algorithm(const std::string& op);
 
@@ -30,13 +30,13 @@ const char* pass_name(Pass pass);
 
 // The usable kernel of least predicted time. The order of the list carries no meaning: of two
 // equal predictions the higher ISA wins, then the name. A forced kernel that does not fit is an
-// error, never silently replaced. `exact` leaves out the kernels that may give up, forced or not.
+// error, never silently replaced.
 template <class K>
 const K& select_kernel(const char* op, const std::vector<K>& kernels, Pass pass,
-                       const typename K::Shape& shape, int threads, bool exact = false) {
+                       const typename K::Shape& shape, int threads) {
   const Isa isa = active_isa();
-  const std::string forced = exact ? std::string() : forced_kernel(op);
-  const std::string preferred = exact ? "direct" : preferred_algorithm(op);
+  const std::string forced = forced_kernel(op);
+  const std::string preferred = preferred_algorithm(op);
   const std::string prefix = std::string(op) + '_' + preferred;
   struct Choice {
     const K* kernel = nullptr;
@@ -60,8 +60,6 @@ const K& select_kernel(const char* op, const std::vector<K>& kernels, Pass pass,
     if (cost == kNotApplicable) continue;
     if (!forced.empty()) {
       if (forced == kernel.name) return kernel;
-    } else if (preferred == "direct") {
-      if (!kernel.plan(shape, threads).may_give_up) best_preferred.consider(kernel, cost);
     } else if (!preferred.empty()) {
       if (std::string(kernel.name).rfind(prefix, 0) == 0) best_preferred.consider(kernel, cost);
     }
@@ -123,19 +121,18 @@ struct SharedScratch {
   bool filled = false;
 };
 
-// Runs all phases of all rounds; whether the result stands, which is false if the kernel gave up.
-// `allocate(bytes)` returns scratch aligned to 64 bytes; `parallel(n, body)` calls body(i) for
-// every i < n, on any threads, and returns when all are done.
+// Runs all phases of all rounds. `allocate(bytes)` returns scratch aligned to 64
+// bytes; `parallel(n, body)` calls body(i) for every i < n, on any threads, and returns when all
+// are done.
 template <class K, class Allocate, class Parallel>
-bool run_kernel(const K& kernel, const typename K::Shape& shape,
+void run_kernel(const K& kernel, const typename K::Shape& shape,
                 const typename K::Operands& operands, int threads, Allocate&& allocate,
                 Parallel&& parallel, const SharedScratch& kept = {}) {
   const Plan plan = kernel.plan(shape, threads);
   const int64_t shared_bytes = kept.bytes == nullptr ? round_up(plan.shared_bytes, 64) : 0;
   const int64_t chunk_bytes = round_up(plan.chunk_bytes, 64);
   unsigned char* const scratch = allocate(shared_bytes + threads * chunk_bytes);
-  bool gave_up = false;
-  for (int64_t step = 0; step < plan.rounds * plan.n_phases && !gave_up; ++step) {
+  for (int64_t step = 0; step < plan.rounds * plan.n_phases; ++step) {
     const int phase = static_cast<int>(step % plan.n_phases);
     if (phase == 0 && kept.filled) continue;
     const int64_t tasks = plan.tasks[phase];
@@ -148,11 +145,9 @@ bool run_kernel(const K& kernel, const typename K::Shape& shape,
       slice.end = tasks * (i + 1) / chunks;
       slice.shared = kept.bytes == nullptr ? scratch : kept.bytes;
       slice.chunk = scratch + shared_bytes + i * chunk_bytes;
-      slice.gave_up = &gave_up;
       kernel.run(shape, plan, operands, slice);
     });
   }
-  return !gave_up;
 }
 
 }  // namespace cnnext

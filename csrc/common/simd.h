@@ -141,6 +141,46 @@ CNNEXT_INLINE bool any_nan(f32<N> v) {
   return any;
 }
 
+// Magnitudes as the bits of floats without their sign: in the order of integers NaN comes last, and
+// Inf just before.
+using Magnitude = int32_t;
+constexpr Magnitude kMagnitudeBits = 0x7fffffff, kInfiniteMagnitude = 0x7f800000;
+
+template <int N>
+CNNEXT_INLINE i32<N> magnitude(f32<N> x) {
+  return reinterpret_cast<i32<N>>(x) & kMagnitudeBits;
+}
+
+template <int N>
+CNNEXT_INLINE i32<N> larger(i32<N> a, i32<N> b) {
+  return a > b ? a : b;
+}
+
+template <int N>
+CNNEXT_INLINE i32<N> smaller(i32<N> a, i32<N> b) {
+  return a < b ? a : b;
+}
+
+// In how many lanes a comparison holds, whose result has all bits set there.
+template <int N>
+CNNEXT_INLINE int count_lanes(i32<N> holds) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) {
+    return _mm_popcnt_u32(_mm512_movepi32_mask(reinterpret_cast<__m512i>(holds)));
+  }
+#endif
+#if defined(__AVX2__)
+  if constexpr (N == 8) {
+    return _mm_popcnt_u32(_mm256_movemask_ps(reinterpret_cast<__m256>(holds)));
+  }
+#endif
+  int count = 0;
+  for (int lane = 0; lane < N; ++lane) count -= holds[lane];
+  return count;
+}
+
+CNNEXT_INLINE bool is_finite(float x) { return x * 0.0f == 0.0f; }
+
 // `count` is a multiple of N.
 template <int N>
 CNNEXT_INLINE bool all_finite(const float* p, int64_t count) {

@@ -5,6 +5,7 @@
 #include "conv2d/direct_weight.h"
 #include "conv2d/implicit_gemm.h"
 #include "conv2d/pointwise.h"
+#include "conv2d/value_looks.h"
 #include "conv2d/winograd.h"
 #include "conv2d/winograd_weight.h"
 
@@ -38,5 +39,7 @@ CNNEXT_DEFINE(conv2d_winograd2_fused_bwd_input_f32,
 CNNEXT_DEFINE(conv2d_winograd2_shared_f32, WinogradTwo<WinogradShared, Tile, Pass::forward>)
 CNNEXT_DEFINE(conv2d_winograd2_shared_bwd_input_f32,
               WinogradTwo<WinogradShared, Tile, Pass::bwd_input>)
+
+CNNEXT_DEFINE_VALUE_LOOKS(avx2, Tile::kLanes)
 
 }  // namespace cnnext

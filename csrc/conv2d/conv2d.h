@@ -23,6 +23,18 @@
 
 namespace cnnext {
 
+// Winograd's transforms that sums may pass through, by what is known of the values (exact_sums.h):
+// all; or those of F(2,3), in which an output is made of its own window alone; or none.
+enum class Transforms : int { none, local, any };
+
+// Those of F(tile, taps).
+constexpr Transforms winograd_transforms(int64_t taps, int64_t tile) {
+  return taps == 3 && tile == 2 ? Transforms::local : Transforms::any;
+}
+
+// What is smaller than this part of a tile's largest is too small for transforms with six points.
+constexpr float kDimWindow = 1.0f / 128;
+
 struct Conv2dShape {
   int64_t n, c_in, h_in, w_in;
   int64_t c_out, k_h, k_w;
@@ -30,6 +42,7 @@ struct Conv2dShape {
   int64_t groups;
   Layout layout;
   bool filter_kept = false;  // an earlier call may have packed it: for predictions, not for kernels
+  Transforms transforms = Transforms::any;  // those that the values allow
 
   CNNEXT_INLINE int64_t h_out() const {
     return (h_in + 2 * pad_h - dilation_h * (k_h - 1) - 1) / stride_h + 1;

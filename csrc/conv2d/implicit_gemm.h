@@ -3,8 +3,8 @@
 // windows is never stored: blocks of it are packed right where they are multiplied. What is a row
 // and what a column follows from the layout, so that vectors are those of the image.
 //
-// The zero border takes part in the sums, which is wrong only for Inf and NaN in the filter: with
-// one of those the kernel gives up.
+// The zero border takes part in the sums, which is wrong only for Inf and NaN in the filter: the
+// outputs at the border that such a filter has are then added up again without it.
 #pragma once
 
 #include "conv2d/implicit_gemm_channels_last.h"
@@ -16,20 +16,19 @@ namespace {
 template <class Tile>
 struct ImplicitGemm {
   static Plan plan(const Conv2dShape& s, int threads) {
-    Plan plan = s.layout == Layout::nchw ? ImplicitGemmNchw<Tile>::plan(s, threads)
-                                         : ImplicitGemmChannelsLast<Tile>::plan(s, threads);
-    plan.may_give_up = s.pad_h > 0 || s.pad_w > 0;
-    return plan;
+    return s.layout == Layout::nchw ? ImplicitGemmNchw<Tile>::plan(s, threads)
+                                    : ImplicitGemmChannelsLast<Tile>::plan(s, threads);
   }
 
   static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
                   const Slice& slice) {
     for (int64_t task = slice.begin; task < slice.end; ++task) {
       float* const scratch = reinterpret_cast<float*>(slice.chunk);
-      const bool stands = s.layout == Layout::nchw
-                              ? ImplicitGemmNchw<Tile>::run_task(s, o, plan, task, scratch)
-                              : ImplicitGemmChannelsLast<Tile>::run_task(s, o, plan, task, scratch);
-      if (!stands) give_up(slice);
+      if (s.layout == Layout::nchw) {
+        ImplicitGemmNchw<Tile>::run_task(s, o, plan, task, scratch);
+      } else {
+        ImplicitGemmChannelsLast<Tile>::run_task(s, o, plan, task, scratch);
+      }
     }
   }
 };

@@ -8,6 +8,7 @@
 // all channels that the block produces.
 #pragma once
 
+#include "conv2d/border.h"
 #include "conv2d/conv2d.h"
 #include "gemm/block.h"
 
@@ -24,25 +25,28 @@ struct ImplicitGemmChannelsLast {
     return Product::plan(Product::blocking(pixels, s.c_out, 1, threads), 1);
   }
 
-  // Whether the result stands: it does with a filter all finite, or without a border.
-  static bool run_task(const Conv2dShape& s, const Conv2dOperands<float>& o, const Plan& plan,
+  static void run_task(const Conv2dShape& s, const Conv2dOperands<float>& o, const Plan& plan,
                        int64_t task, float* scratch) {
     MatrixProduct p{};
     p.column_bias = o.bias;
     p.c = o.result;
     p.c_row = s.c_out;
     const Windows windows(s, o.first);
-    bool stands = true;
+    const bool border = s.pad_h > 0 || s.pad_w > 0;
+    bool finite = true;
     const auto multiply = [&](const typename Product::Part& part) {
       const int64_t columns = part.g1 - part.g0;
       pack_filter(s, o, part.k0, part.depth, part.g0, columns, scratch);
       const int64_t floats = round_up(columns, Tile::kColumns) * part.depth;
-      stands = stands && (!plan.may_give_up || all_finite<Tile::kLanes>(scratch, floats));
+      finite = finite && (!border || all_finite<Tile::kLanes>(scratch, floats));
       Product::multiply_packed_rows(p, windows, part, part.k0 > 0, scratch);
     };
-    Product::for_each_part(Product::blocking(plan), task, s.n * s.h_out() * s.w_out(), s.c_out,
-                           s.k_h * s.k_w * s.c_in, Product::kDepth, multiply);
-    return stands;
+    const int64_t rows = s.n * s.h_out() * s.w_out();
+    Product::for_each_part(Product::blocking(plan), task, rows, s.c_out, s.k_h * s.k_w * s.c_in,
+                           Product::kDepth, multiply);
+    if (finite) return;
+    const auto range = Product::range(Product::blocking(plan), task, rows, s.c_out);
+    sum_without_border(s, o, {range.m0, range.m0 + range.rows}, {range.n0, range.n1});
   }
 
  private:

@@ -14,6 +14,7 @@
 
 #include <limits>
 
+#include "conv2d/border.h"
 #include "conv2d/conv2d.h"
 #include "gemm/block.h"
 
@@ -34,8 +35,7 @@ struct ImplicitGemmNchw {
     return plan;
   }
 
-  // Whether the result stands: it does with a filter all finite, or without a border.
-  static bool run_task(const Conv2dShape& s, const Conv2dOperands<float>& o, const Plan& plan,
+  static void run_task(const Conv2dShape& s, const Conv2dOperands<float>& o, const Plan& plan,
                        int64_t task, float* scratch) {
     Scratch& own = *reinterpret_cast<Scratch*>(scratch + Product::kScratchBytes / sizeof(float));
     bool finite = true;
@@ -56,7 +56,9 @@ struct ImplicitGemmNchw {
             });
       }
     }
-    return finite || !plan.may_give_up;
+    if (!finite) {
+      sum_without_border(s, o, {range.n0, range.n1}, {range.m0, range.m0 + range.rows});
+    }
   }
 
  private:

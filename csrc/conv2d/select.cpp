@@ -178,9 +178,9 @@ bool winograd_applies(const Conv2dShape& s, int64_t tile, Isa isa) {
   constexpr int64_t kFewest = 64;  // pairs of channels; transforms of fewer never pay
   const bool fused_multiply_add = isa != Isa::baseline;
   const bool fits = s.k_h == 3 || (s.k_h == 5 && tile == 2 && fused_multiply_add);
-  return fits && s.k_w == s.k_h && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 &&
-         s.dilation_w == 1 && s.groups == 1 && s.pad_h < s.k_h && s.pad_w < s.k_w &&
-         s.c_in * s.c_out >= kFewest;
+  return s.transforms >= winograd_transforms(s.k_h, tile) && fits && s.k_w == s.k_h &&
+         s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1 &&
+         s.groups == 1 && s.pad_h < s.k_h && s.pad_w < s.k_w && s.c_in * s.c_out >= kFewest;
 }
 
 // A convolution as Winograd's kernels see it: tiles, their points, and vectors of channels. The
@@ -284,19 +284,15 @@ template const std::vector<Conv2dKernel<double>>& conv2d_registry();
 
 template <class T>
 const Conv2dKernel<T>& select_conv2d(Pass pass, const Conv2dShape& shape, int threads) {
-  return select_kernel("conv2d", conv2d_registry<T>(), pass, shape, threads);
+  Conv2dShape s = shape;
+  if (preferred_algorithm("conv2d") == "exact" && forced_kernel("conv2d").empty()) {
+    s.transforms = Transforms::none;
+  }
+  return select_kernel("conv2d", conv2d_registry<T>(), pass, s, threads);
 }
 
 template const Conv2dKernel<float>& select_conv2d(Pass, const Conv2dShape&, int);
 template const Conv2dKernel<double>& select_conv2d(Pass, const Conv2dShape&, int);
-
-template <class T>
-const Conv2dKernel<T>& select_exact_conv2d(Pass pass, const Conv2dShape& shape, int threads) {
-  return select_kernel("conv2d", conv2d_registry<T>(), pass, shape, threads, true);
-}
-
-template const Conv2dKernel<float>& select_exact_conv2d(Pass, const Conv2dShape&, int);
-template const Conv2dKernel<double>& select_exact_conv2d(Pass, const Conv2dShape&, int);
 
 std::string list_conv2d_cost_constants() {
   std::ostringstream lines;

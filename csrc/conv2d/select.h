@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Which conv2d kernel runs: a pure function of shape, ISA and threads (and of a forced name).
+// Which conv2d kernel runs: a pure function of shape, ISA and threads (and of flags). The shape
+// tells what is known of the values; exact_sums.h finds it out.
 #pragma once
 
 #include <string>
@@ -20,10 +21,6 @@ constexpr int64_t kMostKeptFilterBytes = int64_t{16} << 20;
 // T is float or double. Throws std::runtime_error if a forced kernel does not apply.
 template <class T>
 const Conv2dKernel<T>& select_conv2d(Pass pass, const Conv2dShape& shape, int threads);
-
-// The best of those that never give up.
-template <class T>
-const Conv2dKernel<T>& select_exact_conv2d(Pass pass, const Conv2dShape& shape, int threads);
 
 // All kernels whose elements are of type T, float or double.
 template <class T>

@@ -131,10 +131,11 @@ Tensor forward(const Tensor& input, const Tensor& weight, const std::optional<Te
                             dilation_h, dilation_w, groups);
 }
 
-template <class Device>
-Tensor backward_input(const Tensor& grad_output, const Tensor& weight, int64_t h_in, int64_t w_in,
-                      int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w,
-                      int64_t dilation_h, int64_t dilation_w, int64_t groups) {
+template <class Device, class Compute>
+Tensor backward_input_by(const Compute& compute, const Tensor& grad_output, const Tensor& weight,
+                         int64_t h_in, int64_t w_in, int64_t stride_h, int64_t stride_w,
+                         int64_t pad_h, int64_t pad_w, int64_t dilation_h, int64_t dilation_w,
+                         int64_t groups) {
   check_dim(grad_output, 4, "grad_output");
   check_dim(weight, 4, "weight");
   check_like(weight, grad_output, "weight");
@@ -148,9 +149,18 @@ Tensor backward_input(const Tensor& grad_output, const Tensor& weight, int64_t h
   CNNEXT_CHECK(grad_output.numel() > 0, "grad_output must not be empty");
   const Tensor dy = dense(grad_output, layout);
   Device::with_element_type(dy, [&](auto zero) {
-    run<Device, decltype(zero)>(Pass::bwd_input, s, dy, weight, std::nullopt, grad_input, weight);
+    run<Device, decltype(zero)>(Pass::bwd_input, s, dy, weight, std::nullopt, grad_input, weight,
+                                compute);
   });
   return grad_input;
+}
+
+template <class Device>
+Tensor backward_input(const Tensor& grad_output, const Tensor& weight, int64_t h_in, int64_t w_in,
+                      int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w,
+                      int64_t dilation_h, int64_t dilation_w, int64_t groups) {
+  return backward_input_by<Device>(AsDevice(), grad_output, weight, h_in, w_in, stride_h, stride_w,
+                                   pad_h, pad_w, dilation_h, dilation_w, groups);
 }
 
 // The result has the shape of weight, whose values are not read.

@@ -2,22 +2,38 @@
 // conv2d on the CPU, for torch.
 #include "common/torch_cpu.h"
 
-#include "conv2d/select.h"
+#include <atomic>
+
+#include "conv2d/exact_sums.h"
 #include "conv2d/torch_adapter.h"
 #include "conv2d/torch_kept_filters.h"
 
 namespace cnnext {
 namespace {
 
+// Set by the first call of which more than a tenth of the tiles needed plain sums; Python reads it
+// where it lies, after every call, and warns.
+std::atomic<int32_t> many_plain_tiles{0};
+
+// Calls run(kernel, shape, operands, threads) with what is chosen for these operands.
+template <class T, class Run>
+void run_chosen(Pass pass, const Conv2dShape& s, const Conv2dOperands<T>& o, const Run& run) {
+  const int threads = useful_threads(s.macs());
+  if constexpr (std::is_same_v<T, float>) {
+    const Conv2dChoice choice = choose_conv2d(pass, s, o, threads, TorchThreads());
+    if (10 * choice.facts.plain_tiles > choice.facts.tiles) many_plain_tiles = 1;
+    run(*choice.kernel, choice.shape, o, threads);
+  } else {
+    run(select_conv2d<T>(pass, s, threads), s, o, threads);
+  }
+}
+
 struct Device : CpuDevice {
   using CpuDevice::CpuDevice;
 
   template <class T>
   void compute(Pass pass, const Conv2dShape& s, const Conv2dOperands<T>& o, const Tensor&) const {
-    const int threads = useful_threads(s.macs());
-    if (!run_on_torch_threads(select_conv2d<T>(pass, s, threads), s, o, threads)) {
-      run_on_torch_threads(select_exact_conv2d<T>(pass, s, threads), s, o, threads);
-    }
+    run_chosen(pass, s, o, [](const auto&... call) { run_on_torch_threads(call...); });
   }
 
   static Tensor bias_gradient(const Tensor& grad_output) {
@@ -36,11 +52,11 @@ Tensor forward_keeping(const Tensor& input, const Tensor& weight, const std::opt
   const auto compute = [&](const Device& device, Pass pass, Conv2dShape s, const auto& o,
                            const Tensor& result) {
     if constexpr (std::is_same_v<decltype(o), const Conv2dOperands<float>&>) {
-      const int threads = useful_threads(s.macs());
       s.filter_kept = true;
-      if (!conv2d::run_keeping(select_conv2d<float>(pass, s, threads), s, o, owned, threads)) {
-        run_on_torch_threads(select_exact_conv2d<float>(pass, s, threads), s, o, threads);
-      }
+      run_chosen(pass, s, o,
+                 [&](const auto& kernel, const auto& shape, const auto& operands, int threads) {
+                   conv2d::run_keeping(kernel, shape, operands, owned, threads);
+                 });
     } else {
       device.compute(pass, s, o, result);
     }
@@ -60,11 +76,25 @@ std::string candidates(std::string direction, bool is_double, bool channels_last
                        int64_t c_in, int64_t h_in, int64_t w_in, int64_t c_out, int64_t k_h,
                        int64_t k_w, int64_t stride_h, int64_t stride_w, int64_t pad_h,
                        int64_t pad_w, int64_t dilation_h, int64_t dilation_w, int64_t groups,
-                       bool filter_kept) {
+                       bool filter_kept, int64_t transforms) {
   const Layout layout = channels_last ? Layout::channels_last : Layout::nchw;
-  const Conv2dShape whole{n,          c_in,     h_in,     w_in,       c_out, k_h,
-                          k_w,        stride_h, stride_w, pad_h,      pad_w, dilation_h,
-                          dilation_w, groups,   layout,   filter_kept};
+  const Conv2dShape whole{n,
+                          c_in,
+                          h_in,
+                          w_in,
+                          c_out,
+                          k_h,
+                          k_w,
+                          stride_h,
+                          stride_w,
+                          pad_h,
+                          pad_w,
+                          dilation_h,
+                          dilation_w,
+                          groups,
+                          layout,
+                          filter_kept,
+                          static_cast<Transforms>(transforms)};
   const Conv2dShape s = whole.without_idle_taps();
   const int threads = useful_threads(s.macs());
   for (Pass pass : {Pass::forward, Pass::bwd_input, Pass::bwd_weight}) {
@@ -77,6 +107,37 @@ std::string candidates(std::string direction, bool is_double, bool channels_last
   throw std::runtime_error("conv2d has no pass '" + direction + "'");
 }
 
+// What a call on these values would run, and why: "kernel transforms filter tiles plain_tiles", of
+// exact_sums.h. `first` is the input or grad_output.
+std::string value_facts(std::string direction, Tensor first, Tensor weight, int64_t h_in,
+                        int64_t w_in, int64_t stride_h, int64_t stride_w, int64_t pad_h,
+                        int64_t pad_w, int64_t dilation_h, int64_t dilation_w, int64_t groups,
+                        bool filter_kept) {
+  std::string found;
+  const auto look = [&](const Device&, Pass pass, Conv2dShape s, const auto& o, const Tensor&) {
+    if constexpr (std::is_same_v<decltype(o), const Conv2dOperands<float>&>) {
+      s.filter_kept = filter_kept;
+      const int threads = useful_threads(s.macs());
+      const Conv2dChoice choice = choose_conv2d(pass, s, o, threads, TorchThreads());
+      const ValueFacts facts = look_at_all(pass, s, o, threads, TorchThreads());
+      found = std::string(choice.kernel->name) + ' ' +
+              std::to_string(static_cast<int>(choice.shape.transforms)) + ' ' +
+              filter_kind_name(facts.filter) + ' ' + std::to_string(facts.tiles) + ' ' +
+              std::to_string(facts.plain_tiles);
+    }
+  };
+  if (direction == pass_name(Pass::forward)) {
+    conv2d::forward_by<Device>(look, first, weight, std::nullopt, stride_h, stride_w, pad_h, pad_w,
+                               dilation_h, dilation_w, groups);
+  } else {
+    conv2d::backward_input_by<Device>(look, first, weight, h_in, w_in, stride_h, stride_w, pad_h,
+                                      pad_w, dilation_h, dilation_w, groups);
+  }
+  return found;
+}
+
+int64_t many_plain_tiles_address() { return reinterpret_cast<int64_t>(&many_plain_tiles); }
+
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
@@ -84,7 +145,13 @@ STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
   m.def(
       "conv2d_candidates(str direction, bool is_double, bool channels_last, int n, "
       "int c_in, int h_in, int w_in, int c_out, int k_h, int k_w, int stride_h, int stride_w, "
-      "int pad_h, int pad_w, int dilation_h, int dilation_w, int groups, bool filter_kept) -> str");
+      "int pad_h, int pad_w, int dilation_h, int dilation_w, int groups, bool filter_kept, "
+      "int transforms) -> str");
+  m.def(
+      "conv2d_value_facts(str direction, Tensor first, Tensor weight, int h_in, int w_in, "
+      "int stride_h, int stride_w, int pad_h, int pad_w, int dilation_h, int dilation_w, "
+      "int groups, bool filter_kept) -> str");
+  m.def("conv2d_many_plain_tiles_address() -> int");
   m.def(
       "conv2d_keeping(Tensor input, Tensor weight, Tensor? bias, int stride_h, int stride_w, "
       "int pad_h, int pad_w, int dilation_h, int dilation_w, int groups, int owner, int version) "
@@ -100,6 +167,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
 STABLE_TORCH_LIBRARY_IMPL(cnnext, CPU, m) {
   conv2d::implement_operators<Device>(m);
   m.impl("conv2d_keeping", TORCH_BOX(&forward_keeping));
+  m.impl("conv2d_value_facts", TORCH_BOX(&value_facts));
 }
 
 STABLE_TORCH_LIBRARY_IMPL(cnnext, CompositeExplicitAutograd, m) {
@@ -110,6 +178,7 @@ STABLE_TORCH_LIBRARY_IMPL(cnnext, CompositeExplicitAutograd, m) {
   m.impl("conv2d_set_cost_constant", TORCH_BOX(&set_cost_constant));
   m.impl("conv2d_kernels", TORCH_BOX(&list_conv2d_kernels));
   m.impl("conv2d_candidates", TORCH_BOX(&candidates));
+  m.impl("conv2d_many_plain_tiles_address", TORCH_BOX(&many_plain_tiles_address));
 }
 
 }  // namespace cnnext

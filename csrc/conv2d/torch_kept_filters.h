@@ -63,8 +63,7 @@ inline FilterSource source_of(const OwnedWeight& owned, const Conv2dKernel<float
   return source;
 }
 
-// Whether the result stands.
-inline bool run_keeping(const Conv2dKernel<float>& kernel, const Conv2dShape& s,
+inline void run_keeping(const Conv2dKernel<float>& kernel, const Conv2dShape& s,
                         const Conv2dOperands<float>& o, const OwnedWeight& owned, int threads) {
   const Plan plan = kernel.plan(s, threads);
   if (!plan.packs_filter || plan.shared_bytes > kMostKeptFilterBytes) {
@@ -80,13 +79,10 @@ inline bool run_keeping(const Conv2dKernel<float>& kernel, const Conv2dShape& s,
   made->packed.reset(static_cast<unsigned char*>(std::aligned_alloc(64, made->bytes)));
   if (made->packed == nullptr) return run_on_torch_threads(kernel, s, o, threads);
   prefer_huge_pages(made->packed.get(), made->bytes);
-  const bool stands = run_on_torch_threads(kernel, s, o, threads, {made->packed.get(), false});
-  if (stands) {
-    made->source = source;
-    made->storage = storage_of(owned.weight);
-    filters.keep(made);
-  }
-  return stands;
+  run_on_torch_threads(kernel, s, o, threads, {made->packed.get(), false});
+  made->source = source;
+  made->storage = storage_of(owned.weight);
+  filters.keep(made);
 }
 
 }  // namespace conv2d

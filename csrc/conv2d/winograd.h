@@ -44,14 +44,13 @@ struct WinogradFused {
     const int64_t tiles = ceil_div(steps.g.tiles(), count);
     Plan plan;
     plan.n_phases = 2;
-    plan.may_give_up = true;
     plan.packs_filter = true;
+    plan.rereads_filter = true;  // for plain sums
     plan.block[0] = count;
     plan.tasks[0] = steps.panels * steps.chunks;
     plan.tasks[1] = count;
     plan.shared_bytes = 4 * steps.panels * steps.chunks * steps.u_floats();
-    plan.chunk_bytes =
-        4 * most(Steps::kFilterFloats, block_floats(steps, tiles) + Steps::Tiles::kBandFloats);
+    plan.chunk_bytes = 4 * (block_floats(steps, tiles) + Steps::work_floats(tiles));
     return plan;
   }
 
@@ -66,7 +65,7 @@ struct WinogradFused {
                                u + task * steps.u_floats(), scratch);
       } else {
         const TileBlock b = TileBlock::of(steps.g.tiles(), task, plan.block[0], steps.group_tiles);
-        if (!convolve(steps, b, u, scratch)) give_up(slice);
+        convolve(steps, b, u, scratch);
       }
     }
   }
@@ -89,7 +88,7 @@ struct WinogradFused {
     return least(tiles, count < 8 * threads ? round_up(count, threads) : count);
   }
 
-  static bool convolve(const Steps& steps, const TileBlock& b, const float* u, float* scratch) {
+  static void convolve(const Steps& steps, const TileBlock& b, const float* u, float* scratch) {
     float* const v = scratch;
     float* const m = v + steps.chunks * steps.v_floats(b.tiles);
     float* const rest = m + steps.m_floats(b.tiles);
@@ -98,17 +97,14 @@ struct WinogradFused {
         steps.read_tiles(b, i, chunk, v + chunk * steps.v_floats(b.tiles), rest);
       }
     }
-    bool finite = true;
     for (int64_t panel = 0; panel < steps.panels; ++panel) {
       for (int64_t chunk = 0; chunk < steps.chunks; ++chunk) {
         steps.multiply(b, 0, b.groups, panel, chunk, v + chunk * steps.v_floats(b.tiles),
                        u + (panel * steps.chunks + chunk) * steps.u_floats(), true, m,
                        steps.m_point(b.tiles));
       }
-      const bool ok = steps.write_tiles(b, 0, b.groups, panel, m, steps.m_point(b.tiles), rest);
-      finite = finite && ok;
+      steps.write_tiles(b, 0, b.groups, panel, m, steps.m_point(b.tiles), rest);
     }
-    return finite;
   }
 };
 
@@ -123,7 +119,6 @@ struct WinogradShared {
     const Steps steps(s, {});
     Plan plan;
     plan.n_phases = 2;
-    plan.may_give_up = true;
     const int64_t fit =
         kMostFloats / (Steps::kPoints * steps.g.c) / steps.group_tiles * steps.group_tiles;
     plan.rounds = ceil_div(steps.g.tiles(), most(steps.group_tiles, least(kMostTiles, fit)));
@@ -134,8 +129,7 @@ struct WinogradShared {
     plan.tasks[0] = steps.chunks * groups;
     plan.tasks[1] = steps.panels * parts;
     plan.shared_bytes = 4 * steps.chunks * steps.v_floats(tiles);
-    plan.chunk_bytes = 4 * (steps.u_floats() + steps.m_floats(tiles) +
-                            most(Steps::kFilterFloats, Steps::Tiles::kBandFloats));
+    plan.chunk_bytes = 4 * (steps.u_floats() + steps.m_floats(tiles) + Steps::work_floats(tiles));
     return plan;
   }
 
@@ -154,15 +148,13 @@ struct WinogradShared {
       } else {
         const int64_t parts = plan.block[0], part = task % parts;
         const int64_t first = b.groups * part / parts, last = b.groups * (part + 1) / parts;
-        if (first < last && !convolve(steps, b, first, last, task / parts, v, scratch)) {
-          give_up(slice);
-        }
+        if (first < last) convolve(steps, b, first, last, task / parts, v, scratch);
       }
     }
   }
 
  private:
-  static bool convolve(const Steps& steps, const TileBlock& b, int64_t first, int64_t last,
+  static void convolve(const Steps& steps, const TileBlock& b, int64_t first, int64_t last,
                        int64_t panel, const float* v, float* scratch) {
     const int64_t tiles = b.group_first(last) - b.group_first(first);
     float* const u = scratch;
@@ -173,7 +165,7 @@ struct WinogradShared {
       steps.multiply(b, first, last, panel, chunk, v + chunk * steps.v_floats(b.tiles), u, false, m,
                      steps.m_point(tiles));
     }
-    return steps.write_tiles(b, first, last, panel, m, steps.m_point(tiles), rest);
+    steps.write_tiles(b, first, last, panel, m, steps.m_point(tiles), rest);
   }
 };
 

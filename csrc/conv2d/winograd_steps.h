@@ -5,11 +5,13 @@
 //   transform_filter   U = G w G^T        [point][c][Tile::kColumns]          of a panel and chunk
 //   read_tiles         V = B^T x B        [point][group][c / N][tile][N]      of a group and chunk
 //   multiply           M = M + V U        [point][tile][Tile::kColumns]       of a panel
-//   write_tiles        y = A^T M A
+//   write_tiles        y = A^T M A            or plain sums, where those are not finite or not
+//   wanted
 //
 // A group is as many tiles as the micro-kernel has rows; a chunk is what fits a core's own cache.
 #pragma once
 
+#include "conv2d/winograd_plain.h"
 #include "conv2d/winograd_tiles.h"
 #include "gemm/packed.h"
 
@@ -37,14 +39,19 @@ template <class Tile, Pass kPass, int Outputs, int Taps>
 struct WinogradSteps {
   using Tiles = WinogradTiles<Tile, Outputs, Taps>;
   using Math = typename Tiles::Math;
+  using Plain = PlainTile<Tile::kLanes, Outputs, Taps>;
   static constexpr int N = Tile::kLanes, kSide = Tiles::kSide, kPoints = Tiles::kPoints;
   static constexpr int64_t kColumns = Tile::kColumns;
   static constexpr int64_t kTaps = Taps * Taps;
+  // Passed back are often gradients of very different sizes, of which the least count for nothing;
+  // residues in the place of zeros are smaller yet.
+  static constexpr float kDim = kPass == Pass::forward ? kDimWindow : 1.0f / 4096;
   static constexpr int64_t kMostChannels = 128;            // of a chunk
   static constexpr int64_t kFilterFloats = N * kTaps * N;  // scratch of transform_filter
 
   WinogradShape g;
   const float *x, *w, *bias;
+  bool plain;  // all sums must be
   float* y;
   int64_t panels, chunks, chunk_channels;
   int64_t group_tiles;  // as many as the micro-kernel has rows
@@ -54,6 +61,7 @@ struct WinogradSteps {
         x(o.first),
         w(o.second + g.w_first),
         bias(o.bias),
+        plain(s.transforms < winograd_transforms(Taps, Outputs)),
         y(o.result) {
     panels = ceil_div(g.k, kColumns);
     chunk_channels = round_up(ceil_div(g.c, ceil_div(g.c, kMostChannels)), N);
@@ -73,6 +81,12 @@ struct WinogradSteps {
   int64_t v_floats(int64_t tiles) const { return kPoints * v_point(tiles); }
   int64_t m_point(int64_t tiles) const { return spread(tiles * kColumns); }
   int64_t m_floats(int64_t tiles) const { return kPoints * m_point(tiles); }
+  // Scratch of all steps: a band of an image, or a filter; behind it a mark for each vector of a
+  // tile.
+  static constexpr int64_t kWorkFloats = most(Tiles::kBandFloats, kFilterFloats);
+  static int64_t work_floats(int64_t tiles) {
+    return kWorkFloats + ceil_div(Tile::kVectors * tiles, sizeof(float));
+  }
 
   void transform_filter(int64_t panel, int64_t chunk, float* u, float* scratch) const {
     const int64_t c0 = chunk * chunk_channels, count = channels(chunk);
@@ -129,24 +143,57 @@ struct WinogradSteps {
     }
   }
 
-  // The groups [first, last) of a block, with which m begins; whether all sums are finite.
-  bool write_tiles(const TileBlock& b, int64_t first, int64_t last, int64_t panel, const float* m,
+  // The groups [first, last) of a block, with which m begins; m is scratch afterwards.
+  void write_tiles(const TileBlock& b, int64_t first, int64_t last, int64_t panel, float* m,
                    int64_t m_stride, float* scratch) const {
-    bool finite = true;
+    const int64_t t0 = b.group_first(first), tiles = b.group_first(last) - t0;
+    uint8_t* const marks = reinterpret_cast<uint8_t*>(scratch + kWorkFloats);
+    __builtin_memset(marks, plain, Tile::kVectors * tiles);
     for (int64_t i = first; i < last; ++i) {
-      const int64_t t = b.group_first(i), tiles = b.group_first(i + 1) - t;
-      const float* const products = m + (t - b.group_first(first)) * kColumns;
+      const int64_t t = b.group_first(i), count = b.group_first(i + 1) - t;
+      const float* const products = m + (t - t0) * kColumns;
       for (int64_t j = 0; j < columns(panel); j += N) {
         const int64_t k = panel * kColumns + j;
-        const bool ok = Tiles::write(g, b.first + t, tiles, k, least(N, g.k - k), products + j,
-                                     m_stride, bias == nullptr ? nullptr : bias + k, y, scratch);
-        finite = finite && ok;
+        Tiles::write(g, b.first + t, count, k, least(N, g.k - k), products + j, m_stride,
+                     bias == nullptr ? nullptr : bias + k, kDim, y, marks + j / N * tiles + t - t0,
+                     scratch);
       }
     }
-    return finite;
+    for (int64_t j = 0; j < columns(panel); j += N) {
+      write_plainly(b.first + t0, tiles, marks + j / N * tiles, panel * kColumns + j, m, scratch);
+    }
   }
 
  private:
+  // The marked ones of the tiles [index, index + tiles), N output channels from k0: the filter is
+  // transposed once for all of them.
+  void write_plainly(int64_t index, int64_t tiles, const uint8_t* marks, int64_t k0, float* sums,
+                     float* filter) const {
+    int64_t marked = 0;
+    for (int64_t t = 0; t < tiles; ++t) marked += marks[t] != 0;
+    if (marked == 0) return;
+    const int64_t lanes = least(N, g.k - k0);
+    fill_zero(sums, marked * Plain::kFloats);
+    if (lanes < N) fill_zero(filter, kFilterFloats);
+    for (int64_t c = 0; c < g.c; c += N) {
+      const int64_t count = least(N, g.c - c);
+      transpose_filter(w + k0 * g.w_k + c * g.w_c, lanes, count, filter);
+      float* to = sums;
+      for (int64_t t = 0; t < tiles; ++t) {
+        if (marks[t] == 0) continue;
+        Plain::add(g, x, g.position(index + t), c, count, filter, to);
+        to += Plain::kFloats;
+      }
+    }
+    float* from = sums;
+    for (int64_t t = 0; t < tiles; ++t) {
+      if (marks[t] == 0) continue;
+      Plain::write(g, g.position(index + t), k0, lanes, bias == nullptr ? nullptr : bias + k0, from,
+                   y);
+      from += Plain::kFloats;
+    }
+  }
+
   // filter[c][tap][lane] of N output channels, `count` <= N channels.
   void transpose_filter(const float* from, int64_t lanes, int64_t count, float* filter) const {
     if (g.w_w == 1 && g.w_h == Taps && g.w_c == kTaps) {  // torch's default order

@@ -111,16 +111,18 @@ struct WinogradTiles {
 
   // Writes the outputs of the tiles [index, index + tiles), `lanes` channels from k0, of which m
   // holds the products: m[point * m_point + t * Tile::kColumns + k - k0]. `bias` is null or that
-  // of channel k0. Whether all sums are finite; if not, Inf and NaN have spread over their tiles.
-  static bool write(const WinogradShape& g, int64_t index, int64_t tiles, int64_t k0, int64_t lanes,
-                    const float* m, int64_t m_point, const float* bias, float* y, float* scratch) {
-    f32<N> probe{};  // becomes NaN with the first sum that is not finite
+  // of channel k0. Marks the tiles whose sums are not to be trusted, of which `dim` is as in
+  // are_spoiled.
+  static void write(const WinogradShape& g, int64_t index, int64_t tiles, int64_t k0, int64_t lanes,
+                    const float* m, int64_t m_point, const float* bias, float dim, float* y,
+                    uint8_t* marks, float* scratch) {
     const f32<N> b = bias == nullptr ? f32<N>{} : load_partial<N>(bias, lanes);
     for (int64_t t = 0; t < tiles;) {
       const TileRun run = TileRun::at(g, index + t, tiles - t);
       const Band<float> band = output_band(g, y, run, k0, scratch);
       TilePosition at = run.first;
       for (int64_t i = 0; i < run.count; ++i, ++t) {
+        i32<N> low = i32<N>{} + kMagnitudeBits, high{};
         f32<N> sums[Outputs][Outputs];
         transform_output(m + t * Tile::kColumns, m_point, sums);
         const int64_t rows = least(Outputs, g.h_out - at.h);
@@ -130,8 +132,9 @@ struct WinogradTiles {
           float* const row = band.at(at.h + r, at.w);
           CNNEXT_UNROLL(4)
           for (int s = 0; s < Outputs; ++s) {
-            probe += sums[r][s] * 0.0f;
             if (r >= rows || s >= columns) continue;
+            low = smaller<N>(low, magnitude<N>(sums[r][s]));
+            high = larger<N>(high, magnitude<N>(sums[r][s]));
             if (g.layout == Layout::nchw || lanes == N) {
               store<N>(row + s * band.pixel, sums[r][s] + b);
             } else {
@@ -139,11 +142,11 @@ struct WinogradTiles {
             }
           }
         }
+        if (are_spoiled(low, high, dim)) marks[t] = 1;
         advance(g, at);
       }
       if (g.layout == Layout::nchw) write_band(g, band, run, k0, lanes, y);
     }
-    return !any_nan<N>(probe);
   }
 
   // Asks for the memory that write() will fill. Without, a channels_last image waits for each
@@ -179,6 +182,20 @@ struct WinogradTiles {
       Math::template output_transposed<N>(dy, p);
     }
   };
+
+  // Whether a tile's sums, between these magnitudes, are to be taken plainly. Inf and NaN have
+  // spread over the tile. With six points a window whose values are small beside its neighbours',
+  // or all zero, holds their residues; then its sums are small in nearly all channels, all but
+  // those that are zero throughout, while by chance they are in few.
+  CNNEXT_INLINE static bool are_spoiled(i32<N> low, i32<N> high, float dim) {
+    if (count_lanes<N>(high >= kInfiniteMagnitude) != 0) return true;
+    if constexpr (kSide < 6) return false;
+    const i32<N> even = reinterpret_cast<f32<N>>(low) > reinterpret_cast<f32<N>>(high) * dim;
+    const int exceptions = 8 * count_lanes<N>(even);
+    if (exceptions > N) return false;
+    const int used = count_lanes<N>(high > 0);
+    return used > 0 && exceptions <= used;
+  }
 
   CNNEXT_INLINE static void advance(const WinogradShape& g, TilePosition& at) {
     at.w += Outputs;

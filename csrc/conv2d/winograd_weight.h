@@ -14,6 +14,8 @@
 // All tasks of a point follow each other, so that its V stays in L2 while the panels pass. Sums
 // leave the registers after a chain of tiles, which bounds the rounding error; no two tasks
 // share a sum, so equal calls give equal bits whatever the number of threads.
+//
+// An Inf or NaN spreads to all taps of its channel's gradients; those are added up again in order.
 #pragma once
 
 #include "conv2d/filter.h"
@@ -36,7 +38,6 @@ struct WinogradBackwardWeight {
     const Sizes z(winograd_shape(s, Pass::forward, Outputs, no_strides));
     Plan plan;
     plan.n_phases = 3;
-    plan.may_give_up = true;
     plan.rounds = z.rounds;
     plan.tasks[0] = ceil_div(z.tiles, Tile::kMostRows);
     plan.tasks[1] = kPoints * z.panels;
@@ -61,9 +62,7 @@ struct WinogradBackwardWeight {
       } else if (slice.phase == 1) {
         multiply(z, b, task / z.panels, task % z.panels, slice.round, v, p, u, scratch);
       } else if (slice.round == z.rounds - 1) {
-        const bool finite =
-            write(z, task / z.channel_blocks, task % z.channel_blocks, o, u, scratch);
-        if (!finite) give_up(slice);
+        write(z, task / z.channel_blocks, task % z.channel_blocks, o, u, scratch);
       }
     }
   }
@@ -138,15 +137,15 @@ struct WinogradBackwardWeight {
     }
   }
 
-  // dw of a panel and a block of channels; whether all of it is finite.
-  static bool write(const Sizes& z, int64_t panel, int64_t block, const Conv2dOperands<float>& o,
+  // dw of a panel and a block of channels.
+  static void write(const Sizes& z, int64_t panel, int64_t block, const Conv2dOperands<float>& o,
                     const float* u, float* scratch) {
     const int64_t c0 = block * kBlockChannels, count = least(kBlockChannels, z.g.c - c0);
     const int64_t columns = least(kColumns, z.g.k - panel * kColumns);
     const float* const sums = u + panel * kPoints * z.u_point() + c0 * kColumns;
-    f32<N> probe{};
     for (int64_t c = 0; c < count; ++c) {
       for (int64_t j = 0; j < columns; j += N) {
+        f32<N> probe{};  // becomes NaN with the first element that is not finite
         f32<N> half[kSide][Taps];
         for (int i = 0; i < kSide; ++i) {
           f32<N> row[kSide];
@@ -164,13 +163,42 @@ struct WinogradBackwardWeight {
             store<N>(scratch + ((r * Taps + s) * count + c) * kColumns + j, taps[r]);
           }
         }
+        if (!any_nan<N>(probe)) continue;
+        for (int64_t lane = j; lane < least(j + N, columns); ++lane) {
+          for (int64_t tap = 0; tap < kTaps; ++tap) {
+            float& dw = scratch[(tap * count + c) * kColumns + lane];
+            if (is_finite(dw)) continue;
+            dw = plain_sum(z.g, o, panel * kColumns + lane, c0 + c, tap / Taps, tap % Taps);
+          }
+        }
       }
     }
     const FilterTaps taps{Taps, Taps, 0, 0, z.g.w_h, z.g.w_w};
     const FilterPanel<Tile> packed{taps, count, columns, z.g.w_c, z.g.w_k};
     packed.unpack(scratch, o.result + panel * kColumns * z.g.w_k + c0 * z.g.w_c,
                   scratch + kFilterFloats);
-    return !any_nan<N>(probe);
+  }
+
+  // One element by the formula of the contract. A sum that is NaN stays so.
+  static float plain_sum(const WinogradShape& g, const Conv2dOperands<float>& o, int64_t k,
+                         int64_t c, int64_t r, int64_t s) {
+    const bool nchw = g.layout == Layout::nchw;
+    const int64_t in = g.h_in * g.w_in, out = g.h_out * g.w_out;
+    const int64_t x_pixel = nchw ? 1 : g.c, y_pixel = nchw ? 1 : g.k;
+    const int64_t first = most(0, g.pad_w - s), last = least(g.w_out, g.w_in + g.pad_w - s);
+    float sum = 0;
+    for (int64_t image = 0; image < g.images; ++image) {
+      const float* const x = o.second + image * g.c * in + c * (nchw ? in : 1);
+      const float* const dy = o.first + image * g.k * out + k * (nchw ? out : 1);
+      for (int64_t i = 0; i < g.h_out && sum == sum; ++i) {
+        const int64_t h = i + r - g.pad_h;
+        if (h < 0 || h >= g.h_in) continue;
+        for (int64_t j = first; j < last; ++j) {
+          sum += dy[(i * g.w_out + j) * y_pixel] * x[(h * g.w_in + j + s - g.pad_w) * x_pixel];
+        }
+      }
+    }
+    return sum;
   }
 };
 

@@ -14,7 +14,7 @@ from cnnext.testing.contests import LAYOUTS
 from cnnext.testing.errors import INPUT_KINDS, MAX_SLACK, RMS_SLACK, check_contract, make_input
 
 SEED = 20261121
-ALGORITHMS = ("auto", "direct", "winograd2", "winograd4")
+ALGORITHMS = ("auto", "exact", "winograd2", "winograd4")
 DEPTH = 12
 
 

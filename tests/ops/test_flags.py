@@ -210,7 +210,7 @@ def test_a_chosen_backend_is_no_fallback(
 
 
 CONV = cnnext.Conv2d(64, 64, 3, padding=1)
-IMAGE = torch.empty(1, 64, 28, 28)
+IMAGE = torch.ones(1, 64, 28, 28)
 
 
 @pytest.mark.parametrize("direction", ("forward", "bwd_input", "bwd_weight"))
@@ -218,10 +218,10 @@ def test_the_algorithm_of_conv2d(direction: str) -> None:
     if direction == "bwd_weight" and kernels.active_isa() == "baseline":
         pytest.skip("the baseline has no weight gradient by Winograd")
     best = cnnext.explain(CONV, IMAGE, direction).chosen
-    for algorithm in ("direct", "winograd4"):
+    for algorithm, expected in (("exact", False), ("direct", False), ("winograd4", True)):
         with cnnext.flags(conv_algorithm=algorithm):
             chosen = cnnext.explain(CONV, IMAGE, direction).chosen
-            assert f"conv2d_{algorithm}_" in chosen
+            assert ("winograd4" in chosen, "winograd" in chosen) == (expected, expected)
             with cnnext.flags(conv_algorithm="auto"):
                 assert cnnext.explain(CONV, IMAGE, direction).chosen == best
             assert cnnext.explain(CONV, IMAGE, direction).chosen == chosen
@@ -231,10 +231,11 @@ def test_the_algorithm_of_conv2d(direction: str) -> None:
 def test_the_algorithm_of_conv2d_decides_the_rounding() -> None:
     image, weight = torch.randn(1, 64, 28, 28), torch.randn(64, 64, 3, 3)
     results = {}
-    for algorithm in ("direct", "winograd2", "winograd4"):
+    for algorithm in ("exact", "direct", "winograd2", "winograd4"):
         with cnnext.flags(conv_algorithm=algorithm):
             results[algorithm] = CNNEXT.conv2d(image, weight, padding=1)
-    assert not torch.equal(results["direct"], results["winograd4"])
+    assert torch.equal(results["direct"], results["exact"])
+    assert not torch.equal(results["exact"], results["winograd4"])
     assert not torch.equal(results["winograd2"], results["winograd4"])
 
 

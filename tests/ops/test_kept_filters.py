@@ -336,13 +336,13 @@ def test_memory_may_be_freed_by_code_that_forgets_filters(image: Tensor) -> None
     others = [cnnext.Conv2d(32, 48, 3, padding=1)]
     with torch.no_grad():
         others[0](image)
-        array = np.ones((48, 32, 3, 3), np.float32)
+        array = np.random.default_rng(0).standard_normal((48, 32, 3, 3), np.float32)
         weakref.finalize(array, others.clear)
         layer = cnnext.Conv2d(32, 48, 3, padding=1)
         layer.weight = nn.Parameter(torch.from_numpy(array))
         del array
         layer(image)
-        layer.weight = nn.Parameter(torch.ones(48, 32, 3, 3))
+        layer.weight = nn.Parameter(torch.randn(48, 32, 3, 3))
         assert len(others) == 1
         layer(image)  # hangs if it frees the array while it holds a lock
     assert not others

@@ -189,10 +189,18 @@ KERNELS = (
     Fault(
         name="winograd-keeps-what-is-not-finite",
         kind="Inf and NaN",
-        file="csrc/conv2d/winograd.h",
-        old="if (!convolve(steps, b, u, scratch)) give_up(slice);",
-        new="convolve(steps, b, u, scratch);",
+        file="csrc/conv2d/winograd_tiles.h",
+        old="if (count_lanes<N>(high >= kInfiniteMagnitude) != 0) return true;",
+        new="if (count_lanes<N>(high >= kInfiniteMagnitude) != 0) return false;",
         tests=("tests/ops/test_conv2d.py", "-k", "inf"),
+    ),
+    Fault(
+        name="winograd-keeps-residues",
+        kind="exact sums",
+        file="csrc/conv2d/winograd_tiles.h",
+        old="return used > 0 && exceptions <= used;",
+        new="return false;",
+        tests=("tests/kernels/test_exact_conv2d.py",),
     ),
     Fault(
         name="transposed-gradient-read-as-it-lies",
