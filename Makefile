@@ -14,7 +14,7 @@ CXX_FILES := $(filter %.h %.cpp %.cu %.inc,$(SOURCES) $(ENGINE))
 PARTS := slow large baseline avx2 benchmarks cuda asan tsan
 PART ?= $(PARTS)
 
-.PHONY: help demo test test-all $(PARTS:%=test-%) bench fuzz check faults gpu-check asan tsan format clean
+.PHONY: help demo test test-all $(PARTS:%=test-%) bench fuzz check faults gpu-check asan tsan races format clean
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
@@ -82,7 +82,7 @@ gpu-check: ## check the CUDA kernels on this machine's GPU, then time them
 
 # Builds the kernels without torch under a sanitizer and runs their tests.
 define sanitize
-	cmake -S . -B build/$@ -G Ninja -D CNNEXT_SANITIZE=$(1) -D Python_EXECUTABLE=$(CURDIR)/$(PY)
+	cmake -S . -B build/$@ -G Ninja -D CNNEXT_SANITIZE=$(1) -D Python_EXECUTABLE=$(CURDIR)/$(PY) $(2)
 	cmake --build build/$@
 	ctest --test-dir build/$@ --output-on-failure
 endef
@@ -92,6 +92,10 @@ asan: $(VENV)/.installed ## test the kernels for bad accesses and undefined beha
 
 tsan: $(VENV)/.installed ## test the kernels for data races
 	$(call sanitize,thread)
+
+# A part of them, and of what other processors get, that takes a minute.
+races: $(VENV)/.installed ## test portable kernels for data races
+	$(call sanitize,thread,-D CNNEXT_PORTABLE=ON -D CNNEXT_TESTS="threads or faults")
 
 format: $(VENV)/.installed ## format all sources
 	ruff check --fix

@@ -4,10 +4,12 @@
 
 #include <cstdint>
 
+#ifndef CNNEXT_X86  // 0 for a build as on other processors
 #if defined(__x86_64__) || defined(_M_X64)
 #define CNNEXT_X86 1
 #else
 #define CNNEXT_X86 0
+#endif
 #endif
 
 // A function of a header that ISA files include must leave no out-of-line copy behind: the linker

@@ -80,15 +80,19 @@ def each_kernel(
     *directions: str,
     variants: Mapping[str, tuple[Shape, Sequence[Any]]],
     references: bool = True,
+    algorithm: str = "",
 ) -> list[Any]:
     """Parameters (kernel, *values) for every kernel and every variant {id: (shape, values)}.
 
     Variants that a kernel does not apply to are left out, kernels that this machine cannot run are
     skipped, and a kernel that nothing applies to is an error: none goes untested. The reference
     kernels, which are slow, may be left out where a shape is large because of the others' blocks.
+    With an `algorithm` the list is of the kernels <operator>_<algorithm>... alone.
     """
     params = []
     for kernel in registry(operator, *directions):
+        if not kernel.name.startswith(f"{operator}_{algorithm}"):
+            continue
         if kernel.is_reference and not references:
             continue
         if _kernels.sanitizer == "thread" and kernel.isa not in ("baseline", _kernels.active_isa()):

@@ -1,7 +1,4 @@
-"""Every Winograd kernel by name, on sums that users rely on being exact (csrc/conv2d/exact_sums.h).
-
-The kernels of other algorithms go through the same tests: for them nothing has to be done.
-"""
+"""Winograd's kernels by name, on sums that users rely on being exact: csrc/conv2d/exact_sums.h."""
 
 from __future__ import annotations
 
@@ -15,14 +12,17 @@ CASES = [
     Case("3x3", 1, 17, (19, 22), 18, (3, 3), padding=(1, 1)),
     Case("3x3_full", 2, 9, (10, 11), 33, (3, 3), padding=(2, 2)),
     Case("5x5", 1, 9, (13, 14), 17, (5, 5), padding=(2, 2)),
-    Case("1x1", 1, 16, (6, 7), 17, (1, 1)),
-    Case("depthwise", 1, 9, (8, 9), 9, (3, 3), padding=(1, 1), groups=9),
 ]
 
-each = pytest.mark.parametrize(
-    "kernel, case, memory",
-    each_kernel("conv2d", "forward", "bwd_input", variants=variants(CASES, NATURAL)),
-)
+
+def winograd_kernels(*directions: str) -> pytest.MarkDecorator:
+    params = each_kernel(
+        "conv2d", *directions, variants=variants(CASES, NATURAL), algorithm="winograd"
+    )
+    return pytest.mark.parametrize("kernel, case, memory", params)
+
+
+each = winograd_kernels("forward", "bwd_input")
 
 
 def operands(kernel: Kernel, case: Case, source: Array, w: Array) -> Operands:
@@ -91,9 +91,7 @@ def test_zero_taps_see_nothing(kernel: Kernel, case: Case, memory: Memory) -> No
     assert (actual[expected == 0] == 0).all()
 
 
-@pytest.mark.parametrize(
-    "kernel, case, memory", each_kernel("conv2d", "forward", variants=variants(CASES, NATURAL))
-)
+@winograd_kernels("forward")
 def test_dim_windows(kernel: Kernel, case: Case, memory: Memory) -> None:
     rng = generator("exact dim", case)
     w = rng.standard_normal(case.w_shape)
