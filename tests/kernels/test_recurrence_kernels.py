@@ -435,7 +435,12 @@ def test_backward(kernel: Kernel, case: Case) -> None:
 
 
 @pytest.mark.parametrize(
-    "kernel, case", [param for param in PARAMS["backward"] if len(param.values[1].batch_sizes) == 1]
+    "kernel, case",
+    each_kernel(
+        "recurrence",
+        "backward",
+        variants=variants([case for case in SMALL if len(case.batch_sizes) == 1]),
+    ),
 )
 def test_backward_computes_what_is_wanted(kernel: Kernel, case: Case) -> None:
     """Of one step, without w_hh no gradient of h0, and without h0 no h that it started from."""
