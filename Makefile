@@ -68,7 +68,7 @@ check: $(VENV)/.built ## format, lint, types, dependency rule, ISA symbols, CUDA
 	ruff format --check
 	clang-format --dry-run -Werror $(CXX_FILES)
 	mypy
-	$(PY) tools/check_dependencies.py
+	$(PY) tools/check_layers.py
 	$(PY) tools/check_symbols.py
 	$(PY) tools/check_cuda.py
 

@@ -26,9 +26,9 @@ import torch
 from tqdm import tqdm
 
 import cnnext.functional
-from cnnext._library import ops
 from cnnext.cli import results
 from cnnext.explain import DIRECTIONS, predicted_candidates
+from cnnext.runtime.library import ops
 from cnnext.testing import kernels, machine
 from cnnext.testing.cases import ALEXNET, GOOGLENET, LENET5, RESNET50, VGG16, Conv2dCase
 from cnnext.testing.contests import LAYOUTS

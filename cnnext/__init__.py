@@ -7,14 +7,10 @@ machine (`python -m cnnext compare`).
 
 from importlib import import_module
 
-from cnnext import _library  # isort: skip  # noqa: F401  (loads the kernels)
+from cnnext.runtime import library  # isort: skip  # noqa: F401  (loads the kernels)
 from cnnext import autograd, functional, models, nn
-from cnnext._exact_sums import ExactSumsWarning
-from cnnext._flags import flags
-from cnnext._import_hooks import when_imported
-from cnnext._routing import NativeFallbackWarning
 from cnnext._version import __version__ as __version__
-from cnnext.convert import ConversionReport, convert, report, restore
+from cnnext.conversion.swap import ConversionReport, convert, report, restore
 from cnnext.explain import Candidate, Explanation, explain
 from cnnext.nn import (
     GRU,
@@ -32,11 +28,17 @@ from cnnext.nn import (
     RNNCell,
     Sequential,
 )
+from cnnext.runtime.exact_sums import ExactSumsWarning
+from cnnext.runtime.fallback import NativeFallbackWarning
+from cnnext.runtime.flags import flags
+from cnnext.runtime.import_hooks import when_imported
 
 # isort: split
-from cnnext import _symbolic_trace  # noqa: F401  (for torch.fx)
+from cnnext.integrations import fx  # noqa: F401  (for torch.fx)
 
-when_imported("torch.utils.flop_counter", lambda _: import_module("cnnext._flop_formulas"))
+when_imported(
+    "torch.utils.flop_counter", lambda _: import_module("cnnext.integrations.flop_counter")
+)
 
 __all__ = [
     "GRU",

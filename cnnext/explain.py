@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from cnnext import _kept_filters
-from cnnext._arguments import int_pairs
-from cnnext._library import ops
-from cnnext._routing import why_native
+from cnnext.ops.common.arguments import int_pairs
 from cnnext.ops.conv2d import Conv2d, result_format, same_padding
+from cnnext.runtime import kept_filters
+from cnnext.runtime.fallback import why_native
+from cnnext.runtime.library import ops
 
 DIRECTIONS = ("forward", "bwd_input", "bwd_weight")
 
@@ -138,7 +138,7 @@ def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") 
     keeps = (
         direction == "forward"
         and Conv2d in type(module).__mro__
-        and _kept_filters.applies(batched, weight)
+        and kept_filters.applies(batched, weight)
     )
     facts = None
     if not is_double and direction != "bwd_weight":
@@ -151,7 +151,7 @@ def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") 
     chosen, candidates = predicted_candidates(
         direction, is_double, channels_last, shape, keeps, transforms
     )
-    kept = _kept_filters.kept_bytes(module) if keeps else None
+    kept = kept_filters.kept_bytes(module) if keeps else None
     if facts is None:
         return Explanation(direction, threads, chosen, None, candidates, kept)
     return Explanation(

@@ -16,7 +16,7 @@ import pytest
 from torch.utils.cpp_extension import include_paths
 
 import cnnext._C
-from cnnext import _library
+from cnnext.runtime import library
 
 ROOT = Path(__file__).parents[1]
 ISA_TABLE = json.loads((ROOT / "csrc/isa.json").read_text())
@@ -54,26 +54,66 @@ def test_one_openmp_library() -> None:
 # The source
 
 
-def test_dependency_rule() -> None:
-    assert list(load("tools/check_dependencies.py").violations(ROOT)) == []
+def test_layers() -> None:
+    assert list(load("tools/check_layers.py").violations(ROOT)) == []
 
 
-def test_dependency_rule_finds_violations(tmp_path: Path) -> None:
-    sources = {
-        "csrc/relu/relu.h": "#include <torch/csrc/stable/tensor.h>",
-        "csrc/relu/avx2.cpp": "#include <cstdint>\n#include <vector>",
-        "csrc/relu/torch_cpu.cpp": "#include <torch/csrc/stable/tensor.h>",
+#: One of each kind: the sources that hold it, and what is found.
+VIOLATIONS = {
+    "torch_header_in_a_contract": (
+        {"csrc/relu/relu.h": "#include <torch/csrc/stable/tensor.h>"},
+        "csrc/relu/relu.h: includes torch/csrc/stable/tensor.h",
+    ),
+    "library_in_an_isa_file": (
+        {"csrc/relu/avx2.cpp": "#include <cstdint>\n#include <vector>"},
+        "csrc/relu/avx2.cpp: includes <vector>",
+    ),
+    "include_upwards": (
+        {"csrc/common/math.h": '#include "relu/relu.h"'},
+        "csrc/common/math.h: includes relu/relu.h",
+    ),
+    "include_across": (
+        {"csrc/relu/relu.h": '#include "linear/linear.h"'},
+        "csrc/relu/relu.h: includes linear/linear.h",
+    ),
+    "folder_without_a_layer": ({"csrc/new/new.h": ""}, "csrc/new/new.h: the folder has no layer"),
+    "import_upwards": (
+        {"cnnext/ops/relu.py": "from cnnext.models import vgg16"},
+        "cnnext.ops.relu: imports cnnext.models",
+    ),
+    "import_upwards_at_run_time": (
+        {"cnnext/runtime/flags.py": "def read():\n    import cnnext.ops.relu"},
+        "cnnext.runtime.flags: imports cnnext.ops.relu",
+    ),
+    "import_upwards_by_name": (
+        {"cnnext/runtime/flags.py": "importlib.import_module('cnnext.functional')"},
+        "cnnext.runtime.flags: imports cnnext.functional",
+    ),
+    "module_without_a_layer": ({"cnnext/new.py": ""}, "cnnext.new: the module has no layer"),
+    "circle": (
+        {
+            "cnnext/ops/relu.py": "from cnnext.ops import linear",
+            "cnnext/ops/linear.py": "def forward():\n    from cnnext.ops.relu import relu",
+        },
+        "a circle of imports: cnnext.ops.linear, cnnext.ops.relu",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", VIOLATIONS)
+def test_layers_find_violations(kind: str, tmp_path: Path) -> None:
+    sources, expected = VIOLATIONS[kind]
+    inside = {
         "csrc/isa.json": json.dumps(ISA_TABLE),
-        "cnnext/ops/relu.py": "from cnnext.models import vgg16",
+        "csrc/relu/torch_cpu.cpp": "#include <torch/csrc/stable/tensor.h>",
+        "cnnext/nn.py": "",
+        "cnnext/models/vgg.py": "from cnnext import nn\nfrom cnnext.runtime.library import ops",
     }
-    for path, text in sources.items():
+    for path, text in {**inside, **sources}.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
-    found = [
-        line.split(":")[0] for line in load("tools/check_dependencies.py").violations(tmp_path)
-    ]
-    expected = ["csrc/relu/avx2.cpp", "csrc/relu/relu.h", "cnnext/ops/relu.py"]
-    assert found == [str(tmp_path / path) for path in expected]
+    found = list(load("tools/check_layers.py").violations(tmp_path))
+    assert [line.removeprefix(f"{tmp_path}/").startswith(expected) for line in found] == [True]
 
 
 @pytest.mark.skipif(not (ROOT / "build/objects").exists(), reason="not built in this tree")
@@ -305,7 +345,7 @@ def test_adapters_compile_against_any_torch(source: Path) -> None:
     subprocess.run([*command, source], check=True)
 
 
-@pytest.mark.skipif(_library.build_info["cuda"] is None, reason="built without CUDA")
+@pytest.mark.skipif(library.build_info["cuda"] is None, reason="built without CUDA")
 def test_cuda_binary_needs_no_cuda_runtime() -> None:
     import cnnext._C_cuda
 

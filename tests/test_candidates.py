@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from cnnext._library import ops
 from cnnext.cli import results
+from cnnext.runtime.library import ops
 from cnnext.testing import kernels
 from cnnext.testing.cases import LENET5
 from cnnext.testing.timing import compare_blocks

@@ -114,7 +114,7 @@ def test_pytest_without_a_gpu_is_judged_failed() -> None:
 def test_build(tmp_path: Path) -> None:
     assert checked(stages.build, tmp_path).status == "passed"
     assert checked(stages.build, tmp_path, pip=Done(1, "error")).status == "failed"
-    outcome = checked(stages.build, tmp_path, _library=Done(1, "built without them\n"))
+    outcome = checked(stages.build, tmp_path, library=Done(1, "built without them\n"))
     assert outcome == Outcome("failed", "no CUDA kernels: built without them")
 
 

@@ -14,7 +14,7 @@ import pytest
 from setuptools.config.pyprojecttoml import read_configuration
 
 import cnnext
-from cnnext._shadowing import why_not_built
+from cnnext.runtime.shadowing import why_not_built
 
 ROOT = Path(__file__).parents[1]
 
@@ -106,7 +106,8 @@ second = Layers(cnnext)
 second.load_state_dict(first.state_dict())
 seen["same"] = [torch.equal(train(net), grad) for net in (first, second)]
 seen["tools of both"] = [tools(net) for net in (first, second)]
-owners = {package._kept_filters.owner_of(net) for package, net in ((old, first), (cnnext, second))}
+pairs = ((old, first), (cnnext, second))
+owners = {package.runtime.kept_filters.owner_of(net) for package, net in pairs}
 seen["owners"] = len(owners)
 
 del sys.modules["cnnext.ops.conv2d"]

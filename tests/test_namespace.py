@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 import cnnext
-from cnnext._mirror import Mirror
+from cnnext.runtime.mirror import Mirror
 
 ROOT = Path(__file__).parents[1]
 CLASSES = {cls.__bases__[0]: cls for cls in cnnext.nn.SWAPPED}

@@ -30,7 +30,7 @@ if primitives(values, count) != count:
     sys.exit("another number of values the second time")
 print(json.dumps(list(values)))
 """
-IMPORT_CHECK = "import sys; from cnnext import _library; sys.exit(_library.why_no_cuda)"
+IMPORT_CHECK = "import sys; from cnnext.runtime import library; sys.exit(library.why_no_cuda)"
 
 SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
 #: One case an operator: under compute-sanitizer each takes a hundred times as long.

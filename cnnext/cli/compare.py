@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from cnnext._flags import CUDA_BACKENDS
 from cnnext.cli import device, plot, report, results, subjects
 from cnnext.cli.arguments import output_file, positive_int, thread_count
 from cnnext.cli.comparison import compare_model, steps
+from cnnext.runtime.flags import CUDA_BACKENDS
 from cnnext.testing import machine
 from cnnext.testing.load import OtherLoad
 

@@ -8,10 +8,10 @@ from dataclasses import asdict
 
 from torch import Tensor
 
-from cnnext._flags import flags
 from cnnext.cli import subjects
 from cnnext.cli.device import CPU, Device
 from cnnext.cli.results import Row
+from cnnext.runtime.flags import flags
 from cnnext.testing.timing import compare_blocks, torch_threads
 from cnnext.testing.twins import CNNEXT, CONTESTANTS, Twins
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from cnnext import _library
 from cnnext.cli.arguments import UserError
+from cnnext.runtime import library
 from cnnext.testing import machine
 from cnnext.testing.timing import peak_cuda_memory, peak_memory
 
@@ -41,7 +41,7 @@ def find(type_: str, cuda_backend: str) -> Device:
     if (reason := machine.why_no_gpu()) is not None:
         raise UserError(f"--device cuda is not possible: {reason}")
     index = torch.cuda.current_device()
-    missing = _library.why_no_cuda_on(index)
+    missing = library.why_no_cuda_on(index)
     if cuda_backend == "own" and missing is not None:
         raise UserError(f"--cuda-backend own is not possible: {missing}")
     name = torch.cuda.get_device_name(index)

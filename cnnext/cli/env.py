@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from cnnext import _library
-from cnnext._cuda_backend import AUTO
 from cnnext.cli import selftest
+from cnnext.runtime import library
+from cnnext.runtime.cuda_backend import AUTO
 from cnnext.testing import kernels, machine
 
 _CUDA_TEST = "self-test on CUDA"
@@ -68,7 +68,7 @@ def collect() -> dict[str, Any]:
         },
         "self-test": selftest.run(),
     }
-    if machine.why_no_gpu() is None and _library.why_no_cuda_on(0) is None:
+    if machine.why_no_gpu() is None and library.why_no_cuda_on(0) is None:
         facts[_CUDA_TEST] = selftest.run_layers("cuda")
     return facts
 
@@ -77,19 +77,19 @@ def _cuda() -> dict[str, Any]:
     """PyTorch's CUDA, the GPUs, our kernels for them, and who computes by the rule of "auto"."""
     built = kernels.build_info()["cuda"]
     architectures = built["architectures"] if built else []
-    loaded = _library.why_no_cuda is None
+    loaded = library.why_no_cuda is None
     return {
         "version of PyTorch": torch.version.cuda,
         "GPU": {
             str(index): {
                 "name": gpu.name,
                 "capability": ".".join(map(str, gpu.capability)),
-                "covered by the build": _library.covers(gpu.capability, architectures),
+                "covered by the build": library.covers(gpu.capability, architectures),
             }
             for index, gpu in enumerate(machine.gpus())
         },
         "kernels": importlib.import_module("cnnext._C_cuda").__file__ if loaded else None,
-        "why no kernels": _library.why_no_cuda,
+        "why no kernels": library.why_no_cuda,
         "auto": {op: f"{choice.backend}: {choice.reason}" for op, choice in AUTO.items()},
     }
 

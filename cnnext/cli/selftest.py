@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cnnext._flags import flags
+from cnnext.runtime.flags import flags
 from cnnext.testing.cases import EDGE_CASES
 from cnnext.testing.contests import contest
 from cnnext.testing.twins import CNNEXT, Twins

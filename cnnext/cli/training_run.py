@@ -14,7 +14,7 @@ from cnnext.cli.history import Epoch, plot_curves, write_csv
 from cnnext.cli.run_folder import RunFolder, replacing
 from cnnext.cli.table import format_table
 from cnnext.cli.training import Settings, Training
-from cnnext.convert import report
+from cnnext.conversion.swap import report
 
 
 class TrainingRun:

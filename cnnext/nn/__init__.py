@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 
 import torch.nn
 
-from cnnext._mirror import Mirror as _Mirror
-from cnnext._mirror import fill as _fill
 from cnnext.nn import functional as functional
 from cnnext.ops.adaptive_avg_pool2d import AdaptiveAvgPool2d as AdaptiveAvgPool2d
 from cnnext.ops.adaptive_max_pool2d import AdaptiveMaxPool2d as AdaptiveMaxPool2d
@@ -26,6 +24,8 @@ from cnnext.ops.recurrent_layers import LSTM as LSTM
 from cnnext.ops.recurrent_layers import RNN as RNN
 from cnnext.ops.relu import ReLU as ReLU
 from cnnext.ops.sequential import Sequential as Sequential
+from cnnext.runtime.mirror import Mirror as _Mirror
+from cnnext.runtime.mirror import fill as _fill
 
 # The layers with kernels: each is a direct subclass of its namesake in torch.nn.
 MODULES: tuple[type[torch.nn.Module], ...] = (

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 import torch.nn.functional
 
-from cnnext._mirror import fill as _fill
 from cnnext.functional import adaptive_avg_pool2d as adaptive_avg_pool2d
 from cnnext.functional import adaptive_max_pool2d as adaptive_max_pool2d
 from cnnext.functional import avg_pool2d as avg_pool2d
@@ -12,6 +11,7 @@ from cnnext.functional import conv2d as conv2d
 from cnnext.functional import linear as linear
 from cnnext.functional import max_pool2d as max_pool2d
 from cnnext.functional import relu as relu
+from cnnext.runtime.mirror import fill as _fill
 
 if TYPE_CHECKING:
     from torch.nn.functional import *  # type: ignore[assignment]  # noqa: F403

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d as native_adaptive_avg_pool2d
 
-from cnnext._drop_in import NativeLayer
-from cnnext._library import direct, ops
-from cnnext._pooling import (
+from cnnext.ops.common.drop_in import NativeLayer
+from cnnext.ops.common.pooling import (
     IntOrSize,
     Pair,
     adaptive_size,
@@ -22,8 +21,9 @@ from cnnext._pooling import (
     prefers_channels_last,
     without_batch,
 )
-from cnnext._registration import register_autograd, register_fake
-from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
+from cnnext.runtime.fallback import call_native, gradient_needed, is_scripting, why_native
+from cnnext.runtime.library import direct, ops
+from cnnext.runtime.registration import register_autograd, register_fake
 
 # ------------------------------------------------------------------------------- fake kernels
 
@@ -101,8 +101,8 @@ def adaptive_avg_pool2d(input: Tensor, output_size: IntOrSize) -> Tensor:
     """
     reason = why_native("adaptive_avg_pool2d", input)
     if reason is not None:
-        return fall_back(
-            "adaptive_avg_pool2d", reason, native_adaptive_avg_pool2d, input, output_size
+        return call_native(
+            adaptive_avg_pool2d, reason, native_adaptive_avg_pool2d, input, output_size
         )
     size = adaptive_size(input, output_size)
     if size is None:

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool2d as native_adaptive_max_pool2d
 
-from cnnext._drop_in import NativeLayer
-from cnnext._library import direct, ops
-from cnnext._pooling import (
+from cnnext.ops.common.drop_in import NativeLayer
+from cnnext.ops.common.pooling import (
     IntOrSize,
     Pair,
     adaptive_size,
@@ -23,8 +22,9 @@ from cnnext._pooling import (
     scatter_to_planes,
     without_batch,
 )
-from cnnext._registration import register_autograd, register_fake
-from cnnext._routing import fall_back, is_scripting, why_native
+from cnnext.runtime.fallback import call_native, is_scripting, why_native
+from cnnext.runtime.library import direct, ops
+from cnnext.runtime.registration import register_autograd, register_fake
 
 # ------------------------------------------------------------------------------- fake kernels
 
@@ -115,8 +115,8 @@ def adaptive_max_pool2d(input: Tensor, output_size: IntOrSize, return_indices: b
     """
     reason = why_native("adaptive_max_pool2d", input)
     if reason is not None:
-        return fall_back(
-            "adaptive_max_pool2d",
+        return call_native(
+            adaptive_max_pool2d,
             reason,
             native_adaptive_max_pool2d,
             input,

@@ -10,10 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d as native_avg_pool2d
 
-from cnnext._arguments import IntOrPair
-from cnnext._drop_in import NativeLayer
-from cnnext._library import direct, ops
-from cnnext._pooling import (
+from cnnext.ops.common.arguments import IntOrPair
+from cnnext.ops.common.drop_in import NativeLayer
+from cnnext.ops.common.pooling import (
     Pair,
     as_batch,
     as_pair,
@@ -25,8 +24,9 @@ from cnnext._pooling import (
     prefers_channels_last,
     without_batch,
 )
-from cnnext._registration import register_autograd, register_fake
-from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
+from cnnext.runtime.fallback import call_native, gradient_needed, is_scripting, why_native
+from cnnext.runtime.library import direct, ops
+from cnnext.runtime.registration import register_autograd, register_fake
 
 #: k_h, k_w, stride_h, stride_w, pad_h, pad_w, count_include_pad, divisor_override (0: none).
 Windows = tuple[int, int, int, int, int, int, bool, int]
@@ -176,8 +176,8 @@ def avg_pool2d(
     """
     reason = why_native("avg_pool2d", input)
     if reason is not None:
-        return fall_back(
-            "avg_pool2d", reason, native_avg_pool2d, input, kernel_size, stride, padding, ceil_mode,
+        return call_native(
+            avg_pool2d, reason, native_avg_pool2d, input, kernel_size, stride, padding, ceil_mode,
             count_include_pad, divisor_override,
         )  # fmt: skip
     windows = _windows(kernel_size, stride, padding, count_include_pad, divisor_override)

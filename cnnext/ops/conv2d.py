@@ -11,19 +11,19 @@ from torch import Tensor
 from torch._prims_common import suggest_memory_format
 from torch.nn.functional import conv2d as native_conv2d
 
-from cnnext import _kept_filters
-from cnnext._arguments import (
+from cnnext.ops.common.arguments import (
     IntOrPair,
     as_int,
     check_positive,
     int_pairs,
     shape_of,
 )
-from cnnext._drop_in import NativeLayer
-from cnnext._exact_sums import warn_once
-from cnnext._library import direct, ops
-from cnnext._registration import register_autograd, register_fake
-from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
+from cnnext.ops.common.drop_in import NativeLayer
+from cnnext.runtime import kept_filters
+from cnnext.runtime.exact_sums import warn_once
+from cnnext.runtime.fallback import call_native, gradient_needed, is_scripting, why_native
+from cnnext.runtime.library import direct, ops
+from cnnext.runtime.registration import register_autograd, register_fake
 
 Pair = tuple[int, int]
 Geometry = tuple[int, int, int, int, int, int, int]  # stride, padding, dilation: pairs; groups
@@ -234,8 +234,8 @@ def _conv2d(
     reason = why_native("conv2d", input, weight, optional=(bias,))
     if reason is not None:
         if module is not None and not torch.compiler.is_compiling():
-            _kept_filters.release(module)
-        return fall_back("conv2d", reason, native_conv2d, *operands, *geometry)
+            kept_filters.release(module)
+        return call_native(conv2d, reason, native_conv2d, *operands, *geometry)
     if 0 in input.shape or 0 in weight.shape:  # nothing to compute, everything to check
         return native_conv2d(*operands, *geometry)
 
@@ -246,7 +246,7 @@ def _conv2d(
     if isinstance(padding, str):
         if bias is not None and bias.dtype != input.dtype:  # rejected for padding in pixels only
             reason = "bias has another dtype than input"
-            return fall_back("conv2d", reason, native_conv2d, *operands, *geometry)
+            return call_native(conv2d, reason, native_conv2d, *operands, *geometry)
         groups = as_int("conv2d", "groups", groups)
         stride, dilation = int_pairs("conv2d", stride=stride, dilation=dilation)
         _check_operands(input, weight, bias, stride, dilation, groups)
@@ -257,12 +257,12 @@ def _conv2d(
         return ops.conv2d.default(input, weight, bias, *steps)
     if gradient_needed(input, weight, bias):
         if module is not None:
-            _kept_filters.release(module)
+            kept_filters.release(module)
         output = Conv2dFunction.apply(
             input, weight, bias, steps[0:2], steps[2:4], steps[4:6], steps[6]
         )
-    elif module is not None and _kept_filters.applies(input, weight):
-        owner, version = _kept_filters.owner_of(module), _kept_filters.version_of(weight)
+    elif module is not None and kept_filters.applies(input, weight):
+        owner, version = kept_filters.owner_of(module), kept_filters.version_of(weight)
         output = direct.conv2d_keeping(input, weight, bias, *steps, owner, version)
     else:
         output = direct.conv2d_forward(input, weight, bias, *steps)

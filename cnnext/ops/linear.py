@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear as native_linear
 
-from cnnext._arguments import check_matmul_dtypes, shape_of
-from cnnext._drop_in import NativeLayer
-from cnnext._library import direct, ops
-from cnnext._registration import register_autograd, register_fake
-from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
+from cnnext.ops.common.arguments import check_matmul_dtypes, shape_of
+from cnnext.ops.common.drop_in import NativeLayer
+from cnnext.runtime.fallback import call_native, gradient_needed, is_scripting, why_native
+from cnnext.runtime.library import direct, ops
+from cnnext.runtime.registration import register_autograd, register_fake
 
 # ------------------------------------------------------------------------------- fake kernels
 
@@ -115,7 +115,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         elif bias.shape[0] == 1 != weight.shape[0]:
             reason = "bias has one element for all rows of weight"
     if reason is not None:
-        return fall_back("linear", reason, native_linear, input, weight, bias)
+        return call_native(linear, reason, native_linear, input, weight, bias)
     if 0 in input.shape or 0 in weight.shape:  # nothing to compute, everything to check
         return native_linear(input, weight, bias)
     _check_operands(input, weight, bias)

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch import lstm_cell as native_lstm_cell
 
-from cnnext._arguments import shape_of
-from cnnext._cells import checked, has_nothing_to_compute, why_native_cell
-from cnnext._drop_in import NativeLayer
-from cnnext._library import direct, ops
-from cnnext._recurrence_formulas import lstm_step_backward
-from cnnext._registration import register_autograd, register_fake
-from cnnext._routing import fall_back, gradient_needed, is_scripting
+from cnnext.ops.common.arguments import shape_of
+from cnnext.ops.common.cells import checked, has_nothing_to_compute, why_native_cell
+from cnnext.ops.common.drop_in import NativeLayer
+from cnnext.ops.common.recurrence_formulas import lstm_step_backward
+from cnnext.runtime.fallback import call_native, gradient_needed, is_scripting
+from cnnext.runtime.library import direct, ops
+from cnnext.runtime.registration import register_autograd, register_fake
 
 States = tuple[Tensor, Tensor]
 
@@ -170,7 +170,7 @@ def lstm_cell(
     states, weights, biases = (h, c), (w_ih, w_hh), (b_ih, b_hh)
     reason = why_native_cell("lstm_cell", input, states, weights, biases)
     if reason is not None:
-        return fall_back("lstm_cell", reason, native_lstm_cell, input, hx, w_ih, w_hh, b_ih, b_hh)
+        return call_native(lstm_cell, reason, native_lstm_cell, input, hx, w_ih, w_hh, b_ih, b_hh)
     if has_nothing_to_compute(input, states, weights):
         return native_lstm_cell(input, hx, w_ih, w_hh, b_ih, b_hh)
     operands = (input, h, c, w_ih, w_hh, b_ih, b_hh)

@@ -10,10 +10,9 @@ from torch import Tensor
 from torch._prims_common import suggest_memory_format
 from torch.nn.functional import max_pool2d as native_max_pool2d
 
-from cnnext._arguments import IntOrPair, check_positive, int_pairs, shape_of
-from cnnext._drop_in import NativeLayer
-from cnnext._library import direct, ops
-from cnnext._pooling import (
+from cnnext.ops.common.arguments import IntOrPair, check_positive, int_pairs, shape_of
+from cnnext.ops.common.drop_in import NativeLayer
+from cnnext.ops.common.pooling import (
     Pair,
     as_batch,
     may_need_gradient,
@@ -21,8 +20,9 @@ from cnnext._pooling import (
     scatter_to_planes,
     without_batch,
 )
-from cnnext._registration import register_autograd, register_fake
-from cnnext._routing import fall_back, is_scripting, why_native
+from cnnext.runtime.fallback import call_native, is_scripting, why_native
+from cnnext.runtime.library import direct, ops
+from cnnext.runtime.registration import register_autograd, register_fake
 
 # ------------------------------------------------------------------------------- fake kernels
 
@@ -224,7 +224,7 @@ def max_pool2d(
     window: tuple[Any, ...] = (kernel_size, stride, padding, dilation, ceil_mode, return_indices)
     reason = why_native("max_pool2d", input)
     if reason is not None:
-        return fall_back("max_pool2d", reason, native_max_pool2d, input, *window)
+        return call_native(max_pool2d, reason, native_max_pool2d, input, *window)
     if not isinstance(ceil_mode, bool):
         raise TypeError(f"max_pool2d(): ceil_mode must be a bool, but got ceil_mode={ceil_mode!r}")
     return_indices = bool(return_indices)  # as torch.nn.functional, which asks no more of it
@@ -249,7 +249,7 @@ def max_pool2d(
                 f"max_pool2d(): there is no gradient, since {reason}: "
                 f"input.shape={shape_of(input)}, padding={geometry[4:6]}, dilation={geometry[6:8]}"
             )
-        return fall_back("max_pool2d", reason, native_max_pool2d, input, *window)
+        return call_native(max_pool2d, reason, native_max_pool2d, input, *window)
 
     if torch.compiler.is_compiling():
         op = ops.max_pool2d.default

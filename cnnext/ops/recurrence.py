@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cnnext._library import direct, ops
-from cnnext._recurrence_formulas import Cell, differentiable_backward
-from cnnext._registration import register_autograd, register_fake
-from cnnext._routing import gradient_needed
+from cnnext.ops.common.recurrence_formulas import Cell, differentiable_backward
+from cnnext.runtime.fallback import gradient_needed
+from cnnext.runtime.library import direct, ops
+from cnnext.runtime.registration import register_autograd, register_fake
 
 Tensors = tuple[Tensor, ...]
 

@@ -11,12 +11,12 @@ from torch import gru_cell as native_gru_cell
 from torch import rnn_relu_cell as native_rnn_relu_cell
 from torch import rnn_tanh_cell as native_rnn_tanh_cell
 
-from cnnext._arguments import shape_of
-from cnnext._cells import checked, has_nothing_to_compute, why_native_cell
-from cnnext._drop_in import NativeLayer
-from cnnext._recurrence_formulas import Cell
-from cnnext._routing import fall_back, is_scripting
+from cnnext.ops.common.arguments import shape_of
+from cnnext.ops.common.cells import checked, has_nothing_to_compute, why_native_cell
+from cnnext.ops.common.drop_in import NativeLayer
+from cnnext.ops.common.recurrence_formulas import Cell
 from cnnext.ops.recurrence import recurrence
+from cnnext.runtime.fallback import call_native, is_scripting
 
 # ---------------------------------------------------------------------------------- functions
 
@@ -45,7 +45,7 @@ def gru_cell(
         RuntimeError: shapes or dtypes do not fit.
         TypeError: an argument is not a tensor.
     """
-    return _cell("gru_cell", Cell.GRU, native_gru_cell, input, hx, w_ih, w_hh, b_ih, b_hh)
+    return _cell(gru_cell, Cell.GRU, native_gru_cell, input, hx, w_ih, w_hh, b_ih, b_hh)
 
 
 def rnn_tanh_cell(
@@ -73,7 +73,7 @@ def rnn_tanh_cell(
         TypeError: an argument is not a tensor.
     """
     return _cell(
-        "rnn_tanh_cell", Cell.RNN_TANH, native_rnn_tanh_cell, input, hx, w_ih, w_hh, b_ih, b_hh
+        rnn_tanh_cell, Cell.RNN_TANH, native_rnn_tanh_cell, input, hx, w_ih, w_hh, b_ih, b_hh
     )
 
 
@@ -87,12 +87,12 @@ def rnn_relu_cell(
 ) -> Tensor:
     """One step of an RNN with max(0, .), as `torch.rnn_relu_cell`; see `rnn_tanh_cell`."""
     return _cell(
-        "rnn_relu_cell", Cell.RNN_RELU, native_rnn_relu_cell, input, hx, w_ih, w_hh, b_ih, b_hh
+        rnn_relu_cell, Cell.RNN_RELU, native_rnn_relu_cell, input, hx, w_ih, w_hh, b_ih, b_hh
     )
 
 
 def _cell(
-    op: str,
+    function: Callable[..., Tensor],
     kind: Cell,
     native: Callable[..., Tensor],
     input: Tensor,
@@ -103,9 +103,10 @@ def _cell(
     b_hh: Tensor | None,
 ) -> Tensor:
     weights, biases = (w_ih, w_hh), (b_ih, b_hh)
+    op = function.__name__
     reason = why_native_cell(op, input, (hx,), weights, biases)
     if reason is not None:
-        return fall_back(op, reason, native, input, hx, w_ih, w_hh, b_ih, b_hh)
+        return call_native(function, reason, native, input, hx, w_ih, w_hh, b_ih, b_hh)
     if has_nothing_to_compute(input, (hx,), weights):
         return native(input, hx, w_ih, w_hh, b_ih, b_hh)
     output = checked(

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn.utils.rnn import PackedSequence
 
-from cnnext._drop_in import NativeLayer
-from cnnext._recurrence_formulas import Cell
-from cnnext._routing import fall_back, why_native, why_recorded_natively
+from cnnext.ops.common.drop_in import NativeLayer
+from cnnext.ops.common.recurrence_formulas import Cell
 from cnnext.ops.recurrence import Tensors, recurrence
+from cnnext.runtime.fallback import call_native, why_native, why_recorded_natively
 
 _CELLS = {
     "LSTM": Cell.LSTM,
@@ -46,7 +46,7 @@ def _forward(layers: torch.nn.RNNBase, native: NativeLayer, input: Any, hx: Any)
     layers._update_flat_weights()
     name = type(layers).__name__
     if (reason := why_recorded_natively()) is not None:
-        return fall_back(name, reason, native.forward, layers, input, hx)
+        return call_native(type(layers), reason, native.forward, layers, input, hx)
     packed = isinstance(input, PackedSequence)
     data, batch_sizes, order, original_order = input if packed else (input, None, None, None)
     states = _states_of(layers, data, hx, batch_sizes)
@@ -57,7 +57,7 @@ def _forward(layers: torch.nn.RNNBase, native: NativeLayer, input: Any, hx: Any)
     weights = [weight for weight in layers._flat_weights if weight is not None]
     reason = why_native(name, data, *states, *weights) or _why_native(layers, batch_sizes)
     if reason is not None:
-        return fall_back(name, reason, native.forward, layers, input, hx)
+        return call_native(type(layers), reason, native.forward, layers, input, hx)
 
     if packed:
         if hx is not None:

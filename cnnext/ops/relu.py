@@ -10,10 +10,10 @@ from torch import Tensor
 from torch import relu_ as native_relu_
 from torch.nn.functional import relu as native_relu
 
-from cnnext._drop_in import NativeLayer
-from cnnext._library import direct, ops
-from cnnext._registration import register_autograd, register_fake
-from cnnext._routing import fall_back, gradient_needed, is_scripting, why_native
+from cnnext.ops.common.drop_in import NativeLayer
+from cnnext.runtime.fallback import call_native, gradient_needed, is_scripting, why_native
+from cnnext.runtime.library import direct, ops
+from cnnext.runtime.registration import register_autograd, register_fake
 
 # ------------------------------------------------------------------------------- fake kernels
 
@@ -101,7 +101,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """
     reason = why_native("relu", input)
     if reason is not None:
-        return fall_back("relu", reason, native_relu, input, inplace)
+        return call_native(relu, reason, native_relu, input, inplace)
     if inplace:
         return _relu_in_place(input)
     if torch.compiler.is_compiling():

@@ -17,16 +17,16 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn.modules.module import _has_any_global_hook
 
-from cnnext import _kept_filters
-from cnnext._drop_in import NATIVE_LAYERS, NativeLayer
-from cnnext._exact_sums import warn_once
-from cnnext._library import ops
-from cnnext._pooling import scatter_to_planes
-from cnnext._routing import gradient_needed, is_scripting, why_native
 from cnnext.ops import conv2d, max_pool2d
+from cnnext.ops.common.drop_in import NATIVE_LAYERS, NativeLayer
+from cnnext.ops.common.pooling import scatter_to_planes
 from cnnext.ops.conv2d import Conv2d
 from cnnext.ops.max_pool2d import MaxPool2d
 from cnnext.ops.relu import ReLU
+from cnnext.runtime import kept_filters
+from cnnext.runtime.exact_sums import warn_once
+from cnnext.runtime.fallback import gradient_needed, is_scripting, why_native
+from cnnext.runtime.library import ops
 
 # Where a maximum is that was not positive. max_pool2d_backward passes over offsets outside of the
 # window.
@@ -152,7 +152,7 @@ def _call_as_one(conv: Any, pool: Any, input: Tensor) -> Tensor | None:
     geometry = conv2d.checked_geometry(
         *operands, conv.stride, conv.padding, conv.dilation, conv.groups
     )
-    _kept_filters.release(conv)
+    kept_filters.release(conv)
     return Conv2dReLUMaxPool2dFunction.apply(*operands, geometry, window, pool.ceil_mode)
 
 

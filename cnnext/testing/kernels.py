@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from cnnext import _library
-from cnnext._library import ops
+from cnnext.runtime import library
+from cnnext.runtime.library import ops
 
 OPERATORS = (
     "adaptive_avg_pool2d",
@@ -42,7 +42,7 @@ def detected_isa() -> str:
 
 def build_info() -> dict[str, Any]:
     """What the build recorded: torch version, compiler, flags, ISAs, CUDA or why not."""
-    return _library.build_info
+    return library.build_info
 
 
 def built_isas() -> list[str]:

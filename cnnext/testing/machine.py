@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-import cnnext
+from cnnext._version import __version__
 from cnnext.testing import kernels
 
 _OPENMP_LIBRARY = re.compile(r"/lib(gomp|omp|iomp5)\b[^/]*\.so[^/]*$")
@@ -32,7 +32,7 @@ def describe() -> dict[str, Any]:
         "isa": kernels.active_isa(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "cnnext": cnnext.__version__,
+        "cnnext": __version__,
         "python": platform.python_version(),
         "os": platform.platform(),
         # Not the whole paths: stored rows are published, and need not name anyone's folders.

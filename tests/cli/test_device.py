@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from cnnext import _library, cli
+from cnnext import cli
 from cnnext.cli import device
 from cnnext.cli.arguments import UserError
+from cnnext.runtime import library
 
 
 @pytest.fixture
@@ -14,9 +15,9 @@ def built_for(monkeypatch):
 
     def pretend(architecture):
         cuda = {"version": "13.0", "architectures": [architecture]}
-        monkeypatch.setitem(_library.build_info, "cuda", cuda)
-        monkeypatch.setattr(_library, "why_no_cuda", None)
-        monkeypatch.setattr(_library, "_why_not_on_gpu", {})
+        monkeypatch.setitem(library.build_info, "cuda", cuda)
+        monkeypatch.setattr(library, "why_no_cuda", None)
+        monkeypatch.setattr(library, "_why_not_on_gpu", {})
 
     return pretend
 
@@ -55,7 +56,7 @@ def test_gpu_that_the_kernels_are_not_built_for(fake_gpu, built_for):
 
 
 def test_own_needs_kernels(fake_gpu, monkeypatch):
-    monkeypatch.setattr(_library, "why_no_cuda", "cnnext was built without them")
+    monkeypatch.setattr(library, "why_no_cuda", "cnnext was built without them")
     with pytest.raises(UserError, match="--cuda-backend own is not possible: .* without them"):
         device.find("cuda", "own")
     for backend in ("auto", "native"):

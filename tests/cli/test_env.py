@@ -9,9 +9,10 @@ import torch
 
 import cnnext.functional
 import cnnext.nn
-from cnnext import _library, cli
-from cnnext._cuda_backend import AUTO
+from cnnext import cli
 from cnnext.cli import selftest
+from cnnext.runtime import library
+from cnnext.runtime.cuda_backend import AUTO
 from cnnext.testing import kernels
 from cnnext.testing.cases import OPS
 
@@ -68,7 +69,7 @@ def test_layer_that_fails_is_named(monkeypatch):
 
 def test_cuda_without_a_gpu(monkeypatch, capsys):
     monkeypatch.setattr(torch.version, "cuda", None)
-    monkeypatch.setattr(_library, "why_no_cuda", "this PyTorch has no CUDA")
+    monkeypatch.setattr(library, "why_no_cuda", "this PyTorch has no CUDA")
     assert cli.main(["env", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["CUDA"]["GPU"] == {}
@@ -82,12 +83,12 @@ def test_cuda_without_a_gpu(monkeypatch, capsys):
 @pytest.fixture
 def loaded_kernels(monkeypatch):
     """A build with CUDA kernels whose library is loaded."""
-    monkeypatch.setattr(_library, "why_no_cuda", None)
-    monkeypatch.setattr(_library, "_why_not_on_gpu", {})
+    monkeypatch.setattr(library, "why_no_cuda", None)
+    monkeypatch.setattr(library, "_why_not_on_gpu", {})
     cuda = {"version": "13.0", "architectures": ["8.0"]}
-    monkeypatch.setitem(_library.build_info, "cuda", cuda)
-    library = SimpleNamespace(__file__="cnnext/_C_cuda.abi3.so")
-    monkeypatch.setitem(sys.modules, "cnnext._C_cuda", library)
+    monkeypatch.setitem(library.build_info, "cuda", cuda)
+    loaded = SimpleNamespace(__file__="cnnext/_C_cuda.abi3.so")
+    monkeypatch.setitem(sys.modules, "cnnext._C_cuda", loaded)
 
 
 def test_cuda_with_a_gpu(fake_gpu, loaded_kernels, monkeypatch, capsys):

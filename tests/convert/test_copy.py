@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import cnnext
-from cnnext.convert import convert, restore
+from cnnext.conversion.swap import convert, restore
 from tests.convert.architectures import images, sequential, types
 from tests.ops.support import assert_same_sums
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 import cnnext
-from cnnext.convert import ConversionReport, convert, report, restore
+from cnnext.conversion.swap import ConversionReport, convert, report, restore
 from tests.convert.architectures import SharedNet, sequential, types
 
 # ---- What is left alone ------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from cnnext.convert import convert, restore
+from cnnext.conversion.swap import convert, restore
 from cnnext.testing.errors import assert_contract
 from tests.convert.architectures import (
     CNNEXT_FOR_NATIVE,

@@ -13,7 +13,7 @@ from torch.nn.utils import prune
 from torch.nn.utils.weight_norm import weight_norm
 
 import cnnext
-from cnnext.convert import convert
+from cnnext.conversion.swap import convert
 from tests.convert.architectures import (
     SharedNet,
     images,

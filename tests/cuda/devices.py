@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 import cnnext
-from cnnext import _library, _routing
+from cnnext.runtime import fallback, library
 from cnnext.testing.kernels import OPERATORS
 from tests.ops.support import CNNEXT, Problem, Tensors
 
@@ -42,7 +42,7 @@ class Device:
 
     def operators(self) -> Any:
         """cnnext's raw operators there."""
-        return emulated_operators() if self.emulated else _library.ops
+        return emulated_operators() if self.emulated else library.ops
 
     def tensor(self, t: Tensor) -> Tensor:
         """The tensor there, with the same strides."""
@@ -58,9 +58,9 @@ class Device:
                 for op in OPERATORS:
                     module = importlib.import_module(f"cnnext.ops.{op}")
                     changes.enter_context(mock.patch.object(module, "ops", operators))
-                    direct = _library.Direct(operators)
+                    direct = library.Direct(operators)
                     changes.enter_context(mock.patch.object(module, "direct", direct))
-                dtypes = mock.patch.object(_routing, "_KERNEL_DTYPES", frozenset(DTYPES))
+                dtypes = mock.patch.object(fallback, "_KERNEL_DTYPES", frozenset(DTYPES))
                 changes.enter_context(dtypes)
             else:
                 changes.enter_context(cnnext.flags(cuda_backend="own", strict=True))
@@ -97,8 +97,8 @@ def _why_no_emulator() -> str:
 
 
 def _why_no_gpu() -> str:
-    if _library.why_no_cuda is not None:
-        return f"no CUDA kernels: {_library.why_no_cuda}"
+    if library.why_no_cuda is not None:
+        return f"no CUDA kernels: {library.why_no_cuda}"
     return "" if torch.cuda.is_available() else "there is no CUDA device"
 
 

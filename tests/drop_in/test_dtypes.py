@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 import cnnext
-from cnnext import NativeFallbackWarning, _routing
+from cnnext import NativeFallbackWarning
+from cnnext.runtime import fallback
 from tests.drop_in.outcomes import assert_same_outcome, outcome_of
 from tests.ops.calls import OPS, call, operands_of
 from tests.ops.support import NATIVE
@@ -44,7 +45,7 @@ HOLDERS: dict[str, Callable[[Tensor], Tensor]] = {
 
 def _check(op: str, make: Callable[[], tuple[Tensor, ...]]) -> None:
     native = outcome_of(lambda: call(NATIVE, op, *make()))
-    _routing._noticed.clear()
+    fallback._noticed.clear()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for _ in range(2):

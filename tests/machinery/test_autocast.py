@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from cnnext import _routing
+from cnnext.runtime import fallback
 from tests.machinery.cases import (
     LIBRARIES,
     Layer,
@@ -159,10 +159,10 @@ def test_of_cuda_does_not_concern_the_cpu(op: Operator, fallbacks: list[str]) ->
 @pytest.mark.usefixtures("autocast_on_cuda")
 def test_of_cuda_is_asked_for_cuda_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
     """The decision alone, on a tensor that only claims to be on a GPU with our kernels."""
-    monkeypatch.setattr(_routing, "_PLAIN_TYPES", frozenset((FakeTensor,)))
-    monkeypatch.setattr(_routing, "_why_not_on_device", lambda op, operand: None)
+    monkeypatch.setattr(fallback, "_PLAIN_TYPES", frozenset((FakeTensor,)))
+    monkeypatch.setattr(fallback, "_why_not_on_device", lambda op, operand: None)
     with FakeTensorMode():
         on_gpu = torch.empty(3, device="cuda")
-    assert _routing.why_native("relu", on_gpu) == "autocast is on"
+    assert fallback.why_native("relu", on_gpu) == "autocast is on"
     torch.set_autocast_enabled("cuda", False)
-    assert _routing.why_native("relu", on_gpu) is None
+    assert fallback.why_native("relu", on_gpu) is None

@@ -150,6 +150,7 @@ def test_other_leaves_are_what_they_were() -> None:
     tracer = fx.Tracer()
     assert tracer.is_leaf_module(nn.Conv2d(1, 1, 1), "layer")
     assert not tracer.is_leaf_module(nn.Sequential(), "layer")
+    assert not tracer.is_leaf_module(cnnext.Sequential(), "layer")
     assert not tracer.is_leaf_module(Caller(nn.ReLU()), "layer")
     assert not tracer.is_leaf_module(cnnext.models.lenet5(), "layer")
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 import cnnext
-from cnnext import NativeFallbackWarning, _routing
+from cnnext import NativeFallbackWarning
+from cnnext.runtime import fallback
 from cnnext.testing.errors import assert_contract
 
 
@@ -46,7 +47,7 @@ def native() -> nn.Module:
 
 @pytest.fixture(autouse=True)
 def _every_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_routing, "_noticed", set())
+    monkeypatch.setattr(fallback, "_noticed", set())
 
 
 def ours(caught: list[warnings.WarningMessage]) -> list[str]:
@@ -78,7 +79,7 @@ def test_onnx(native: nn.Module, dynamo: bool) -> None:
 
 
 def test_trace(native: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_routing, "is_strict", lambda: False)
+    monkeypatch.setattr(fallback, "is_strict", lambda: False)
     converted, x = cnnext.convert(native), torch.randn(3, 1, 32, 16)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 import cnnext
-from cnnext._drop_in import NativeLayer
+from cnnext.ops.common.drop_in import NativeLayer
 from tests.machinery.cases import (
     IMAGES,
     LAYERS,

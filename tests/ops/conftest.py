@@ -9,7 +9,8 @@ import hypothesis
 import pytest
 import torch
 
-from cnnext import NativeFallbackWarning, _routing
+from cnnext import NativeFallbackWarning
+from cnnext.runtime import fallback
 
 # Derandomized, so that a failure is the same on every machine and in every run.
 hypothesis.settings.register_profile(
@@ -45,7 +46,7 @@ def _strict(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def fallbacks(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Allows fallbacks, as if none had been noticed before, and collects their warnings."""
-    monkeypatch.setattr(_routing, "_noticed", set())
+    monkeypatch.setattr(fallback, "_noticed", set())
     messages: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("always", NativeFallbackWarning)

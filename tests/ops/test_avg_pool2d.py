@@ -11,8 +11,8 @@ import torch
 from torch._prims_common import suggest_memory_format
 
 import cnnext
-from cnnext._pooling import prefers_channels_last
 from cnnext.ops.avg_pool2d import _output_size, _windows
+from cnnext.ops.common.pooling import prefers_channels_last
 from cnnext.testing.cases import AVG_POOLS, EDGE_AVG_POOLS, AvgPool2dCase
 from cnnext.testing.errors import INPUT_KINDS
 from tests.ops import problems

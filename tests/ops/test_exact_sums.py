@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import cnnext
-from cnnext import _exact_sums
+from cnnext.runtime import exact_sums
 from cnnext.testing import kernels
 
 ISAS = kernels.built_isas()[: kernels.built_isas().index(kernels.active_isa()) + 1]
@@ -205,8 +205,8 @@ def test_exact_tiles_are_counted() -> None:
 
 
 def test_many_exact_tiles_are_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_exact_sums, "_said", False)
-    monkeypatch.setattr(_exact_sums._many, "value", 0)
+    monkeypatch.setattr(exact_sums, "_said", False)
+    monkeypatch.setattr(exact_sums._many, "value", 0)
     weight = torch.randn(64, 64, 3, 3)
     x = torch.ones(1, 64, 48, 48)
     x[..., 21:] = 0

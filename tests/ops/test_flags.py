@@ -11,26 +11,26 @@ import torch
 from torch import Tensor
 
 import cnnext
-from cnnext import _cuda_backend, _flags, _library, _routing
+from cnnext.runtime import cuda_backend, fallback, flags, library
 from cnnext.testing import kernels
 from tests.ops.calls import OPS
 from tests.ops.support import CNNEXT
 
 
 def test_flags_last_as_long_as_their_context() -> None:
-    before = _flags.current()
+    before = flags.current()
     with cnnext.flags(cuda_backend="own", strict=True):
         with cnnext.flags(cuda_backend="native"):
-            assert _flags.current() == _flags.Flags("native", True)
-        assert _flags.current() == _flags.Flags("own", True)
-    assert _flags.current() == before
+            assert flags.current() == flags.Flags("native", True)
+        assert flags.current() == flags.Flags("own", True)
+    assert flags.current() == before
 
 
 def test_flags_end_with_an_exception() -> None:
-    before = _flags.current()
+    before = flags.current()
     with pytest.raises(KeyError), cnnext.flags(cuda_backend="own"):
         raise KeyError
-    assert _flags.current() == before
+    assert flags.current() == before
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_bad_flags(call: dict[str, Any], error: type[Exception], mentioned: str)
 def test_flags_decorate_functions() -> None:
     @cnnext.flags(cuda_backend="native")
     def asked() -> str:
-        return _flags.current().cuda_backend
+        return flags.current().cuda_backend
 
     assert asked() == "native"
 
@@ -73,7 +73,7 @@ def test_the_strict_flag_goes_before_the_environment(
 
 # ---------------------------------------------------------------------------- the backend on CUDA
 
-WITH_KERNELS = tuple(op for op in OPS if op not in _cuda_backend.WITHOUT_KERNELS)
+WITH_KERNELS = tuple(op for op in OPS if op not in cuda_backend.WITHOUT_KERNELS)
 ON_CUDA: Any = SimpleNamespace(is_cuda=True, device=SimpleNamespace(index=0))
 
 
@@ -83,9 +83,9 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[tuple[int, int]], None]:
 
     def pretend(capability: tuple[int, int]) -> None:
         built = {"version": "13.0", "architectures": ["8.0", "8.6", "9.0", "10.0"]}
-        monkeypatch.setitem(_library.build_info, "cuda", built)
-        monkeypatch.setattr(_library, "why_no_cuda", None)
-        monkeypatch.setattr(_library, "_why_not_on_gpu", {})
+        monkeypatch.setitem(library.build_info, "cuda", built)
+        monkeypatch.setattr(library, "why_no_cuda", None)
+        monkeypatch.setattr(library, "_why_not_on_gpu", {})
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: capability)
 
@@ -94,36 +94,36 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[tuple[int, int]], None]:
 
 @pytest.mark.parametrize("op", OPS)
 def test_every_operator_has_a_rule(op: str) -> None:
-    choice = _cuda_backend.AUTO[op]
+    choice = cuda_backend.AUTO[op]
     assert choice.backend in ("own", "native")
     assert choice.reason
-    assert _cuda_backend.chosen(op) == choice.backend
+    assert cuda_backend.chosen(op) == choice.backend
 
 
 @pytest.mark.parametrize("op", OPS)
 def test_flags_choose_the_backend(op: str, gpu: Callable[[tuple[int, int]], None]) -> None:
     gpu((9, 0))
     with cnnext.flags(cuda_backend="native"):
-        assert _routing._why_not_on_device(op, ON_CUDA) is _routing._CHOSEN
+        assert fallback._why_not_on_device(op, ON_CUDA) is fallback._CHOSEN
     with cnnext.flags(cuda_backend="own"):
-        expected = _routing._CHOSEN if op not in WITH_KERNELS else None
-        assert _routing._why_not_on_device(op, ON_CUDA) is expected
+        expected = fallback._CHOSEN if op not in WITH_KERNELS else None
+        assert fallback._why_not_on_device(op, ON_CUDA) is expected
 
 
 def test_linear_is_native_by_design(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_library, "why_no_cuda", "nvcc was not found")
-    assert _routing._why_not_on_device("linear", ON_CUDA) is _routing._CHOSEN
+    monkeypatch.setattr(library, "why_no_cuda", "nvcc was not found")
+    assert fallback._why_not_on_device("linear", ON_CUDA) is fallback._CHOSEN
 
 
 @pytest.mark.parametrize("op", WITH_KERNELS)
 def test_a_missing_library_is_a_reason_that_is_said(
     op: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_library, "why_no_cuda", "nvcc was not found")
-    reason = _routing._why_not_on_device(op, ON_CUDA)
+    monkeypatch.setattr(library, "why_no_cuda", "nvcc was not found")
+    reason = fallback._why_not_on_device(op, ON_CUDA)
     assert reason == "there are no CUDA kernels (nvcc was not found)"
     with cnnext.flags(cuda_backend="native"):  # as the user wants it: nothing to be said
-        assert _routing._why_not_on_device(op, ON_CUDA) is _routing._CHOSEN
+        assert fallback._why_not_on_device(op, ON_CUDA) is fallback._CHOSEN
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_gpus_that_the_kernels_are_not_built_for(
 ) -> None:
     gpu(capability)
     with cnnext.flags(cuda_backend="own"):
-        reason = _routing._why_not_on_device("relu", ON_CUDA)
+        reason = fallback._why_not_on_device("relu", ON_CUDA)
     said = f"they are not built for compute capability {capability[0]}.{capability[1]}"
     assert reason == (None if covered else f"there are no CUDA kernels ({said})")
 
@@ -153,7 +153,7 @@ def test_no_kernels_without_a_gpu(
 ) -> None:
     gpu((9, 0))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert _library.why_no_cuda_on(0) == "there is no GPU"
+    assert library.why_no_cuda_on(0) == "there is no GPU"
 
 
 @pytest.mark.parametrize(
@@ -169,32 +169,32 @@ def test_kernels_that_are_not_loaded(
 ) -> None:
     monkeypatch.setattr(torch.version, "cuda", torch_cuda)
     cuda = built and {"version": built, "architectures": ["9.0"]}
-    monkeypatch.setitem(_library.build_info, "cuda", cuda)
-    monkeypatch.setitem(_library.build_info, "why_no_cuda", "CNNEXT_CUDA=0")
-    assert _library._load_cuda() == reason
+    monkeypatch.setitem(library.build_info, "cuda", cuda)
+    monkeypatch.setitem(library.build_info, "why_no_cuda", "CNNEXT_CUDA=0")
+    assert library._load_cuda() == reason
 
 
 def test_operands_on_several_devices_are_for_native_to_reject(fallbacks: list[str]) -> None:
     meta = torch.ones(2, 3, device="meta")
-    reason = _routing.why_native("linear", torch.ones(4, 3), meta)
-    assert reason is _routing._SEVERAL_DEVICES
+    reason = fallback.why_native("linear", torch.ones(4, 3), meta)
+    assert reason is fallback._SEVERAL_DEVICES
     with cnnext.flags(strict=True):  # no fallback: what native says is all that is to be said
-        assert _routing.fall_back("linear", reason, lambda: "native") == "native"
+        assert fallback.call_native(cnnext.functional.linear, reason, lambda: "native") == "native"
     assert not fallbacks
 
 
 def test_only_the_last_architecture_has_ptx() -> None:
-    assert not _library.covers((9, 0), ("8.0", "12.0"))
-    assert not _library.covers((8, 0), ("8.6",))
-    assert not _library.covers((9, 0), ())
+    assert not library.covers((9, 0), ("8.0", "12.0"))
+    assert not library.covers((8, 0), ("8.6",))
+    assert not library.covers((9, 0), ())
 
 
 def test_the_compiler_takes_the_gpu_for_a_constant(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_library, "why_no_cuda", None)
-    monkeypatch.setattr(_library, "_why_not_on_gpu", {0: "they are not built for it"})
+    monkeypatch.setattr(library, "why_no_cuda", None)
+    monkeypatch.setattr(library, "_why_not_on_gpu", {0: "they are not built for it"})
 
     def function(x: Tensor) -> Tensor:
-        return x + 1 if _library.why_no_cuda_on(0) is None else x - 1
+        return x + 1 if library.why_no_cuda_on(0) is None else x - 1
 
     compiled = torch.compile(function, fullgraph=True, backend="eager")
     assert compiled(torch.zeros(1)).item() == -1
@@ -204,7 +204,9 @@ def test_a_chosen_backend_is_no_fallback(
     fallbacks: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CNNEXT_STRICT", "1")
-    result = _routing.fall_back("relu", _routing._CHOSEN, torch.relu, torch.ones(1))
+    result = fallback.call_native(
+        cnnext.functional.relu, fallback._CHOSEN, torch.relu, torch.ones(1)
+    )
     assert result.tolist() == [1]
     assert not fallbacks
 

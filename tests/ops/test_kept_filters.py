@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d as native_conv2d
 
 import cnnext
-from cnnext import _kept_filters
-from cnnext._kept_filters import kept_bytes
+from cnnext.runtime import kept_filters
+from cnnext.runtime.kept_filters import kept_bytes
 from cnnext.testing import kernels
 from tests.ops.support import assert_same_sums, only_kernel
 
@@ -427,7 +427,7 @@ def test_it_goes_with_its_module(layer: cnnext.Conv2d, image: Tensor) -> None:
     other = cnnext.Conv2d(32, 48, 3, padding=1)
     with torch.no_grad():
         other(image)
-    owner = _kept_filters.owner_of(other)
+    owner = kept_filters.owner_of(other)
     assert torch.ops.cnnext.conv2d_kept_filter_bytes(owner) > 0
     del other
     gc.collect()

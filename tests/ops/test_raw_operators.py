@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from cnnext._library import ops
+from cnnext.runtime.library import ops
 
 _POOL = (2, 2, 2, 2, 0, 0, 1, 1)  # k, stride, pad, dilation of a 2x2 pool
 _CONV = (1, 1, 0, 0, 1, 1, 1)  # stride, pad, dilation, groups

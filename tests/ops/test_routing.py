@@ -130,7 +130,7 @@ def test_cuda_tensors(op: str, fallbacks: list[str]) -> None:
     """Whoever computes, the results agree; ATen is a fallback only where it is all there is."""
     operands = tuple(t.cuda() for t in operands_of(op))
     assert_same_sums(call(CNNEXT, op, *operands), call(NATIVE, op, *operands))
-    missing = cnnext._library.why_no_cuda
+    missing = cnnext.runtime.library.why_no_cuda
     assert len(fallbacks) == (missing is not None)
     assert all(str(missing) in message for message in fallbacks)
 

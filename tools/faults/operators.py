@@ -8,7 +8,7 @@ OPERATORS = (
     Fault(
         name="subclass-taken-for-a-plain-tensor",
         kind="routing of a type",
-        file="cnnext/_routing.py",
+        file="cnnext/runtime/fallback.py",
         old="        and kind.__torch_dispatch__ is Parameter.__torch_dispatch__\n",
         new="",
         tests=("tests/ops/test_routing.py", "tests/machinery/test_other_tensors.py"),
@@ -16,7 +16,7 @@ OPERATORS = (
     Fault(
         name="kernels-for-half-on-the-cpu",
         kind="routing of a dtype",
-        file="cnnext/_routing.py",
+        file="cnnext/runtime/fallback.py",
         old="frozenset((torch.float32, torch.float64))",
         new="frozenset((torch.float32, torch.float64, torch.float16))",
         tests=("tests/ops/test_routing.py", "tests/drop_in/test_dtypes.py"),
@@ -24,7 +24,7 @@ OPERATORS = (
     Fault(
         name="one-warning-for-all-operators",
         kind="warning",
-        file="cnnext/_routing.py",
+        file="cnnext/runtime/fallback.py",
         old="if (op, reason) not in _noticed:",
         new="if reason not in {known for _, known in _noticed}:",
         tests=("tests/ops/test_routing.py",),
@@ -32,7 +32,7 @@ OPERATORS = (
     Fault(
         name="strict-is-1-or-nothing",
         kind="environment",
-        file="cnnext/_flags.py",
+        file="cnnext/runtime/flags.py",
         old='.lower() not in ("", "0", "false", "no", "off")',
         new=' == "1"',
         tests=("tests/ops/test_routing.py", "tests/ops/test_flags.py"),
@@ -40,7 +40,7 @@ OPERATORS = (
     Fault(
         name="flags-outlive-an-exception",
         kind="state left behind",
-        file="cnnext/_flags.py",
+        file="cnnext/runtime/flags.py",
         old="    try:\n        yield\n    finally:\n        _set(before)",
         new="    yield\n    _set(before)",
         tests=("tests/ops/test_flags.py",),
@@ -48,7 +48,7 @@ OPERATORS = (
     Fault(
         name="autocast-of-the-gpu-is-asked-for",
         kind="autocast",
-        file="cnnext/_routing.py",
+        file="cnnext/runtime/fallback.py",
         old="torch.is_autocast_enabled(operands[0].device.type)",
         new="torch.is_autocast_enabled()",
         tests=("tests/ops/test_routing.py", "tests/machinery/test_autocast.py"),
@@ -56,7 +56,7 @@ OPERATORS = (
     Fault(
         name="first-level-of-dual-numbers-missed",
         kind="forward mode",
-        file="cnnext/_routing.py",
+        file="cnnext/runtime/fallback.py",
         old="forward_ad._current_level >= 0",
         new="forward_ad._current_level > 0",
         tests=("tests/ops/test_routing.py", "tests/machinery/test_func.py"),
@@ -64,7 +64,7 @@ OPERATORS = (
     Fault(
         name="kernels-inside-a-transform",
         kind="torch.func",
-        file="cnnext/_routing.py",
+        file="cnnext/runtime/fallback.py",
         old="if _are_transforms_active():",
         new='if _are_transforms_active() and op != "linear":',
         tests=("tests/ops/test_routing.py", "tests/machinery/test_func.py"),
@@ -125,7 +125,7 @@ OPERATORS = (
     Fault(
         name="window-that-begins-in-the-padding",
         kind="ceil_mode",
-        file="cnnext/_pooling.py",
+        file="cnnext/ops/common/pooling.py",
         old="(extent - 1) * stride >= size + padding",
         new="(extent - 1) * stride > size + padding",
         tests=(
@@ -137,7 +137,7 @@ OPERATORS = (
     Fault(
         name="true-is-a-stride",
         kind="type of an argument",
-        file="cnnext/_arguments.py",
+        file="cnnext/ops/common/arguments.py",
         old="if isinstance(value, bool):\n            raise TypeError",
         new="if isinstance(value, float):\n            raise TypeError",
         tests=("tests/ops/test_conv2d_errors.py", "tests/ops/test_max_pool2d_errors.py"),
@@ -177,16 +177,16 @@ OPERATORS = (
     Fault(
         name="modules-know-their-filters",
         kind="pickle",
-        file="cnnext/_kept_filters.py",
+        file="cnnext/runtime/kept_filters.py",
         old="owner = _owners.setdefault(id(module), next(_numbers))",
         new="owner = _owners.setdefault(id(module), next(_numbers))\n"
         "        module.__dict__['_filter_owner'] = owner",
         tests=("tests/ops/test_kept_filters.py",),
     ),
     Fault(
-        name="graph-hides-a-users-subclass",
+        name="graph-hides-the-layers-of-a-sequential",
         kind="tracing",
-        file="cnnext/_symbolic_trace.py",
+        file="cnnext/integrations/fx.py",
         old=" and not isinstance(m, Sequential)",
         new="",
         tests=("tests/machinery/test_fx.py",),
@@ -194,7 +194,7 @@ OPERATORS = (
     Fault(
         name="first-states-counted-as-a-product",
         kind="count of operations",
-        file="cnnext/_flop_formulas.py",
+        file="cnnext/integrations/flop_counter.py",
         old="(state[0] - batch)",
         new="state[0]",
         tests=("tests/machinery/test_flops.py",),

@@ -8,7 +8,7 @@ PACKAGE = (
     Fault(
         name="conversion-copies-parameters",
         kind="sharing of parameters",
-        file="cnnext/_structural_copy.py",
+        file="cnnext/conversion/structural_copy.py",
         old="(Tensor, *weakref.ProxyTypes)",
         new="weakref.ProxyTypes",
         tests=("tests/convert",),
@@ -16,7 +16,7 @@ PACKAGE = (
     Fault(
         name="backward-hooks-are-copied",
         kind="hook",
-        file="cnnext/_structural_copy.py",
+        file="cnnext/conversion/structural_copy.py",
         old='        "_backward_hooks",\n',
         new="",
         tests=("tests/convert",),
@@ -24,7 +24,7 @@ PACKAGE = (
     Fault(
         name="report-omits-unsupported-layers",
         kind="report",
-        file="cnnext/convert.py",
+        file="cnnext/conversion/swap.py",
         old="next(module.children(), None) is None",
         new="next(module.children(), None) is not None",
         tests=("tests/convert/test_report.py",),
@@ -144,7 +144,7 @@ PACKAGE = (
         file="csrc/relu/avx2.cpp",
         old='#include "relu/simd.h"',
         new='#include <algorithm>\n\n#include "relu/simd.h"',
-        check=("python", "tools/check_dependencies.py"),
+        check=("python", "tools/check_layers.py"),
     ),
     Fault(
         name="header-without-internal-linkage",

@@ -6,7 +6,6 @@ ATen's answer is the same, only not faster; the user hears about it once per ope
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import warnings
 from collections.abc import Callable
@@ -19,9 +18,9 @@ from torch.autograd import forward_ad
 from torch.fx import Proxy
 from torch.nn import Parameter
 
-from cnnext import _library
-from cnnext._cuda_backend import WITHOUT_KERNELS, chosen
-from cnnext._flags import current, is_strict
+from cnnext.runtime import library
+from cnnext.runtime.cuda_backend import WITHOUT_KERNELS, chosen
+from cnnext.runtime.flags import current, is_strict
 
 _KERNEL_DTYPES = frozenset((torch.float32, torch.float64))
 _CUDA_KERNEL_DTYPES = _KERNEL_DTYPES | {torch.float16, torch.bfloat16}
@@ -109,7 +108,7 @@ def _why_not_on_device(op: str, operand: Tensor) -> str | None:
         return f"there are no kernels for device type '{operand.device.type}'"
     if current().cuda_backend == "native" or op in WITHOUT_KERNELS:
         return _CHOSEN
-    if (missing := _library.why_no_cuda_on(operand.device.index)) is not None:
+    if (missing := library.why_no_cuda_on(operand.device.index)) is not None:
         return f"there are no CUDA kernels ({missing})"
     return _CHOSEN if chosen(op) == "native" else None
 
@@ -130,13 +129,15 @@ def _is_as_plain(operand: Any) -> bool:
     )
 
 
-def fall_back(op: str, reason: str, native: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """`native(*args, **kwargs)`, said aloud the first time."""
+def call_native(
+    ours: Callable[..., Any], reason: str, native: Callable[..., Any], *args: Any, **kwargs: Any
+) -> Any:
+    """`native(*args, **kwargs)` for a function or class of ours, said aloud the first time."""
     if reason is _SYMBOLIC:
-        function = getattr(importlib.import_module("cnnext.functional"), op)
-        return Proxy.__torch_function__(function, (Proxy,), args, kwargs)
+        return Proxy.__torch_function__(ours, (Proxy,), args, kwargs)
     if reason in _SILENT or torch.compiler.is_compiling():
         return native(*args, **kwargs)
+    op = ours.__name__
     if is_strict():
         raise RuntimeError(f"cnnext.{op}: {reason}, and CNNEXT_STRICT forbids native PyTorch")
     result = native(*args, **kwargs)

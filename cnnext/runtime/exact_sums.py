@@ -10,8 +10,8 @@ from __future__ import annotations
 import ctypes
 import warnings
 
-from cnnext._library import ops
-from cnnext._routing import stack_level_of_caller
+from cnnext.runtime.fallback import stack_level_of_caller
+from cnnext.runtime.library import ops
 
 
 class ExactSumsWarning(UserWarning):

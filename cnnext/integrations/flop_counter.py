@@ -11,7 +11,7 @@ from typing import Any
 
 from torch.utils.flop_counter import conv_flop_count, flop_registry, register_flop_formula
 
-from cnnext._library import ops
+from cnnext.runtime.library import ops
 
 Shape = list[int]
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
-from cnnext._flags import current
-from cnnext._library import direct, ops, shared_by_imports
+from cnnext.runtime.flags import current
+from cnnext.runtime.library import direct, ops, shared_by_imports
 
 # Smaller ones are packed in less time than it takes to ask for them.
 _FEWEST_ELEMENTS = 4096

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from torch.library import Library
 
-from cnnext._library import shared_by_imports
+from cnnext.runtime.library import shared_by_imports
 
 _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 

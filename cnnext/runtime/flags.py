@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cnnext._library import ops
+from cnnext.runtime.library import ops
 
 CUDA_BACKENDS = ("auto", "own", "native")
 CONV_ALGORITHMS = ("auto", "exact", "winograd2", "winograd4")

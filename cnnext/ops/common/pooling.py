@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch._prims_common import suggest_memory_format
 
-from cnnext._arguments import shape_of
-from cnnext._library import ops
-from cnnext._registration import register_autograd
-from cnnext._routing import gradient_needed
+from cnnext.ops.common.arguments import shape_of
+from cnnext.runtime.fallback import gradient_needed
+from cnnext.runtime.library import ops
+from cnnext.runtime.registration import register_autograd
 
 Pair = tuple[int, int]
 IntOrSize = int | None | tuple[int | None, ...] | list[int | None]

@@ -8,8 +8,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from cnnext._arguments import check_matmul_dtypes, shape_of
-from cnnext._routing import why_native
+from cnnext.ops.common.arguments import check_matmul_dtypes, shape_of
+from cnnext.runtime.fallback import why_native
 
 Biases = tuple[Tensor | None, Tensor | None]
 Result = TypeVar("Result")

@@ -16,9 +16,9 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils import parametrize
 
 from cnnext import functional, nn
-from cnnext._drop_in import NATIVE_LAYERS
-from cnnext._functional_calls import Call, find_calls
-from cnnext._structural_copy import copy_structure
+from cnnext.conversion.source_calls import Call, find_calls
+from cnnext.conversion.structural_copy import copy_structure
+from cnnext.ops.common.drop_in import NATIVE_LAYERS
 
 __all__ = ["ConversionReport", "FunctionalCall", "Layer", "convert", "report", "restore"]
 

@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 
 import torch  # before _C, which needs the libraries that this loads
 
-from cnnext._import_hooks import when_imported
-from cnnext._shadowing import why_not_built
+from cnnext.runtime.import_hooks import when_imported
+from cnnext.runtime.shadowing import why_not_built
 
 try:
     import cnnext._C  # noqa: F401  (registers the operators)
 except ImportError as error:
     if error.name == "cnnext._C":  # there is none
-        raise ImportError(why_not_built(Path(__file__).parent, sys.path)) from None
+        raise ImportError(why_not_built(Path(__file__).parents[1], sys.path)) from None
     raise ImportError(
         f"cnnext's kernels cannot be loaded with torch {torch.__version__}: {error}. "
         "They need torch 2.10 or newer and are built by `pip install .` in cnnext's source folder."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cnnext._flags import current
+from cnnext.runtime.flags import current
 
 
 class Choice(NamedTuple):

@@ -1,0 +1,1 @@
+"""convert, restore, report: layers of a model swapped for ours and back."""

@@ -1,0 +1,1 @@
+"""What PyTorch has to know of our operators elsewhere: torch.fx, the flop counter."""
