@@ -15,7 +15,7 @@ import torch
 
 from cnnext.cli import selftest
 from cnnext.runtime import library
-from cnnext.runtime.cuda_backend import AUTO
+from cnnext.runtime.operator import OPERATORS
 from cnnext.testing import kernels, machine
 
 _CUDA_TEST = "self-test on CUDA"
@@ -90,7 +90,11 @@ def _cuda() -> dict[str, Any]:
         },
         "kernels": importlib.import_module("cnnext._C_cuda").__file__ if loaded else None,
         "why no kernels": library.why_no_cuda,
-        "auto": {op: f"{choice.backend}: {choice.reason}" for op, choice in AUTO.items()},
+        "auto": {
+            name: f"{op.cuda.backend}: {op.cuda.reason}"
+            for name, op in sorted(OPERATORS.items())
+            if op.cuda is not None
+        },
     }
 
 

@@ -26,26 +26,15 @@ from cnnext.ops.relu import ReLU as ReLU
 from cnnext.ops.sequential import Sequential as Sequential
 from cnnext.runtime.mirror import Mirror as _Mirror
 from cnnext.runtime.mirror import fill as _fill
+from cnnext.runtime.operator import OPERATORS as _OPERATORS
 
-# The layers with kernels: each is a direct subclass of its namesake in torch.nn.
-MODULES: tuple[type[torch.nn.Module], ...] = (
-    AdaptiveAvgPool2d,
-    AdaptiveMaxPool2d,
-    AvgPool2d,
-    Conv2d,
-    GRU,
-    GRUCell,
-    Linear,
-    LSTM,
-    LSTMCell,
-    MaxPool2d,
-    ReLU,
-    RNN,
-    RNNCell,
+# What `cnnext.convert` swaps: each is a direct subclass of its namesake in torch.nn.
+SWAPPED: tuple[type[torch.nn.Module], ...] = tuple(
+    dict.fromkeys(op.module for op in _OPERATORS.values() if op.module is not None)
 )
 
-# What `cnnext.convert` swaps, likewise for their namesakes.
-SWAPPED: tuple[type[torch.nn.Module], ...] = (*MODULES, Sequential)
+# Those with kernels of their own.
+MODULES: tuple[type[torch.nn.Module], ...] = tuple(cls for cls in SWAPPED if cls is not Sequential)
 
 if TYPE_CHECKING:  # where the first definition of a name counts
     from torch.nn import *  # type: ignore[assignment,no-redef]  # noqa: F403

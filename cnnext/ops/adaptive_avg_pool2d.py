@@ -23,6 +23,7 @@ from cnnext.ops.common.pooling import (
 )
 from cnnext.runtime.fallback import call_native, gradient_needed, is_scripting, why_native
 from cnnext.runtime.library import direct, ops
+from cnnext.runtime.operator import CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
 
 # ------------------------------------------------------------------------------- fake kernels
@@ -141,3 +142,17 @@ class AdaptiveAvgPool2d(torch.nn.AdaptiveAvgPool2d, metaclass=ABCMeta):
         if _native.cls.forward is not _native.forward:
             return _native.call_replaced("forward", self, input)
         return adaptive_avg_pool2d(input, self.output_size)
+
+
+ADAPTIVE_AVG_POOL2D = declare(
+    Operator(
+        name="adaptive_avg_pool2d",
+        function=adaptive_avg_pool2d,
+        native=torch.nn.functional.adaptive_avg_pool2d,
+        module=AdaptiveAvgPool2d,
+        autograd=AdaptiveAvgPool2dFunction,
+        raw=("adaptive_avg_pool2d", "adaptive_avg_pool2d_backward", "adaptive_avg_pool2d_forward"),
+        kernels="adaptive_avg_pool2d",
+        cuda=CudaRule("native", "ATen adds up a large window with many threads"),
+    )
+)

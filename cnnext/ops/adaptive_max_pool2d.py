@@ -24,6 +24,7 @@ from cnnext.ops.common.pooling import (
 )
 from cnnext.runtime.fallback import call_native, is_scripting, why_native
 from cnnext.runtime.library import direct, ops
+from cnnext.runtime.operator import CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
 
 # ------------------------------------------------------------------------------- fake kernels
@@ -171,3 +172,17 @@ class AdaptiveMaxPool2d(torch.nn.AdaptiveMaxPool2d, metaclass=ABCMeta):
         if _native.cls.forward is not _native.forward:
             return _native.call_replaced("forward", self, input)
         return adaptive_max_pool2d(input, self.output_size, self.return_indices)
+
+
+ADAPTIVE_MAX_POOL2D = declare(
+    Operator(
+        name="adaptive_max_pool2d",
+        function=adaptive_max_pool2d,
+        native=torch.nn.functional.adaptive_max_pool2d,
+        module=AdaptiveMaxPool2d,
+        autograd=AdaptiveMaxPool2dFunction,
+        raw=("adaptive_max_pool2d", "adaptive_max_pool2d_backward", "adaptive_max_pool2d_forward"),
+        kernels="adaptive_max_pool2d",
+        cuda=CudaRule("native", "ATen searches a large window with many threads"),
+    )
+)

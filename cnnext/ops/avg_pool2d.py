@@ -26,6 +26,7 @@ from cnnext.ops.common.pooling import (
 )
 from cnnext.runtime.fallback import call_native, gradient_needed, is_scripting, why_native
 from cnnext.runtime.library import direct, ops
+from cnnext.runtime.operator import CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
 
 #: k_h, k_w, stride_h, stride_w, pad_h, pad_w, count_include_pad, divisor_override (0: none).
@@ -247,3 +248,17 @@ class AvgPool2d(torch.nn.AvgPool2d, metaclass=ABCMeta):
             self.count_include_pad,
             self.divisor_override,
         )
+
+
+AVG_POOL2D = declare(
+    Operator(
+        name="avg_pool2d",
+        function=avg_pool2d,
+        native=torch.nn.functional.avg_pool2d,
+        module=AvgPool2d,
+        autograd=AvgPool2dFunction,
+        raw=("avg_pool2d", "avg_pool2d_backward", "avg_pool2d_forward"),
+        kernels="avg_pool2d",
+        cuda=CudaRule("native", "ATen moves as many bytes"),
+    )
+)

@@ -23,6 +23,7 @@ from cnnext.runtime import kept_filters
 from cnnext.runtime.exact_sums import warn_once
 from cnnext.runtime.fallback import call_native, gradient_needed, is_scripting, why_native
 from cnnext.runtime.library import direct, ops
+from cnnext.runtime.operator import CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
 
 Pair = tuple[int, int]
@@ -460,3 +461,25 @@ class Conv2d(torch.nn.Conv2d, metaclass=ABCMeta):
             input = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
             padding = 0
         return _conv2d(self, input, weight, bias, self.stride, padding, self.dilation, self.groups)
+
+
+CONV2D = declare(
+    Operator(
+        name="conv2d",
+        function=conv2d,
+        native=torch.nn.functional.conv2d,
+        module=Conv2d,
+        autograd=Conv2dFunction,
+        raw=(
+            "conv2d",
+            "conv2d_backward_bias",
+            "conv2d_backward_input",
+            "conv2d_backward_weight",
+            "conv2d_forward",
+            "conv2d_keeping",
+            "conv2d_value_facts",
+        ),
+        kernels="conv2d",
+        cuda=CudaRule("native", "cuDNN multiplies on tensor cores, our kernels do not yet"),
+    )
+)

@@ -13,6 +13,7 @@ from cnnext.ops.common.arguments import check_matmul_dtypes, shape_of
 from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.runtime.fallback import call_native, gradient_needed, is_scripting, why_native
 from cnnext.runtime.library import direct, ops
+from cnnext.runtime.operator import CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
 
 # ------------------------------------------------------------------------------- fake kernels
@@ -166,3 +167,17 @@ class Linear(torch.nn.Linear, metaclass=ABCMeta):
         if _native.cls.forward is not _native.forward:
             return _native.call_replaced("forward", self, input)
         return linear(input, self.weight, self.bias)
+
+
+LINEAR = declare(
+    Operator(
+        name="linear",
+        function=linear,
+        native=torch.nn.functional.linear,
+        module=Linear,
+        autograd=LinearFunction,
+        raw=("linear", "linear_backward_input", "linear_backward_weight", "linear_forward"),
+        kernels="linear",
+        cuda=CudaRule("native", "cuBLAS is what we would call ourselves", has_kernels=False),
+    )
+)

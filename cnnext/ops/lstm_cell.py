@@ -15,6 +15,7 @@ from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.ops.common.recurrence_formulas import lstm_step_backward
 from cnnext.runtime.fallback import call_native, gradient_needed, is_scripting
 from cnnext.runtime.library import direct, ops
+from cnnext.runtime.operator import CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
 
 States = tuple[Tensor, Tensor]
@@ -241,3 +242,17 @@ class LSTMCell(torch.nn.LSTMCell, metaclass=ABCMeta):
         else:
             h, c = lstm_cell(rows, hx, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         return (h, c) if batched else (h.squeeze(0), c.squeeze(0))
+
+
+LSTM_CELL = declare(
+    Operator(
+        name="lstm_cell",
+        function=lstm_cell,
+        native=torch.lstm_cell,
+        module=LSTMCell,
+        autograd=LSTMCellFunction,
+        raw=("lstm_cell", "lstm_cell_backward", "lstm_cell_forward"),
+        kernels="lstm_cell",
+        cuda=CudaRule("native", "ATen launches as many kernels and moves as many bytes"),
+    )
+)

@@ -22,6 +22,7 @@ from cnnext.ops.common.pooling import (
 )
 from cnnext.runtime.fallback import call_native, is_scripting, why_native
 from cnnext.runtime.library import direct, ops
+from cnnext.runtime.operator import CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
 
 # ------------------------------------------------------------------------------- fake kernels
@@ -303,3 +304,17 @@ class MaxPool2d(torch.nn.MaxPool2d, metaclass=ABCMeta):
             self.ceil_mode,
             self.return_indices,
         )
+
+
+MAX_POOL2D = declare(
+    Operator(
+        name="max_pool2d",
+        function=max_pool2d,
+        native=torch.nn.functional.max_pool2d,
+        module=MaxPool2d,
+        autograd=MaxPool2dFunction,
+        raw=("max_pool2d", "max_pool2d_backward", "max_pool2d_forward", "max_pool2d_indices"),
+        kernels="max_pool2d",
+        cuda=CudaRule("own", "one byte is recorded for each maximum instead of eight"),
+    )
+)

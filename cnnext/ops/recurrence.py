@@ -18,6 +18,7 @@ from torch import Tensor
 from cnnext.ops.common.recurrence_formulas import Cell, differentiable_backward
 from cnnext.runtime.fallback import gradient_needed
 from cnnext.runtime.library import direct, ops
+from cnnext.runtime.operator import Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
 
 Tensors = tuple[Tensor, ...]
@@ -243,3 +244,13 @@ def recurrence(
     else:
         results = direct.recurrence_forward(cell, *operands, batch_sizes, reverse, False)
     return _visible(cell, results)
+
+
+RECURRENCE = declare(
+    Operator(
+        name="recurrence",
+        autograd=RecurrenceFunction,
+        raw=("recurrence", "recurrence_backward", "recurrence_forward"),
+        kernels="recurrence",
+    )
+)

@@ -17,6 +17,7 @@ from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.ops.common.recurrence_formulas import Cell
 from cnnext.ops.recurrence import recurrence
 from cnnext.runtime.fallback import call_native, is_scripting
+from cnnext.runtime.operator import CudaRule, Operator, declare
 
 # ---------------------------------------------------------------------------------- functions
 
@@ -206,3 +207,29 @@ class RNNCell(torch.nn.RNNCell, metaclass=ABCMeta):
             cell = rnn_tanh_cell if self.nonlinearity == "tanh" else rnn_relu_cell
             h = cell(rows, state, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         return h if input.dim() == 2 else h.squeeze(0)
+
+
+_CUDA = CudaRule(
+    "native", "ATen launches as many kernels and moves as many bytes", has_kernels=False
+)
+GRU_CELL = declare(
+    Operator("gru_cell", function=gru_cell, native=torch.gru_cell, module=GRUCell, cuda=_CUDA)
+)
+RNN_TANH_CELL = declare(
+    Operator(
+        "rnn_tanh_cell",
+        function=rnn_tanh_cell,
+        native=torch.rnn_tanh_cell,
+        module=RNNCell,
+        cuda=_CUDA,
+    )
+)
+RNN_RELU_CELL = declare(
+    Operator(
+        "rnn_relu_cell",
+        function=rnn_relu_cell,
+        native=torch.rnn_relu_cell,
+        module=RNNCell,
+        cuda=_CUDA,
+    )
+)

@@ -15,6 +15,7 @@ from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.ops.common.recurrence_formulas import Cell
 from cnnext.ops.recurrence import Tensors, recurrence
 from cnnext.runtime.fallback import call_native, why_native, why_recorded_natively
+from cnnext.runtime.operator import CudaRule, Operator, declare
 
 _CELLS = {
     "LSTM": Cell.LSTM,
@@ -44,7 +45,6 @@ def _forward(layers: torch.nn.RNNBase, native: NativeLayer, input: Any, hx: Any)
     if native.is_replaced():
         return native.call_replaced("forward", layers, input, hx)
     layers._update_flat_weights()
-    name = type(layers).__name__
     if (reason := why_recorded_natively()) is not None:
         return call_native(type(layers), reason, native.forward, layers, input, hx)
     packed = isinstance(input, PackedSequence)
@@ -55,7 +55,8 @@ def _forward(layers: torch.nn.RNNBase, native: NativeLayer, input: Any, hx: Any)
             layers.check_input(data, batch_sizes)  # native's LSTM does not, and reads beyond it
         return native.forward(layers, input, hx)
     weights = [weight for weight in layers._flat_weights if weight is not None]
-    reason = why_native(name, data, *states, *weights) or _why_native(layers, batch_sizes)
+    op = native.cls.__name__
+    reason = why_native(op, data, *states, *weights) or _why_native(layers, batch_sizes)
     if reason is not None:
         return call_native(type(layers), reason, native.forward, layers, input, hx)
 
@@ -110,6 +111,8 @@ def _states_of(
 
 def _fits(layers: torch.nn.RNNBase, data: Tensor, states: Tensors) -> bool:
     """Whether all tensors are of one dtype, and there is something to compute."""
+    if not isinstance(layers.bidirectional, bool):  # which native's kernels require
+        return False
     if data.shape[-1] != layers.input_size or 0 in data.shape:
         return False
     tensors = (*states, *layers._flat_weights)
@@ -217,3 +220,9 @@ class RNN(torch.nn.RNN, metaclass=ABCMeta):
 
     def __prepare_scriptable__(self) -> Module:
         return _native_rnn.counterpart(self)
+
+
+_CUDA = CudaRule("native", "cuDNN takes all steps in one call", has_kernels=False)
+LAYERS = tuple(
+    declare(Operator(layer.__name__, module=layer, cuda=_CUDA)) for layer in (GRU, LSTM, RNN)
+)

@@ -13,6 +13,7 @@ from torch.nn.functional import relu as native_relu
 from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.runtime.fallback import call_native, gradient_needed, is_scripting, why_native
 from cnnext.runtime.library import direct, ops
+from cnnext.runtime.operator import CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
 
 # ------------------------------------------------------------------------------- fake kernels
@@ -152,3 +153,17 @@ class ReLU(torch.nn.ReLU, metaclass=ABCMeta):
         if _native.cls.forward is not _native.forward:
             return _native.call_replaced("forward", self, input)
         return relu(input, self.inplace)
+
+
+RELU = declare(
+    Operator(
+        name="relu",
+        function=relu,
+        native=torch.nn.functional.relu,
+        module=ReLU,
+        autograd=ReLUFunction,
+        raw=("relu", "relu_", "relu_backward", "relu_forward"),
+        kernels="relu",
+        cuda=CudaRule("native", "ATen moves as many bytes"),
+    )
+)

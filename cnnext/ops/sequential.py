@@ -27,6 +27,7 @@ from cnnext.runtime import kept_filters
 from cnnext.runtime.exact_sums import warn_once
 from cnnext.runtime.fallback import gradient_needed, is_scripting, why_native
 from cnnext.runtime.library import ops
+from cnnext.runtime.operator import Operator, declare
 
 # Where a maximum is that was not positive. max_pool2d_backward passes over offsets outside of the
 # window.
@@ -190,3 +191,6 @@ def _forward(modules: list[Module], input: Any) -> Any:
         input = output
         position += len(run)
     return input
+
+
+SEQUENTIAL = declare(Operator("Sequential", module=Sequential))

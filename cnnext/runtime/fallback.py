@@ -19,7 +19,7 @@ from torch.fx import Proxy
 from torch.nn import Parameter
 
 from cnnext.runtime import library
-from cnnext.runtime.cuda_backend import WITHOUT_KERNELS, chosen
+from cnnext.runtime.cuda_backend import chosen, has_kernels
 from cnnext.runtime.flags import current, is_strict
 
 _KERNEL_DTYPES = frozenset((torch.float32, torch.float64))
@@ -106,7 +106,7 @@ def _why_not_on_device(op: str, operand: Tensor) -> str | None:
     """The reason why our kernels do not compute `op` where this operand is, or None."""
     if not operand.is_cuda:
         return f"there are no kernels for device type '{operand.device.type}'"
-    if current().cuda_backend == "native" or op in WITHOUT_KERNELS:
+    if current().cuda_backend == "native" or not has_kernels(op):
         return _CHOSEN
     if (missing := library.why_no_cuda_on(operand.device.index)) is not None:
         return f"there are no CUDA kernels ({missing})"

@@ -17,6 +17,7 @@ from torch import Tensor
 
 import cnnext.functional
 import cnnext.nn
+from cnnext.runtime.operator import OPERATORS
 from cnnext.testing.cases import (
     BENCHMARK_CASES,
     Case,
@@ -34,16 +35,8 @@ MODES = ("forward", "backward", "training")
 Tensors = tuple[Tensor, ...]
 Call = Callable[[], Tensors]
 
-NATIVE = SimpleNamespace(
-    adaptive_avg_pool2d=torch.nn.functional.adaptive_avg_pool2d,
-    adaptive_max_pool2d=torch.nn.functional.adaptive_max_pool2d,
-    avg_pool2d=torch.nn.functional.avg_pool2d,
-    conv2d=torch.nn.functional.conv2d,
-    max_pool2d=torch.nn.functional.max_pool2d,
-    relu=torch.nn.functional.relu,
-    linear=torch.nn.functional.linear,
-    lstm_cell=torch.lstm_cell,
-)
+#: Native PyTorch's functions by our names.
+NATIVE = SimpleNamespace(**{op.name: op.native for op in OPERATORS.values() if op.native})
 
 # Forward results that are selected from the input, not computed.
 _EXACT = ("adaptive_max_pool2d", "max_pool2d", "relu")

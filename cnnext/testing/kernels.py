@@ -6,20 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from cnnext.runtime import library
+from cnnext.runtime import library, operator
 from cnnext.runtime.library import ops
 
-OPERATORS = (
-    "adaptive_avg_pool2d",
-    "adaptive_max_pool2d",
-    "avg_pool2d",
-    "conv2d",
-    "linear",
-    "lstm_cell",
-    "max_pool2d",
-    "recurrence",
-    "relu",
-)
+#: What the names of kernels begin with.
+OPERATORS = tuple(sorted(op.kernels for op in operator.OPERATORS.values() if op.kernels))
 
 
 class KernelInfo(NamedTuple):

@@ -12,7 +12,7 @@ import cnnext.nn
 from cnnext import cli
 from cnnext.cli import selftest
 from cnnext.runtime import library
-from cnnext.runtime.cuda_backend import AUTO
+from cnnext.runtime.operator import OPERATORS
 from cnnext.testing import kernels
 from cnnext.testing.cases import OPS
 
@@ -75,8 +75,10 @@ def test_cuda_without_a_gpu(monkeypatch, capsys):
     assert facts["CUDA"]["GPU"] == {}
     assert facts["CUDA"]["kernels"] is None
     assert facts["CUDA"]["why no kernels"] == "this PyTorch has no CUDA"
-    for op, choice in AUTO.items():
-        assert facts["CUDA"]["auto"][op] == f"{choice.backend}: {choice.reason}"
+    rules = {name: op.cuda for name, op in OPERATORS.items() if op.cuda is not None}
+    assert facts["CUDA"]["auto"] == {
+        name: f"{rule.backend}: {rule.reason}" for name, rule in rules.items()
+    }
     assert "self-test on CUDA" not in facts
 
 

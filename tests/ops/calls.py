@@ -7,19 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-OPS = (
-    "adaptive_avg_pool2d",
-    "adaptive_max_pool2d",
-    "avg_pool2d",
-    "conv2d",
-    "gru_cell",
-    "linear",
-    "lstm_cell",
-    "max_pool2d",
-    "relu",
-    "rnn_relu_cell",
-    "rnn_tanh_cell",
-)
+from cnnext.runtime.operator import OPERATORS
+
+OPS = tuple(sorted(op.name for op in OPERATORS.values() if op.function is not None))
 
 
 def operands_of(op: str, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:

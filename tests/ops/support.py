@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from torch.utils._pytree import tree_flatten
 
 import cnnext.functional
 from cnnext.testing import kernels
+from cnnext.testing.contests import NATIVE as NATIVE
 from cnnext.testing.errors import (
     assert_bitwise_equal,
     assert_contract,
@@ -30,19 +30,6 @@ from tests.conftest import run_seed
 
 Tensors = tuple[Tensor, ...]
 
-NATIVE = SimpleNamespace(
-    adaptive_avg_pool2d=torch.nn.functional.adaptive_avg_pool2d,
-    adaptive_max_pool2d=torch.nn.functional.adaptive_max_pool2d,
-    avg_pool2d=torch.nn.functional.avg_pool2d,
-    conv2d=torch.nn.functional.conv2d,
-    max_pool2d=torch.nn.functional.max_pool2d,
-    relu=torch.nn.functional.relu,
-    linear=torch.nn.functional.linear,
-    lstm_cell=torch.lstm_cell,
-    gru_cell=torch.gru_cell,
-    rnn_tanh_cell=torch.rnn_tanh_cell,
-    rnn_relu_cell=torch.rnn_relu_cell,
-)
 CNNEXT = cnnext.functional
 
 DTYPES = (torch.float32, torch.float64)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 import cnnext
 from cnnext.runtime import cuda_backend, fallback, flags, library
+from cnnext.runtime.operator import OPERATORS
 from cnnext.testing import kernels
 from tests.ops.calls import OPS
 from tests.ops.support import CNNEXT
@@ -73,7 +74,7 @@ def test_the_strict_flag_goes_before_the_environment(
 
 # ---------------------------------------------------------------------------- the backend on CUDA
 
-WITH_KERNELS = tuple(op for op in OPS if op not in cuda_backend.WITHOUT_KERNELS)
+WITH_KERNELS = tuple(op for op in OPS if cuda_backend.has_kernels(op))
 ON_CUDA: Any = SimpleNamespace(is_cuda=True, device=SimpleNamespace(index=0))
 
 
@@ -94,7 +95,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[[tuple[int, int]], None]:
 
 @pytest.mark.parametrize("op", OPS)
 def test_every_operator_has_a_rule(op: str) -> None:
-    choice = cuda_backend.AUTO[op]
+    choice = OPERATORS[op].cuda
     assert choice.backend in ("own", "native")
     assert choice.reason
     assert cuda_backend.chosen(op) == choice.backend

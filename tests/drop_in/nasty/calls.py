@@ -116,11 +116,39 @@ FUNCTIONS: dict[str, Call] = {
 }
 
 
-def _module(name: str, library: Any, input: Any, states: Any = None, **options: Any) -> Any:
+def _module(
+    name: str, library: Any, input: Any, states: Any = None, state: Any = None, **options: Any
+) -> Any:
     torch.manual_seed(0)
     layer = getattr(library, name)(**options)
-    more = () if states is None else ((states, states),)
+    more = () if state is None else (state,)
+    if states is not None:
+        more = ((states, states),)
     return layer(input, *more), list(layer.state_dict().values())
+
+
+def _one_state_cell() -> dict[str, Any]:
+    return {
+        "input": randn(3, 5),
+        "state": randn(3, 4),
+        "input_size": 5,
+        "hidden_size": 4,
+        "bias": True,
+    }
+
+
+def _recurrent_layer() -> dict[str, Any]:
+    return {
+        **{"input": randn(6, 3, 5), "input_size": 5, "hidden_size": 4, "bias": True},
+        **{"batch_first": False, "dropout": 0.0, "bidirectional": True},
+    }
+
+
+def _sequential(library: Any, input: Any) -> Any:
+    torch.manual_seed(0)
+    layers = library.Conv2d(4, 6, 3), library.ReLU(), library.MaxPool2d(2)
+    layer = library.Sequential(*layers)
+    return layer(input), list(layer.state_dict().values())
 
 
 #: The modules: what constructs one, and the input of its first call.
@@ -153,6 +181,14 @@ MODULES: dict[str, Call] = {
             **{"hidden_size": 4, "bias": True},
         },
     ),
+    "GRUCell": Call(partial(_module, "GRUCell"), _one_state_cell),
+    "RNNCell": Call(
+        partial(_module, "RNNCell"), lambda: {**_one_state_cell(), "nonlinearity": "tanh"}
+    ),
+    "LSTM": Call(partial(_module, "LSTM"), _recurrent_layer),
+    "GRU": Call(partial(_module, "GRU"), _recurrent_layer),
+    "RNN": Call(partial(_module, "RNN"), lambda: {**_recurrent_layer(), "nonlinearity": "relu"}),
+    "Sequential": Call(_sequential, lambda: {"input": randn(2, 4, 6, 6)}),
     "LSTMCell-unbatched": Call(
         partial(_module, "LSTMCell", input_size=5, hidden_size=4),
         lambda: {"input": randn(5), "states": randn(4)},

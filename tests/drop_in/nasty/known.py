@@ -30,6 +30,7 @@ KNOWN: dict[tuple[str, str, str], str] = {
     ("Conv2d-reflect", "input", "shrunk"): _PADDING,
     ("conv2d", "weight", "infinite"): _INFINITE,
     ("gru_cell", "hx", "inference"): _NOT_SAVED,
+    ("GRUCell", "state", "inference"): _NOT_SAVED,
     **{
         ("conv2d_backward_weight", "weight", value): _NOT_READ
         for value in ("freed", "freed_with_offset", "shrunk")

@@ -48,11 +48,38 @@ def _cell() -> dict[str, Any]:
     }
 
 
+_LSTM = 0  # CellKind of csrc/recurrence/recurrence.h
+
+
+def _sequence() -> dict[str, Any]:
+    return {
+        **{"cell": _LSTM, "input": randn(6, 5), "h0": randn(3, 4), "c0": randn(3, 4)},
+        **{"w_ih": randn(16, 5), "w_hh": randn(16, 4), "b_ih": randn(16), "b_hh": randn(16)},
+        **{"batch_sizes": None, "reverse": False, "saves": True},
+    }
+
+
+def _saved_sequence() -> dict[str, Any]:
+    return {
+        **{"cell": _LSTM, "grad_output": randn(6, 4), "grad_h_n": randn(3, 4)},
+        **{"grad_c_n": randn(3, 4), "slots": randn(6, 16), "state": randn(6, 4)},
+        **{"h0": randn(3, 4), "w_hh": randn(16, 4), "batch_sizes": None, "batch": 3},
+        "reverse": False,
+    }
+
+
 _ARGUMENTS: dict[str, Callable[[], dict[str, Any]]] = {
     "conv2d_forward": lambda: {**_image(), **_filter(), "bias": randn(6), **_CONV},
     "conv2d_backward_input": lambda: {**_gradient(), **_filter(), **_SIZE_IN, **_CONV},
     "conv2d_backward_weight": lambda: {**_gradient(), **_image(), **_filter(), **_CONV},
     "conv2d_backward_bias": _gradient,
+    "conv2d_keeping": lambda: {
+        **{**_image(), **_filter(), "bias": randn(6), **_CONV, "owner": 1, "version": -1},
+    },
+    "conv2d_value_facts": lambda: {
+        **{"direction": "forward", "first": randn(2, 4, 6, 6), **_filter(), **_SIZE_IN, **_CONV},
+        "filter_kept": False,
+    },
     "max_pool2d_forward": lambda: {**_image(), **_SIZE_OUT, **_POOL, "record": True},
     "max_pool2d_backward": lambda: {
         "grad_output": randn(2, 4, 3, 3),
@@ -84,6 +111,8 @@ _ARGUMENTS: dict[str, Callable[[], dict[str, Any]]] = {
         **{"grad_h": randn(3, 4), "grad_c": randn(3, 4), "cx": randn(3, 4)},
         "gates": randn(3, 16),
     },
+    "recurrence_forward": _sequence,
+    "recurrence_backward": _saved_sequence,
 }
 
 

@@ -1,0 +1,57 @@
+"""What an operator is: one declaration at the end of its file in `cnnext.ops`, and the list of all.
+
+Whatever goes through all operators goes through this list, or is held equal to it by
+`tests/test_operators.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch.nn import Module
+
+
+class CudaRule(NamedTuple):
+    """Who computes on CUDA tensors where `cuda_backend` is "auto", and why."""
+
+    backend: str  # "own" or "native"
+    reason: str
+    has_kernels: bool = True  # of ours; without, native is all there is
+
+
+@dataclass(frozen=True, eq=False)
+class Operator:
+    """One thing of PyTorch's that cnnext has kernels for.
+
+    Attributes:
+        name: that of the function, or else of the module; warnings and flags know it.
+        function: as in `cnnext.functional`.
+        native: the function's counterpart in PyTorch.
+        module: the direct subclass of its namesake in `torch.nn`.
+        autograd: as in `cnnext.autograd`.
+        raw: all its operators in `torch.ops.cnnext` that take tensors.
+        kernels: the name that its kernels begin with; None for what runs another operator's.
+        cuda: the rule for CUDA tensors; None for what only calls other operators.
+    """
+
+    name: str
+    function: Callable[..., Any] | None = None
+    native: Callable[..., Any] | None = None
+    module: type[Module] | None = None
+    autograd: type[torch.autograd.Function] | None = None
+    raw: tuple[str, ...] = ()
+    kernels: str | None = None
+    cuda: CudaRule | None = None
+
+
+#: By name.
+OPERATORS: dict[str, Operator] = {}
+
+
+def declare(operator: Operator) -> Operator:
+    """Enters an operator into the list; one of the same name, of an earlier import, leaves it."""
+    OPERATORS[operator.name] = operator
+    return operator

@@ -1,0 +1,135 @@
+"""Every list that names operators holds what is declared, no less and no more.
+
+A new operator is declared at the end of its file in cnnext.ops; what it has been left out of fails
+here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+import cnnext
+from cnnext.cli import selftest
+from cnnext.runtime.operator import OPERATORS, Operator
+from cnnext.testing import kernels
+from cnnext.testing.cases import BENCHMARK_CASES, EDGE_CASES
+from cnnext.testing.contests import PROBLEMS
+from tests.drop_in.nasty import calls as nasty_calls
+from tests.drop_in.nasty import raw as nasty_raw
+from tests.fuzz import strategies
+from tests.machinery import cases as machinery_cases
+from tests.ops import calls
+
+ROOT = Path(__file__).parents[1]
+
+FUNCTIONS = {op.name for op in OPERATORS.values() if op.function is not None}
+MODULES = {op.module.__name__ for op in OPERATORS.values() if op.module is not None}
+RAW = {name for op in OPERATORS.values() for name in op.raw}
+KERNELS = {op.kernels for op in OPERATORS.values() if op.kernels is not None}
+
+# Cells with one state are a recurrence of one step, which is measured as the LSTM; Sequential runs
+# what its layers run.
+CELLS = {"gru_cell", "rnn_relu_cell", "rnn_tanh_cell"}
+MEASURED = FUNCTIONS - CELLS | {"lstm"}
+
+# PyTorch's graphs hold these, with a gradient; <op>_forward computes the same.
+FOR_GRAPHS = {name for name in RAW if f"{name}_forward" in RAW}
+
+
+def library() -> list[str]:
+    """The names of all raw operators."""
+    return [
+        name.removeprefix("cnnext::")
+        for name in torch._C._dispatch_get_all_op_names()
+        if name.startswith("cnnext::")
+    ]
+
+
+def takes_tensors(name: str) -> bool:
+    arguments = torch._C._get_schema(f"cnnext::{name}", "").arguments
+    return any("Tensor" in str(argument.type) for argument in arguments)
+
+
+#: What is listed, and what should be.
+LISTS: dict[str, tuple[Callable[[], Collection[str]], set[str]]] = {
+    "torch.ops.cnnext": (lambda: [name for name in library() if takes_tensors(name)], RAW),
+    "functional": (lambda: cnnext.functional.__all__, FUNCTIONS),
+    "autograd": (
+        lambda: cnnext.autograd.__all__,
+        {op.autograd.__name__ for op in OPERATORS.values() if op.autograd is not None},
+    ),
+    "kernels": (
+        lambda: [name.removesuffix("_kernels") for name in library() if "_kernels" in name],
+        KERNELS,
+    ),
+    "swapped": (lambda: [cls.__name__ for cls in cnnext.nn.SWAPPED], MODULES),
+    "self-test": (lambda: list(EDGE_CASES), MEASURED),
+    "self-test of layers": (lambda: list(selftest._MODELS), MEASURED),
+    "benchmark cases": (lambda: list(BENCHMARK_CASES), MEASURED),
+    "contests": (lambda: list(PROBLEMS), MEASURED),
+    "benchmark files": (
+        lambda: [path.stem.removeprefix("bench_") for path in ROOT.glob("benchmarks/bench_*.py")],
+        MEASURED | {"models"},
+    ),
+    "tests of kernels": (
+        lambda: [
+            folder.name
+            for folder in ROOT.glob("csrc/*")
+            if (folder / f"numpy_{folder.name}.cpp").exists()
+        ],
+        KERNELS,
+    ),
+    "small calls": (lambda: calls.OPS, FUNCTIONS),
+    "tools of PyTorch, functions": (
+        lambda: [op.name for op in machinery_cases.OPERATORS],
+        FUNCTIONS,
+    ),
+    "tools of PyTorch, layers": (
+        lambda: [layer.name for layer in machinery_cases.LAYERS],
+        MODULES - {"Sequential"},
+    ),
+    "odd arguments, functions": (
+        lambda: {name.removesuffix("_in_place") for name in nasty_calls.FUNCTIONS},
+        FUNCTIONS,
+    ),
+    "odd arguments, modules": (
+        lambda: {name.partition("-")[0] for name in nasty_calls.MODULES},
+        MODULES,
+    ),
+    "odd arguments, raw operators": (lambda: list(nasty_raw.OPERATORS), RAW - FOR_GRAPHS),
+    "fuzzing": (lambda: list(strategies.OPERATORS), FUNCTIONS),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_hold_what_is_declared(name: str) -> None:
+    listed, declared = LISTS[name]
+    found = list(listed())
+    assert len(found) == len(set(found)), "named twice"
+    assert set(found) == declared
+
+
+@pytest.mark.parametrize("op", OPERATORS.values(), ids=lambda op: op.name)
+def test_declaration(op: Operator) -> None:
+    public: dict[str, Any] = {
+        "function": (op.function, cnnext.functional, op.name),
+        "module": (op.module, cnnext.nn, getattr(op.module, "__name__", "")),
+        "autograd": (op.autograd, cnnext.autograd, getattr(op.autograd, "__name__", "")),
+    }
+    for declared, home, name in public.values():
+        assert declared is None or getattr(home, name) is declared
+    assert op.module is None or op.module.__bases__[0] is getattr(nn, op.module.__name__)
+    assert (op.function is None) == (op.native is None)
+    assert op.function is None or op.native.__name__ == op.name
+    assert op.kernels is None or all(name.startswith(op.kernels) for name in op.raw)
+    assert op.kernels is None or kernels.registry(op.kernels)
+
+
+def test_raw_operators_belong_to_one() -> None:
+    assert len(RAW) == sum(len(op.raw) for op in OPERATORS.values())
