@@ -9,6 +9,7 @@ from importlib import import_module
 
 from cnnext.runtime import library  # isort: skip  # noqa: F401  (loads the kernels)
 from cnnext import autograd, functional, models, nn
+from cnnext import convert as _moved  # noqa: F401  (before the function takes its name)
 from cnnext._version import __version__ as __version__
 from cnnext.conversion.swap import ConversionReport, convert, report, restore
 from cnnext.explain import Candidate, Explanation, explain

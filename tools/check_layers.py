@@ -23,7 +23,7 @@ PYTHON_LAYERS = (
     ("ops.common",),
     ("ops",),
     ("autograd", "functional", "nn"),
-    ("conversion", "explain", "integrations"),
+    ("conversion", "convert", "explain", "integrations"),
     ("models", "testing"),
     ("", "cli"),
     ("__main__",),

@@ -247,3 +247,12 @@ def test_what_is_not_a_module_raises(function: Callable[[Any], Any], value: obje
 def test_inplace_is_keyword_only() -> None:
     with pytest.raises(TypeError):
         convert(sequential(), True)  # type: ignore[misc]
+
+
+def test_the_module_that_is_now_a_package_warns() -> None:
+    with pytest.warns(DeprecationWarning, match=r"cnnext\.ConversionReport.*0\.3"):
+        from cnnext.convert import ConversionReport as moved
+    assert moved is cnnext.ConversionReport
+    assert cnnext.convert is convert
+    with pytest.raises(ImportError):
+        from cnnext.convert import nothing  # noqa: F401
