@@ -222,7 +222,7 @@ def predicted_candidates(
     channels_last: bool,
     shape: tuple[int, ...],
     filter_kept: bool = False,
-    transforms: int = 2,
+    transforms: int = _ANY,
 ) -> tuple[str, tuple[Candidate, ...]]:
     """The kernel chosen for a convolution on the current threads, and all candidates.
 

@@ -7,19 +7,24 @@ bytes and the instructions say.
 from __future__ import annotations
 
 from cnnext.runtime.flags import current
-from cnnext.runtime.operator import OPERATORS
+from cnnext.runtime.operator import OPERATORS, CudaRule
 
 
 def has_kernels(op: str) -> bool:
     """Whether there are CUDA kernels for `op`; without, native is all there is."""
-    rule = OPERATORS[op].cuda
-    return rule is not None and rule.has_kernels
+    return _rule(op) is not None
 
 
 def chosen(op: str) -> str:
     """The backend that computes `op` on CUDA tensors now: "own" or "native"."""
-    rule = OPERATORS[op].cuda
-    if rule is None or not rule.has_kernels:
+    rule = _rule(op)
+    if rule is None:
         return "native"
     asked = current().cuda_backend
     return rule.backend if asked == "auto" else asked
+
+
+def _rule(op: str) -> CudaRule | None:
+    """That of an operator with CUDA kernels."""
+    rule = OPERATORS[op].cuda
+    return rule if rule is not None and rule.has_kernels else None

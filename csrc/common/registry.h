@@ -121,9 +121,8 @@ struct SharedScratch {
   bool filled = false;
 };
 
-// Runs all phases of all rounds. `allocate(bytes)` returns scratch aligned to 64
-// bytes; `parallel(n, body)` calls body(i) for every i < n, on any threads, and returns when all
-// are done.
+// Runs all phases of all rounds. `allocate(bytes)` returns scratch aligned to 64 bytes;
+// `parallel(n, body)` calls body(i) for every i < n, on any threads, and returns when all are done.
 template <class K, class Allocate, class Parallel>
 void run_kernel(const K& kernel, const typename K::Shape& shape,
                 const typename K::Operands& operands, int threads, Allocate&& allocate,

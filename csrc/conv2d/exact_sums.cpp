@@ -279,17 +279,18 @@ class Chooser {
 
   // Looks at every `step`-th row of tiles.
   Conv2dChoice choose(int64_t step) {
-    by_name_ = !forced_kernel("conv2d").empty();
     take(select_conv2d<float>(pass_, choice_.shape, threads_));
-    keep_to_filter();
-    if (!by_name_) keep_to_input(step);
+    if (!transforms()) return choice_;
+    by_name_ = !forced_kernel("conv2d").empty();
+    allow(allowed_by_filter());
+    if (!by_name_ && transforms()) keep_to_input(step);
     return choice_;
   }
 
   Conv2dChoice choose(const Conv2dKernel<float>& kernel) {
     by_name_ = true;
     take(kernel);
-    keep_to_filter();
+    if (transforms()) allow(allowed_by_filter());
     return choice_;
   }
 
@@ -320,10 +321,6 @@ class Chooser {
 
   bool transforms() const { return pass_ != Pass::bwd_weight && transforms_ != Transforms::none; }
 
-  void keep_to_filter() {
-    if (transforms()) allow(allowed_by_filter());
-  }
-
   Transforms allowed_by_filter() {
     const FilterLook filter = look_at_filter(tiling(), choice_.shape.k_h, o_.second);
     choice_.facts.filter = filter.kind;
@@ -352,7 +349,6 @@ class Chooser {
   }
 
   void keep_to_input(int64_t step) {
-    if (!transforms()) return;
     const Windows spoiled = transforms_ == Transforms::local ? Windows::all_do
                             : pass_ == Pass::forward         ? Windows::dim
                                                              : Windows::empty;

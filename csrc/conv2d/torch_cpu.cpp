@@ -78,23 +78,10 @@ std::string candidates(std::string direction, bool is_double, bool channels_last
                        int64_t pad_w, int64_t dilation_h, int64_t dilation_w, int64_t groups,
                        bool filter_kept, int64_t transforms) {
   const Layout layout = channels_last ? Layout::channels_last : Layout::nchw;
-  const Conv2dShape whole{n,
-                          c_in,
-                          h_in,
-                          w_in,
-                          c_out,
-                          k_h,
-                          k_w,
-                          stride_h,
-                          stride_w,
-                          pad_h,
-                          pad_w,
-                          dilation_h,
-                          dilation_w,
-                          groups,
-                          layout,
-                          filter_kept,
-                          static_cast<Transforms>(transforms)};
+  Conv2dShape whole{n,        c_in,  h_in,  w_in,       c_out,      k_h,    k_w,   stride_h,
+                    stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, layout};
+  whole.filter_kept = filter_kept;
+  whole.transforms = static_cast<Transforms>(transforms);
   const Conv2dShape s = whole.without_idle_taps();
   const int threads = useful_threads(s.macs());
   for (Pass pass : {Pass::forward, Pass::bwd_input, Pass::bwd_weight}) {
