@@ -38,8 +38,8 @@ test-large:
 
 # Another ISA changes the choice among kernels, which all have run by their names. What asks for
 # none, or calls only operators, it does not change.
-ANY_ISA := kernels cuda cuda_on_cpu machinery cli testing convert drop_in/test_nasty_inputs.py \
-    ops/test_recurrent_layers.py
+ANY_ISA := kernels cuda cuda_on_cpu pytorch_integration cli testing convert \
+    upstream_suites/test_adversarial_inputs.py ops/test_recurrent_layers.py
 test-baseline:
 	CNNEXT_ISA=baseline $(MAKE) test \
 	    ARGS="-m 'not slow and not by_name' $(ANY_ISA:%=--ignore=tests/%)"

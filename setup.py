@@ -77,7 +77,7 @@ def require_torch() -> Any:
 
 
 def sources() -> list[str]:
-    """Everything but the NumPy door, the CUDA adapters, and ISAs of other processors."""
+    """Everything but the NumPy bindings, the CUDA adapters, and ISAs of other processors."""
     foreign = {isa for isas in ISA_TABLE.values() for isa in isas} - ISA_FLAGS.keys()
     return sorted(
         str(path)

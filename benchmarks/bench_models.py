@@ -8,26 +8,26 @@ import pytest
 
 from cnnext.cli import subjects
 from cnnext.testing.errors import GRADIENT_TOLERANCE
-from cnnext.testing.twins import CNNEXT, CONTESTANTS, Twins
+from cnnext.testing.model_pair import CNNEXT, IMPLEMENTATIONS, ModelPair
 
 pytest.importorskip("sklearn", reason="the images come from scikit-learn")
 
 
 @functools.lru_cache(maxsize=1)
-def _checked(model: str) -> Twins:
-    """Twins that agree; all benchmarks of a model share them."""
+def _checked(model: str) -> ModelPair:
+    """ModelPair that agree; all benchmarks of a model share them."""
     sample = subjects.sample(model, subjects.default_batch(model))
-    twins = Twins(subjects.build(model), sample.images, sample.labels)
-    assert twins.check_forward().ok
-    assert twins.check_gradients()[CNNEXT] <= GRADIENT_TOLERANCE
-    return twins
+    pair = ModelPair(subjects.build(model), sample.images, sample.labels)
+    assert pair.check_forward().ok
+    assert pair.check_gradients()[CNNEXT] <= GRADIENT_TOLERANCE
+    return pair
 
 
 @pytest.mark.models
-@pytest.mark.parametrize("contestant", CONTESTANTS)
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("mode", ["forward", "training"])
 @pytest.mark.parametrize("case", subjects.DEFAULT)
-def test_model(benchmark, case, mode, contestant):
-    twins = _checked(case)
-    calls = twins.forward_calls() if mode == "forward" else twins.training_calls()
-    benchmark(calls[contestant])
+def test_model(benchmark, case, mode, implementation):
+    pair = _checked(case)
+    calls = pair.forward_calls() if mode == "forward" else pair.training_calls()
+    benchmark(calls[implementation])

@@ -31,12 +31,12 @@ from cnnext.explain import DIRECTIONS, predicted_candidates
 from cnnext.runtime.library import ops
 from cnnext.testing import kernels, machine
 from cnnext.testing.cases import ALEXNET, GOOGLENET, LENET5, RESNET50, VGG16, Conv2dCase
-from cnnext.testing.contests import LAYOUTS
+from cnnext.testing.comparisons import LAYOUTS
 from cnnext.testing.load import OtherLoad
 from cnnext.testing.timing import compare_blocks
 
 # Kernels predicted to be so much slower than the fastest are not worth their time.
-_MOST_TIMES_SLOWER = 5.0
+_MAX_TIMES_SLOWER = 5.0
 
 
 def network_cases() -> list[Conv2dCase]:
@@ -119,7 +119,7 @@ def measure(case: Conv2dCase, direction: str, threads: int) -> results.Row:
         fastest = min(prediction.seconds.values())
         for kernel, seconds in prediction.seconds.items():
             of_best_isa = kernel.endswith(kernels.active_isa())
-            if of_best_isa and seconds <= _MOST_TIMES_SLOWER * fastest:
+            if of_best_isa and seconds <= _MAX_TIMES_SLOWER * fastest:
                 calls[f"{kernel} {layout}"] = of_layout["cnnext"]
                 forced[f"{kernel} {layout}"] = kernel
 
@@ -184,7 +184,7 @@ def choices(rows: Iterable[results.Row]) -> Iterator[Choice]:
             }
             best = min(times, key=times.__getitem__)
             chosen = predict(row["sizes"], row["mode"], layout).chosen
-            seconds = times.get(chosen, _MOST_TIMES_SLOWER * times[best])
+            seconds = times.get(chosen, _MAX_TIMES_SLOWER * times[best])
             yield Choice(row, layout, chosen, seconds, best, times[best], native)
 
 

@@ -1,4 +1,4 @@
-"""Benchmarks with pytest-benchmark: a group is one case in one direction, all contestants in it.
+"""Benchmarks with pytest-benchmark: a group is one case in one mode, all implementations in it.
 
 ``pytest benchmarks`` measures everything; with ``--benchmark-disable`` each benchmark runs once,
 which still checks every result.
@@ -14,7 +14,7 @@ import pytest
 
 from cnnext.testing import machine
 from cnnext.testing.cases import BENCHMARK_CASES, Case
-from cnnext.testing.contests import Contest, contest, contestants
+from cnnext.testing.comparisons import Comparison, comparison, implementations
 
 _MODES = ("forward", "backward")
 
@@ -28,17 +28,17 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give a benchmark that takes ``call`` every case, mode and contestant of its module's OP."""
+    """Give a benchmark that takes ``call`` every case, mode and implementation of its OP."""
     if "call" not in metafunc.fixturenames:
         return
     op = metafunc.module.OP
     metafunc.parametrize("case", BENCHMARK_CASES[op], ids=str)
     metafunc.parametrize("mode", _MODES)
-    metafunc.parametrize("contestant", contestants(op))
+    metafunc.parametrize("implementation", implementations(op))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group the contestants of a case and mode, to stand side by side in the tables."""
+    """Group the implementations of a case and mode, to stand side by side in the tables."""
     for item in items:
         if isinstance(item, pytest.Function):
             params = item.callspec.params
@@ -51,15 +51,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @functools.lru_cache(maxsize=1)
-def _checked(op: str, case: Case, mode: str) -> Contest:
-    """A contest whose results are right; its contestants run one after the other and share it."""
-    checked = contest(op, case, mode)
+def _checked(op: str, case: Case, mode: str) -> Comparison:
+    """A comparison whose results are right; its implementations run in turn and share it."""
+    checked = comparison(op, case, mode)
     checked.check()
     return checked
 
 
 @pytest.fixture
-def call(request: pytest.FixtureRequest, case: Case, mode: str, contestant: str) -> Callable:
-    """One contestant's call, made after the results of all were checked."""
+def call(request: pytest.FixtureRequest, case: Case, mode: str, implementation: str) -> Callable:
+    """One implementation's call, made after the results of all were checked."""
     op: Any = request.module.OP
-    return _checked(op, case, mode).calls[contestant]
+    return _checked(op, case, mode).calls[implementation]

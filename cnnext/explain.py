@@ -11,7 +11,7 @@ from torch import Tensor
 from cnnext.ops.common.arguments import int_pairs
 from cnnext.ops.conv2d import Conv2d, result_format, same_padding
 from cnnext.runtime import kept_filters
-from cnnext.runtime.fallback import why_native
+from cnnext.runtime.fallback import fallback_reason
 from cnnext.runtime.library import ops
 
 DIRECTIONS = ("forward", "bwd_input", "bwd_weight")
@@ -43,7 +43,7 @@ class Explanation:
     direction: str
     threads: int
     chosen: str | None  # None where native PyTorch computes
-    why_native: str | None
+    fallback_reason: str | None
     candidates: tuple[Candidate, ...]
     kept_filter_bytes: int | None = None  # None where none is kept: with gradients, on request
     ruled_out: str | None = None
@@ -52,7 +52,7 @@ class Explanation:
 
     def __str__(self) -> str:
         if self.chosen is None:
-            return f"{self.direction}: native PyTorch, because {self.why_native}"
+            return f"{self.direction}: native PyTorch, because {self.fallback_reason}"
         width = max(len(candidate.name) for candidate in self.candidates)
         lines = [f"{self.direction}, {self.threads} threads, predicted time:"]
         for candidate in self.candidates:
@@ -100,7 +100,7 @@ def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") 
         raise ValueError(f"direction must be one of {', '.join(DIRECTIONS)}, got {direction!r}")
     threads = torch.get_num_threads()
     weight = module.weight
-    reason = why_native("conv2d", input, weight, optional=(module.bias,))
+    reason = fallback_reason("conv2d", input, weight, optional=(module.bias,))
     if reason is None and not input.is_cpu:
         reason = f"explain() knows the kernels of the CPU, not those of {input.device.type}"
     if reason is not None:

@@ -126,7 +126,7 @@ def test_limits_are_of_the_launches() -> None:
     header = (ROOT / "csrc/common/cuda_launch.h").read_text()
     constants = dict(re.findall(r"constexpr int (\w+) = (\d+);", header))
     assert int(constants["kThreads"]) == check_cuda.THREADS
-    assert int(constants["kLeastBlocks"]) == check_cuda.LEAST_BLOCKS
+    assert int(constants["kMinBlocks"]) == check_cuda.MIN_BLOCKS
 
 
 def test_budget_is_a_line_a_kernel() -> None:

@@ -80,7 +80,7 @@ def test_what_native_computes_has_no_candidates() -> None:
     image = torch.empty(1, 8, 20, 20, dtype=torch.bfloat16)
     explanation = cnnext.explain(cnnext.Conv2d(8, 16, 3, dtype=torch.bfloat16), image)
     assert explanation.chosen is None and explanation.candidates == ()
-    assert "bfloat16" in explanation.why_native and "bfloat16" in str(explanation)
+    assert "bfloat16" in explanation.fallback_reason and "bfloat16" in str(explanation)
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)

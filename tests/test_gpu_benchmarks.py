@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu import models, operators, rows, tables, tasks, timing
-from benchmarks.gpu.contest import Contest, Contestant, relative_error, tolerance, unit
+from benchmarks.gpu.comparison import Comparison, Implementation, relative_error, tolerance, unit
 from benchmarks.gpu.tasks import Task
 from cnnext.testing.cases import (
     AdaptivePool2dCase,
@@ -38,14 +38,15 @@ SMALL = {
 }
 
 
-def fake_timer(ready: timing.Ready) -> dict[Contestant, Timing]:
+def fake_timer(ready: timing.Ready) -> dict[Implementation, Timing]:
     """Calls everything; native takes 3 ms, 4 ms, ..., ours 1 ms."""
     found = {}
-    for i, (contestant, calls) in enumerate(ready.items()):
-        with contestant.context():
+    for i, (implementation, calls) in enumerate(ready.items()):
+        with implementation.context():
             for call in calls:
                 call()
-        found[contestant] = Timing(1e-3 if contestant.ours else (3 + i) * 1e-3, 0.5e-3, 9e-3, 7)
+        median = 1e-3 if implementation.ours else (3 + i) * 1e-3
+        found[implementation] = Timing(median, 0.5e-3, 9e-3, 7)
     return found
 
 
@@ -54,11 +55,11 @@ def uncompiled(model: torch.nn.Module, mode: str) -> torch.nn.Module:
     return model
 
 
-def make(task: Task, device: str, l2_bytes: int) -> Contest:
-    """The contest of a small case."""
+def make(task: Task, device: str, l2_bytes: int) -> Comparison:
+    """The comparison of a small case."""
     if task.subject in SMALL:
-        return operators.contest(task, device, l2_bytes, SMALL[task.subject])
-    return models.contest(task, device, uncompiled)
+        return operators.comparison(task, device, l2_bytes, SMALL[task.subject])
+    return models.comparison(task, device, uncompiled)
 
 
 TASKS = [
@@ -75,18 +76,18 @@ TASKS = [
 
 
 @pytest.mark.parametrize("task", TASKS, ids=str)
-def test_contests(task: Task) -> None:
+def test_comparisons(task: Task) -> None:
     found = rows.measure(task, "cpu", 0, fake_timer, make)
-    assert tuple(row["contestant"] for row in found) == rows.contestants(task, "cpu")
+    assert tuple(row["implementation"] for row in found) == rows.implementations(task, "cpu")
     conv = "ieee" if task.precision == "ieee" else "tf32"
     for row in found:
         assert row["agrees"] == "yes", row
         assert 0 <= row["error"] <= row["limit"]
         assert row["flags"]["conv"] == conv
         assert (row["p20_ms"], row["p80_ms"], row["calls"]) == (0.5, 9.0, 7)
-        if row["contestant"].startswith("cnnext"):
+        if row["implementation"].startswith("cnnext"):
             assert (row["median_ms"], row["ratio"]) == (1.0, 3.0)
-            assert row["best_native"] == found[0]["contestant"]
+            assert row["best_native"] == found[0]["implementation"]
         else:
             assert "ratio" not in row
     assert tasks.flags() == {"conv": "tf32", "matmul": "ieee"}
@@ -97,7 +98,7 @@ def test_contests(task: Task) -> None:
 def test_what_ours_cannot_compute_is_an_error_and_not_native(dtype: str) -> None:
     task = Task("conv2d", "small", dtype, "default", "forward")
     for row in rows.measure(task, "cpu", 0, fake_timer, make):  # on the CPU there are no kernels
-        ours = row["contestant"].startswith("cnnext")
+        ours = row["implementation"].startswith("cnnext")
         assert row["agrees"] == ("error" if ours else "yes")
         assert ("median_ms" in row) != ours
         if ours:
@@ -105,22 +106,22 @@ def test_what_ours_cannot_compute_is_an_error_and_not_native(dtype: str) -> None
 
 
 def spoiled(task: Task, spoil: Callable[[torch.Tensor], torch.Tensor], name: str) -> list[rows.Row]:
-    """The rows of a task one of whose contestants computes something else."""
+    """The rows of a task one of whose implementations computes something else."""
 
-    def make_spoiled(*arguments: Any) -> Contest:
-        contest = make(*arguments)
+    def make_spoiled(*arguments: Any) -> Comparison:
+        comparison = make(*arguments)
 
-        def change(contestant: Contestant) -> Contestant:
+        def change(implementation: Implementation) -> Implementation:
             def calls() -> list[Any]:
                 return [
                     lambda call=call: tuple(spoil(t.clone()) for t in call())
-                    for call in contestant.make()
+                    for call in implementation.make()
                 ]
 
-            return dataclasses.replace(contestant, make=calls)
+            return dataclasses.replace(implementation, make=calls)
 
-        changed = [change(c) if c.name == name else c for c in contest.contestants]
-        return dataclasses.replace(contest, contestants=tuple(changed))
+        changed = [change(c) if c.name == name else c for c in comparison.implementations]
+        return dataclasses.replace(comparison, implementations=tuple(changed))
 
     return rows.measure(task, "cpu", 0, fake_timer, make_spoiled)
 
@@ -141,7 +142,7 @@ SPOILS = {
 @pytest.mark.parametrize("spoil", SPOILS)
 @pytest.mark.parametrize("task", TASKS, ids=str)
 def test_wrong_results_are_caught(task: Task, spoil: str) -> None:
-    name = rows.contestants(task, "cpu")[-1]
+    name = rows.implementations(task, "cpu")[-1]
     assert name.startswith("cnnext")
     *others, wrong = spoiled(task, SPOILS[spoil], name)
     assert wrong["agrees"] in ("differs", "error")
@@ -159,7 +160,7 @@ def test_wrong_native_results_are_not_the_best() -> None:
 
 
 def test_failure_in_timing_is_said() -> None:
-    def timer(ready: timing.Ready) -> dict[Contestant, Timing]:
+    def timer(ready: timing.Ready) -> dict[Implementation, Timing]:
         raise torch.OutOfMemoryError("out of memory\nand more")
 
     for row in rows.measure(TASKS[0], "cpu", 0, timer, make):
@@ -169,10 +170,11 @@ def test_failure_in_timing_is_said() -> None:
 
 
 def test_copies_exceed_the_cache() -> None:
-    contest = make(TASKS[0], "cpu", 10_000)
-    assert contest.copies * contest.bytes > 20_000 >= (contest.copies - 1) * contest.bytes
-    assert len(contest.contestants[0].make()) == contest.copies
-    assert make(TASKS[0], "cpu", 10**9).copies == operators._MOST_COPIES
+    comparison = make(TASKS[0], "cpu", 10_000)
+    copies, size = comparison.copies, comparison.bytes
+    assert copies * size > 20_000 >= (copies - 1) * size
+    assert len(comparison.implementations[0].make()) == comparison.copies
+    assert make(TASKS[0], "cpu", 10**9).copies == operators._MAX_COPIES
 
 
 def test_tasks() -> None:
@@ -215,7 +217,7 @@ def test_blocks_alternate() -> None:
     seconds = {"a": 1e-3, "b": 2e-3}
     now = 0.0
 
-    def contestant(name: str) -> tuple[Contestant, list[Callable]]:
+    def implementation(name: str) -> tuple[Implementation, list[Callable]]:
         def call() -> tuple:
             nonlocal now
             now += seconds[name]
@@ -223,14 +225,14 @@ def test_blocks_alternate() -> None:
                 order.append(name)
             return ()
 
-        return Contestant(name, lambda: []), [call, call]
+        return Implementation(name, lambda: []), [call, call]
 
     def clock(work: Callable[[], object]) -> float:
         begin = now
         work()
         return now - begin
 
-    ready = dict(map(contestant, seconds))
+    ready = dict(map(implementation, seconds))
     found = timing.time_blocks(ready, clock, blocks=4)
     assert order == ["a", "b", "a", "b", "a"]  # the order rotates: a b, b a, a b, b a
     assert [t.median for t in found.values()] == pytest.approx([1e-3, 2e-3])
@@ -290,8 +292,8 @@ def test_runs_resume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize("agrees", ["differs", "error", "yes"])
 def test_what_is_not_right_fails_the_run(tmp_path: Path, agrees: str) -> None:
     store = rows.Store(tmp_path / "gpu.json", DESCRIPTION)
-    names = rows.contestants(TASKS[0], "cpu")
-    result = [ROW | {"contestant": name, "agrees": agrees} for name in names]  # and no time
+    names = rows.implementations(TASKS[0], "cpu")
+    result = [ROW | {"implementation": name, "agrees": agrees} for name in names]  # and no time
     assert gpu.run(TASKS[:1], store, lambda task: result, time.monotonic() + 9, "cpu") == 1
 
 

@@ -19,12 +19,12 @@ from cnnext.cli import selftest
 from cnnext.runtime.operator import OPERATORS, Operator
 from cnnext.testing import kernels
 from cnnext.testing.cases import BENCHMARK_CASES, EDGE_CASES
-from cnnext.testing.contests import PROBLEMS
-from tests.drop_in.nasty import calls as nasty_calls
-from tests.drop_in.nasty import raw as nasty_raw
+from cnnext.testing.comparisons import PROBLEMS
 from tests.fuzz import strategies
-from tests.machinery import cases as machinery_cases
 from tests.ops import calls
+from tests.pytorch_integration import cases as integration_cases
+from tests.upstream_suites.adversarial import calls as adversarial_calls
+from tests.upstream_suites.adversarial import raw as adversarial_raw
 
 ROOT = Path(__file__).parents[1]
 
@@ -72,7 +72,7 @@ LISTS: dict[str, tuple[Callable[[], Collection[str]], set[str]]] = {
     "self-test": (lambda: list(EDGE_CASES), MEASURED),
     "self-test of layers": (lambda: list(selftest._MODELS), MEASURED),
     "benchmark cases": (lambda: list(BENCHMARK_CASES), MEASURED),
-    "contests": (lambda: list(PROBLEMS), MEASURED),
+    "comparisons": (lambda: list(PROBLEMS), MEASURED),
     "benchmark files": (
         lambda: [path.stem.removeprefix("bench_") for path in ROOT.glob("benchmarks/bench_*.py")],
         MEASURED | {"models"},
@@ -87,22 +87,22 @@ LISTS: dict[str, tuple[Callable[[], Collection[str]], set[str]]] = {
     ),
     "small calls": (lambda: calls.OPS, FUNCTIONS),
     "tools of PyTorch, functions": (
-        lambda: [op.name for op in machinery_cases.OPERATORS],
+        lambda: [op.name for op in integration_cases.OPERATORS],
         FUNCTIONS,
     ),
     "tools of PyTorch, layers": (
-        lambda: [layer.name for layer in machinery_cases.LAYERS],
+        lambda: [layer.name for layer in integration_cases.LAYERS],
         MODULES - {"Sequential"},
     ),
-    "odd arguments, functions": (
-        lambda: {name.removesuffix("_in_place") for name in nasty_calls.FUNCTIONS},
+    "invalid arguments, functions": (
+        lambda: {name.removesuffix("_in_place") for name in adversarial_calls.FUNCTIONS},
         FUNCTIONS,
     ),
-    "odd arguments, modules": (
-        lambda: {name.partition("-")[0] for name in nasty_calls.MODULES},
+    "invalid arguments, modules": (
+        lambda: {name.partition("-")[0] for name in adversarial_calls.MODULES},
         MODULES,
     ),
-    "odd arguments, raw operators": (lambda: list(nasty_raw.OPERATORS), RAW - FOR_GRAPHS),
+    "invalid arguments, raw operators": (lambda: list(adversarial_raw.OPERATORS), RAW - FOR_GRAPHS),
     "fuzzing": (lambda: list(strategies.OPERATORS), FUNCTIONS),
 }
 

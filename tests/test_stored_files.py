@@ -13,7 +13,7 @@ import torch
 import cnnext
 from cnnext import cli, models
 from cnnext.testing.errors import assert_contract
-from tests.machinery.cases import LAYERS, Network, loss_of, outputs_of
+from tests.pytorch_integration.cases import LAYERS, Network, loss_of, outputs_of
 from tests.stored.write import FOLDER, TRAINING
 
 VERSIONS = sorted(path.parent.name for path in FOLDER.glob("*/modules.pt"))

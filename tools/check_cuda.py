@@ -24,10 +24,10 @@ from pathlib import Path
 Figures = dict[tuple[str, str, str], list[int]]
 RESOURCES = ("registers", "bytes of shared memory")
 
-# As csrc/common/cuda_launch.h has them: a multiprocessor holds LEAST_BLOCKS blocks of THREADS
+# As csrc/common/cuda_launch.h has them: a multiprocessor holds MIN_BLOCKS blocks of THREADS
 # threads. It has 65536 registers, and a block at most 48 KiB of static shared memory.
-THREADS, LEAST_BLOCKS = 256, 2
-LIMITS = (65536 // (THREADS * LEAST_BLOCKS), 48 * 1024)
+THREADS, MIN_BLOCKS = 256, 2
+LIMITS = (65536 // (THREADS * MIN_BLOCKS), 48 * 1024)
 
 STRICT = [
     *("-std=c++17", "-Icsrc", "-Werror", "all-warnings"),

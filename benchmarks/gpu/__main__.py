@@ -19,7 +19,7 @@ import torch
 
 import cnnext
 from benchmarks.gpu import rows
-from benchmarks.gpu.rows import Row, Store, contestants
+from benchmarks.gpu.rows import Row, Store, implementations
 from benchmarks.gpu.tasks import Task, all_tasks
 
 
@@ -57,7 +57,7 @@ def run(
     device: str = "cuda",
 ) -> int:
     """Measures the tasks that have no rows yet, until the deadline; the exit code."""
-    left = [task for task in tasks if not store.has(task, contestants(task, device))]
+    left = [task for task in tasks if not store.has(task, implementations(task, device))]
     for number, task in enumerate(left):
         if time.monotonic() >= deadline:
             print(f"{len(left) - number} of {len(tasks)} tasks are left for another run")
@@ -70,7 +70,7 @@ def run(
             print(f"the GPU failed at {task}: {error}")
             return 1
     wrong = [
-        row for row in store.rows if row["contestant"].startswith("cnnext") if not is_right(row)
+        row for row in store.rows if row["implementation"].startswith("cnnext") if not is_right(row)
     ]
     print(f"{len(store.rows)} rows of {len(tasks)} tasks; of ours, {len(wrong)} are not right")
     return 1 if wrong else 0

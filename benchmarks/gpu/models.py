@@ -1,8 +1,8 @@
-"""Contests of whole models.
+"""Comparisons of whole models.
 
-Every contestant has the same weights. What is compiled or captured is channels_last with cuDNN's
-search, as the faster of the eager ones usually is. There is no dropout in training, so that every
-contestant computes the same.
+All implementations have the same weights. What is compiled or captured is channels_last with
+cuDNN's search, as the faster of the eager ones usually is. There is no dropout in training, so that
+all compute the same.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 import cnnext.nn
-from benchmarks.gpu.contest import (
+from benchmarks.gpu.comparison import (
     Call,
-    Contest,
-    Contestant,
+    Comparison,
+    Implementation,
     Tensors,
     Verdict,
     context_of,
@@ -27,7 +27,7 @@ from benchmarks.gpu.contest import (
 )
 from benchmarks.gpu.tasks import Task, flags
 from cnnext import models
-from cnnext.testing.contests import LAYOUTS
+from cnnext.testing.comparisons import LAYOUTS
 from cnnext.testing.errors import GRADIENT_TOLERANCE, gradient_error, make_input
 
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
@@ -43,7 +43,7 @@ Compiler = Callable[..., Any]
 
 
 def names(direction: str, device: str) -> tuple[str, ...]:
-    """A model's contestants."""
+    """A model's implementations."""
     graph = (_GRAPH,) if device == "cuda" and direction == "forward" else ()
     return (
         *(f"torch {layout}" for layout in LAYOUTS),
@@ -82,7 +82,7 @@ def _captured(model: torch.nn.Module, images: Tensor) -> Call:
     return replay
 
 
-def contest(task: Task, device: str, compiler: Compiler = torch.compile) -> Contest:
+def comparison(task: Task, device: str, compiler: Compiler = torch.compile) -> Comparison:
     """Sets up a task."""
     batch = int(task.case.split()[-1])
     training = task.direction == "training"
@@ -111,7 +111,7 @@ def contest(task: Task, device: str, compiler: Compiler = torch.compile) -> Cont
 
         return train if training else forward
 
-    def contestant(name: str) -> Contestant:
+    def implementation(name: str) -> Implementation:
         layout = LAYOUTS.get(name.split()[-1], torch.channels_last)
 
         def make() -> list[Call]:
@@ -124,7 +124,7 @@ def contest(task: Task, device: str, compiler: Compiler = torch.compile) -> Cont
                 return [call(compiler(model, mode=name.split()[1]), model, given)]
             return [call(model, model, given)]
 
-        return Contestant(name, make, context_of(name))
+        return Implementation(name, make, context_of(name))
 
     double = copy.deepcopy(native).double()
     references = call(double, double, images.double())()
@@ -137,7 +137,7 @@ def contest(task: Task, device: str, compiler: Compiler = torch.compile) -> Cont
         limit = 4 * yardstick + slack if yardstick <= _YARDSTICK_LIMIT else 0.0
         return Verdict(error_of(results, references), limit)
 
-    return Contest(tuple(map(contestant, names(task.direction, device))), judge)
+    return Comparison(tuple(map(implementation, names(task.direction, device))), judge)
 
 
 def _gradient_error(results: Tensors, references: Tensors) -> float:

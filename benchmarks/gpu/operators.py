@@ -1,4 +1,4 @@
-"""Contests of single operators."""
+"""Comparisons of single operators."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 import cnnext.functional
-from benchmarks.gpu.contest import (
+from benchmarks.gpu.comparison import (
     Call,
-    Contest,
-    Contestant,
+    Comparison,
+    Implementation,
     Tensors,
     Verdict,
     context_of,
@@ -22,7 +22,7 @@ from benchmarks.gpu.contest import (
     unit,
 )
 from benchmarks.gpu.tasks import Task, flags, operator_cases
-from cnnext.testing import contests
+from cnnext.testing import comparisons
 from cnnext.testing.cases import Case, Conv2dCase, LSTMCellCase
 from cnnext.testing.errors import make_input
 
@@ -34,27 +34,27 @@ _IN_LAYOUTS = ("conv2d", "conv2d_relu", *POOLS)
 _EXACT = ("max_pool2d", "adaptive_max_pool2d", "relu")  # forward, they select
 
 #: Copies of the operands: so many that they exceed the L2 cache twice, within this limit.
-_MOST_COPIES = 64
+_MAX_COPIES = 64
 
 
 def names(op: str, device: str) -> tuple[str, ...]:
-    """An operator's contestants."""
+    """An operator's implementations."""
     libraries = ["torch", "cnnext own"]
     if op == "conv2d_relu" and device == "cuda":
         libraries.insert(1, _FUSED)
     if op not in _IN_LAYOUTS:
         return tuple(libraries)
-    return tuple(f"{library} {layout}" for library in libraries for layout in contests.LAYOUTS)
+    return tuple(f"{library} {layout}" for library in libraries for layout in comparisons.LAYOUTS)
 
 
 @functools.lru_cache(maxsize=1)
-def _problem(op: str, case: Case) -> contests.Problem:
-    return contests.PROBLEMS[op](case, torch.Generator().manual_seed(0))
+def _problem(op: str, case: Case) -> comparisons.Problem:
+    return comparisons.PROBLEMS[op](case, torch.Generator().manual_seed(0))
 
 
 def _function(name: str, op: str, case: Any) -> Callable[[Tensors], Tensors]:
-    """The operator as a contestant computes it."""
-    library = cnnext.functional if name.startswith("cnnext") else contests.NATIVE
+    """The operator as an implementation computes it."""
+    library = cnnext.functional if name.startswith("cnnext") else comparisons.NATIVE
     if op != "conv2d_relu":
         apply = _problem(op, case).apply
         return lambda values: apply(library, values)
@@ -69,7 +69,7 @@ def find_case(task: Task) -> Case:
     return next(case for case in operator_cases()[task.subject] if case.name == task.case)
 
 
-def contest(task: Task, device: str, l2_bytes: int, case: Case | None = None) -> Contest:
+def comparison(task: Task, device: str, l2_bytes: int, case: Case | None = None) -> Comparison:
     """Sets up a task; ``case`` instead of the one that the task names."""
     op, dtype = task.subject, getattr(torch, task.dtype)
     case = case or find_case(task)
@@ -82,13 +82,13 @@ def contest(task: Task, device: str, l2_bytes: int, case: Case | None = None) ->
     seeds = tuple(make_input("normal", y.shape, generator, dtype).to(device) for y in outputs)
 
     size = sum(t.numel() * t.element_size() for t in operands)
-    copies = max(1, min(_MOST_COPIES, math.ceil(2 * l2_bytes / size)))
+    copies = max(1, min(_MAX_COPIES, math.ceil(2 * l2_bytes / size)))
 
     def call(name: str, values: Tensors, grads: Tensors) -> Call:
-        return contests.call_in(task.direction, _function(name, op, case), values, grads)
+        return comparisons.call_in(task.direction, _function(name, op, case), values, grads)
 
-    def contestant(name: str) -> Contestant:
-        layout = contests.LAYOUTS.get(name.split()[-1], torch.contiguous_format)
+    def implementation(name: str) -> Implementation:
+        layout = comparisons.LAYOUTS.get(name.split()[-1], torch.contiguous_format)
 
         def make() -> list[Call]:
             sets = [
@@ -100,13 +100,13 @@ def contest(task: Task, device: str, l2_bytes: int, case: Case | None = None) ->
             ]
             return [call(name, values, seeds) for values in sets]
 
-        return Contestant(name, make, context_of(name))
+        return Implementation(name, make, context_of(name))
 
     references = call("torch", doubles, tuple(t.double() for t in seeds))()
     exact = op in _EXACT and task.direction == "forward"
     limit = 0.0 if exact else _tolerance(op, case, dtype, outputs)
-    return Contest(
-        tuple(map(contestant, names(op, device))),
+    return Comparison(
+        tuple(map(implementation, names(op, device))),
         lambda results: Verdict(relative_error(results, references), limit),
         copies,
         size,

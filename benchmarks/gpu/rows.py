@@ -1,4 +1,4 @@
-"""Rows: one contestant's result on one task; and the file that holds them."""
+"""Rows: one implementation's result on one task; and the file that holds them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.gpu import models, operators
-from benchmarks.gpu.contest import Call, Contest, Contestant, Verdict
+from benchmarks.gpu.comparison import Call, Comparison, Implementation, Verdict
 from benchmarks.gpu.tasks import Task, flags, precision
 from benchmarks.gpu.timing import Timer, time_blocks
 from cnnext.testing.timing import Timing
@@ -20,17 +20,17 @@ Row = dict[str, Any]
 TASK_FIELDS = ("subject", "case", "dtype", "precision", "direction")
 
 
-def contestants(task: Task, device: str) -> tuple[str, ...]:
+def implementations(task: Task, device: str) -> tuple[str, ...]:
     if task.subject in operators.OPERATORS:
         return operators.names(task.subject, device)
     return models.names(task.direction, device)
 
 
-def set_up(task: Task, device: str, l2_bytes: int) -> Contest:
+def set_up(task: Task, device: str, l2_bytes: int) -> Comparison:
     if task.subject in operators.OPERATORS:
-        return operators.contest(task, device, l2_bytes)
+        return operators.comparison(task, device, l2_bytes)
     torch.compiler.reset()
-    return models.contest(task, device)
+    return models.comparison(task, device)
 
 
 def measure(
@@ -38,9 +38,9 @@ def measure(
     device: str = "cuda",
     l2_bytes: int = 0,
     timer: Timer = time_blocks,
-    make: Callable[[Task, str, int], Contest] = set_up,
+    make: Callable[[Task, str, int], Comparison] = set_up,
 ) -> list[Row]:
-    """Checks every contestant, then times those that agree.
+    """Checks every implementation, then times those that agree.
 
     Raises:
         torch.AcceleratorError: the device is in no state to go on.
@@ -48,17 +48,17 @@ def measure(
     with precision(task.precision):
         common = _row(task)
         try:
-            contest = make(task, device, l2_bytes)
+            comparison = make(task, device, l2_bytes)
         except torch.AcceleratorError:
             raise
         except Exception as error:
             return failed(task, device, error)
-        common |= {"copies": contest.copies, "operand_bytes": contest.bytes}
+        common |= {"copies": comparison.copies, "operand_bytes": comparison.bytes}
         found, ready = {}, {}
-        for contestant in contest.contestants:
-            found[contestant], calls = check(contestant, contest)
+        for implementation in comparison.implementations:
+            found[implementation], calls = check(implementation, comparison)
             if calls is not None:
-                ready[contestant] = calls
+                ready[implementation] = calls
         try:
             timings = timer(ready) if ready else {}
         except torch.AcceleratorError:
@@ -69,12 +69,12 @@ def measure(
     native = {c.name: timings[c].median for c in timings if not c.ours}
     best = min(native, key=lambda name: native[name], default=None)
     rows = []
-    for contestant, result in found.items():
-        row = common | {"contestant": contestant.name} | result
-        if contestant in timings:
-            row |= _times(timings[contestant])
-            if contestant.ours and best is not None:
-                row |= {"best_native": best, "ratio": native[best] / timings[contestant].median}
+    for implementation, result in found.items():
+        row = common | {"implementation": implementation.name} | result
+        if implementation in timings:
+            row |= _times(timings[implementation])
+            if implementation.ours and best is not None:
+                row |= {"best_native": best, "ratio": native[best] / timings[implementation].median}
         rows.append(row)
     return rows
 
@@ -82,7 +82,8 @@ def measure(
 def failed(task: Task, device: str, error: Exception) -> list[Row]:
     """The rows of a task that came to nothing."""
     return [
-        _row(task) | {"contestant": name} | _failure(error) for name in contestants(task, device)
+        _row(task) | {"implementation": name} | _failure(error)
+        for name in implementations(task, device)
     ]
 
 
@@ -91,12 +92,14 @@ def _row(task: Task) -> Row:
         return dict(zip(TASK_FIELDS, task.key, strict=True)) | {"flags": flags()}
 
 
-def check(contestant: Contestant, contest: Contest) -> tuple[Row, Sequence[Call] | None]:
-    """What is to be said of a contestant's result; and its calls, if it agrees."""
+def check(
+    implementation: Implementation, comparison: Comparison
+) -> tuple[Row, Sequence[Call] | None]:
+    """What is to be said of an implementation's result; and its calls, if it agrees."""
     try:
-        with contestant.context():
-            calls = contestant.make()
-            verdict = contest.judge(calls[0]())
+        with implementation.context():
+            calls = implementation.make()
+            verdict = comparison.judge(calls[0]())
     except torch.AcceleratorError:
         raise
     except Exception as error:
@@ -138,8 +141,9 @@ class Store:
                 self.rows = stored["rows"]
 
     def has(self, task: Task, names: Sequence[str]) -> bool:
-        """Whether there is a row for each of the contestants."""
-        return {row["contestant"] for row in self.rows if _key(row) == task.key}.issuperset(names)
+        """Whether there is a row for each of the implementations."""
+        measured = {row["implementation"] for row in self.rows if _key(row) == task.key}
+        return measured.issuperset(names)
 
     def put(self, task: Task, rows: Sequence[Row]) -> None:
         """Replaces the task's rows, and writes the file."""

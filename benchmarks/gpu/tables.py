@@ -24,7 +24,7 @@ def machine_line(machine: Row) -> str:
 
 
 def time_cell(row: Row) -> str:
-    """A contestant's time and its spread; the word instead of it where there is none."""
+    """An implementation's time and its spread; the word instead of it where there is none."""
     if "median_ms" not in row:
         return row["agrees"] if row["agrees"] != "yes" else "not timed"
     median, low, high = (f"{row[f'{name}_ms']:.3g}" for name in ("median", "p20", "p80"))
@@ -48,12 +48,12 @@ def reports(rows: Sequence[Row]) -> list[Report]:
 
 
 def _report(subject: str, direction: str, rows: Sequence[Row]) -> Report:
-    names = list(dict.fromkeys(row["contestant"] for row in rows))
+    names = list(dict.fromkeys(row["implementation"] for row in rows))
     ours = [name for name in names if name.startswith("cnnext")]
     lines: dict[tuple[str, ...], dict[str, Row]] = {}
     for row in rows:
         line = lines.setdefault((row["case"], row["dtype"], row["precision"]), {})
-        line[row["contestant"]] = row
+        line[row["implementation"]] = row
     cells = []
     for (case, *_), line in lines.items():
         ratios = (line.get(name, {}).get("ratio") for name in ours)
@@ -77,7 +77,7 @@ def complaints(rows: Sequence[Row]) -> list[str]:
     """What is said of the rows that have no time."""
     return [
         f"- {' '.join(row[field] for field in ('subject', 'case', 'dtype', 'precision'))}"
-        f" {row['direction']}, {row['contestant']}: {row['agrees']}, {row['reason']}"
+        f" {row['direction']}, {row['implementation']}: {row['agrees']}, {row['reason']}"
         for row in rows
         if row["agrees"] != "yes"
     ]

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 
-from benchmarks.gpu.contest import Call, Contestant
+from benchmarks.gpu.comparison import Call, Implementation
 from cnnext.testing.timing import Timing, summarize
 
 #: Seconds that the work takes on the device.
 Clock = Callable[[Callable[[], object]], float]
 
-#: Contestants with their calls.
-Ready = Mapping[Contestant, Sequence[Call]]
-Timer = Callable[[Ready], Mapping[Contestant, Timing]]
+#: Implementations with their calls.
+Ready = Mapping[Implementation, Sequence[Call]]
+Timer = Callable[[Ready], Mapping[Implementation, Timing]]
 
 
 def cuda_clock(work: Callable[[], object]) -> float:
@@ -38,22 +38,22 @@ def time_blocks(
     blocks: int = 7,
     block_s: float = 0.03,
     discard_s: float = 0.02,
-) -> dict[Contestant, Timing]:
-    """Times contestants against each other.
+) -> dict[Implementation, Timing]:
+    """Times implementations against each other.
 
-    A block is one contestant alone: about ``discard_s`` untimed, then about ``block_s`` timed as a
+    A block is one of them alone: about ``discard_s`` untimed, then about ``block_s`` timed as a
     whole. The order rotates from round to round. A time is the median of the blocks.
     """
-    contestants = list(ready)
+    implementations = list(ready)
     turns = {c: itertools.cycle(calls) for c, calls in ready.items()}
-    samples: dict[Contestant, list[float]] = {c: [] for c in contestants}
-    timed = dict.fromkeys(contestants, 0)
+    samples: dict[Implementation, list[float]] = {c: [] for c in implementations}
+    timed = dict.fromkeys(implementations, 0)
     gc.collect()
     gc.disable()
     try:
         for round_ in range(blocks):
-            first = round_ % max(len(contestants), 1)
-            for c in contestants[first:] + contestants[:first]:
+            first = round_ % max(len(implementations), 1)
+            for c in implementations[first:] + implementations[:first]:
                 with c.context():
                     once = clock(lambda c=c: _run(turns[c], 1))
                     times = max(1, math.ceil(discard_s / max(once, 1e-7)))
@@ -64,7 +64,7 @@ def time_blocks(
                 timed[c] += times
     finally:
         gc.enable()
-    return {c: summarize(samples[c], timed[c]) for c in contestants}
+    return {c: summarize(samples[c], timed[c]) for c in implementations}
 
 
 def _run(turn: Iterator[Call], times: int) -> None:

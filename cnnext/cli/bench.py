@@ -13,7 +13,7 @@ from tqdm import tqdm
 from cnnext.cli import report, results
 from cnnext.cli.arguments import UserError, output_file, positive_int, thread_count
 from cnnext.cli.results import Row
-from cnnext.testing import contests, machine
+from cnnext.testing import comparisons, machine
 from cnnext.testing.cases import OPS, Case
 from cnnext.testing.load import OtherLoad
 from cnnext.testing.timing import compare_blocks
@@ -46,7 +46,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--mode",
-        choices=contests.MODES,
+        choices=comparisons.MODES,
         default="forward",
         help="what is timed; training is forward and backward (default: forward)",
     )
@@ -58,7 +58,7 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure the chosen shapes and print their tables; 1 if a result is wrong."""
-    chosen = list(contests.select(arguments.op, arguments.case))
+    chosen = list(comparisons.select(arguments.op, arguments.case))
     if not chosen:
         where = "" if arguments.op is None else f" of {arguments.op}"
         raise UserError(f"no case{where} matches {arguments.case!r}")
@@ -90,14 +90,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def measure(op: str, case: Case, mode: str, threads: int) -> Row:
-    """Check one case, then time its contestants.
+    """Check one case, then time its implementations.
 
     Raises:
         AssertionError: cnnext's result is wrong.
     """
-    contest = contests.contest(op, case, mode)
-    contest.check()
-    timings = compare_blocks(contest.calls, threads=threads)
+    comparison = comparisons.comparison(op, case, mode)
+    comparison.check()
+    timings = compare_blocks(comparison.calls, threads=threads)
     return {
         "op": op,
         "case": case.name,

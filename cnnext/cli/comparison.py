@@ -12,8 +12,8 @@ from cnnext.cli import subjects
 from cnnext.cli.device import CPU, Device
 from cnnext.cli.results import Row
 from cnnext.runtime.flags import flags
+from cnnext.testing.model_pair import CNNEXT, IMPLEMENTATIONS, ModelPair
 from cnnext.testing.timing import compare_blocks, torch_threads
-from cnnext.testing.twins import CNNEXT, CONTESTANTS, Twins
 
 Progress = Callable[[str], None]
 
@@ -22,7 +22,7 @@ _BLOCKS = 5
 
 def steps(train: bool) -> int:
     """How often ``compare_model`` reports progress for a model that agrees."""
-    timed = len(CONTESTANTS) * (_BLOCKS + 1)
+    timed = len(IMPLEMENTATIONS) * (_BLOCKS + 1)
     return 2 + timed + (1 + timed if train else 0)
 
 
@@ -35,7 +35,7 @@ def compare_model(
     progress: Progress,
     device: Device = CPU,
 ) -> Row:
-    """Build a model's twins, check that they agree, and measure them if they do.
+    """Build a model's pair, check that they agree, and measure them if they do.
 
     Args:
         name: one of ``subjects.names()``.
@@ -47,36 +47,36 @@ def compare_model(
 
     Returns:
         The row: ``model``, ``batch``, ``gpu`` and ``cuda_backend`` (None on the CPU), ``input``,
-        ``parameters``, ``agrees``, ``errors`` and ``gradient_errors`` by contestant, and for
-        ``forward`` and ``training`` the ``times`` and ``peak_memory`` by contestant (None where
+        ``parameters``, ``agrees``, ``errors`` and ``gradient_errors`` by implementation, and for
+        ``forward`` and ``training`` the ``times`` and ``peak_memory`` by implementation (None where
         not measured).
     """
     with torch_threads(threads), flags(cuda_backend=device.cuda_backend):
         sample = subjects.sample(name, batch)
         images, labels = (tensor.to(device.type) for tensor in (sample.images, sample.labels))
-        twins = Twins(subjects.build(name), images, labels)
+        pair = ModelPair(subjects.build(name), images, labels)
         progress("built")
-        agreement = twins.check_forward()
+        agreement = pair.check_forward()
         progress("outputs checked")
         agrees, gradient_errors = agreement.ok, None
         if train:
-            gradient_errors = twins.check_gradients()
-            limit = twins.gradient_limit(gradient_errors)
+            gradient_errors = pair.check_gradients()
+            limit = pair.gradient_limit(gradient_errors)
             agrees = agrees and gradient_errors[CNNEXT] <= limit
             progress("gradients checked")
-        measured = functools.partial(_measure, twins=twins, device=device, progress=progress)
+        measured = functools.partial(_measure, pair=pair, device=device, progress=progress)
         return {
             "model": name,
             "batch": batch,
             "gpu": device.gpu,
             "cuda_backend": device.cuda_backend,
             "input": sample.description,
-            "parameters": twins.parameters,
+            "parameters": pair.parameters,
             "agrees": agrees,
             "errors": agreement.errors,
             "gradient_errors": gradient_errors,
-            "forward": measured(twins.forward_calls(), "forward") if agrees else None,
-            "training": measured(twins.training_calls(), "training step")
+            "forward": measured(pair.forward_calls(), "forward") if agrees else None,
+            "training": measured(pair.training_calls(), "training step")
             if agrees and train
             else None,
         }
@@ -86,7 +86,7 @@ def _measure(
     calls: dict[str, Callable[[], Tensor]],
     what: str,
     *,
-    twins: Twins,
+    pair: ModelPair,
     device: Device,
     progress: Progress,
 ) -> Row:
@@ -95,11 +95,11 @@ def _measure(
         blocks=_BLOCKS,
         progress=lambda name: progress(f"{what}, {name}"),
         synchronize=device.synchronize,
-        setting=twins.setting,
+        setting=pair.setting,
     )
     memory = {}
     for name, call in calls.items():
-        with twins.setting(name):
+        with pair.setting(name):
             memory[name] = device.peak_memory(call)
         progress(f"memory, {name}")
     return {

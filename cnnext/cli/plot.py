@@ -8,7 +8,7 @@ from typing import Any
 
 from cnnext.cli.arguments import UserError, demo_module
 from cnnext.cli.results import Row
-from cnnext.testing.twins import CHANNELS_LAST, CNNEXT, NCHW
+from cnnext.testing.model_pair import CHANNELS_LAST, CNNEXT, NCHW
 
 _BASELINES = (NCHW, CHANNELS_LAST)
 _TITLES = {"forward": "forward", "training": "training step"}

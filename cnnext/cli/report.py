@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cnnext.cli.results import Row
 from cnnext.cli.table import format_table, mebibytes, milliseconds, speed_up
-from cnnext.testing.twins import CHANNELS_LAST, CNNEXT, CONTESTANTS, NCHW
+from cnnext.testing.model_pair import CHANNELS_LAST, CNNEXT, IMPLEMENTATIONS, NCHW
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,14 @@ def _agreement(rows: Sequence[Row]) -> Report:
     return Report(
         "agreement",
         f"Largest error against float64, over the largest output{_conditions(rows)}",
-        ("model", "batch", "input", "parameters", *CONTESTANTS, "agrees"),
+        ("model", "batch", "input", "parameters", *IMPLEMENTATIONS, "agrees"),
         [
             (
                 row["model"],
                 str(row["batch"]),
                 row["input"],
                 f"{row['parameters']:,}",
-                *(f"{row['errors'][name]:.1e}" for name in CONTESTANTS),
+                *(f"{row['errors'][name]:.1e}" for name in IMPLEMENTATIONS),
                 "yes" if row["agrees"] else "NO",
             )
             for row in rows
@@ -65,16 +65,16 @@ def _agreement(rows: Sequence[Row]) -> Report:
 def _model_times(rows: Sequence[Row], mode: str, title: str) -> Report:
     cells = []
     for row in rows:
-        seconds = {name: row[mode]["times"][name]["median"] for name in CONTESTANTS}
+        seconds = {name: row[mode]["times"][name]["median"] for name in IMPLEMENTATIONS}
         memory = row[mode]["peak_memory"]
         cells.append(
             (
                 row["model"],
                 str(row["batch"]),
-                *(milliseconds(seconds[name]) for name in CONTESTANTS),
+                *(milliseconds(seconds[name]) for name in IMPLEMENTATIONS),
                 speed_up(seconds[NCHW], seconds[CNNEXT]),
                 speed_up(seconds[CHANNELS_LAST], seconds[CNNEXT]),
-                " / ".join(mebibytes(memory[name]) for name in CONTESTANTS),
+                " / ".join(mebibytes(memory[name]) for name in IMPLEMENTATIONS),
             )
         )
     return Report(
@@ -84,7 +84,7 @@ def _model_times(rows: Sequence[Row], mode: str, title: str) -> Report:
         (
             "model",
             "batch",
-            *CONTESTANTS,
+            *IMPLEMENTATIONS,
             "over NCHW",
             "over channels_last",
             "peak memory",
@@ -94,7 +94,7 @@ def _model_times(rows: Sequence[Row], mode: str, title: str) -> Report:
 
 
 def _conditions(rows: Sequence[Row]) -> str:
-    """What the names of the contestants do not say, for rows measured on a GPU."""
+    """What the names of the implementations do not say, for rows measured on a GPU."""
     gpu, backend = rows[0].get("gpu"), rows[0].get("cuda_backend")
     if gpu is None:
         return ""
@@ -110,22 +110,22 @@ def bench_reports(rows: Sequence[Row]) -> list[Report]:
 
 
 def _op_times(op: str, mode: str, rows: Sequence[Row]) -> Report:
-    contestants = tuple(rows[0]["times"])
-    ours = tuple(name for name in contestants if name.startswith("cnnext"))
+    implementations = tuple(rows[0]["times"])
+    ours = tuple(name for name in implementations if name.startswith("cnnext"))
     cells = []
     for row in rows:
-        seconds = {name: row["times"][name]["median"] for name in contestants}
-        best_native = min(seconds[name] for name in contestants if name not in ours)
+        seconds = {name: row["times"][name]["median"] for name in implementations}
+        best_native = min(seconds[name] for name in implementations if name not in ours)
         cells.append(
             (
                 row["case"],
-                *(milliseconds(seconds[name]) for name in contestants),
+                *(milliseconds(seconds[name]) for name in implementations),
                 *(speed_up(best_native, seconds[name]) for name in ours),
             )
         )
     return Report(
         f"{op}-{mode}",
         f"{op}, {mode}: time in ms, speed-up over the better torch",
-        ("case", *contestants, *(name.replace("cnnext", "speed-up", 1) for name in ours)),
+        ("case", *implementations, *(name.replace("cnnext", "speed-up", 1) for name in ours)),
         cells,
     )

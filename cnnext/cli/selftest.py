@@ -10,8 +10,8 @@ from torch import Tensor
 
 from cnnext.runtime.flags import flags
 from cnnext.testing.cases import EDGE_CASES
-from cnnext.testing.contests import contest
-from cnnext.testing.twins import CNNEXT, Twins
+from cnnext.testing.comparisons import comparison
+from cnnext.testing.model_pair import CNNEXT, ModelPair
 
 OK = "ok"
 
@@ -70,7 +70,7 @@ def run() -> dict[str, str]:
 def _test(op: str) -> str:
     for case in EDGE_CASES[op]:
         try:
-            contest(op, case, "training").check()
+            comparison(op, case, "training").check()
         except Exception as error:  # whatever is wrong is what the user must see
             return f"{type(error).__name__} on {case}: {error}"
     return OK
@@ -86,13 +86,13 @@ def _test_layer(build: Callable[[Any], torch.nn.Module], device: str) -> str:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(2, _CHANNELS, _SIDE, _SIDE, generator=generator)
     try:
-        twins = Twins(build, images.to(device), torch.tensor([1, 3], device=device))
-        forward = twins.check_forward()
-        gradients = twins.check_gradients()
+        pair = ModelPair(build, images.to(device), torch.tensor([1, 3], device=device))
+        forward = pair.check_forward()
+        gradients = pair.check_gradients()
     except Exception as error:  # whatever is wrong is what the user must see
         return f"{type(error).__name__}: {error}"
     if not forward.ok:
         return f"error against float64: {forward.errors}"
-    if not gradients[CNNEXT] <= twins.gradient_limit(gradients):
+    if not gradients[CNNEXT] <= pair.gradient_limit(gradients):
         return f"error of the gradients against float64: {gradients}"
     return OK

@@ -12,7 +12,7 @@ import torch
 from cnnext import models
 from cnnext.cli.arguments import UserError
 from cnnext.cli.data import Sample, digits, photographs
-from cnnext.testing.twins import Build
+from cnnext.testing.model_pair import Build
 
 #: The models compared by default.
 DEFAULT = ("lenet5", "vgg16", "resnet50", "bottleneck")

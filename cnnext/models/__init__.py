@@ -1,9 +1,9 @@
 """Model builders that take the layer namespace as an argument.
 
-``vgg16(layers=torch.nn)`` is the native twin of ``vgg16(layers=cnnext.nn)``: the same modules in
-the same order, hence the same ``state_dict`` keys and, under the same seed, the same weights.
-Where torchvision has the model, keys, structure and initialisation equal torchvision's, so its
-weights load.
+``vgg16(layers=torch.nn)`` is the native counterpart of ``vgg16(layers=cnnext.nn)``: the same
+modules in the same order, hence the same ``state_dict`` keys and, under the same seed, the same
+weights. Where torchvision has the model, keys, structure and initialisation equal torchvision's, so
+its weights load.
 """
 
 from cnnext.models.lenet import LeNet5, lenet5

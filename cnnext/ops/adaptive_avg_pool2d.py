@@ -15,13 +15,13 @@ from cnnext.ops.common.pooling import (
     Pair,
     adaptive_size,
     as_batch,
+    delegate_to_native,
     differentiate_backward,
     empty_in_layout,
-    judged_by_native,
     prefers_channels_last,
     without_batch,
 )
-from cnnext.runtime.fallback import call_native, gradient_needed, is_scripting, why_native
+from cnnext.runtime.fallback import call_native, fallback_reason, gradient_needed, is_scripting
 from cnnext.runtime.library import direct, ops
 from cnnext.runtime.operator import CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
@@ -100,14 +100,14 @@ def adaptive_avg_pool2d(input: Tensor, output_size: IntOrSize) -> Tensor:
         RuntimeError: shapes or values do not fit, as in torch.nn.functional.
         TypeError: an argument has a type that torch.nn.functional rejects.
     """
-    reason = why_native("adaptive_avg_pool2d", input)
+    reason = fallback_reason("adaptive_avg_pool2d", input)
     if reason is not None:
         return call_native(
             adaptive_avg_pool2d, reason, native_adaptive_avg_pool2d, input, output_size
         )
     size = adaptive_size(input, output_size)
     if size is None:
-        return judged_by_native(
+        return delegate_to_native(
             "adaptive_avg_pool2d", native_adaptive_avg_pool2d, input, output_size=output_size
         )
     if input.dim() == 3:

@@ -15,14 +15,14 @@ from cnnext.ops.common.pooling import (
     Pair,
     adaptive_size,
     as_batch,
+    delegate_to_native,
     empty_in_layout,
-    judged_by_native,
     may_need_gradient,
     prefers_channels_last,
     scatter_to_planes,
     without_batch,
 )
-from cnnext.runtime.fallback import call_native, is_scripting, why_native
+from cnnext.runtime.fallback import call_native, fallback_reason, is_scripting
 from cnnext.runtime.library import direct, ops
 from cnnext.runtime.operator import CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
@@ -114,7 +114,7 @@ def adaptive_max_pool2d(input: Tensor, output_size: IntOrSize, return_indices: b
         RuntimeError: shapes or values do not fit, as in torch.nn.functional.
         TypeError: an argument has a type that torch.nn.functional rejects.
     """
-    reason = why_native("adaptive_max_pool2d", input)
+    reason = fallback_reason("adaptive_max_pool2d", input)
     if reason is not None:
         return call_native(
             adaptive_max_pool2d,
@@ -127,7 +127,7 @@ def adaptive_max_pool2d(input: Tensor, output_size: IntOrSize, return_indices: b
     return_indices = bool(return_indices)  # as torch.nn.functional, which asks no more of it
     size = adaptive_size(input, output_size)
     if size is None:
-        return judged_by_native(
+        return delegate_to_native(
             "adaptive_max_pool2d",
             native_adaptive_max_pool2d,
             input,

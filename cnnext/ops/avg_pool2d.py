@@ -16,15 +16,15 @@ from cnnext.ops.common.pooling import (
     Pair,
     as_batch,
     as_pair,
+    delegate_to_native,
     differentiate_backward,
     empty_in_layout,
     is_image,
-    judged_by_native,
     output_extent,
     prefers_channels_last,
     without_batch,
 )
-from cnnext.runtime.fallback import call_native, gradient_needed, is_scripting, why_native
+from cnnext.runtime.fallback import call_native, fallback_reason, gradient_needed, is_scripting
 from cnnext.runtime.library import direct, ops
 from cnnext.runtime.operator import CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
@@ -175,7 +175,7 @@ def avg_pool2d(
         RuntimeError: shapes or values do not fit, as in torch.nn.functional.
         TypeError: an argument has a type that torch.nn.functional rejects.
     """
-    reason = why_native("avg_pool2d", input)
+    reason = fallback_reason("avg_pool2d", input)
     if reason is not None:
         return call_native(
             avg_pool2d, reason, native_avg_pool2d, input, kernel_size, stride, padding, ceil_mode,
@@ -188,7 +188,7 @@ def avg_pool2d(
         if size[0] > 0 and size[1] > 0:
             output = _averages(images, size, windows, ceil_mode)
             return output if input.dim() == 4 else without_batch(output)
-    return judged_by_native(
+    return delegate_to_native(
         "avg_pool2d",
         native_avg_pool2d,
         input,

@@ -21,7 +21,7 @@ from cnnext.ops.common.arguments import (
 from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.runtime import kept_filters
 from cnnext.runtime.exact_sums import warn_once
-from cnnext.runtime.fallback import call_native, gradient_needed, is_scripting, why_native
+from cnnext.runtime.fallback import call_native, fallback_reason, gradient_needed, is_scripting
 from cnnext.runtime.library import direct, ops
 from cnnext.runtime.operator import CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
@@ -232,7 +232,7 @@ def _conv2d(
     """`conv2d`, of a module that may keep its filter packed, or of none."""
     operands = (input, weight, bias)
     geometry: tuple[Any, ...] = (stride, padding, dilation, groups)
-    reason = why_native("conv2d", input, weight, optional=(bias,))
+    reason = fallback_reason("conv2d", input, weight, optional=(bias,))
     if reason is not None:
         if module is not None and not torch.compiler.is_compiling():
             kept_filters.release(module)

@@ -11,7 +11,7 @@ from torch.nn.functional import linear as native_linear
 
 from cnnext.ops.common.arguments import check_matmul_dtypes, shape_of
 from cnnext.ops.common.drop_in import NativeLayer
-from cnnext.runtime.fallback import call_native, gradient_needed, is_scripting, why_native
+from cnnext.runtime.fallback import call_native, fallback_reason, gradient_needed, is_scripting
 from cnnext.runtime.library import direct, ops
 from cnnext.runtime.operator import CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
@@ -107,7 +107,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         RuntimeError: shapes or dtypes do not fit, as in torch.nn.functional.
         TypeError: an argument is not a tensor.
     """
-    reason = why_native("linear", input, weight, optional=(bias,))
+    reason = fallback_reason("linear", input, weight, optional=(bias,))
     if reason is None and weight.dim() != 2:
         reason = "weight is not a matrix"
     elif reason is None and bias is not None:

@@ -20,7 +20,7 @@ from cnnext.ops.common.pooling import (
     scatter_to_planes,
     without_batch,
 )
-from cnnext.runtime.fallback import call_native, is_scripting, why_native
+from cnnext.runtime.fallback import call_native, fallback_reason, is_scripting
 from cnnext.runtime.library import direct, ops
 from cnnext.runtime.operator import CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
@@ -135,18 +135,18 @@ def window_geometry(
 ) -> tuple[int, int, int, int, int, int, int, int]:
     """k_h, k_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w; all checked."""
     no_stride = stride is None or (isinstance(stride, tuple | list) and len(stride) == 0)
-    kernel, step, pad, spread = int_pairs(
+    kernel, step, pad, dilation = int_pairs(
         "max_pool2d",
         kernel_size=kernel_size,
         stride=kernel_size if no_stride else stride,
         padding=padding,
         dilation=dilation,
     )
-    if max(*kernel, *step, *pad, *spread) >= 2**31:
+    if max(*kernel, *step, *pad, *dilation) >= 2**31:
         raise RuntimeError(
             "max_pool2d(): value cannot be converted to type int without overflow; "
             "kernel_size, stride, padding and dilation must fit 32 bits, but got "
-            f"{kernel}, {step}, {pad} and {spread}"
+            f"{kernel}, {step}, {pad} and {dilation}"
         )
     if 0 in step:
         raise RuntimeError(
@@ -155,18 +155,18 @@ def window_geometry(
         )
     check_positive("max_pool2d", "kernel_size", kernel, "kernel size")
     check_positive("max_pool2d", "stride", step)
-    check_positive("max_pool2d", "dilation", spread)
+    check_positive("max_pool2d", "dilation", dilation)
     if pad[0] < 0 or pad[1] < 0:
         raise RuntimeError(f"max_pool2d(): pad must be non-negative, but got padding={pad}")
     if pad[0] > kernel[0] // 2 or pad[1] > kernel[1] // 2:
-        extent = [(kernel[axis] - 1) * spread[axis] + 1 for axis in (0, 1)]
+        extent = [(kernel[axis] - 1) * dilation[axis] + 1 for axis in (0, 1)]
         effective = pad[0] > extent[0] // 2 or pad[1] > extent[1] // 2
         limit = "at most half of effective" if effective else "smaller than or equal to half of"
         raise RuntimeError(
             f"max_pool2d(): pad should be {limit} kernel size, "
-            f"but got padding={pad}, kernel_size={kernel} and dilation={spread}"
+            f"but got padding={pad}, kernel_size={kernel} and dilation={dilation}"
         )
-    return *kernel, *step, *pad, *spread
+    return *kernel, *step, *pad, *dilation
 
 
 def pooled_size(input: Tensor, geometry: tuple[int, ...], ceil_mode: bool) -> Pair:
@@ -223,7 +223,7 @@ def max_pool2d(
         TypeError: an argument has a type that torch.nn.functional rejects.
     """
     window: tuple[Any, ...] = (kernel_size, stride, padding, dilation, ceil_mode, return_indices)
-    reason = why_native("max_pool2d", input)
+    reason = fallback_reason("max_pool2d", input)
     if reason is not None:
         return call_native(max_pool2d, reason, native_max_pool2d, input, *window)
     if not isinstance(ceil_mode, bool):

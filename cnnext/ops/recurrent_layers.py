@@ -14,7 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.ops.common.recurrence_formulas import Cell
 from cnnext.ops.recurrence import Tensors, recurrence
-from cnnext.runtime.fallback import call_native, why_native, why_recorded_natively
+from cnnext.runtime.fallback import call_native, fallback_reason, recording_reason
 from cnnext.runtime.operator import CudaRule, Operator, declare
 
 _CELLS = {
@@ -45,7 +45,7 @@ def _forward(layers: torch.nn.RNNBase, native: NativeLayer, input: Any, hx: Any)
     if native.is_replaced():
         return native.call_replaced("forward", layers, input, hx)
     layers._update_flat_weights()
-    if (reason := why_recorded_natively()) is not None:
+    if (reason := recording_reason()) is not None:
         return call_native(type(layers), reason, native.forward, layers, input, hx)
     packed = isinstance(input, PackedSequence)
     data, batch_sizes, order, original_order = input if packed else (input, None, None, None)
@@ -56,7 +56,7 @@ def _forward(layers: torch.nn.RNNBase, native: NativeLayer, input: Any, hx: Any)
         return native.forward(layers, input, hx)
     weights = [weight for weight in layers._flat_weights if weight is not None]
     op = native.cls.__name__
-    reason = why_native(op, data, *states, *weights) or _why_native(layers, batch_sizes)
+    reason = fallback_reason(op, data, *states, *weights) or _why_native(layers, batch_sizes)
     if reason is not None:
         return call_native(type(layers), reason, native.forward, layers, input, hx)
 

@@ -11,7 +11,7 @@ from torch import relu_ as native_relu_
 from torch.nn.functional import relu as native_relu
 
 from cnnext.ops.common.drop_in import NativeLayer
-from cnnext.runtime.fallback import call_native, gradient_needed, is_scripting, why_native
+from cnnext.runtime.fallback import call_native, fallback_reason, gradient_needed, is_scripting
 from cnnext.runtime.library import direct, ops
 from cnnext.runtime.operator import CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
@@ -74,11 +74,11 @@ register_autograd("relu", _backward, _setup_context)
 
 # A smaller tensor trains faster with native's relu, whose autograd is in C++: from here on the two
 # take the same time.
-_LEAST_BYTES_FOR_FUNCTION = 256 << 10
+_MIN_BYTES_FOR_FUNCTION = 256 << 10
 
 
 def _trains_faster_natively(input: Tensor) -> bool:
-    if type(input) is not Tensor or not input.is_cpu or input.nbytes >= _LEAST_BYTES_FOR_FUNCTION:
+    if type(input) is not Tensor or not input.is_cpu or input.nbytes >= _MIN_BYTES_FOR_FUNCTION:
         return False
     # Unlike our operators, ATen's goes beyond the end of a storage that was freed or shrunk.
     end = input.storage_offset() * input.itemsize + input.nbytes
@@ -100,7 +100,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
         RuntimeError: a dtype that native rejects, or an in-place call that autograd forbids.
         TypeError: `input` is not a tensor.
     """
-    reason = why_native("relu", input)
+    reason = fallback_reason("relu", input)
     if reason is not None:
         return call_native(relu, reason, native_relu, input, inplace)
     if inplace:

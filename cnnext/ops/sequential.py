@@ -25,7 +25,7 @@ from cnnext.ops.max_pool2d import MaxPool2d
 from cnnext.ops.relu import ReLU
 from cnnext.runtime import kept_filters
 from cnnext.runtime.exact_sums import warn_once
-from cnnext.runtime.fallback import gradient_needed, is_scripting, why_native
+from cnnext.runtime.fallback import fallback_reason, gradient_needed, is_scripting
 from cnnext.runtime.library import ops
 from cnnext.runtime.operator import Operator, declare
 
@@ -98,7 +98,7 @@ def _runs_as_one(run: list[Any], input: Any) -> bool:
         return False
     conv, _, pool = run
     weight, bias = conv.weight, conv.bias
-    if any(why_native(op, input, weight, optional=(bias,)) is not None for op in _OPERATORS):
+    if any(fallback_reason(op, input, weight, optional=(bias,)) is not None for op in _OPERATORS):
         return False
     return (
         gradient_needed(input, weight, bias)

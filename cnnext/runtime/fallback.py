@@ -50,7 +50,7 @@ class NativeFallbackWarning(UserWarning):
     """An operator of cnnext was computed by native PyTorch; the message says why."""
 
 
-def why_native(op: str, *operands: Any, optional: tuple[Any, ...] = ()) -> str | None:
+def fallback_reason(op: str, *operands: Any, optional: tuple[Any, ...] = ()) -> str | None:
     """The reason why ATen has to compute `op` on these operands, or None if our kernels can.
 
     Only an `optional` one may be None. What is no tensor at all is also for ATen: to reject.
@@ -86,11 +86,11 @@ def why_native(op: str, *operands: Any, optional: tuple[Any, ...] = ()) -> str |
     if forward_ad._current_level >= 0:
         return "forward-mode automatic differentiation is active"
     if _is_recording() or type(operands[0]) not in _PLAIN_TYPES:  # as an exporter's are
-        return why_recorded_natively()
+        return recording_reason()
     return None
 
 
-def why_recorded_natively() -> str | None:
+def recording_reason() -> str | None:
     """The reason why whoever records calls wants ATen's, or None if nobody does.
 
     To ask before the shapes of operands: torch.jit.trace takes that for part of the computation.

@@ -21,7 +21,7 @@ from cnnext.runtime.flags import current
 from cnnext.runtime.library import direct, ops, shared_by_imports
 
 # Smaller ones are packed in less time than it takes to ask for them.
-_FEWEST_ELEMENTS = 4096
+_MIN_ELEMENTS = 4096
 
 _numbers = shared_by_imports("filter_owners", itertools.count(1))
 _owners: dict[int, int] = {}  # by id: not every module can be hashed
@@ -45,7 +45,7 @@ def _forget(module_id: int, owner: int) -> None:
 def applies(input: Tensor, weight: Tensor) -> bool:
     """Whether a module's call on these operands may use a kept filter, and keep its own."""
     return (
-        weight.numel() >= _FEWEST_ELEMENTS
+        weight.numel() >= _MIN_ELEMENTS
         and not torch.is_grad_enabled()
         and current().keep_filters
         and input.dtype is torch.float32

@@ -1,7 +1,7 @@
 """What tests, benchmarks and the command line share, so that each is defined once.
 
-``cases`` named shapes · ``errors`` input classes and the numerics contract · ``contests`` one
-case as the calls of native PyTorch and of cnnext · ``twins`` one model as three contestants ·
+``cases`` named shapes · ``errors`` input classes and the numerics contract · ``comparisons`` one
+case as the calls of native PyTorch and of cnnext · ``pair`` one model as three implementations ·
 ``timing`` the measuring harness · ``machine`` what a stored row says about its machine ·
 ``load`` what else kept the machine busy · ``kernels`` the kernel registry, by name.
 """

@@ -2,8 +2,8 @@
 
 Two libraries must not be timed call by call in turn: the worker threads of the one keep spinning
 for some milliseconds after a call and slow the other down by a factor of two and more. So each
-contestant runs alone for a block, whose beginning is discarded, and the blocks alternate, so that
-a change of clock frequency or of other load meets all contestants alike.
+implementation runs alone for a block, whose beginning is discarded, and the blocks alternate, so
+that a change of clock frequency or of other load meets all implementations alike.
 
 A GPU computes after the call has returned. There the calls of a group are followed by one
 ``synchronize`` inside the timed span, and the groups are long enough to make its cost small.
@@ -43,7 +43,7 @@ class Timing:
 
 
 def compare_blocks(
-    contestants: Mapping[str, Callable[[], object]],
+    implementations: Mapping[str, Callable[[], object]],
     *,
     min_block_s: float = 0.2,
     discard_s: float = 0.02,
@@ -56,34 +56,34 @@ def compare_blocks(
 ) -> dict[str, Timing]:
     """Time callables against each other in alternating blocks.
 
-    Each block runs one contestant alone: for ``discard_s`` untimed (at least
+    Each block runs one implementation alone: for ``discard_s`` untimed (at least
     ``discard_calls``), then for ``min_block_s`` timed (at least one call). The order rotates from
     round to round. The garbage collector is off meanwhile.
 
     Args:
-        contestants: the calls to time, by name.
+        implementations: the calls to time, by name.
         min_block_s: timed seconds in a block.
         discard_s: untimed seconds at the beginning of a block.
         discard_calls: untimed calls; the first ones with large results meet memory that the
-            contestant before gave back to the system.
-        blocks: blocks for each contestant.
+            implementation before gave back to the system.
+        blocks: blocks for each implementation.
         threads: PyTorch's intra-op threads meanwhile; None leaves them.
-        progress: called with a contestant's name after each of its blocks.
+        progress: called with an implementation's name after each of its blocks.
         synchronize: waits for what the calls have started, as ``torch.cuda.synchronize`` does;
             None if they do all their work before they return.
-        setting: a context for each block of a contestant, by its name.
+        setting: a context for each block of an implementation, by its name.
 
     Returns:
-        The contestants' timings, in the order given.
+        The implementations' timings, in the order given.
 
     Raises:
-        ValueError: no contestants, or no blocks.
+        ValueError: no implementations, or no blocks.
     """
-    if not contestants:
-        raise ValueError("contestants must not be empty")
+    if not implementations:
+        raise ValueError("implementations must not be empty")
     if blocks < 1:
         raise ValueError(f"blocks must be at least 1, got {blocks}")
-    names = list(contestants)
+    names = list(implementations)
     medians: dict[str, list[float]] = {name: [] for name in names}
     calls = dict.fromkeys(names, 0)
     with torch_threads(threads), _collector_off():
@@ -92,7 +92,7 @@ def compare_blocks(
             for name in names[first:] + names[:first]:
                 with setting(name):
                     samples, timed = _run_block(
-                        contestants[name], min_block_s, discard_s, discard_calls, synchronize
+                        implementations[name], min_block_s, discard_s, discard_calls, synchronize
                     )
                 medians[name].append(statistics.median(samples))
                 calls[name] += timed

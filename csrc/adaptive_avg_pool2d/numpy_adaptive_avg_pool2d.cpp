@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// adaptive_avg_pool2d for NumPy arrays: see common/numpy_door.h.
+// adaptive_avg_pool2d for NumPy arrays: see common/numpy_bindings.h.
 #include "adaptive_avg_pool2d/select.h"
 #include "pooling/numpy_average.h"
 
@@ -23,7 +23,7 @@ struct AdaptiveAvgPool2d {
   static Shape shape(Fields& f) { return adaptive_shape(f); }
 };
 
-[[maybe_unused]] const bool registered = register_door(bind_average<AdaptiveAvgPool2d>);
+[[maybe_unused]] const bool registered = register_bindings(bind_average<AdaptiveAvgPool2d>);
 
 }  // namespace
 }  // namespace cnnext

@@ -13,7 +13,7 @@ struct Device : CpuDevice {
 
   template <class T>
   void compute(Pass pass, const AdaptivePoolShape& s, const AverageOperands<T>& o) const {
-    const int threads = useful_threads(s.work());
+    const int threads = num_threads_for(s.work());
     run_on_torch_threads(select_adaptive_avg_pool2d<T>(pass, s, threads), s, o, threads);
   }
 };

@@ -10,7 +10,7 @@ namespace cnnext {
 namespace {
 
 template <class T, Layout kLayout>
-__global__ void __launch_bounds__(kThreads, kLeastBlocks)
+__global__ void __launch_bounds__(kThreads, kMinBlocks)
     forward(AdaptiveAxis rows, AdaptiveAxis columns, int64_t w_in, Walk<kLayout> outputs,
             int64_t size, AdaptiveMaxPool2dOperands<T> o) {
   const int64_t number = global_thread();
@@ -36,13 +36,13 @@ __global__ void __launch_bounds__(kThreads, kLeastBlocks)
 }
 
 template <class T, Layout kLayout>
-__global__ void __launch_bounds__(kThreads, kLeastBlocks)
+__global__ void __launch_bounds__(kThreads, kMinBlocks)
     backward(AdaptiveAxis rows, AdaptiveAxis columns, int64_t w_in, Walk<kLayout> inputs,
              int64_t size, AdaptiveMaxPool2dOperands<T> o) {
   const int64_t number = global_thread();
   if (number >= size) return;
   const Element x = inputs.split(number);
-  const Holders is = rows.holders(x.h), js = columns.holders(x.w);
+  const WindowRange is = rows.covering_windows(x.h), js = columns.covering_windows(x.w);
   Accumulator<T> sum = 0;
 #pragma unroll 1
   for (int64_t i = is.first; i < is.last; ++i) {

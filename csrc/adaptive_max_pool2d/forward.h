@@ -5,7 +5,7 @@
 // registers over its window; tasks are blocks of channels of an output row.
 //
 // nchw: windows have many widths and beginnings, and outputs are few, so that lanes along a row
-// would stay empty. As many planes as there are lanes are transposed into scratch, a strip of the
+// would stay empty. As many planes as there are lanes are transposed into scratch, a band of the
 // rows of one window at a time, and pooled there as channels_last.
 //
 // Positions are kept in 32 bits until they are stored.
@@ -26,9 +26,9 @@ struct AdaptiveMaxPool2dForward {
     Plan plan;
     if (s.layout == Layout::channels_last) {
       plan.tasks[0] = s.n * s.h_out * channel_blocks(s.c);
-    } else if (Strip::is_small(s)) {
+    } else if (TransposedRows::is_small(s)) {
       plan.tasks[0] = ceil_div(s.n * s.c, Lanes) * s.h_out;
-      plan.chunk_bytes = Strip::bytes(s);
+      plan.chunk_bytes = TransposedRows::bytes(s);
     } else {
       plan.tasks[0] = s.n * s.c * s.h_out;
     }
@@ -37,14 +37,14 @@ struct AdaptiveMaxPool2dForward {
 
   static void run(const AdaptivePoolShape& s, const Plan&, const Operands& o, const Slice& slice) {
     const AdaptiveMaxPool2dForward pool(s, o);
-    const bool small = Strip::is_small(s);
+    const bool small = TransposedRows::is_small(s);
     for (int64_t task = slice.begin; task < slice.end; ++task) {
       if (s.layout == Layout::channels_last) {
         pool.channels(ChannelBlock(task, s.c));
       } else if (!small) {
         pool.plane(task / s.h_out, task % s.h_out);
       } else {
-        pool.planes(task / s.h_out * Lanes, task % s.h_out, Strip(s, slice.chunk));
+        pool.planes(task / s.h_out * Lanes, task % s.h_out, TransposedRows(s, slice.chunk));
       }
     }
   }
@@ -55,11 +55,11 @@ struct AdaptiveMaxPool2dForward {
 
   // Scratch for `Lanes` planes as channels_last: the rows of one window, an output row, and where
   // its maxima are.
-  struct Strip {
+  struct TransposedRows {
     float *x, *y;
     int64_t* indices;
 
-    Strip(const AdaptivePoolShape& s, unsigned char* scratch)
+    TransposedRows(const AdaptivePoolShape& s, unsigned char* scratch)
         : indices(reinterpret_cast<int64_t*>(scratch)) {
       y = reinterpret_cast<float*>(indices + s.w_out * Lanes);
       x = y + s.w_out * Lanes;
@@ -67,7 +67,7 @@ struct AdaptiveMaxPool2dForward {
 
     // What of one plane belongs to an output row, at most.
     static int64_t plane_size(const AdaptivePoolShape& s) {
-      return least(s.h_in, ceil_div(s.h_in, s.h_out) + 1) * s.w_in;
+      return min(s.h_in, ceil_div(s.h_in, s.h_out) + 1) * s.w_in;
     }
 
     static bool is_small(const AdaptivePoolShape& s) {
@@ -95,19 +95,19 @@ struct AdaptiveMaxPool2dForward {
   }
 
   // Of up to `Lanes` planes from `plane` on, output row i.
-  void planes(int64_t plane, int64_t i, const Strip& strip) const {
+  void planes(int64_t plane, int64_t i, const TransposedRows& lines) const {
     const Window row = rows.window(i);
     const int64_t in = s.h_in * s.w_in, size = (row.last - row.first) * s.w_in;
-    const int64_t count = least(Lanes, s.n * s.c - plane);
-    if (count < Lanes) fill_zero(strip.x, size * Lanes);
-    transpose_block<Lanes>(o.in + plane * in + row.first * s.w_in, in, strip.x, Lanes, count, size);
+    const int64_t count = min(Lanes, s.n * s.c - plane);
+    if (count < Lanes) fill_zero(lines.x, size * Lanes);
+    transpose_block<Lanes>(o.in + plane * in + row.first * s.w_in, in, lines.x, Lanes, count, size);
     const bool recorded = o.indices != nullptr;
-    pool_row(row, Lanes, 0, Lanes, strip.x, strip.y, recorded ? strip.indices : nullptr);
+    pool_row(row, Lanes, 0, Lanes, lines.x, lines.y, recorded ? lines.indices : nullptr);
     for (int64_t lane = 0; lane < count; ++lane) {
       const int64_t at = ((plane + lane) * s.h_out + i) * s.w_out;
-      for (int64_t j = 0; j < s.w_out; ++j) o.out[at + j] = strip.y[j * Lanes + lane];
+      for (int64_t j = 0; j < s.w_out; ++j) o.out[at + j] = lines.y[j * Lanes + lane];
       if (!recorded) continue;
-      for (int64_t j = 0; j < s.w_out; ++j) o.indices[at + j] = strip.indices[j * Lanes + lane];
+      for (int64_t j = 0; j < s.w_out; ++j) o.indices[at + j] = lines.indices[j * Lanes + lane];
     }
   }
 

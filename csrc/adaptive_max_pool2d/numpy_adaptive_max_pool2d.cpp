@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// adaptive_max_pool2d for NumPy arrays: see common/numpy_door.h.
+// adaptive_max_pool2d for NumPy arrays: see common/numpy_bindings.h.
 #include "adaptive_max_pool2d/select.h"
 #include "pooling/numpy_pools.h"
 
@@ -53,14 +53,14 @@ py::array backward_input(const std::string& name, const py::array& dy, const py:
 }
 
 void bind(py::module_& m) {
-  py::module_ door = bind_operator<AdaptiveMaxPool2d>(m);
-  door.def("forward", &forward, "name"_a, "x"_a, "record"_a, py::kw_only(), "threads"_a = 1,
-           "Returns y and the indices, or None if they are not to be recorded.");
-  door.def("bwd_input", &backward_input, "name"_a, "dy"_a, "indices"_a, py::kw_only(),
-           "threads"_a = 1);
+  py::module_ bindings = bind_operator<AdaptiveMaxPool2d>(m);
+  bindings.def("forward", &forward, "name"_a, "x"_a, "record"_a, py::kw_only(), "threads"_a = 1,
+               "Returns y and the indices, or None if they are not to be recorded.");
+  bindings.def("bwd_input", &backward_input, "name"_a, "dy"_a, "indices"_a, py::kw_only(),
+               "threads"_a = 1);
 }
 
-[[maybe_unused]] const bool registered = register_door(bind);
+[[maybe_unused]] const bool registered = register_bindings(bind);
 
 }  // namespace
 }  // namespace cnnext

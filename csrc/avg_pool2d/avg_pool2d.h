@@ -31,8 +31,8 @@ struct AvgPool2dShape {
 
   // Additions of a forward pass.
   CNNEXT_INLINE double work() const {
-    return static_cast<double>(n * c * h_out * w_out) * static_cast<double>(least(k_h, h_in)) *
-           static_cast<double>(least(k_w, w_in));
+    return static_cast<double>(n * c * h_out * w_out) * static_cast<double>(min(k_h, h_in)) *
+           static_cast<double>(min(k_w, w_in));
   }
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// avg_pool2d for NumPy arrays: see common/numpy_door.h.
+// avg_pool2d for NumPy arrays: see common/numpy_bindings.h.
 #include "avg_pool2d/select.h"
 #include "pooling/numpy_average.h"
 
@@ -45,7 +45,7 @@ struct AvgPool2d {
   }
 };
 
-[[maybe_unused]] const bool registered = register_door(bind_average<AvgPool2d>);
+[[maybe_unused]] const bool registered = register_bindings(bind_average<AvgPool2d>);
 
 }  // namespace
 }  // namespace cnnext

@@ -14,7 +14,7 @@ namespace cnnext {
 
 constexpr int kThreads = 256;  // of a block
 // On one multiprocessor. Unless told, the compiler aims for more, and spills registers for them.
-constexpr int kLeastBlocks = 2;
+constexpr int kMinBlocks = 2;
 
 // The number of the running thread in its grid.
 __device__ __forceinline__ int64_t global_thread() {

@@ -68,7 +68,7 @@ struct Kernel {
 
 CNNEXT_INLINE constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 CNNEXT_INLINE constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
-CNNEXT_INLINE constexpr int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-CNNEXT_INLINE constexpr int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+CNNEXT_INLINE constexpr int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+CNNEXT_INLINE constexpr int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
 
 }  // namespace cnnext

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Kernels that misbehave, for the tests of the door: each copies x to y and does one thing that a
-// kernel must not do. The submodule `faults` has
+// Kernels that misbehave, for the tests of the bindings: each copies x to y and does one thing that
+// a kernel must not do. The submodule `faults` has
 //
 //   names() -> [name]
 //   run(name, x, *, threads) -> y
 #include <iterator>
 
-#include "common/numpy_door.h"
+#include "common/numpy_bindings.h"
 
 namespace cnnext {
 namespace {
@@ -83,7 +83,7 @@ void run(const CopyShape& shape, const Plan&, const CopyOperands& o, const Slice
 
 void run_all_but_last(const CopyShape& shape, const Plan&, const CopyOperands& o,
                       const Slice& slice) {
-  copy(o, slice.begin, least(slice.end, shape.size - 1));
+  copy(o, slice.begin, min(slice.end, shape.size - 1));
 }
 
 constexpr CopyKernel kernel(const char* name, decltype(CopyKernel::run) run) {
@@ -107,13 +107,13 @@ constexpr CopyKernel kKernels[] = {
 };
 
 void bind(py::module_& m) {
-  py::module_ door = m.def_submodule("faults");
-  door.def("names", [] {
+  py::module_ bindings = m.def_submodule("faults");
+  bindings.def("names", [] {
     std::vector<std::string> names;
     for (const CopyKernel& kernel : kKernels) names.emplace_back(kernel.name);
     return names;
   });
-  door.def(
+  bindings.def(
       "run",
       [](const std::string& name, const py::array& x, int threads) {
         const auto is_meant = [&](const CopyKernel& kernel) { return name == kernel.name; };
@@ -128,7 +128,7 @@ void bind(py::module_& m) {
       "name"_a, "x"_a, py::kw_only(), "threads"_a = 1);
 }
 
-[[maybe_unused]] const bool registered = register_door(bind);
+[[maybe_unused]] const bool registered = register_bindings(bind);
 
 }  // namespace
 }  // namespace cnnext

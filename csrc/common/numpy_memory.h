@@ -29,7 +29,7 @@ inline Edge& current_edge() {
 class GuardedMemory {
  public:
   GuardedMemory(int64_t bytes, int64_t alignment)
-      : bytes_(bytes), page_(sysconf(_SC_PAGESIZE)), open_bytes_(round_up(most(bytes, 1), page_)) {
+      : bytes_(bytes), page_(sysconf(_SC_PAGESIZE)), open_bytes_(round_up(max(bytes, 1), page_)) {
     const size_t all = static_cast<size_t>(open_bytes_ + 2 * page_);
     void* const pages =
         mmap(nullptr, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // _kernels: every kernel by name, on NumPy arrays and standard threads, without torch.
 #include "common/isa.h"
-#include "common/numpy_door.h"
+#include "common/numpy_bindings.h"
 #include "common/registry.h"
 
 namespace cnnext {
@@ -15,15 +15,15 @@ constexpr const char* kSanitizer = "thread";
 constexpr const char* kSanitizer = "";
 #endif
 
-std::vector<BindDoor>& doors() {
-  static std::vector<BindDoor> list;
+std::vector<BindOperator>& operators() {
+  static std::vector<BindOperator> list;
   return list;
 }
 
 }  // namespace
 
-bool register_door(BindDoor bind) {
-  doors().push_back(bind);
+bool register_bindings(BindOperator bind) {
+  operators().push_back(bind);
   return true;
 }
 
@@ -43,7 +43,7 @@ PYBIND11_MODULE(_kernels, m) {
       },
       "name"_a, "Which end of all memory that is given to kernels touches a forbidden page.");
   m.attr("sanitizer") = kSanitizer;
-  for (const BindDoor bind : doors()) bind(m);
+  for (const BindOperator bind : operators()) bind(m);
 }
 
 }  // namespace cnnext

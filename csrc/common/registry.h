@@ -17,7 +17,7 @@ namespace cnnext {
 constexpr double kNotApplicable = std::numeric_limits<double>::infinity();
 
 // Forces `op` to use the kernel of that name wherever its pass is asked for; "" frees it again.
-// Every registered kernel can thus be tested through every door.
+// Every registered kernel can thus be tested through both bindings.
 void force_kernel(const std::string& op, const std::string& name);
 std::string forced_kernel(const std::string& op);
 
@@ -135,7 +135,7 @@ void run_kernel(const K& kernel, const typename K::Shape& shape,
     const int phase = static_cast<int>(step % plan.n_phases);
     if (phase == 0 && kept.filled) continue;
     const int64_t tasks = plan.tasks[phase];
-    const int64_t chunks = least(threads, tasks);
+    const int64_t chunks = min(threads, tasks);
     parallel(chunks, [&](int64_t i) {
       Slice slice;
       slice.round = step / plan.n_phases;

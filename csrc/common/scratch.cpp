@@ -49,13 +49,13 @@ class IdleBlocks {
   }
 
   void give_back(ScratchBlock block) {
-    if (block.size > Scratch::kMostIdleBytes) return release(std::move(block));
+    if (block.size > Scratch::kMaxIdleBytes) return release(std::move(block));
     std::vector<ScratchBlock> surplus;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       bytes_ += block.size;
       blocks_.push_back(std::move(block));
-      while (bytes_ > Scratch::kMostIdleBytes) surplus.push_back(take_at(0));
+      while (bytes_ > Scratch::kMaxIdleBytes) surplus.push_back(take_at(0));
     }
     for (ScratchBlock& each : surplus) release(std::move(each));
   }

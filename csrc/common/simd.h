@@ -300,11 +300,11 @@ void transpose_block(const float* src, int64_t src_row, float* dst, int64_t dst_
     return;
   }
   for (int64_t i0 = 0; i0 < height; i0 += N) {
-    const int64_t i = height < N ? 0 : least(i0, height - N);
+    const int64_t i = height < N ? 0 : min(i0, height - N);
     for (int64_t j0 = 0; j0 < width; j0 += N) {
-      const int64_t j = width < N ? 0 : least(j0, width - N);
+      const int64_t j = width < N ? 0 : min(j0, width - N);
       transpose_window<N>(src + i * src_row + j, src_row, dst + j * dst_row + i, dst_row,
-                          least(N, height), least(N, width));
+                          min(N, height), min(N, width));
     }
   }
 }
@@ -319,7 +319,7 @@ struct Width {
 template <int N, class F>
 CNNEXT_INLINE void cover(int64_t first, int64_t from, int64_t last, const F& f) {
   if (last - first >= N) {
-    for (int64_t i = from; i < last; i += N) f(Width<N>(), least(i, last - N));
+    for (int64_t i = from; i < last; i += N) f(Width<N>(), min(i, last - N));
   } else if constexpr (N > 1) {
     cover<(N > 4 ? N / 2 : 1)>(first, from, last, f);
   }

@@ -19,7 +19,7 @@
 
 namespace cnnext {
 
-constexpr int64_t kMostElements = int64_t{1} << 58;    // of a result: its bytes can be counted
+constexpr int64_t kMaxElements = int64_t{1} << 58;     // of a result: its bytes can be counted
 constexpr int64_t kLargestStep = int64_t{1} << 40;     // of strides, paddings and dilations
 constexpr int64_t kLargestPadding = kLargestStep / 4;  // no padded input is as long as that step
 
@@ -77,11 +77,11 @@ inline void check_same_sizes(const Tensor& grad_output, const Tensor& output) {
 // ATen's rule (c10::is_channels_last_strides_2d): ascending strides in the order C, W, H, N.
 inline bool prefers_channels_last(const Tensor& t) {
   if (t.dim() != 4 || t.stride(1) == 0) return false;
-  int64_t least_stride = 0;
+  int64_t min_stride = 0;
   for (const int64_t d : {1, 3, 2, 0}) {
-    if (t.size(d) == 0 || t.stride(d) < least_stride) return false;
-    if (d == 0 && least_stride == t.stride(1)) return false;  // N111 is ambiguous, hence not
-    least_stride = t.stride(d) * (t.size(d) > 1 ? t.size(d) : 1);
+    if (t.size(d) == 0 || t.stride(d) < min_stride) return false;
+    if (d == 0 && min_stride == t.stride(1)) return false;  // N111 is ambiguous, hence not
+    min_stride = t.stride(d) * (t.size(d) > 1 ? t.size(d) : 1);
   }
   return true;
 }
@@ -161,7 +161,7 @@ inline Tensor empty_4d(int64_t n, int64_t c, int64_t h, int64_t w, Layout layout
   const int64_t sizes[4] = {n, c, h, w};
   int64_t elements = 1;
   for (const int64_t size : sizes) {
-    CNNEXT_CHECK(size == 0 || elements <= kMostElements / size, "a result of shape (", n, ", ", c,
+    CNNEXT_CHECK(size == 0 || elements <= kMaxElements / size, "a result of shape (", n, ", ", c,
                  ", ", h, ", ", w, ") is too large");
     elements *= size;
   }

@@ -22,6 +22,6 @@ class CpuDevice : public TensorMemory {
 };
 
 // Waking another thread takes about two microseconds: the time of that many multiply-adds.
-inline int useful_threads(double macs) { return macs < 1e5 ? 1 : torch_threads(); }
+inline int num_threads_for(double macs) { return macs < 1e5 ? 1 : torch_threads(); }
 
 }  // namespace cnnext

@@ -13,10 +13,10 @@ struct TapRange {
 };
 
 CNNEXT_INLINE TapRange taps_inside(int64_t start, int64_t taps, int64_t step, int64_t size) {
-  const int64_t first = start < 0 ? least(taps, ceil_div(-start, step)) : 0;
+  const int64_t first = start < 0 ? min(taps, ceil_div(-start, step)) : 0;
   const bool all_before_end = start + (taps - 1) * step < size;  // spares a division
   const int64_t last = all_before_end ? taps : start < size ? ceil_div(size - start, step) : 0;
-  return {first, most(first, last)};
+  return {first, max(first, last)};
 }
 
 }  // namespace cnnext

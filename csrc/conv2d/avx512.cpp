@@ -12,22 +12,22 @@
 
 namespace cnnext {
 namespace {
-using Tile = RegisterTile<16>;
+using Tile = TallTile<16>;
 using Wide = WideTile<16>;
 }  // namespace
 
 #define CNNEXT_DEFINE(name, ...) \
   CNNEXT_DEFINE_KERNEL(Conv2dShape, Conv2dOperands<float>, name##_avx512, __VA_ARGS__)
 
-CNNEXT_DEFINE(conv2d_direct_f32, DirectGather<Tile, Pass::forward>)
-CNNEXT_DEFINE(conv2d_direct_bwd_input_f32, DirectGather<Tile, Pass::bwd_input>)
+CNNEXT_DEFINE(conv2d_direct_f32, DirectConv<Tile, Pass::forward>)
+CNNEXT_DEFINE(conv2d_direct_bwd_input_f32, DirectConv<Tile, Pass::bwd_input>)
 CNNEXT_DEFINE(conv2d_direct_bwd_weight_f32, DirectBackwardWeight<Tile>)
 CNNEXT_DEFINE(conv2d_pointwise_f32, Pointwise<Wide, Pass::forward>)
 CNNEXT_DEFINE(conv2d_pointwise_bwd_input_f32, Pointwise<Wide, Pass::bwd_input>)
 CNNEXT_DEFINE(conv2d_pointwise_bwd_weight_f32, PointwiseBackwardWeight<Wide>)
 CNNEXT_DEFINE(conv2d_implicit_gemm_f32, ImplicitGemm<Wide>)
-CNNEXT_DEFINE(conv2d_depthwise_f32, DepthwiseGather<Tile::kLanes, Pass::forward>)
-CNNEXT_DEFINE(conv2d_depthwise_bwd_input_f32, DepthwiseGather<Tile::kLanes, Pass::bwd_input>)
+CNNEXT_DEFINE(conv2d_depthwise_f32, DepthwiseConv<Tile::kLanes, Pass::forward>)
+CNNEXT_DEFINE(conv2d_depthwise_bwd_input_f32, DepthwiseConv<Tile::kLanes, Pass::bwd_input>)
 CNNEXT_DEFINE(conv2d_depthwise_bwd_weight_f32, DepthwiseBackwardWeight<Tile::kLanes>)
 CNNEXT_DEFINE(conv2d_winograd4_fused_f32, WinogradFused<Tile, Pass::forward, 4, 3>)
 CNNEXT_DEFINE(conv2d_winograd4_fused_bwd_input_f32, WinogradFused<Tile, Pass::bwd_input, 4, 3>)

@@ -54,10 +54,12 @@ struct Conv2dShape {
   CNNEXT_INLINE int64_t c_out_per_group() const { return c_out / groups; }
   // The same convolution without the taps that never meet anything but the zero border; as many
   // are left out at both ends of an axis, which keeps the padding symmetric.
-  CNNEXT_INLINE Conv2dShape without_idle_taps() const {
+  CNNEXT_INLINE Conv2dShape without_padding_only_taps() const {
     Conv2dShape s = *this;
-    trim(s.k_h, s.pad_h, idle_taps(h_in, h_out(), k_h, stride_h, pad_h, dilation_h), dilation_h);
-    trim(s.k_w, s.pad_w, idle_taps(w_in, w_out(), k_w, stride_w, pad_w, dilation_w), dilation_w);
+    trim(s.k_h, s.pad_h, padding_only_taps(h_in, h_out(), k_h, stride_h, pad_h, dilation_h),
+         dilation_h);
+    trim(s.k_w, s.pad_w, padding_only_taps(w_in, w_out(), k_w, stride_w, pad_w, dilation_w),
+         dilation_w);
     return s;
   }
   // Whether the channels of a pixel lie side by side; images of one pixel are alike in both
@@ -76,8 +78,8 @@ struct Conv2dShape {
     pad -= taps * dilation;
   }
 
-  CNNEXT_INLINE static int64_t idle_taps(int64_t in, int64_t out, int64_t kernel, int64_t stride,
-                                         int64_t pad, int64_t dilation) {
+  CNNEXT_INLINE static int64_t padding_only_taps(int64_t in, int64_t out, int64_t kernel,
+                                                 int64_t stride, int64_t pad, int64_t dilation) {
     int64_t taps = 0;
     while (2 * (taps + 1) < kernel && (taps + 1) * dilation <= pad &&
            (out - 1) * stride - pad + taps * dilation < 0 &&

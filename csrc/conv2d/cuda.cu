@@ -30,7 +30,7 @@ static_assert(kColumns * kColumns == kThreads, "every thread has its share of th
 // Enough blocks to fill the largest of today's GPUs, if slices are what they can be had from.
 constexpr int64_t kWantedBlocks = 512;
 // Pixels, below which adding up slices would cost more than it gains.
-constexpr int64_t kLeastSlice = 512;
+constexpr int64_t kMinSlice = 512;
 
 // ---------------------------------------------------------------------------- images and filters
 
@@ -200,7 +200,7 @@ int64_t weight_slices(const Conv2dShape& s) {
   const int64_t pixels = s.n * s.h_out() * s.w_out();
   const Tiling whole(s.c_out_per_group(), s.c_in_per_group() * s.k_h * s.k_w, pixels, s.groups, 1);
   const int64_t wanted = ceil_div(kWantedBlocks, whole.blocks());
-  const int64_t slices = most(1, least(wanted, pixels / kLeastSlice));
+  const int64_t slices = max(1, min(wanted, pixels / kMinSlice));
   return ceil_div(pixels, round_up(ceil_div(pixels, slices), kDepth));  // none is empty
 }
 
@@ -257,7 +257,7 @@ __device__ __forceinline__ void fill(Value (&tile)[kDepth][kTile + 1], const Loa
 }
 
 template <class Product>
-__global__ void __launch_bounds__(kThreads, kLeastBlocks) multiply(Product product) {
+__global__ void __launch_bounds__(kThreads, kMinBlocks) multiply(Product product) {
   using Value = typename Product::Value;
   // One element more than a tile, so that threads which store along the depth meet other banks.
   __shared__ Value left[kDepth][kTile + 1];
@@ -269,7 +269,7 @@ __global__ void __launch_bounds__(kThreads, kLeastBlocks) multiply(Product produ
   const int64_t first_column = block / tiling.row_tiles % tiling.column_tiles * kTile;
   const int64_t group = block / tiles % tiling.groups, slice = block / tiles / tiling.groups;
   const int64_t begin = slice * tiling.slice_depth;
-  const int64_t end = least(tiling.depth, begin + tiling.slice_depth);
+  const int64_t end = min(tiling.depth, begin + tiling.slice_depth);
   const int thread_row = threadIdx.x % kColumns, thread_column = threadIdx.x / kColumns;
 
   Value sum[kShare][kShare] = {};
@@ -330,7 +330,7 @@ struct FilterElements {
 };
 
 template <class T, Layout kLayout>
-__global__ void __launch_bounds__(kThreads, kLeastBlocks)
+__global__ void __launch_bounds__(kThreads, kMinBlocks)
     add_slices(int64_t size, int64_t slices, const Accumulator<T>* partial,
                FilterElements<kLayout> elements, T* result) {
   const int64_t element = global_thread();
@@ -350,7 +350,7 @@ struct ColumnSums {
         pixels(s.n * s.h_out() * s.w_out()),
         lanes(s.layout == Layout::nchw ? 1 : 32) {
     const int64_t wanted = ceil_div(kWantedBlocks, groups());
-    slice = ceil_div(pixels, most(1, least(wanted, pixels / kLeastSlice)));
+    slice = ceil_div(pixels, max(1, min(wanted, pixels / kMinSlice)));
     slices = ceil_div(pixels, slice);
   }
 
@@ -359,14 +359,14 @@ struct ColumnSums {
 
 // partial[slice][channel] = the sum of the channel's pixels in the slice.
 template <class T>
-__global__ void __launch_bounds__(kThreads, kLeastBlocks)
+__global__ void __launch_bounds__(kThreads, kMinBlocks)
     sum_columns(ColumnSums sums, Radix pixels, Image image, const T* dy, Accumulator<T>* partial) {
   using Value = Accumulator<T>;
   __shared__ Value of_thread[kThreads];
   const int thread = threadIdx.x, lanes = sums.lanes;
   const int64_t channel = blockIdx.x % sums.groups() * lanes + thread % lanes;
   const int64_t slice = blockIdx.x / sums.groups();
-  const int64_t end = least(sums.pixels, (slice + 1) * sums.slice);
+  const int64_t end = min(sums.pixels, (slice + 1) * sums.slice);
   Value sum = 0;
   if (channel < sums.channels) {
     for (int64_t i = slice * sums.slice + thread / lanes; i < end; i += kThreads / lanes) {

@@ -2,11 +2,11 @@
 // Depthwise convolution (one channel a group): lanes are channels.
 //
 //   forward, input gradient: one task per (gather, image, block of rows, block of channels)
-//     copy the strip of input that the rows need (strip.h)
+//     copy the rows of input that the rows need (packed_rows.h)
 //     for each row, for each run of kPixels outputs, for each vector of channels:
 //       the filter's taps one after the other, each loaded once for all pixels of the run
 //   weight gradient: one task per vector of channels
-//     for each block of rows of all images: copy the strip of x and the rows of dy
+//     for each block of rows of all images: copy the rows of x and the rows of dy
 //       for each tap: sum dy * x over a row in registers, then add to the tap's sum
 //
 // With k_h * k_w multiply-adds for each number read and written there is nothing to reuse but the
@@ -16,36 +16,37 @@
 // in the filter, or in dy. Where there is one, pixels at the border take their own taps only.
 #pragma once
 
-#include "conv2d/strip.h"
+#include "conv2d/packed_rows.h"
 
 namespace cnnext {
 namespace {
 
 template <int Lanes, Pass kPass>
-struct DepthwiseGather {
+struct DepthwiseConv {
   static constexpr int64_t kVectors = 4;  // of channels in a block: whole cache lines in any ISA
   static constexpr int64_t kBlock = kVectors * Lanes;
   static constexpr int kPixels = 6;  // accumulators; with a filter vector they fit 16
-  static constexpr int64_t kStripFloats = 32 * 1024;  // 128 KB, of which a row's window is in L1
+  static constexpr int64_t kPackedRowsFloats =
+      32 * 1024;  // 128 KB, of which a row's window is in L1
 
   static Plan plan(const Conv2dShape& s, int threads) {
     const int64_t no_strides[4] = {};
     Plan plan;
     plan.block[0] = threads;
-    for (int64_t i = 0; i < gather_count(s, kPass); ++i) {
-      const Gather g = make_gather(s, kPass, no_strides, i);
+    for (int64_t i = 0; i < geometry_count(s, kPass); ++i) {
+      const ConvGeometry g = make_geometry(s, kPass, no_strides, i);
       const int64_t rows = rows_per_task(g, threads);
       plan.tasks[0] += tasks(g, rows);
-      const int64_t floats = (g.taps() + g.strip_floats(rows) + g.w.grid) * kBlock;
-      plan.chunk_bytes = most(plan.chunk_bytes, 4 * floats);
+      const int64_t floats = (g.taps() + g.packed_rows_floats(rows) + g.w.grid) * kBlock;
+      plan.chunk_bytes = max(plan.chunk_bytes, 4 * floats);
     }
     return plan;
   }
 
   static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
                   const Slice& slice) {
-    for (int64_t i = 0; i < gather_count(s, kPass); ++i) {
-      const Gather g = make_gather(s, kPass, o.w_strides, i);
+    for (int64_t i = 0; i < geometry_count(s, kPass); ++i) {
+      const ConvGeometry g = make_geometry(s, kPass, o.w_strides, i);
       const int64_t rows = rows_per_task(g, static_cast<int>(plan.block[0]));
       const Share share = share_of(tasks(g, rows), slice, plan.tasks[0]);
       for (int64_t task = share.begin; task < share.end; ++task) {
@@ -55,29 +56,29 @@ struct DepthwiseGather {
   }
 
  private:
-  static int64_t tasks(const Gather& g, int64_t rows) {
+  static int64_t tasks(const ConvGeometry& g, int64_t rows) {
     return g.w.grid == 0 ? 0 : g.images * ceil_div(g.h.grid, rows) * ceil_div(g.groups, kBlock);
   }
 
-  static int64_t rows_per_task(const Gather& g, int threads) {
+  static int64_t rows_per_task(const ConvGeometry& g, int threads) {
     const int64_t planes = g.images * ceil_div(g.groups, kBlock);
-    return g.rows_for_threads(kStripFloats / kBlock, planes, threads);
+    return g.rows_for_threads(kPackedRowsFloats / kBlock, planes, threads);
   }
 
-  static void run_task(const Gather& g, int64_t rows_per_task, const Conv2dOperands<float>& o,
+  static void run_task(const ConvGeometry& g, int64_t rows_per_task, const Conv2dOperands<float>& o,
                        int64_t task, float* scratch) {
     const int64_t blocks = ceil_div(g.groups, kBlock);
     const int64_t row_blocks = ceil_div(g.h.grid, rows_per_task);
     const int64_t c0 = task % blocks * kBlock;
-    const int64_t channels = least(kBlock, g.groups - c0);
+    const int64_t channels = min(kBlock, g.groups - c0);
     const int64_t i0 = task / blocks % row_blocks * rows_per_task;
-    const int64_t rows = least(rows_per_task, g.h.grid - i0);
+    const int64_t rows = min(rows_per_task, g.h.grid - i0);
     const int64_t image = task / blocks / row_blocks;
-    // Scratch holds whole vectors of channels; the pixels of a strip are that far apart.
+    // Scratch holds whole vectors of channels; the pixels of the packed rows are that far apart.
     const int64_t width = round_up(channels, Lanes);
     float* const filter = scratch;
-    float* const strip = filter + g.taps() * kBlock;
-    float* const row_buffer = strip + g.strip_floats(rows_per_task) * kBlock;
+    float* const packed_rows = filter + g.taps() * kBlock;
+    float* const row_buffer = packed_rows + g.packed_rows_floats(rows_per_task) * kBlock;
 
     fill_zero(filter, g.taps() * width);
     for (int64_t tap = 0; tap < g.taps(); ++tap) {
@@ -88,17 +89,17 @@ struct DepthwiseGather {
     }
     const int64_t tap_rows = g.tap_rows(rows_per_task);
     if (g.taps() > 0) {
-      if (width > channels) fill_zero(strip, g.strip_floats(rows_per_task) * width);
-      pack_strip<Lanes>(g, o.first + image * g.groups * g.h.in_size * g.w.in_size, g.groups, i0,
-                        rows, tap_rows, c0, channels, width, strip);
+      if (width > channels) fill_zero(packed_rows, g.packed_rows_floats(rows_per_task) * width);
+      pack_rows<Lanes>(g, o.first + image * g.groups * g.h.in_size * g.w.in_size, g.groups, i0,
+                       rows, tap_rows, c0, channels, width, packed_rows);
     }
 
     const bool at_border = g.meets_border() && !all_finite<Lanes>(filter, g.taps() * width);
     const int64_t plane = g.h.out_size * g.w.out_size;
     for (int64_t i = 0; i < rows; ++i) {
-      const Window window{strip + i * g.h.in_step * g.strip_w() * width,
+      const Window window{packed_rows + i * g.h.in_step * g.packed_w() * width,
                           filter,
-                          tap_rows * g.strip_w() * width,
+                          tap_rows * g.packed_w() * width,
                           g.h.taps_inside_of(i0 + i),
                           {0, g.w.taps}};
       const int64_t out_row = (g.h.out_first + (i0 + i) * g.h.out_step) * g.w.out_size;
@@ -114,21 +115,21 @@ struct DepthwiseGather {
     }
   }
 
-  // What a row of outputs reads: its part of the strip, and the filter.
+  // What a row of outputs reads: its part of the packed rows, and the filter.
   struct Window {
     const float* x;
     const float* filter;
-    int64_t tap_row;   // floats from one filter row to the next, in the strip
+    int64_t tap_row;   // floats from one filter row to the next, in the packed rows
     TapRange taps;     // the filter rows that meet the image
     TapRange columns;  // and the taps of each
   };
 
-  // One row of outputs; `width` floats from pixel to pixel in the strip, `y_pixel` in y;
+  // One row of outputs; `width` floats from pixel to pixel in the packed rows, `y_pixel` in y;
   // `at_border` is whether zeros of the border must not meet the filter.
-  static void row(const Gather& g, bool at_border, int64_t width, int64_t channels,
+  static void row(const ConvGeometry& g, bool at_border, int64_t width, int64_t channels,
                   const Window& window, const float* bias, float* y, int64_t y_pixel) {
     for (int64_t j = 0, count; j < g.w.grid; j += count) {
-      count = least(kPixels, g.w.grid - j);
+      count = min(kPixels, g.w.grid - j);
       Window here = window;
       here.x += j * g.w.in_step * width;
       if (at_border && !(g.w.all_taps_inside_of(j) && g.w.all_taps_inside_of(j + count - 1))) {
@@ -140,13 +141,13 @@ struct DepthwiseGather {
         vector.x += c;
         vector.filter += c;
         pixels<kPixels>(count, g, width, vector, bias == nullptr ? nullptr : bias + c,
-                        y + j * y_pixel + c, y_pixel, least(Lanes, channels - c));
+                        y + j * y_pixel + c, y_pixel, min(Lanes, channels - c));
       }
     }
   }
 
   template <int Pixels>
-  static void pixels(int64_t count, const Gather& g, int64_t width, const Window& window,
+  static void pixels(int64_t count, const ConvGeometry& g, int64_t width, const Window& window,
                      const float* bias, float* y, int64_t y_pixel, int64_t lanes) {
     if constexpr (Pixels > 1) {
       if (count < Pixels) {
@@ -172,50 +173,53 @@ struct DepthwiseGather {
 
 template <int Lanes>
 struct DepthwiseBackwardWeight {
-  static constexpr int64_t kStripFloats = 16 * 1024;  // 64 KB beside the rows of dy
+  static constexpr int64_t kPackedRowsFloats = 16 * 1024;  // 64 KB beside the rows of dy
 
   static Plan plan(const Conv2dShape& s, int) {
     const int64_t no_strides[4] = {};
-    const Gather g = make_gather(s, Pass::forward, no_strides, 0);
+    const ConvGeometry g = make_geometry(s, Pass::forward, no_strides, 0);
     const int64_t rows = rows_at_once(g);
     Plan plan;
     plan.tasks[0] = ceil_div(g.groups, Lanes);
-    plan.chunk_bytes = 4 * Lanes * (g.taps() + g.strip_floats(rows) + rows * g.w.grid);
+    plan.chunk_bytes = 4 * Lanes * (g.taps() + g.packed_rows_floats(rows) + rows * g.w.grid);
     return plan;
   }
 
   static void run(const Conv2dShape& s, const Plan&, const Conv2dOperands<float>& o,
                   const Slice& slice) {
-    const Gather g = make_gather(s, Pass::forward, o.w_strides, 0);
+    const ConvGeometry g = make_geometry(s, Pass::forward, o.w_strides, 0);
     for (int64_t task = slice.begin; task < slice.end; ++task) {
       run_task(g, o, task * Lanes, reinterpret_cast<float*>(slice.chunk));
     }
   }
 
  private:
-  static int64_t rows_at_once(const Gather& g) { return g.rows_within(kStripFloats / Lanes); }
+  static int64_t rows_at_once(const ConvGeometry& g) {
+    return g.rows_within(kPackedRowsFloats / Lanes);
+  }
 
-  static void run_task(const Gather& g, const Conv2dOperands<float>& o, int64_t c0,
+  static void run_task(const ConvGeometry& g, const Conv2dOperands<float>& o, int64_t c0,
                        float* scratch) {
-    const int64_t channels = least(Lanes, g.groups - c0);
+    const int64_t channels = min(Lanes, g.groups - c0);
     const int64_t block = rows_at_once(g);
     float* const sums = scratch;
-    float* const strip = sums + g.taps() * Lanes;
-    float* const dy = strip + g.strip_floats(block) * Lanes;
-    fill_zero(scratch, Lanes * (g.taps() + g.strip_floats(block) + block * g.w.grid));
+    float* const packed_rows = sums + g.taps() * Lanes;
+    float* const dy = packed_rows + g.packed_rows_floats(block) * Lanes;
+    fill_zero(scratch, Lanes * (g.taps() + g.packed_rows_floats(block) + block * g.w.grid));
     const int64_t x_image = g.groups * g.h.in_size * g.w.in_size;
     const int64_t y_image = g.groups * g.h.out_size * g.w.out_size;
     for (int64_t image = 0; image < g.images; ++image) {
       for (int64_t i0 = 0; i0 < g.h.grid; i0 += block) {
-        const int64_t rows = least(block, g.h.grid - i0);
-        pack_strip<Lanes>(g, o.second + image * x_image, g.groups, i0, rows, g.tap_rows(block), c0,
-                          channels, Lanes, strip);
+        const int64_t rows = min(block, g.h.grid - i0);
+        pack_rows<Lanes>(g, o.second + image * x_image, g.groups, i0, rows, g.tap_rows(block), c0,
+                         channels, Lanes, packed_rows);
         for (int64_t i = 0; i < rows; ++i) {
           pack_pixels<Lanes>(o.first + image * y_image, g.layout, g.groups, g.h.out_size,
                              g.w.out_size, i0 + i, 0, g.w.grid, c0, channels,
                              dy + i * g.w.grid * Lanes, Lanes);
-          add_row(g, g.h.taps_inside_of(i0 + i), strip + i * g.h.in_step * g.strip_w() * Lanes,
-                  g.tap_rows(block) * g.strip_w() * Lanes, dy + i * g.w.grid * Lanes, sums);
+          add_row(g, g.h.taps_inside_of(i0 + i),
+                  packed_rows + i * g.h.in_step * g.packed_w() * Lanes,
+                  g.tap_rows(block) * g.packed_w() * Lanes, dy + i * g.w.grid * Lanes, sums);
         }
       }
     }
@@ -225,7 +229,7 @@ struct DepthwiseBackwardWeight {
     }
   }
 
-  static void add_row(const Gather& g, TapRange taps, const float* x, int64_t tap_row,
+  static void add_row(const ConvGeometry& g, TapRange taps, const float* x, int64_t tap_row,
                       const float* dy, float* sums) {
     constexpr int kTaps = 4;  // accumulators that share the loads of dy
     const bool finite = !g.meets_border() || all_finite<Lanes>(dy, g.w.grid * Lanes);
@@ -244,8 +248,8 @@ struct DepthwiseBackwardWeight {
   }
 
   template <int Taps>
-  static void add_taps(const Gather& g, const float* x, const float* dy, const TapRange& pixels,
-                       int64_t t, float* sum) {
+  static void add_taps(const ConvGeometry& g, const float* x, const float* dy,
+                       const TapRange& pixels, int64_t t, float* sum) {
     f32<Lanes> acc[Taps] = {};
     for (int64_t j = pixels.first; j < pixels.last; ++j) {
       const f32<Lanes> dy_vec = load<Lanes>(dy + j * Lanes);

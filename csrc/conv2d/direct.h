@@ -4,30 +4,30 @@
 //   phase 0, one task per (gather, group, panel of Tile::kColumns output channels):
 //     pack the filter to [panel][tap][c][column]
 //   phase 1, one task per (gather, image, group, block of rows, block of panels):
-//     copy the strip of input that the rows need (strip.h)             -- L2
+//     copy the rows of input that the rows need (packed_rows.h)             -- L2
 //     for each panel, for each row: multiply_panel over the row's pixels -- registers
 //       (without the filter rows that meet the border above or below the image)
 //
 // A pixel is a row of the micro-kernel's tile and the output channels are its columns; the whole
 // sum over (filter row, tap, channel) runs inside one call of it. Taps that are neighbours in the
-// strip form one segment, which keeps the inner loop long when the image has few channels. The
-// filter of a panel (taps * c * 128 B) streams from L2 at 9 B per cycle, half of what L2 gives; a
-// row block reuses it as often as it has tiles, so L3 hardly matters. What limits the kernel is the
-// multiply-add units, except where c_out is far from a multiple of the columns.
+// packed rows form one segment, which keeps the inner loop long when the image has few channels.
+// The filter of a panel (taps * c * 128 B) streams from L2 at 9 B per cycle, half of what L2 gives;
+// a row block reuses it as often as it has tiles, so L3 hardly matters. What limits the kernel is
+// the multiply-add units, except where c_out is far from a multiple of the columns.
 //
 // The zero border to the left and right takes part in the sums, which is wrong only for Inf and NaN
 // in the filter. A panel that holds one multiplies the pixels at the border tap by tap.
 #pragma once
 
-#include "conv2d/strip.h"
+#include "conv2d/packed_rows.h"
 #include "gemm/tile.h"
 
 namespace cnnext {
 namespace {
 
 template <class Tile, Pass kPass>
-struct DirectGather {
-  static constexpr int64_t kStripFloats = 96 * 1024;  // 384 KB: leaves half of a 1 MB L2 free
+struct DirectConv {
+  static constexpr int64_t kPackedRowsFloats = 96 * 1024;  // 384 KB: leaves half of a 1 MB L2 free
 
   struct Blocking {
     int64_t rows, row_blocks, panels, panel_blocks, all_panels;
@@ -39,16 +39,16 @@ struct DirectGather {
     plan.n_phases = 2;
     plan.packs_filter = true;
     plan.block[0] = threads;
-    for (int64_t i = 0; i < gather_count(s, kPass); ++i) {
-      const Gather g = make_gather(s, kPass, no_strides, i);
+    for (int64_t i = 0; i < geometry_count(s, kPass); ++i) {
+      const ConvGeometry g = make_geometry(s, kPass, no_strides, i);
       const Blocking b = blocking(g, threads);
       plan.tasks[0] += g.groups * b.all_panels;
       plan.tasks[1] += tasks(g, b);
       plan.shared_bytes += 4 * filter_floats(g, b);
-      const int64_t floats = g.strip_floats(b.rows) + g.w.grid * Tile::kColumns;
-      plan.chunk_bytes = most(plan.chunk_bytes, 64 + 8 * g.taps() + 4 * floats);
+      const int64_t floats = g.packed_rows_floats(b.rows) + g.w.grid * Tile::kColumns;
+      plan.chunk_bytes = max(plan.chunk_bytes, 64 + 8 * g.taps() + 4 * floats);
       plan.chunk_bytes =
-          most(plan.chunk_bytes, 4 * FilterPanel<Tile>::scratch_floats(g.filter_taps));
+          max(plan.chunk_bytes, 4 * FilterPanel<Tile>::scratch_floats(g.filter_taps));
     }
     return plan;
   }
@@ -58,13 +58,13 @@ struct DirectGather {
     const int threads = static_cast<int>(plan.block[0]);
     float* filter = reinterpret_cast<float*>(slice.shared);
     int64_t before = 0;  // panels of the gathers before this one
-    for (int64_t i = 0; i < gather_count(s, kPass); ++i) {
-      const Gather g = make_gather(s, kPass, o.w_strides, i);
+    for (int64_t i = 0; i < geometry_count(s, kPass); ++i) {
+      const ConvGeometry g = make_geometry(s, kPass, o.w_strides, i);
       const Blocking b = blocking(g, threads);
       const int64_t panels = g.groups * b.all_panels;
       if (slice.phase == 0) {
-        const int64_t end = least(slice.end, before + panels) - before;
-        for (int64_t task = most(slice.begin, before) - before; task < end; ++task) {
+        const int64_t end = min(slice.end, before + panels) - before;
+        for (int64_t task = max(slice.begin, before) - before; task < end; ++task) {
           const int64_t k0 = task % b.all_panels * Tile::kColumns;
           const float* w = o.second + task / b.all_panels * g.w_group + k0 * g.w_k;
           float* const panel = filter + task * panel_floats(g);
@@ -83,39 +83,41 @@ struct DirectGather {
 
  private:
   // Behind the filter of a panel, a number tells whether it must not meet zeros of a border.
-  static int64_t panel_floats(const Gather& g) { return (g.taps() * g.c + 1) * Tile::kColumns; }
+  static int64_t panel_floats(const ConvGeometry& g) {
+    return (g.taps() * g.c + 1) * Tile::kColumns;
+  }
 
-  static int64_t filter_floats(const Gather& g, const Blocking& b) {
+  static int64_t filter_floats(const ConvGeometry& g, const Blocking& b) {
     return g.groups * b.all_panels * panel_floats(g);
   }
 
-  static int64_t tasks(const Gather& g, const Blocking& b) {
+  static int64_t tasks(const ConvGeometry& g, const Blocking& b) {
     return g.h.grid == 0 || g.w.grid == 0 ? 0 : g.images * g.groups * b.row_blocks * b.panel_blocks;
   }
 
-  static Blocking blocking(const Gather& g, int threads) {
+  static Blocking blocking(const ConvGeometry& g, int threads) {
     Blocking b{};
     b.all_panels = ceil_div(g.k, Tile::kColumns);
     const int64_t wanted = 4 * threads;
     const int64_t planes = g.images * g.groups;
-    b.rows = g.rows_for_threads(kStripFloats, planes, threads);
+    b.rows = g.rows_for_threads(kPackedRowsFloats, planes, threads);
     b.row_blocks = ceil_div(g.h.grid, b.rows);
-    b.panel_blocks = least(b.all_panels, ceil_div(wanted, most(1, planes * b.row_blocks)));
+    b.panel_blocks = min(b.all_panels, ceil_div(wanted, max(1, planes * b.row_blocks)));
     b.panels = ceil_div(b.all_panels, b.panel_blocks);
     b.panel_blocks = ceil_div(b.all_panels, b.panels);
     return b;
   }
 
-  static bool merges_taps(const Gather& g) { return g.w.offset_step == 1; }
-  static int64_t segments_per_row(const Gather& g) { return merges_taps(g) ? 1 : g.w.taps; }
+  static bool merges_taps(const ConvGeometry& g) { return g.w.offset_step == 1; }
+  static int64_t segments_per_row(const ConvGeometry& g) { return merges_taps(g) ? 1 : g.w.taps; }
 
   // What all tiles of a gather have in common; fills `segments`, of all filter rows.
-  static TileOperands tile_operands(const Gather& g, int64_t tap_rows, int64_t* segments) {
+  static TileOperands tile_operands(const ConvGeometry& g, int64_t tap_rows, int64_t* segments) {
     TileOperands t;
     t.length = merges_taps(g) ? g.w.taps * g.c : g.c;
     const int64_t per_row = segments_per_row(g);
     for (int64_t i = 0; i < g.h.taps * per_row; ++i) {
-      segments[i] = (i / per_row * tap_rows * g.strip_w() + i % per_row * g.w.offset_step) * g.c;
+      segments[i] = (i / per_row * tap_rows * g.packed_w() + i % per_row * g.w.offset_step) * g.c;
     }
     t.a_row = g.w.in_step * g.c;
     t.a_k = 1;
@@ -125,7 +127,7 @@ struct DirectGather {
   }
 
   // A row of outputs; `at_border` is whether zeros of the border must not meet the filter.
-  static void multiply_row(const Gather& g, const TapRange& tap_rows, bool at_border,
+  static void multiply_row(const ConvGeometry& g, const TapRange& tap_rows, bool at_border,
                            const TileOperands& t) {
     if (!at_border) return multiply_panel<Tile>(g.w.grid, t);
     for (int64_t j = 0, count; j < g.w.grid; j += count) {
@@ -143,7 +145,7 @@ struct DirectGather {
   }
 
   // One pixel, of each filter row only the taps given.
-  static void multiply_taps(const Gather& g, int64_t tap_rows, const TapRange& taps,
+  static void multiply_taps(const ConvGeometry& g, int64_t tap_rows, const TapRange& taps,
                             const TileOperands& t) {
     TileOperands row = t;
     row.n_segments = 0;
@@ -166,33 +168,33 @@ struct DirectGather {
     }
   }
 
-  static void multiply(const Gather& g, const Blocking& b, const Conv2dOperands<float>& o,
+  static void multiply(const ConvGeometry& g, const Blocking& b, const Conv2dOperands<float>& o,
                        const float* filter, int64_t begin, int64_t end, unsigned char* scratch) {
-    float* const strip = reinterpret_cast<float*>(scratch + round_up(8 * g.taps(), 64));
-    float* const row_buffer = strip + g.strip_floats(b.rows);
-    const int64_t strip_w = g.strip_w(), tap_rows = g.tap_rows(b.rows);
+    float* const packed_rows = reinterpret_cast<float*>(scratch + round_up(8 * g.taps(), 64));
+    float* const row_buffer = packed_rows + g.packed_rows_floats(b.rows);
+    const int64_t packed_w = g.packed_w(), tap_rows = g.tap_rows(b.rows);
     int64_t* const segments = reinterpret_cast<int64_t*>(scratch);
     TileOperands t = tile_operands(g, tap_rows, segments);
     const int64_t in_channels = g.groups * g.c, out_channels = g.groups * g.k;
     const int64_t in_image = in_channels * g.h.in_size * g.w.in_size;
     const int64_t out_plane = g.h.out_size * g.w.out_size;
-    int64_t packed = -1;  // which strip the scratch holds
+    int64_t packed = -1;  // which block of rows the scratch holds
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t strip_index = task / b.panel_blocks;
-      const int64_t i0 = strip_index % b.row_blocks * b.rows;
-      const int64_t rows = least(b.rows, g.h.grid - i0);
-      const int64_t group = strip_index / b.row_blocks % g.groups;
-      const int64_t image = strip_index / b.row_blocks / g.groups;
-      if (packed != strip_index && g.taps() > 0) {
-        pack_strip<Tile::kLanes>(g, o.first + image * in_image, in_channels, i0, rows, tap_rows,
-                                 group * g.c, g.c, g.c, strip);
-        packed = strip_index;
+      const int64_t block_index = task / b.panel_blocks;
+      const int64_t i0 = block_index % b.row_blocks * b.rows;
+      const int64_t rows = min(b.rows, g.h.grid - i0);
+      const int64_t group = block_index / b.row_blocks % g.groups;
+      const int64_t image = block_index / b.row_blocks / g.groups;
+      if (packed != block_index && g.taps() > 0) {
+        pack_rows<Tile::kLanes>(g, o.first + image * in_image, in_channels, i0, rows, tap_rows,
+                                group * g.c, g.c, g.c, packed_rows);
+        packed = block_index;
       }
       const int64_t panel0 = task % b.panel_blocks * b.panels;
-      const int64_t panel1 = least(b.all_panels, panel0 + b.panels);
+      const int64_t panel1 = min(b.all_panels, panel0 + b.panels);
       for (int64_t panel = panel0; panel < panel1; ++panel) {
         const int64_t k0 = group * g.k + panel * Tile::kColumns;  // among all output channels
-        t.columns = least(Tile::kColumns, g.k - panel * Tile::kColumns);
+        t.columns = min(Tile::kColumns, g.k - panel * Tile::kColumns);
         const float* const panel_filter = filter + (group * b.all_panels + panel) * panel_floats(g);
         const bool at_border =
             g.meets_border() && panel_filter[g.taps() * g.c * Tile::kColumns] != 0;
@@ -202,7 +204,7 @@ struct DirectGather {
           const TapRange taps = g.h.taps_inside_of(i0 + i);
           t.segments = segments + taps.first * segments_per_row(g);
           t.n_segments = (taps.last - taps.first) * segments_per_row(g);
-          t.a = strip + i * g.h.in_step * strip_w * g.c;
+          t.a = packed_rows + i * g.h.in_step * packed_w * g.c;
           t.b = panel_filter + taps.first * g.w.taps * g.c * Tile::kColumns;
           if (g.layout == Layout::channels_last) {
             t.c = o.result +

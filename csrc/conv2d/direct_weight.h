@@ -3,13 +3,13 @@
 //
 //   dw[k, (r,s,c)] = sum over images and pixels of dy[pixel, k] * x[pixel moved by tap (r,s), c]
 //
-// a matrix product whose reduction runs over pixels. With x in a strip and dy packed to panels of
-// output channels, one step of the micro-kernel is one pixel: its rows are (tap, channel), which
-// lie side by side in the strip, its columns output channels.
+// a matrix product whose reduction runs over pixels. With x in packed rows and dy packed to panels
+// of output channels, one step of the micro-kernel is one pixel: its rows are (tap, channel), which
+// lie side by side in the packed rows, its columns output channels.
 //
 //   phase 0, one task per (split, group, block of panels):
 //     for each block of output rows of the split's share of all images:
-//       copy the strip of x and the panels of dy
+//       copy the rows of x and the panels of dy
 //       for each panel, for each filter row: partial[split][panel][(r,s,c)][column] += ...
 //         over the rows of which it meets the image
 //   phase 1, one task per (group, panel): add up the splits in order, write dw
@@ -21,7 +21,7 @@
 // order of additions depend on nothing but shape and thread count, so equal calls give equal bits.
 #pragma once
 
-#include "conv2d/strip.h"
+#include "conv2d/packed_rows.h"
 #include "gemm/tile.h"
 
 namespace cnnext {
@@ -29,8 +29,9 @@ namespace {
 
 template <class Tile>
 struct DirectBackwardWeight {
-  static constexpr int64_t kStripFloats = 64 * 1024;  // 256 KB of x beside the panels of dy in L2
-  static constexpr int64_t kPanelsPerTask = 4;        // shares the copy of x among 128 channels
+  static constexpr int64_t kPackedRowsFloats =
+      64 * 1024;                                // 256 KB of x beside the panels of dy in L2
+  static constexpr int64_t kPanelsPerTask = 4;  // shares the copy of x among 128 channels
 
   static constexpr int64_t kEvenSplits = 4;  // beyond, adding them up costs more than waiting
 
@@ -40,7 +41,7 @@ struct DirectBackwardWeight {
 
   static Plan plan(const Conv2dShape& s, int threads) {
     const int64_t no_strides[4] = {};
-    const Gather g = make_gather(s, Pass::forward, no_strides, 0);
+    const ConvGeometry g = make_geometry(s, Pass::forward, no_strides, 0);
     const Blocking b = blocking(g, threads);
     Plan plan;
     plan.n_phases = 2;
@@ -48,15 +49,15 @@ struct DirectBackwardWeight {
     plan.tasks[0] = b.splits * g.groups * b.panel_blocks;
     plan.tasks[1] = g.groups * b.all_panels;
     plan.shared_bytes = b.splits * g.groups * b.all_panels * panel_floats(g) * 4;
-    const int64_t sums =
-        round_up(8 * b.rows, 64) + 4 * (g.strip_floats(b.rows) + b.panels * dy_panel_floats(g, b));
-    plan.chunk_bytes = most(sums, 4 * FilterPanel<Tile>::scratch_floats(g.filter_taps));
+    const int64_t sums = round_up(8 * b.rows, 64) +
+                         4 * (g.packed_rows_floats(b.rows) + b.panels * dy_panel_floats(g, b));
+    plan.chunk_bytes = max(sums, 4 * FilterPanel<Tile>::scratch_floats(g.filter_taps));
     return plan;
   }
 
   static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
                   const Slice& slice) {
-    const Gather g = make_gather(s, Pass::forward, o.w_strides, 0);
+    const ConvGeometry g = make_geometry(s, Pass::forward, o.w_strides, 0);
     const Blocking b = blocking(g, static_cast<int>(plan.block[0]));
     float* const partial = reinterpret_cast<float*>(slice.shared);
     for (int64_t task = slice.begin; task < slice.end; ++task) {
@@ -69,42 +70,42 @@ struct DirectBackwardWeight {
   }
 
  private:
-  static int64_t panel_floats(const Gather& g) { return g.taps() * g.c * Tile::kColumns; }
+  static int64_t panel_floats(const ConvGeometry& g) { return g.taps() * g.c * Tile::kColumns; }
 
-  static int64_t dy_panel_floats(const Gather& g, const Blocking& b) {
+  static int64_t dy_panel_floats(const ConvGeometry& g, const Blocking& b) {
     return b.rows * g.w.grid * Tile::kColumns;
   }
 
-  static Blocking blocking(const Gather& g, int threads) {
+  static Blocking blocking(const ConvGeometry& g, int threads) {
     Blocking b;
-    b.rows = g.rows_within(kStripFloats);
+    b.rows = g.rows_within(kPackedRowsFloats);
     b.row_blocks = ceil_div(g.h.grid, b.rows);
     b.all_panels = ceil_div(g.k, Tile::kColumns);
     const int64_t enough = ceil_div(threads, g.groups);
-    b.panels = least(kPanelsPerTask, most(1, b.all_panels / enough));
+    b.panels = min(kPanelsPerTask, max(1, b.all_panels / enough));
     b.panel_blocks = ceil_div(b.all_panels, b.panels);
     // Enough for all threads, and evenly: 3 blocks on 2 threads are split in two.
     const int64_t blocks = g.groups * b.panel_blocks;
     b.splits = ceil_div(threads, blocks);
-    const int64_t most_splits = blocks < threads ? threads : kEvenSplits;
-    while (b.splits < most_splits && b.splits * blocks % threads != 0) ++b.splits;
-    b.splits = least(g.images * b.row_blocks, b.splits);
+    const int64_t max_splits = blocks < threads ? threads : kEvenSplits;
+    while (b.splits < max_splits && b.splits * blocks % threads != 0) ++b.splits;
+    b.splits = min(g.images * b.row_blocks, b.splits);
     return b;
   }
 
-  static void accumulate(const Gather& g, const Blocking& b, const Conv2dOperands<float>& o,
+  static void accumulate(const ConvGeometry& g, const Blocking& b, const Conv2dOperands<float>& o,
                          int64_t task, float* partial, unsigned char* scratch) {
     const int64_t panel0 = task % b.panel_blocks * b.panels;
-    const int64_t panels = least(b.panels, b.all_panels - panel0);
+    const int64_t panels = min(b.panels, b.all_panels - panel0);
     const int64_t group = task / b.panel_blocks % g.groups;
     const int64_t split = task / b.panel_blocks / g.groups;
     const int64_t items = g.images * b.row_blocks;
 
     int64_t* const segments = reinterpret_cast<int64_t*>(scratch);
-    float* const strip = reinterpret_cast<float*>(scratch + round_up(8 * b.rows, 64));
-    float* const dy_panels = strip + g.strip_floats(b.rows);
-    const int64_t strip_w = g.strip_w(), tap_rows = g.tap_rows(b.rows);
-    for (int64_t i = 0; i < b.rows; ++i) segments[i] = i * g.h.in_step * strip_w * g.c;
+    float* const packed_rows = reinterpret_cast<float*>(scratch + round_up(8 * b.rows, 64));
+    float* const dy_panels = packed_rows + g.packed_rows_floats(b.rows);
+    const int64_t packed_w = g.packed_w(), tap_rows = g.tap_rows(b.rows);
+    for (int64_t i = 0; i < b.rows; ++i) segments[i] = i * g.h.in_step * packed_w * g.c;
 
     const int64_t x_channels = g.groups * g.c, y_channels = g.groups * g.k;
     const int64_t x_image = x_channels * g.h.in_size * g.w.in_size;
@@ -124,12 +125,12 @@ struct DirectBackwardWeight {
     for (int64_t item = first; item < last; ++item) {
       const int64_t image = item / b.row_blocks;
       const int64_t i0 = item % b.row_blocks * b.rows;
-      const int64_t rows = least(b.rows, g.h.grid - i0);
-      pack_strip<Tile::kLanes>(g, o.second + image * x_image, x_channels, i0, rows, tap_rows,
-                               group * g.c, g.c, g.c, strip);
+      const int64_t rows = min(b.rows, g.h.grid - i0);
+      pack_rows<Tile::kLanes>(g, o.second + image * x_image, x_channels, i0, rows, tap_rows,
+                              group * g.c, g.c, g.c, packed_rows);
       for (int64_t p = 0; p < panels; ++p) {
         const int64_t k0 = (panel0 + p) * Tile::kColumns;
-        t.columns = least(Tile::kColumns, g.k - k0);
+        t.columns = min(Tile::kColumns, g.k - k0);
         float* const dy_panel = dy_panels + p * dy_panel_floats(g, b);
         // Stale scratch in unused lanes could hold denormals, which multiply slowly.
         if (t.columns < Tile::kColumns) fill_zero(dy_panel, dy_panel_floats(g, b));
@@ -150,12 +151,12 @@ struct DirectBackwardWeight {
           t.b = dy_panel + inside.first * g.w.grid * Tile::kColumns;
           t.init = item == first ? nullptr : out;
           for (int64_t run = 0; run < runs && finite; ++run) {
-            t.a = strip + (r * tap_rows * strip_w + run * g.w.offset_step) * g.c;
+            t.a = packed_rows + (r * tap_rows * packed_w + run * g.w.offset_step) * g.c;
             t.c = out + run * run_floats;
             if (t.init != nullptr) t.init = t.c;
             multiply_panel<Tile>(run_rows, t);
           }
-          if (!finite) multiply_taps(g, strip + r * tap_rows * strip_w * g.c, out, t);
+          if (!finite) multiply_taps(g, packed_rows + r * tap_rows * packed_w * g.c, out, t);
           out += runs * run_floats;
         }
       }
@@ -163,8 +164,9 @@ struct DirectBackwardWeight {
   }
 
   // The taps of a filter row one by one, each over the pixels where it is inside the image; `x` is
-  // where the first tap begins in the strip, and the segments of t are rows of outputs.
-  static void multiply_taps(const Gather& g, const float* x, float* out, const TileOperands& t) {
+  // where the first tap begins in the packed rows, and the segments of t are rows of outputs.
+  static void multiply_taps(const ConvGeometry& g, const float* x, float* out,
+                            const TileOperands& t) {
     for (int64_t tap = 0; tap < g.w.taps; ++tap) {
       const TapRange pixels = g.w.outputs_inside_of(tap);
       TileOperands row = t;
@@ -184,7 +186,7 @@ struct DirectBackwardWeight {
     }
   }
 
-  static void reduce(const Gather& g, const Blocking& b, const Conv2dOperands<float>& o,
+  static void reduce(const ConvGeometry& g, const Blocking& b, const Conv2dOperands<float>& o,
                      int64_t task, float* partial, float* scratch) {
     const int64_t k0 = task % b.all_panels * Tile::kColumns;
     const int64_t group = task / b.all_panels;

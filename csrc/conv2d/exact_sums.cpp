@@ -53,15 +53,15 @@ double steps(const FixedPoint& values) {
   return std::ldexp(as_float(values.largest), kBias + kDigits - values.step);
 }
 
-// Of many values, given up once there are more steps than `most`.
-FixedPoint fixed_point(const float* values, int64_t count, double most, int threads,
+// Of many values, given up once there are more steps than `max_steps`.
+FixedPoint fixed_point(const float* values, int64_t count, double max_steps, int threads,
                        const ParallelCalls& parallel) {
   constexpr int64_t kBlock = 4096;
   const int64_t chunks = threads_for(count, threads);
   std::vector<FixedPoint> found(chunks);
   parallel(chunks, [&](int64_t i) {
     const Part part(count, chunks, i);
-    for (int64_t at = part.first; at < part.last && steps(found[i]) <= most; at += kBlock) {
+    for (int64_t at = part.first; at < part.last && steps(found[i]) <= max_steps; at += kBlock) {
       value_looks().fixed_point(values + at, std::min(kBlock, part.last - at), &found[i]);
     }
   });
@@ -222,12 +222,13 @@ class TileLook {
       const Span rows{std::max(seen.first, i - g.pad_h), std::min(seen.last, i - g.pad_h + side)};
       for (int64_t j = w; j < std::min(g.w_out, w + g.tile); ++j) {
         const Span columns{std::max<int64_t>(0, j - g.pad_w), std::min(g.w_in, j - g.pad_w + side)};
-        Magnitude most = 0;
+        Magnitude largest = 0;
         for (int64_t r = rows.first; r < rows.last; ++r) {
           const Magnitude* const row = maxima + (r - seen.first) * g.w_in;
-          for (int64_t s = columns.first; s < columns.last; ++s) most = std::max(most, row[s]);
+          for (int64_t s = columns.first; s < columns.last; ++s)
+            largest = std::max(largest, row[s]);
         }
-        if (below(most, most_of_tile)) return true;
+        if (below(largest, most_of_tile)) return true;
       }
     }
     return false;
@@ -339,13 +340,13 @@ class Chooser {
   Transforms allowed_by_fixed_point() {
     if (choice_.shape.k_h != 3) return Transforms::none;
     const WinogradShape g = tiling();
-    const double most = (1 << 24) / (324 * static_cast<double>(g.c));
-    const double x = steps(fixed_point(o_.first, floats_of(g), most, threads_, parallel_));
-    if (x > most) return Transforms::none;
+    const double max_steps = (1 << 24) / (324 * static_cast<double>(g.c));
+    const double x = steps(fixed_point(o_.first, floats_of(g), max_steps, threads_, parallel_));
+    if (x > max_steps) return Transforms::none;
     const double w =
         steps(filter_fixed_point(g, choice_.shape.k_h, o_.second, threads_, parallel_));
     if (w > kFixedPointSteps) return Transforms::any;
-    return x * w < most ? Transforms::local : Transforms::none;
+    return x * w < max_steps ? Transforms::local : Transforms::none;
   }
 
   void keep_to_input(int64_t step) {

@@ -55,7 +55,7 @@ struct FilterPanel {
       }
     } else if (channels_of_taps()) {
       for (int64_t c0 = 0; c0 < c; c0 += kChannelBlock) {
-        const int64_t channels = least(kChannelBlock, c - c0);
+        const int64_t channels = min(kChannelBlock, c - c0);
         transpose_block<Tile::kLanes>(w + c0 * c_step, k_step, scratch, Tile::kColumns, columns,
                                       channels * c_step);
         for (int64_t tap = 0; tap < taps.count(); ++tap) {
@@ -96,7 +96,7 @@ struct FilterPanel {
       }
     } else if (channels_of_taps()) {
       for (int64_t c0 = 0; c0 < c; c0 += kChannelBlock) {
-        const int64_t channels = least(kChannelBlock, c - c0);
+        const int64_t channels = min(kChannelBlock, c - c0);
         for (int64_t tap = 0; tap < taps.count(); ++tap) {
           for (int64_t i = 0; i < channels; ++i) {
             copy(scratch + (i * c_step + taps.offset(tap)) * Tile::kColumns,

@@ -73,11 +73,10 @@ struct ImplicitGemmChannelsLast {
 
     // Near element k of row i, or of the last row.
     const float* at(int64_t i, int64_t k) const {
-      const Place p = place(least(i, s.n * s.h_out() * s.w_out() - 1));
+      const Place p = place(min(i, s.n * s.h_out() * s.w_out() - 1));
       const int64_t tap = k / s.c_in;
       const int64_t h = p.h + tap / s.k_w * s.dilation_h, w = p.w + tap % s.k_w * s.dilation_w;
-      return pixel(p.image, most(0, least(h, s.h_in - 1)), most(0, least(w, s.w_in - 1))) +
-             k % s.c_in;
+      return pixel(p.image, max(0, min(h, s.h_in - 1)), max(0, min(w, s.w_in - 1))) + k % s.c_in;
     }
 
     void pack(int64_t i, int64_t count, int64_t k0, int64_t depth, float* packed) const {
@@ -86,7 +85,7 @@ struct ImplicitGemmChannelsLast {
         float* to = packed + row * N;
         for (int64_t k = k0, run; k < k0 + depth; k += run) {
           const int64_t tap = k / s.c_in, c = k % s.c_in;
-          run = least(s.c_in - c, k0 + depth - k);
+          run = min(s.c_in - c, k0 + depth - k);
           const int64_t h = p.h + tap / s.k_w * s.dilation_h, w = p.w + tap % s.k_w * s.dilation_w;
           const bool inside = h >= 0 && h < s.h_in && w >= 0 && w < s.w_in;
           const float* const from = inside ? pixel(p.image, h, w) + c : nullptr;
@@ -103,7 +102,7 @@ struct ImplicitGemmChannelsLast {
                           int64_t depth, int64_t k, int64_t columns, float* panels) {
     for (int64_t done = 0, run; done < depth; done += run) {
       const int64_t tap = (first + done) / s.c_in, c = (first + done) % s.c_in;
-      run = least(s.c_in - c, depth - done);
+      run = min(s.c_in - c, depth - done);
       const float* const w = o.second + tap / s.k_w * o.w_strides[2] +
                              tap % s.k_w * o.w_strides[3] + c * o.w_strides[1] + k * o.w_strides[0];
       Product::pack_columns(w, o.w_strides[1], o.w_strides[0], run, columns,

@@ -43,10 +43,10 @@ struct ImplicitGemmNchw {
     const int64_t pixels = s.n * s.h_out() * s.w_out(), windows = s.c_in * s.k_h * s.k_w;
     const auto range = Product::range(Product::blocking(plan), task, s.c_out, pixels);
     for (int64_t g0 = range.n0; g0 < range.n1; g0 += kGroup) {
-      const int64_t g1 = least(range.n1, g0 + kGroup);
+      const int64_t g1 = min(range.n1, g0 + kGroup);
       find_windows(s, g0, g1 - g0, own);
       for (int64_t k0 = 0; k0 < windows; k0 += Product::kDepth) {
-        const int64_t depth = least(Product::kDepth, windows - k0);
+        const int64_t depth = min(Product::kDepth, windows - k0);
         const typename Product::Part part{range.m0, range.rows, k0, depth, g0, g1};
         pack_windows(s, o.first, part, own, scratch);
         Product::for_each_packed_tile(
@@ -68,7 +68,7 @@ struct ImplicitGemmNchw {
     // Of one tap: offsets from the plane of its channel, -1 for the border.
     int32_t offsets[kGroup];
     bool adjacent[kGroup / N];  // vectors whose offsets follow each other
-    float sums[Tile::kMostRows * kColumns];
+    float sums[Tile::kMaxRows * kColumns];
   };
 
   // Filters as rows of (c, tap).
@@ -112,7 +112,7 @@ struct ImplicitGemmNchw {
     const int64_t taps = s.k_h * s.k_w, plane = s.h_in * s.w_in;
     const int64_t columns = round_up(part.g1 - part.g0, N);
     for (int64_t tap = 0; tap < taps; ++tap) {
-      int64_t c = ceil_div(most(0, part.k0 - tap), taps);
+      int64_t c = ceil_div(max(0, part.k0 - tap), taps);
       if (c * taps + tap >= part.k0 + part.depth) continue;
       find_offsets(s, tap, columns, own);
       for (; c * taps + tap < part.k0 + part.depth; ++c) {
@@ -186,7 +186,7 @@ struct ImplicitGemmNchw {
       int64_t at = pixel;
       float* row = y;
       for (int64_t done = 0, run; done < operands.columns; done += run, at = 0) {
-        run = least(plane - at, operands.columns - done);
+        run = min(plane - at, operands.columns - done);
         for (int64_t r = 0; r < count; ++r) f(row + r * plane, own.sums + r * kColumns + done, run);
         row += s.c_out * plane - at;
       }

@@ -38,7 +38,7 @@ void KeptFilters::keep(std::shared_ptr<const KeptFilter> filter) {
       [&](const KeptFilter& other) { return filter->source.takes_the_place_of(other.source); });
   bytes_ += filter->bytes;
   filters_.push_front(std::move(filter));
-  while (bytes_ > kMostBytes) {
+  while (bytes_ > kMaxBytes) {
     bytes_ -= filters_.back()->bytes;
     oldest.splice(oldest.begin(), filters_, std::prev(filters_.end()));
   }

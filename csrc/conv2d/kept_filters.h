@@ -18,7 +18,7 @@ namespace cnnext {
 struct FilterSource {
   int64_t owner;  // the module's number
   const Conv2dKernel<float>* kernel;
-  int64_t c_in, c_out, k_h, k_w, groups;  // without idle taps
+  int64_t c_in, c_out, k_h, k_w, groups;  // without padding-only taps
   const float* filter;                    // likewise
   const float* weight;
   int64_t floats;      // from the first to the last element of weight
@@ -38,10 +38,10 @@ struct KeptFilter {
   int64_t bytes = 0;
 };
 
-// All of a process, safe under threads; when they exceed kMostBytes, those unused for longest go.
+// All of a process, safe under threads; when they exceed kMaxBytes, those unused for longest go.
 class KeptFilters {
  public:
-  static constexpr int64_t kMostBytes = int64_t{256} << 20;
+  static constexpr int64_t kMaxBytes = int64_t{256} << 20;
 
   static KeptFilters& instance();
 

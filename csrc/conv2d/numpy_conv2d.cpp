@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// conv2d for NumPy arrays: see common/numpy_door.h. The filter has the strides `w_strides` (k, c,
-// r, s) and no elements past the last that they reach. Kernels keep to the sums of exact_sums.h.
+// conv2d for NumPy arrays: see common/numpy_bindings.h. The filter has the strides `w_strides` (k,
+// c, r, s) and no elements past the last that they reach. Kernels keep to the sums of exact_sums.h.
 #include <array>
 #include <type_traits>
 
-#include "common/numpy_door.h"
+#include "common/numpy_bindings.h"
 #include "conv2d/exact_sums.h"
 
 namespace cnnext {
@@ -80,8 +80,8 @@ py::array run(Pass pass, const std::string& name, const py::array& first, const 
   });
 }
 
-void bind_gradient(py::module_& door, Pass pass, const char* second) {
-  door.def(
+void bind_gradient(py::module_& bindings, Pass pass, const char* second) {
+  bindings.def(
       pass_name(pass),
       [pass](const std::string& name, const py::array& dy, const py::array& other,
              const Strides& w_strides, int threads, const py::kwargs& shape) {
@@ -91,8 +91,8 @@ void bind_gradient(py::module_& door, Pass pass, const char* second) {
 }
 
 void bind(py::module_& m) {
-  py::module_ door = bind_operator<Conv2d>(m);
-  door.def(
+  py::module_ bindings = bind_operator<Conv2d>(m);
+  bindings.def(
       "forward",
       [](const std::string& name, const py::array& x, const py::array& w,
          const std::optional<py::array>& b, const Strides& w_strides, int threads,
@@ -100,11 +100,11 @@ void bind(py::module_& m) {
         return run(Pass::forward, name, x, w, b, w_strides, threads, shape);
       },
       "name"_a, "x"_a, "w"_a, "b"_a = py::none(), py::kw_only(), "w_strides"_a, "threads"_a = 1);
-  bind_gradient(door, Pass::bwd_input, "w");
-  bind_gradient(door, Pass::bwd_weight, "x");
+  bind_gradient(bindings, Pass::bwd_input, "w");
+  bind_gradient(bindings, Pass::bwd_weight, "x");
 }
 
-[[maybe_unused]] const bool registered = register_door(bind);
+[[maybe_unused]] const bool registered = register_bindings(bind);
 
 }  // namespace
 }  // namespace cnnext

@@ -58,14 +58,14 @@ constexpr NamedConstant kNamedConstants[] = {
     {"packing_rows", &CostConstants::packing_rows},
 };
 
-constexpr double kMostScratchBytes = 256e6;  // of a transformed filter, or its gradient
+constexpr double kMaxScratchBytes = 256e6;  // of a transformed filter, or its gradient
 
 double filter_floats(const Conv2dShape& s) {
   return static_cast<double>(s.c_out) * s.c_in_per_group() * s.k_h * s.k_w;
 }
 
 bool filter_is_kept(const Conv2dShape& s, double bytes) {
-  return s.filter_kept && bytes <= static_cast<double>(kMostKeptFilterBytes);
+  return s.filter_kept && bytes <= static_cast<double>(kMaxKeptFilterBytes);
 }
 
 // To see that a kept filter is still that of the weight.
@@ -87,21 +87,22 @@ double uneven(int64_t tasks, int threads) {
   return static_cast<double>(round_up(tasks, threads)) / static_cast<double>(tasks);
 }
 
-// Strips hold the zero border; where that is almost everything, plain loops win, which skip it.
-bool strips_apply(const Conv2dShape& s) {
-  constexpr double kMostBorder = 64;
+// Packed rows hold the zero border; where that is almost everything, plain loops win, which skip
+// it.
+bool packed_rows_apply(const Conv2dShape& s) {
+  constexpr double kMaxBorder = 64;
   const auto area = [](int64_t h, int64_t w) {
     return static_cast<double>(h) * static_cast<double>(w);
   };
   return area(s.h_in + 2 * s.pad_h, s.w_in + 2 * s.pad_w) <=
-         kMostBorder * (area(s.h_in, s.w_in) + area(s.h_out(), s.w_out()));
+         kMaxBorder * (area(s.h_in, s.w_in) + area(s.h_out(), s.w_out()));
 }
 
 template <Isa isa>
 double direct_cost(const Conv2dShape& s, int threads) {
-  if (!strips_apply(s)) return kNotApplicable;
-  // For copying the strip, and for tiles of no more rows than a row of outputs has.
-  const double overhead = 1.03 + 1 / static_cast<double>(most(1, s.w_out()));
+  if (!packed_rows_apply(s)) return kNotApplicable;
+  // For copying the rows, and for tiles of no more rows than a row of outputs has.
+  const double overhead = 1.03 + 1 / static_cast<double>(max(1, s.w_out()));
   const double filter_seconds = filter_is_kept(s, 4 * filter_floats(s))
                                     ? checksum_seconds(s)
                                     : filter_floats(s) / constants.packed_floats_per_second;
@@ -167,7 +168,7 @@ double implicit_gemm_cost(const Conv2dShape& s, int threads) {
 // Loads bound: an operand for every multiply-add, at about a third of the tiles' rate.
 template <Isa isa>
 double depthwise_cost(const Conv2dShape& s, int threads) {
-  const bool applies = s.groups == s.c_in && s.groups == s.c_out && strips_apply(s);
+  const bool applies = s.groups == s.c_in && s.groups == s.c_out && packed_rows_apply(s);
   return applies ? 3 * s.macs() / (tile_macs_per_second(isa) * threads) : kNotApplicable;
 }
 
@@ -175,12 +176,13 @@ double depthwise_cost(const Conv2dShape& s, int threads) {
 // cancel more digits than the others: with every product rounded, too many. The weight gradient of
 // 5x5 filters would cancel too many in any case.
 bool winograd_applies(const Conv2dShape& s, int64_t tile, Isa isa) {
-  constexpr int64_t kFewest = 64;  // pairs of channels; transforms of fewer never pay
+  constexpr int64_t kMinChannelPairs = 64;  // pairs of channels; transforms of fewer never pay
   const bool fused_multiply_add = isa != Isa::baseline;
   const bool fits = s.k_h == 3 || (s.k_h == 5 && tile == 2 && fused_multiply_add);
   return s.transforms >= winograd_transforms(s.k_h, tile) && fits && s.k_w == s.k_h &&
          s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1 &&
-         s.groups == 1 && s.pad_h < s.k_h && s.pad_w < s.k_w && s.c_in * s.c_out >= kFewest;
+         s.groups == 1 && s.pad_h < s.k_h && s.pad_w < s.k_w &&
+         s.c_in * s.c_out >= kMinChannelPairs;
 }
 
 // A convolution as Winograd's kernels see it: tiles, their points, and vectors of channels. The
@@ -216,7 +218,7 @@ template <Isa isa, int tile>
 double winograd_fused_cost(const Conv2dShape& s, int threads) {
   if (!winograd_applies(s, tile, isa)) return kNotApplicable;
   const WinogradWork work(s, tile, isa);
-  if (work.u_bytes > kMostScratchBytes) return kNotApplicable;
+  if (work.u_bytes > kMaxScratchBytes) return kNotApplicable;
   // The first phase writes U for all threads to read, once or, if large, with every block of tiles.
   const double rows = isa == Isa::avx512 ? 14 : 6;
   const double reads = work.u_bytes < constants.own_cache_bytes ? threads : work.tiles / (2 * rows);
@@ -233,8 +235,8 @@ double winograd_shared_cost(const Conv2dShape& s, int threads) {
   if (!winograd_applies(s, tile, isa)) return kNotApplicable;
   const WinogradWork work(s, tile, isa);
   // Each round transforms the filter again; each panel reads all of V, in the order of its memory.
-  constexpr double kMostTiles = 112;
-  const double rounds = std::ceil(work.tiles / kMostTiles);
+  constexpr double kMaxTiles = 112;
+  const double rounds = std::ceil(work.tiles / kMaxTiles);
   // What is shared out are panels, or parts of them where there are fewer than threads.
   const int64_t panels = ceil_div(s.c_out, 2 * simd_lanes(isa));
   const int64_t tasks = panels * ceil_div(threads, panels);
@@ -250,7 +252,7 @@ template <Isa isa>
 double winograd4_weight_cost(const Conv2dShape& s, int threads) {
   if (!winograd_applies(s, 4, isa)) return kNotApplicable;
   const WinogradWork work(s, 4, isa);
-  if (work.u_bytes > kMostScratchBytes) return kNotApplicable;
+  if (work.u_bytes > kMaxScratchBytes) return kNotApplicable;
   const double u_seconds = 2 * work.u_bytes / constants.stream_bytes_per_second;
   return 3 * constants.phase_seconds +
          (work.filter_seconds(s) + work.tile_seconds(s) + work.products + u_seconds) / threads;

@@ -16,7 +16,7 @@ using Conv2dKernel = Kernel<Conv2dShape, Conv2dOperands<T>>;
 
 // Of a packed filter that is kept: larger ones leave the caches between calls, and would be read at
 // no more than the speed of packing them again.
-constexpr int64_t kMostKeptFilterBytes = int64_t{16} << 20;
+constexpr int64_t kMaxKeptFilterBytes = int64_t{16} << 20;
 
 // T is float or double. Throws std::runtime_error if a forced kernel does not apply.
 template <class T>

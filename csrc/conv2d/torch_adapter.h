@@ -80,7 +80,7 @@ template <class Device, class T, class Compute = AsDevice>
 void run(Pass pass, const Conv2dShape& shape, const Tensor& first, const Tensor& second,
          const std::optional<Tensor>& bias, const Tensor& result, const Tensor& filter,
          const Compute& compute = {}) {
-  const Conv2dShape s = shape.without_idle_taps();
+  const Conv2dShape s = shape.without_padding_only_taps();
   const Device device(result);
   Conv2dOperands<T> o{device.template read<T>(first),
                       device.template read<T>(second),
@@ -181,7 +181,7 @@ Tensor backward_weight(const Tensor& grad_output, const Tensor& input, const Ten
   if (grad_weight.numel() == 0) return grad_weight;
   if (grad_output.numel() == 0) return torch::stable::fill_(grad_weight, 0);  // an empty batch
   const Tensor dy = dense(grad_output, layout), x = dense(input, layout);
-  const Conv2dShape used = s.without_idle_taps();
+  const Conv2dShape used = s.without_padding_only_taps();
   const bool all_used = used.k_h == s.k_h && used.k_w == s.k_w;
   const Tensor part =
       all_used ? grad_weight
@@ -189,7 +189,7 @@ Tensor backward_weight(const Tensor& grad_output, const Tensor& input, const Ten
   Device::with_element_type(dy, [&](auto zero) {
     run<Device, decltype(zero)>(Pass::bwd_weight, used, dy, x, std::nullopt, part, part);
   });
-  if (!all_used) {  // the gradient of idle taps is zero
+  if (!all_used) {  // the gradient of padding-only taps is zero
     Tensor whole = torch::stable::fill_(grad_weight, 0);
     Tensor rows = torch::stable::narrow(whole, 2, (s.k_h - used.k_h) / 2, used.k_h);
     Tensor middle = torch::stable::narrow(rows, 3, (s.k_w - used.k_w) / 2, used.k_w);

@@ -18,7 +18,7 @@ std::atomic<int32_t> many_plain_tiles{0};
 // Calls run(kernel, shape, operands, threads) with what is chosen for these operands.
 template <class T, class Run>
 void run_chosen(Pass pass, const Conv2dShape& s, const Conv2dOperands<T>& o, const Run& run) {
-  const int threads = useful_threads(s.macs());
+  const int threads = num_threads_for(s.macs());
   if constexpr (std::is_same_v<T, float>) {
     const Conv2dChoice choice = choose_conv2d(pass, s, o, threads, TorchThreads());
     if (10 * choice.facts.plain_tiles > choice.facts.tiles) many_plain_tiles = 1;
@@ -82,8 +82,8 @@ std::string candidates(std::string direction, bool is_double, bool channels_last
                     stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, layout};
   whole.filter_kept = filter_kept;
   whole.transforms = static_cast<Transforms>(transforms);
-  const Conv2dShape s = whole.without_idle_taps();
-  const int threads = useful_threads(s.macs());
+  const Conv2dShape s = whole.without_padding_only_taps();
+  const int threads = num_threads_for(s.macs());
   for (Pass pass : {Pass::forward, Pass::bwd_input, Pass::bwd_weight}) {
     if (direction != pass_name(pass)) continue;
     return is_double ? std::string(select_conv2d<double>(pass, s, threads).name) + '\n' +
@@ -104,7 +104,7 @@ std::string value_facts(std::string direction, Tensor first, Tensor weight, int6
   const auto look = [&](const Device&, Pass pass, Conv2dShape s, const auto& o, const Tensor&) {
     if constexpr (std::is_same_v<decltype(o), const Conv2dOperands<float>&>) {
       s.filter_kept = filter_kept;
-      const int threads = useful_threads(s.macs());
+      const int threads = num_threads_for(s.macs());
       const Conv2dChoice choice = choose_conv2d(pass, s, o, threads, TorchThreads());
       const ValueFacts facts = look_at_all(pass, s, o, threads, TorchThreads());
       found = std::string(choice.kernel->name) + ' ' +

@@ -21,10 +21,10 @@ inline uint64_t checksum_of(const float* first, int64_t floats, int threads) {
   const int64_t blocks = ceil_div(floats, kBlock);
   if (blocks == 1) return checksum(words, floats);
   std::vector<uint64_t> sums(blocks);
-  const int64_t chunks = least(threads, blocks);
+  const int64_t chunks = min(threads, blocks);
   TorchThreads()(chunks, [&](int64_t chunk) {
     for (int64_t i = blocks * chunk / chunks; i < blocks * (chunk + 1) / chunks; ++i) {
-      sums[i] = checksum(words + i * kBlock, least(kBlock, floats - i * kBlock));
+      sums[i] = checksum(words + i * kBlock, min(kBlock, floats - i * kBlock));
     }
   });
   uint64_t sum = 0;
@@ -66,7 +66,7 @@ inline FilterSource source_of(const OwnedWeight& owned, const Conv2dKernel<float
 inline void run_keeping(const Conv2dKernel<float>& kernel, const Conv2dShape& s,
                         const Conv2dOperands<float>& o, const OwnedWeight& owned, int threads) {
   const Plan plan = kernel.plan(s, threads);
-  if (!plan.packs_filter || plan.shared_bytes > kMostKeptFilterBytes) {
+  if (!plan.packs_filter || plan.shared_bytes > kMaxKeptFilterBytes) {
     return run_on_torch_threads(kernel, s, o, threads);
   }
   FilterSource source = source_of(owned, kernel, s, o, threads);

@@ -51,11 +51,11 @@ CNNEXT_INLINE int32_t largest_lane(i32<N> v) {
 
 template <int N>
 CNNEXT_INLINE Magnitude largest_magnitude(const float* x, int64_t count) {
-  i32<N> most{};
+  i32<N> largest{};
   for (int64_t i = 0; i < count; i += N) {
-    most = larger<N>(most, magnitude<N>(load_partial<N>(x + i, least(N, count - i))));
+    largest = larger<N>(largest, magnitude<N>(load_partial<N>(x + i, min(N, count - i))));
   }
-  return largest_lane<N>(most);
+  return largest_lane<N>(largest);
 }
 
 template <int N>
@@ -70,20 +70,20 @@ void pixel_maxima(const float* image, Layout layout, int64_t channels, int64_t p
   constexpr int64_t kBand = 2048;  // pixels, whose maxima stay in L1
   for (int64_t i = first; i < last; i += kBand) {
     float* const band = reinterpret_cast<float*>(maxima + i - first);
-    const int64_t count = least(kBand, last - i);
+    const int64_t count = min(kBand, last - i);
     fill_zero(band, count);
     // Four channels at a time; where fewer are left, the last one again.
     for (int64_t c = 0; c < channels; c += 4) {
       const float* x[4];
-      for (int j = 0; j < 4; ++j) x[j] = image + least(c + j, channels - 1) * pixels + i;
+      for (int j = 0; j < 4; ++j) x[j] = image + min(c + j, channels - 1) * pixels + i;
       for (int64_t p = 0; p < count; p += N) {
-        const int64_t some = least(N, count - p);
-        i32<N> most = magnitude<N>(load_partial<N>(band + p, some));
+        const int64_t some = min(N, count - p);
+        i32<N> largest = magnitude<N>(load_partial<N>(band + p, some));
         CNNEXT_UNROLL(4)
         for (int j = 0; j < 4; ++j) {
-          most = larger<N>(most, magnitude<N>(load_partial<N>(x[j] + p, some)));
+          largest = larger<N>(largest, magnitude<N>(load_partial<N>(x[j] + p, some)));
         }
-        store_partial<N>(band + p, reinterpret_cast<f32<N>>(most), some);
+        store_partial<N>(band + p, reinterpret_cast<f32<N>>(largest), some);
       }
     }
   }
@@ -93,17 +93,17 @@ void pixel_maxima(const float* image, Layout layout, int64_t channels, int64_t p
 template <int N>
 void fixed_point(const float* values, int64_t count, FixedPoint* found) {
   constexpr int32_t kBias = 127, kFraction = 0x7fffff;
-  i32<N> step = i32<N>{} + FixedPoint::kNoStep, most{};
+  i32<N> step = i32<N>{} + FixedPoint::kNoStep, largest{};
   for (int64_t i = 0; i < count; i += N) {
-    const i32<N> size = magnitude<N>(load_partial<N>(values + i, least(N, count - i)));
+    const i32<N> size = magnitude<N>(load_partial<N>(values + i, min(N, count - i)));
     const i32<N> digits = (size & kFraction) | (kFraction + 1);
     const f32<N> last = __builtin_convertvector(digits & -digits, f32<N>);
     const i32<N> exponent = (reinterpret_cast<i32<N>>(last) >> 23) - kBias + (size >> 23);
     step = smaller<N>(step, size == 0 ? step : exponent);
-    most = larger<N>(most, size);
+    largest = larger<N>(largest, size);
   }
   found->step = -largest_lane<N>(larger<N>(-step, i32<N>{} - found->step));
-  found->largest = largest_lane<N>(larger<N>(most, i32<N>{} + found->largest));
+  found->largest = largest_lane<N>(larger<N>(largest, i32<N>{} + found->largest));
 }
 
 }  // namespace

@@ -77,15 +77,15 @@ struct WinogradFused {
 
   // Full groups of tiles where they fit, and the same number of blocks for every thread.
   static int64_t blocks(const Steps& steps, int threads) {
-    constexpr int64_t kMostGroups = 4;
+    constexpr int64_t kMaxGroups = 4;
     int64_t groups = 1;
-    while (groups < kMostGroups &&
+    while (groups < kMaxGroups &&
            block_floats(steps, (groups + 1) * steps.group_tiles) <= kBlockFloats) {
       ++groups;
     }
     const int64_t tiles = steps.g.tiles();
     const int64_t count = ceil_div(tiles, groups * steps.group_tiles);
-    return least(tiles, count < 8 * threads ? round_up(count, threads) : count);
+    return min(tiles, count < 8 * threads ? round_up(count, threads) : count);
   }
 
   static void convolve(const Steps& steps, const TileBlock& b, const float* u, float* scratch) {
@@ -112,19 +112,19 @@ template <class Tile, Pass kPass, int Outputs, int Taps>
 struct WinogradShared {
   using Steps = WinogradSteps<Tile, kPass, Outputs, Taps>;
   // Of a round: the filter's transform, repeated in each, stays below 5 % of the products.
-  static constexpr int64_t kMostTiles = 112;
-  static constexpr int64_t kMostFloats = 8 << 20;  // 32 MB of V; 512 channels take a quarter
+  static constexpr int64_t kMaxTiles = 112;
+  static constexpr int64_t kMaxFloats = 8 << 20;  // 32 MB of V; 512 channels take a quarter
 
   static Plan plan(const Conv2dShape& s, int threads) {
     const Steps steps(s, {});
     Plan plan;
     plan.n_phases = 2;
     const int64_t fit =
-        kMostFloats / (Steps::kPoints * steps.g.c) / steps.group_tiles * steps.group_tiles;
-    plan.rounds = ceil_div(steps.g.tiles(), most(steps.group_tiles, least(kMostTiles, fit)));
+        kMaxFloats / (Steps::kPoints * steps.g.c) / steps.group_tiles * steps.group_tiles;
+    plan.rounds = ceil_div(steps.g.tiles(), max(steps.group_tiles, min(kMaxTiles, fit)));
     const int64_t tiles = ceil_div(steps.g.tiles(), plan.rounds);
     const int64_t groups = ceil_div(tiles, steps.group_tiles);
-    const int64_t parts = least(groups, ceil_div(threads, steps.panels));
+    const int64_t parts = min(groups, ceil_div(threads, steps.panels));
     plan.block[0] = parts;
     plan.tasks[0] = steps.chunks * groups;
     plan.tasks[1] = steps.panels * parts;

@@ -48,7 +48,7 @@ struct PlainTile {
   // `lanes` output channels from k0; `bias` is null or that of k0.
   static void write(const WinogradShape& g, const TilePosition& at, int64_t k0, int64_t lanes,
                     const float* bias, float* sums, float* y) {
-    const int64_t rows = least(Outputs, g.h_out - at.h), columns = least(Outputs, g.w_out - at.w);
+    const int64_t rows = min(Outputs, g.h_out - at.h), columns = min(Outputs, g.w_out - at.w);
     const int64_t plane = g.h_out * g.w_out;
     const f32<N> b = bias == nullptr ? f32<N>{} : load_partial<N>(bias, lanes);
     for (int64_t i = 0; i < kFloats; i += N) store<N>(sums + i, load<N>(sums + i) + b);

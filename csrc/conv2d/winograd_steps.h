@@ -18,7 +18,7 @@ namespace cnnext {
 namespace {
 
 // Neighbouring rows of scratch that far apart fall into different sets of the caches.
-CNNEXT_INLINE int64_t spread(int64_t floats) {
+CNNEXT_INLINE int64_t pad_against_aliasing(int64_t floats) {
   constexpr int64_t kLine = 16;
   return (ceil_div(floats, kLine) | 1) * kLine;
 }
@@ -27,9 +27,9 @@ CNNEXT_INLINE int64_t spread(int64_t floats) {
 struct TileBlock {
   int64_t first, tiles, groups;
 
-  static CNNEXT_INLINE TileBlock of(int64_t all, int64_t index, int64_t count, int64_t most_rows) {
+  static CNNEXT_INLINE TileBlock of(int64_t all, int64_t index, int64_t count, int64_t max_rows) {
     const int64_t first = all * index / count, last = all * (index + 1) / count;
-    return {first, last - first, ceil_div(last - first, most_rows)};
+    return {first, last - first, ceil_div(last - first, max_rows)};
   }
   CNNEXT_INLINE int64_t group_first(int64_t i) const { return tiles * i / groups; }
 };
@@ -45,7 +45,7 @@ struct WinogradSteps {
   // Passed back are often gradients of very different sizes, of which the least count for nothing;
   // residues in the place of zeros are smaller yet.
   static constexpr float kDim = kPass == Pass::forward ? kDimWindow : 1.0f / 4096;
-  static constexpr int64_t kMostChannels = 128;            // of a chunk
+  static constexpr int64_t kMaxChannels = 128;             // of a chunk
   static constexpr int64_t kFilterFloats = N * kTaps * N;  // scratch of transform_filter
 
   WinogradShape g;
@@ -63,26 +63,26 @@ struct WinogradSteps {
         plain(s.transforms < winograd_transforms(Taps, Outputs)),
         y(o.result) {
     panels = ceil_div(g.k, kColumns);
-    chunk_channels = round_up(ceil_div(g.c, ceil_div(g.c, kMostChannels)), N);
+    chunk_channels = round_up(ceil_div(g.c, ceil_div(g.c, kMaxChannels)), N);
     chunks = ceil_div(g.c, chunk_channels);
     group_tiles = Tile::panel_rows(g.k);
   }
 
   int64_t channels(int64_t chunk) const {
-    return least(chunk_channels, g.c - chunk * chunk_channels);
+    return min(chunk_channels, g.c - chunk * chunk_channels);
   }
-  int64_t columns(int64_t panel) const { return least(kColumns, g.k - panel * kColumns); }
+  int64_t columns(int64_t panel) const { return min(kColumns, g.k - panel * kColumns); }
 
   // Distances from point to point, and what all points take.
-  int64_t u_point() const { return spread(chunk_channels * kColumns); }
+  int64_t u_point() const { return pad_against_aliasing(chunk_channels * kColumns); }
   int64_t u_floats() const { return kPoints * u_point(); }
-  int64_t v_point(int64_t tiles) const { return spread(tiles * chunk_channels); }
+  int64_t v_point(int64_t tiles) const { return pad_against_aliasing(tiles * chunk_channels); }
   int64_t v_floats(int64_t tiles) const { return kPoints * v_point(tiles); }
-  int64_t m_point(int64_t tiles) const { return spread(tiles * kColumns); }
+  int64_t m_point(int64_t tiles) const { return pad_against_aliasing(tiles * kColumns); }
   int64_t m_floats(int64_t tiles) const { return kPoints * m_point(tiles); }
   // Scratch of all steps: a band of an image, or a filter; behind it a mark for each vector of a
   // tile.
-  static constexpr int64_t kWorkFloats = most(Tiles::kBandFloats, kFilterFloats);
+  static constexpr int64_t kWorkFloats = max(Tiles::kBandFloats, kFilterFloats);
   static int64_t work_floats(int64_t tiles) {
     return kWorkFloats + ceil_div(Tile::kVectors * tiles, sizeof(float));
   }
@@ -90,10 +90,10 @@ struct WinogradSteps {
   void transform_filter(int64_t panel, int64_t chunk, float* u, float* scratch) const {
     const int64_t c0 = chunk * chunk_channels, count = channels(chunk);
     for (int64_t j = 0; j < columns(panel); j += N) {
-      const int64_t k0 = panel * kColumns + j, lanes = least(N, g.k - k0);
+      const int64_t k0 = panel * kColumns + j, lanes = min(N, g.k - k0);
       if (lanes < N) fill_zero(scratch, kFilterFloats);  // lanes that nothing else sets
       for (int64_t c = 0; c < count; c += N) {
-        const int64_t some = least(N, count - c);
+        const int64_t some = min(N, count - c);
         transpose_filter(w + k0 * g.w_k + (c0 + c) * g.w_c, lanes, some, scratch);
         for (int64_t i = 0; i < some; ++i) {
           transform_taps(scratch + i * kTaps * N, u + (c + i) * kColumns + j, u_point());
@@ -153,7 +153,7 @@ struct WinogradSteps {
       const float* const products = m + (t - t0) * kColumns;
       for (int64_t j = 0; j < columns(panel); j += N) {
         const int64_t k = panel * kColumns + j;
-        Tiles::write(g, b.first + t, count, k, least(N, g.k - k), products + j, m_stride,
+        Tiles::write(g, b.first + t, count, k, min(N, g.k - k), products + j, m_stride,
                      bias == nullptr ? nullptr : bias + k, kDim, y, marks + j / N * tiles + t - t0,
                      scratch);
       }
@@ -171,11 +171,11 @@ struct WinogradSteps {
     int64_t marked = 0;
     for (int64_t t = 0; t < tiles; ++t) marked += marks[t] != 0;
     if (marked == 0) return;
-    const int64_t lanes = least(N, g.k - k0);
+    const int64_t lanes = min(N, g.k - k0);
     fill_zero(sums, marked * Plain::kFloats);
     if (lanes < N) fill_zero(filter, kFilterFloats);
     for (int64_t c = 0; c < g.c; c += N) {
-      const int64_t count = least(N, g.c - c);
+      const int64_t count = min(N, g.c - c);
       transpose_filter(w + k0 * g.w_k + c * g.w_c, lanes, count, filter);
       float* to = sums;
       for (int64_t t = 0; t < tiles; ++t) {

@@ -23,19 +23,19 @@ struct TileRun {
   int64_t rows, columns;  // the rectangle of tiles that holds them, from column first_column
   int64_t first_column;
 
-  // The run of tiles that begins at `index`, of at most `most_tiles`.
-  static TileRun at(const WinogradShape& g, int64_t index, int64_t most_tiles) {
+  // The run of tiles that begins at `index`, of at most `max_tiles`.
+  static TileRun at(const WinogradShape& g, int64_t index, int64_t max_tiles) {
     TileRun run;
     run.first = g.position(index);
     const int64_t column = index % g.tiles_w;
     if (g.tiles_w <= kShortRow) {
       const int64_t in_image = g.tiles_h * g.tiles_w;
-      run.count = least(most_tiles, in_image - index % in_image);
+      run.count = min(max_tiles, in_image - index % in_image);
       run.rows = (column + run.count - 1) / g.tiles_w + 1;
       run.columns = g.tiles_w;
       run.first_column = 0;
     } else {
-      run.count = least(most_tiles, g.tiles_w - column);
+      run.count = min(max_tiles, g.tiles_w - column);
       run.rows = 1;
       run.columns = run.count;
       run.first_column = column;
@@ -61,7 +61,7 @@ struct Inside {
   int64_t first, last;
 
   static CNNEXT_INLINE Inside of(int64_t begin, int64_t count, int64_t size) {
-    return {most(0, -begin), least(count, size - begin)};
+    return {max(0, -begin), min(count, size - begin)};
   }
 };
 
@@ -86,15 +86,15 @@ struct WinogradTiles {
   static constexpr int kPoints = kSide * kSide;
   // Of the largest band: a part of a long row of tiles, or short rows from the end of one on.
   static constexpr int64_t kBandFloats = [] {
-    int64_t pixels = kSide * ((Tile::kMostRows - 1) * Outputs + kSide);
+    int64_t pixels = kSide * ((Tile::kMaxRows - 1) * Outputs + kSide);
     for (int64_t columns = 1; columns <= TileRun::kShortRow; ++columns) {
-      const int64_t rows = (columns - 1 + Tile::kMostRows - 1) / columns + 1;
-      pixels = most(pixels, ((rows - 1) * Outputs + kSide) * ((columns - 1) * Outputs + kSide));
+      const int64_t rows = (columns - 1 + Tile::kMaxRows - 1) / columns + 1;
+      pixels = max(pixels, ((rows - 1) * Outputs + kSide) * ((columns - 1) * Outputs + kSide));
     }
     return pixels * N;
   }();
 
-  // V = B^T x B of the tiles [index, index + tiles), at most Tile::kMostRows, and channels
+  // V = B^T x B of the tiles [index, index + tiles), at most Tile::kMaxRows, and channels
   // [c0, c0 + channels), both counted from there in v.
   static void read(const WinogradShape& g, const float* x, int64_t index, int64_t tiles, int64_t c0,
                    int64_t channels, const TilePoints& v, float* scratch) {
@@ -125,8 +125,8 @@ struct WinogradTiles {
         i32<N> low = i32<N>{} + kMagnitudeBits, high{};
         f32<N> sums[Outputs][Outputs];
         transform_output(m + t * Tile::kColumns, m_point, sums);
-        const int64_t rows = least(Outputs, g.h_out - at.h);
-        const int64_t columns = least(Outputs, g.w_out - at.w);
+        const int64_t rows = min(Outputs, g.h_out - at.h);
+        const int64_t columns = min(Outputs, g.w_out - at.w);
         CNNEXT_UNROLL(4)
         for (int r = 0; r < Outputs; ++r) {
           float* const row = band.at(at.h + r, at.w);
@@ -157,8 +157,8 @@ struct WinogradTiles {
     if (g.layout == Layout::nchw) return;
     for (int64_t t = index; t < index + tiles; ++t) {
       const TilePosition at = g.position(t);
-      const int64_t rows = least(Outputs, g.h_out - at.h);
-      const int64_t columns = least(Outputs, g.w_out - at.w);
+      const int64_t rows = min(Outputs, g.h_out - at.h);
+      const int64_t columns = min(Outputs, g.w_out - at.w);
       for (int64_t r = 0; r < rows; ++r) {
         const float* pixel = y + ((at.image * g.h_out + at.h + r) * g.w_out + at.w) * g.k + k0;
         for (int64_t s = 0; s < columns; ++s, pixel += g.k) {
@@ -210,7 +210,7 @@ struct WinogradTiles {
   static void read_all(const WinogradShape& g, const TileSource& x, int64_t index, int64_t tiles,
                        int64_t c0, int64_t channels, const TilePoints& v, float* scratch) {
     for (int64_t c = 0; c < channels; c += N) {
-      const int64_t lanes = least(N, channels - c);
+      const int64_t lanes = min(N, channels - c);
       for (int64_t t = 0; t < tiles;) {
         const TileRun run = TileRun::at(g, index + t, tiles - t);
         const Band<const float> band =
@@ -260,7 +260,7 @@ struct WinogradTiles {
       return {y + run.first.image * g.h_out * g.w_out * g.k + k0, g.w_out * g.k, g.k, 0, 0};
     }
     const int64_t w = run.first_column * Outputs;
-    return {scratch, least(run.columns * Outputs, g.w_out - w) * N, N, run.first.h, w};
+    return {scratch, min(run.columns * Outputs, g.w_out - w) * N, N, run.first.h, w};
   }
 
   // A run fills its rectangle of tiles but for the first tiles of the first row and the last ones
@@ -269,10 +269,10 @@ struct WinogradTiles {
                          int64_t k0, int64_t lanes, float* y) {
     const int64_t plane = g.h_out * g.w_out;
     float* const image = y + (run.first.image * g.k + k0) * plane;
-    const int64_t height = least(run.rows * Outputs, g.h_out - band.h0), width = band.row / N;
+    const int64_t height = min(run.rows * Outputs, g.h_out - band.h0), width = band.row / N;
     const int64_t before = run.first.w - band.w0;  // columns missing in the first row of tiles
     const int64_t last_tile = (before / Outputs + run.count - 1) % run.columns;
-    const int64_t after = least((last_tile + 1) * Outputs, width);
+    const int64_t after = min((last_tile + 1) * Outputs, width);
     if (before == 0 && after == width && width == g.w_out) {
       transpose_block<N>(band.data, N, image + band.h0 * g.w_out, plane, height * width, lanes);
       return;

@@ -39,19 +39,19 @@ struct WinogradBackwardWeight {
     Plan plan;
     plan.n_phases = 3;
     plan.rounds = z.rounds;
-    plan.tasks[0] = ceil_div(z.tiles, Tile::kMostRows);
+    plan.tasks[0] = ceil_div(z.tiles, Tile::kMaxRows);
     plan.tasks[1] = kPoints * z.panels;
     plan.tasks[2] = z.panels * z.channel_blocks;
     plan.shared_bytes = 4 * (z.v_floats() + z.p_floats() + z.u_floats());
-    plan.chunk_bytes = 4 * most(most(Tiles::kBandFloats, z.g.c * kColumns),
-                                kFilterFloats + FilterPanel<Tile>::scratch_floats(kTaps));
+    plan.chunk_bytes = 4 * max(max(Tiles::kBandFloats, z.g.c * kColumns),
+                               kFilterFloats + FilterPanel<Tile>::scratch_floats(kTaps));
     return plan;
   }
 
   static void run(const Conv2dShape& s, const Plan&, const Conv2dOperands<float>& o,
                   const Slice& slice) {
     const Sizes z(winograd_shape(s, Pass::forward, Outputs, o.w_strides));
-    const TileBlock b = TileBlock::of(z.g.tiles(), slice.round, z.rounds, Tile::kMostRows);
+    const TileBlock b = TileBlock::of(z.g.tiles(), slice.round, z.rounds, Tile::kMaxRows);
     float* const v = reinterpret_cast<float*>(slice.shared);
     float* const p = v + z.v_floats();
     float* const u = p + z.p_floats();
@@ -80,16 +80,16 @@ struct WinogradBackwardWeight {
       panels = ceil_div(g.k, kColumns);
       channel_blocks = ceil_div(g.c, kBlockChannels);
       const int64_t fit = kRoundFloats / (kPoints * (g.c + g.k));
-      rounds = ceil_div(g.tiles(), most(1, fit / kTransposedChain) * kTransposedChain);
+      rounds = ceil_div(g.tiles(), max(1, fit / kTransposedChain) * kTransposedChain);
       tiles = ceil_div(g.tiles(), rounds);
     }
-    int64_t v_tile() const { return spread(g.c); }
-    int64_t v_point() const { return spread(tiles * v_tile()); }
+    int64_t v_tile() const { return pad_against_aliasing(g.c); }
+    int64_t v_point() const { return pad_against_aliasing(tiles * v_tile()); }
     int64_t v_floats() const { return kPoints * v_point(); }
     int64_t p_panel() const { return tiles * kColumns; }
-    int64_t p_point() const { return spread(panels * p_panel()); }
+    int64_t p_point() const { return pad_against_aliasing(panels * p_panel()); }
     int64_t p_floats() const { return kPoints * p_point(); }
-    int64_t u_point() const { return spread(g.c * kColumns); }
+    int64_t u_point() const { return pad_against_aliasing(g.c * kColumns); }
     int64_t u_floats() const { return panels * kPoints * u_point(); }
   };
 
@@ -100,7 +100,7 @@ struct WinogradBackwardWeight {
                 {v + first * z.v_tile(), z.v_point(), N, z.v_tile()}, scratch);
     for (int64_t panel = 0; panel < z.panels; ++panel) {
       const int64_t k = panel * kColumns;
-      Tiles::read_gradient(z.g, o.first, b.first + first, count, k, least(kColumns, z.g.k - k),
+      Tiles::read_gradient(z.g, o.first, b.first + first, count, k, min(kColumns, z.g.k - k),
                            {p + panel * z.p_panel() + first * kColumns, z.p_point(), N, kColumns},
                            scratch);
     }
@@ -114,7 +114,7 @@ struct WinogradBackwardWeight {
     const float* const gradient = p + point * z.p_point() + panel * z.p_panel();
     float* const total = u + (panel * kPoints + point) * z.u_point();
     float* const sums = round == 0 ? total : scratch;
-    const int64_t columns = least(kColumns, z.g.k - panel * kColumns);
+    const int64_t columns = min(kColumns, z.g.k - panel * kColumns);
     const int64_t groups = ceil_div(z.g.c, Tile::panel_rows(columns));
     for (int64_t i = 0; i < groups; ++i) {
       const int64_t c = z.g.c * i / groups, rows = z.g.c * (i + 1) / groups - c;
@@ -140,8 +140,8 @@ struct WinogradBackwardWeight {
   // dw of a panel and a block of channels.
   static void write(const Sizes& z, int64_t panel, int64_t block, const Conv2dOperands<float>& o,
                     const float* u, float* scratch) {
-    const int64_t c0 = block * kBlockChannels, count = least(kBlockChannels, z.g.c - c0);
-    const int64_t columns = least(kColumns, z.g.k - panel * kColumns);
+    const int64_t c0 = block * kBlockChannels, count = min(kBlockChannels, z.g.c - c0);
+    const int64_t columns = min(kColumns, z.g.k - panel * kColumns);
     const float* const sums = u + panel * kPoints * z.u_point() + c0 * kColumns;
     for (int64_t c = 0; c < count; ++c) {
       for (int64_t j = 0; j < columns; j += N) {
@@ -164,7 +164,7 @@ struct WinogradBackwardWeight {
           }
         }
         if (!any_nan<N>(probe)) continue;
-        for (int64_t lane = j; lane < least(j + N, columns); ++lane) {
+        for (int64_t lane = j; lane < min(j + N, columns); ++lane) {
           for (int64_t tap = 0; tap < kTaps; ++tap) {
             float& dw = scratch[(tap * count + c) * kColumns + lane];
             if (is_finite(dw)) continue;
@@ -185,7 +185,7 @@ struct WinogradBackwardWeight {
     const bool nchw = g.layout == Layout::nchw;
     const int64_t in = g.h_in * g.w_in, out = g.h_out * g.w_out;
     const int64_t x_pixel = nchw ? 1 : g.c, y_pixel = nchw ? 1 : g.k;
-    const int64_t first = most(0, g.pad_w - s), last = least(g.w_out, g.w_in + g.pad_w - s);
+    const int64_t first = max(0, g.pad_w - s), last = min(g.w_out, g.w_in + g.pad_w - s);
     float sum = 0;
     for (int64_t image = 0; image < g.images; ++image) {
       const float* const x = o.second + image * g.c * in + c * (nchw ? in : 1);

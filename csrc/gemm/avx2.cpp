@@ -4,8 +4,8 @@
 
 namespace cnnext {
 
-CNNEXT_DEFINE_STRIDED(RegisterTile<8>)
-CNNEXT_DEFINE_PACKED(RegisterTile<8>)
+CNNEXT_DEFINE_STRIDED(TallTile<8>)
+CNNEXT_DEFINE_PACKED(TallTile<8>)
 CNNEXT_DEFINE_PACKED_INTO(WideTile<8>)
 
 }  // namespace cnnext

@@ -4,9 +4,9 @@
 
 namespace cnnext {
 
-CNNEXT_DEFINE_STRIDED(RegisterTile<16>)
+CNNEXT_DEFINE_STRIDED(TallTile<16>)
 CNNEXT_DEFINE_STRIDED(WideTile<16>)
-CNNEXT_DEFINE_PACKED(RegisterTile<16>)
+CNNEXT_DEFINE_PACKED(TallTile<16>)
 CNNEXT_DEFINE_PACKED_INTO(WideTile<16>)
 
 }  // namespace cnnext

@@ -4,8 +4,8 @@
 
 namespace cnnext {
 
-CNNEXT_DEFINE_STRIDED(RegisterTile<4>)
-CNNEXT_DEFINE_PACKED(RegisterTile<4>)
+CNNEXT_DEFINE_STRIDED(TallTile<4>)
+CNNEXT_DEFINE_PACKED(TallTile<4>)
 CNNEXT_DEFINE_PACKED_INTO(WideTile<4>)
 
 }  // namespace cnnext

@@ -46,7 +46,7 @@ struct BlockedProduct {
   static constexpr int64_t kTransposedRows = 48;
   static constexpr int64_t kRowsAhead = 16;  // of the reduction, that memory is asked for
   static constexpr int64_t kScratchBytes =
-      (kScratchFloats + most(Tile::kMostRows, kTransposedRows) * kDepth) * sizeof(float);
+      (kScratchFloats + max(Tile::kMaxRows, kTransposedRows) * kDepth) * sizeof(float);
   // The packing of b, which every block of rows repeats, stays a fraction of the multiplications.
   static constexpr int64_t kPackings = 48;
   static constexpr int64_t kPackingRows = 8;    // cost as much as to pack the panel
@@ -66,21 +66,21 @@ struct BlockedProduct {
     const int64_t tile_rows = Tile::panel_rows(n);
     const int64_t fewest = ceil_div(m, kPackings * packing_rows / tile_rows * tile_rows);
     Blocking best{};
-    int64_t least_work = std::numeric_limits<int64_t>::max();
-    for (int64_t most_panels = all_panels, panels; most_panels > 0; most_panels = panels - 1) {
-      const int64_t panel_blocks = ceil_div(all_panels, most_panels);
+    int64_t min_work = std::numeric_limits<int64_t>::max();
+    for (int64_t max_panels = all_panels, panels; max_panels > 0; max_panels = panels - 1) {
+      const int64_t panel_blocks = ceil_div(all_panels, max_panels);
       panels = ceil_div(all_panels, panel_blocks);  // the fewest that need no more blocks
       const int64_t rounds = ceil_div(products * fewest * panel_blocks, threads);
       const int64_t even = rounds * threads / (products * panel_blocks);
       const int64_t candidates[] = {fewest, even};
       for (const int64_t wanted : candidates) {
-        const int64_t row_blocks = most(fewest, least(wanted, ceil_div(m, tile_rows)));
+        const int64_t row_blocks = max(fewest, min(wanted, ceil_div(m, tile_rows)));
         const int64_t rows = round_up(ceil_div(m, row_blocks), tile_rows);
         const Blocking b{ceil_div(m, rows), rows, panel_blocks, panels};
         const int64_t tasks = ceil_div(products * b.tasks(), threads);
-        const int64_t work = tasks * panels * (least(rows, m) + packing_rows);
-        if (work < least_work) {
-          least_work = work;
+        const int64_t work = tasks * panels * (min(rows, m) + packing_rows);
+        if (work < min_work) {
+          min_work = work;
           best = b;
         }
       }
@@ -115,7 +115,7 @@ struct BlockedProduct {
   static Range range(const Blocking& b, int64_t task, int64_t m, int64_t n) {
     const int64_t m0 = task / b.panel_blocks * b.rows;
     const int64_t n0 = task % b.panel_blocks * b.panels * Tile::kColumns;
-    return {m0, least(b.rows, m - m0), n0, least(n, n0 + b.panels * Tile::kColumns)};
+    return {m0, min(b.rows, m - m0), n0, min(n, n0 + b.panels * Tile::kColumns)};
   }
 
   // The parts of a task of the product m x n x k, in the order of the sums: `step` of the
@@ -125,16 +125,16 @@ struct BlockedProduct {
                             int64_t step, const F& f) {
     const Range r = range(b, task, m, n);
     for (int64_t k0 = 0; k0 < k; k0 += step) {
-      const int64_t depth = least(step, k - k0);
+      const int64_t depth = min(step, k - k0);
       const int64_t group = kScratchFloats / (depth * Tile::kColumns) * Tile::kColumns;
       for (int64_t g0 = r.n0; g0 < r.n1; g0 += group) {
-        f(Part{r.m0, r.rows, k0, depth, g0, least(r.n1, g0 + group)});
+        f(Part{r.m0, r.rows, k0, depth, g0, min(r.n1, g0 + group)});
       }
     }
   }
 
   static void run_task(const MatrixProduct& p, const Blocking& b, int64_t task, float* scratch) {
-    const int64_t rows = least(b.rows, p.m - task / b.panel_blocks * b.rows);
+    const int64_t rows = min(b.rows, p.m - task / b.panel_blocks * b.rows);
     const bool in_place = p.b_column == 1 && rows <= kFewRows;
     const int64_t step = in_place ? kInPlaceDepth : kDepth;
     for_each_part(b, task, p.m, p.n, p.k, step, [&](const Part& part) {
@@ -195,9 +195,9 @@ struct BlockedProduct {
   template <class Rows, class F>
   static void for_each_packed_tile(const Rows& rows, const Part& part, float* scratch, const F& f) {
     float* const a = scratch + kScratchFloats;
-    const int64_t most_rows = Tile::panel_rows(part.g1 - part.g0);
+    const int64_t max_rows = Tile::panel_rows(part.g1 - part.g0);
     for (int64_t i = part.m0, count; i < part.m0 + part.rows; i += count) {
-      count = least(most_rows, part.m0 + part.rows - i);
+      count = min(max_rows, part.m0 + part.rows - i);
       rows.pack(i, count, part.k0, part.depth, a);
       PackedOperands o;
       o.a = a;
@@ -205,7 +205,7 @@ struct BlockedProduct {
       o.next_a = rows.at(i + count, part.k0);
       for (int64_t j = part.g0; j < part.g1; j += Tile::kColumns) {
         o.b = scratch + (j - part.g0) * part.depth;
-        o.columns = least(Tile::kColumns, part.g1 - j);
+        o.columns = min(Tile::kColumns, part.g1 - j);
         f(i, count, j, o);
       }
     }
@@ -232,7 +232,7 @@ struct BlockedProduct {
     for (int64_t j = 0; j < columns; j += Tile::kColumns) {
       const float* src = b + j * b_column;
       float* panel = dst + j * depth;
-      const int64_t width = least(Tile::kColumns, columns - j);
+      const int64_t width = min(Tile::kColumns, columns - j);
       if (b_k == 1) {
         transpose_block<Tile::kLanes>(src, b_column, panel, Tile::kColumns, width, count);
         continue;
@@ -250,20 +250,20 @@ struct BlockedProduct {
   static void multiply_transposed_rows(const MatrixProduct& p, const Part& part, bool add,
                                        float* scratch) {
     float* const a = scratch + kScratchFloats;
-    const int64_t most_rows = Tile::panel_rows(part.g1 - part.g0);
+    const int64_t max_rows = Tile::panel_rows(part.g1 - part.g0);
     const ProductPlace place{add ? p.c_row : 0, p.c_row, 0};
     for (int64_t first = 0; first < part.rows; first += kTransposedRows) {
-      const int64_t group = least(kTransposedRows, part.rows - first);
+      const int64_t group = min(kTransposedRows, part.rows - first);
       for (int64_t k = 0; k < part.depth; ++k) {
         const float* const from = p.a + (part.k0 + k) * p.a_k + part.m0 + first;
         float* const to = a + k * kTransposedRows;
         for (int64_t r = 0; r < group; r += Tile::kLanes) {
           __builtin_prefetch(from + r + kRowsAhead * p.a_k);
           store<Tile::kLanes>(to + r,
-                              load_partial<Tile::kLanes>(from + r, least(Tile::kLanes, group - r)));
+                              load_partial<Tile::kLanes>(from + r, min(Tile::kLanes, group - r)));
         }
       }
-      for (int64_t i = 0; i < group; i += most_rows) {
+      for (int64_t i = 0; i < group; i += max_rows) {
         const int64_t row = part.m0 + first + i;
         for (int64_t j = part.g0; j < part.g1; j += Tile::kColumns) {
           PackedOperands o;
@@ -271,11 +271,11 @@ struct BlockedProduct {
           o.a_step = kTransposedRows;
           o.b = scratch + (j - part.g0) * part.depth;
           o.depth = part.depth;
-          o.columns = least(Tile::kColumns, part.g1 - j);
+          o.columns = min(Tile::kColumns, part.g1 - j);
           o.row_bias = add || p.row_bias == nullptr ? nullptr : p.row_bias + row;
           o.c = p.c + row * p.c_row + j;
           o.init = add ? o.c : p.column_bias == nullptr ? nullptr : p.column_bias + j;
-          multiply_transposed_into<Tile>(least(most_rows, group - i), o, place);
+          multiply_transposed_into<Tile>(min(max_rows, group - i), o, place);
         }
       }
     }
@@ -290,11 +290,11 @@ struct BlockedProduct {
       }
       add = true;
     }
-    const int64_t most_rows = Tile::panel_rows(part.g1 - part.g0);
-    for (int64_t i = 0; i < part.rows; i += most_rows) {
+    const int64_t max_rows = Tile::panel_rows(part.g1 - part.g0);
+    for (int64_t i = 0; i < part.rows; i += max_rows) {
       for (int64_t j = 0; j < part.g1 - part.g0; j += Tile::kColumns) {
         TileOperands t = tile_operands(p, part.m0 + i, part.k0, part.depth, add, part.g0 + j);
-        t.columns = least(Tile::kColumns, part.g1 - part.g0 - j);
+        t.columns = min(Tile::kColumns, part.g1 - part.g0 - j);
         if (j < unpacked) {
           t.b = p.b + part.k0 * p.b_k + part.g0 + j;
           t.b_k = p.b_k;
@@ -302,7 +302,7 @@ struct BlockedProduct {
           t.b = scratch + j * part.depth;
           t.b_k = Tile::kColumns;
         }
-        multiply_rows<Tile>(least(most_rows, part.rows - i), t);
+        multiply_rows<Tile>(min(max_rows, part.rows - i), t);
       }
     }
   }

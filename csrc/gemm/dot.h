@@ -34,11 +34,11 @@ struct DotProducts {
 
   // Columns [j0, j1) of c.
   static void run(const DotOperands& o, int64_t j0, int64_t j1) {
-    const int64_t depth = most(kDepth, kNearFloats / o.m / kDepth * kDepth);
-    for (int64_t k0 = 0; k0 < most(o.k, 1); k0 += depth) {
+    const int64_t depth = max(kDepth, kNearFloats / o.m / kDepth * kDepth);
+    for (int64_t k0 = 0; k0 < max(o.k, 1); k0 += depth) {
       for (int64_t j = j0; j < j1; j += kColumns) {
-        for (int64_t k = k0; k < most(least(o.k, k0 + depth), 1); k += kDepth) {
-          multiply(o, k, j, least(kColumns, j1 - j));
+        for (int64_t k = k0; k < max(min(o.k, k0 + depth), 1); k += kDepth) {
+          multiply(o, k, j, min(kColumns, j1 - j));
         }
       }
     }
@@ -48,7 +48,7 @@ struct DotProducts {
   // Up to kDepth steps from k on, and some columns from j on.
   static void multiply(const DotOperands& o, int64_t k, int64_t j, int64_t columns) {
     DotOperands part = o;
-    part.k = least(kDepth, o.k - k);
+    part.k = min(kDepth, o.k - k);
     part.a += k;
     part.b += k;
     part.accumulate = o.accumulate || k > 0;

@@ -112,7 +112,7 @@ struct VectorsAlongDepth {
     const float *a = o.a, *b = o.b, *next_a = o.next_a, *next_b = o.next_b, *init = o.init;
     for (int64_t done = 0; done < o.depth; done += kPackedChain) {
       f32<N> acc[Rows][Vectors] = {};
-      int64_t left = least(kPackedChain, o.depth - done);
+      int64_t left = min(kPackedChain, o.depth - done);
       for (; left >= N; left -= N) {
         for (int i = 0; i < Rows; ++i) __builtin_prefetch(next_a + i * N);
         for (int k = 0; k < N; ++k) {
@@ -187,7 +187,7 @@ struct VectorsOfRows {
     const float *a = o.a, *b = o.b, *init = o.init;
     for (int64_t done = 0; done < o.depth; done += kTransposedChain) {
       f32<N> acc[Rows][Vectors] = {};
-      const int64_t steps = least(kTransposedChain, o.depth - done);
+      const int64_t steps = min(kTransposedChain, o.depth - done);
       CNNEXT_UNROLL(4)
       for (int64_t k = 0; k < steps; ++k) {
         packed_step<N, Rows, Vectors, 1>(a, b, acc);

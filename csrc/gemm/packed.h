@@ -55,9 +55,9 @@ void multiply_transposed_into(int64_t rows, const PackedOperands& o, const Produ
 
 #define CNNEXT_DECLARE(lanes)                                                           \
   template <>                                                                           \
-  void multiply_packed<RegisterTile<lanes>>(int64_t rows, const PackedOperands& o);     \
+  void multiply_packed<TallTile<lanes>>(int64_t rows, const PackedOperands& o);         \
   template <>                                                                           \
-  void multiply_transposed<RegisterTile<lanes>>(int64_t rows, const PackedOperands& o); \
+  void multiply_transposed<TallTile<lanes>>(int64_t rows, const PackedOperands& o);     \
   template <>                                                                           \
   void multiply_packed_into<WideTile<lanes>>(int64_t rows, const PackedOperands& o,     \
                                              const ProductPlace& place);                \

@@ -44,13 +44,13 @@ struct TileShape {
   CNNEXT_INLINE static constexpr int64_t panel_rows(int64_t columns) {
     return rows(vectors(columns));
   }
-  static constexpr int kMostRows = rows(1);
+  static constexpr int kMaxRows = rows(1);
 };
 
 // The tile that an ISA with vectors of so many lanes has registers for: many rows, for a b that
 // streams from L2 or beyond.
 template <int Lanes>
-using RegisterTile = TileShape<Lanes, 2, Lanes == 16 ? 32 : 16>;
+using TallTile = TileShape<Lanes, 2, Lanes == 16 ? 32 : 16>;
 
 // For a b that stays in L2: many columns, which need fewer loads for as many multiply-adds.
 template <int Lanes>
@@ -79,9 +79,9 @@ void multiply_rows(int64_t rows, const TileOperands& t);
 #define CNNEXT_DECLARE(Tile) \
   template <>                \
   void multiply_rows<Tile>(int64_t rows, const TileOperands& t);
-CNNEXT_DECLARE(RegisterTile<4>)
-CNNEXT_DECLARE(RegisterTile<8>)
-CNNEXT_DECLARE(RegisterTile<16>)
+CNNEXT_DECLARE(TallTile<4>)
+CNNEXT_DECLARE(TallTile<8>)
+CNNEXT_DECLARE(TallTile<16>)
 CNNEXT_DECLARE(WideTile<16>)
 #undef CNNEXT_DECLARE
 
@@ -90,10 +90,10 @@ namespace {
 // All `rows` rows, tile after tile; a and c (and init, if it has rows) advance together.
 template <class Tile>
 void multiply_panel(int64_t rows, TileOperands t) {
-  const int64_t most_rows = Tile::panel_rows(t.columns);
+  const int64_t max_rows = Tile::panel_rows(t.columns);
   while (rows > 0) {
     // Even tiles: 8 rows run as 4 + 4 rather than 6 + 2.
-    const int64_t tile_rows = ceil_div(rows, ceil_div(rows, most_rows));
+    const int64_t tile_rows = ceil_div(rows, ceil_div(rows, max_rows));
     multiply_rows<Tile>(tile_rows, t);
     rows -= tile_rows;
     t.a += tile_rows * t.a_row;

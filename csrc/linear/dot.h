@@ -21,7 +21,7 @@ struct LinearDot {
   static void run(const LinearShape& s, const Plan&, const LinearOperands<float>& o,
                   const Slice& slice) {
     const DotOperands p{s.m, s.k, o.first, s.k, o.second, s.k, o.bias, o.result, s.n, false};
-    DotProducts<N>::run(p, slice.begin * kOutputsPerTask, least(s.n, slice.end * kOutputsPerTask));
+    DotProducts<N>::run(p, slice.begin * kOutputsPerTask, min(s.n, slice.end * kOutputsPerTask));
   }
 };
 

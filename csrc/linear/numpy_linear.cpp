@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// linear for NumPy arrays: see common/numpy_door.h.
+// linear for NumPy arrays: see common/numpy_bindings.h.
 #include <array>
 
-#include "common/numpy_door.h"
+#include "common/numpy_bindings.h"
 #include "linear/select.h"
 
 namespace cnnext {
@@ -43,8 +43,8 @@ py::array run(Pass pass, const std::string& name, const py::array& first, const 
   });
 }
 
-void bind_gradient(py::module_& door, Pass pass, const char* second) {
-  door.def(
+void bind_gradient(py::module_& bindings, Pass pass, const char* second) {
+  bindings.def(
       pass_name(pass),
       [pass](const std::string& name, const py::array& dy, const py::array& other, int threads,
              const py::kwargs& shape) {
@@ -54,18 +54,18 @@ void bind_gradient(py::module_& door, Pass pass, const char* second) {
 }
 
 void bind(py::module_& m) {
-  py::module_ door = bind_operator<Linear>(m);
-  door.def(
+  py::module_ bindings = bind_operator<Linear>(m);
+  bindings.def(
       "forward",
       [](const std::string& name, const py::array& x, const py::array& w,
          const std::optional<py::array>& b, int threads,
          const py::kwargs& shape) { return run(Pass::forward, name, x, w, b, threads, shape); },
       "name"_a, "x"_a, "w"_a, "b"_a = py::none(), py::kw_only(), "threads"_a = 1);
-  bind_gradient(door, Pass::bwd_input, "w");
-  bind_gradient(door, Pass::bwd_weight, "x");
+  bind_gradient(bindings, Pass::bwd_input, "w");
+  bind_gradient(bindings, Pass::bwd_weight, "x");
 }
 
-[[maybe_unused]] const bool registered = register_door(bind);
+[[maybe_unused]] const bool registered = register_bindings(bind);
 
 }  // namespace
 }  // namespace cnnext

@@ -40,7 +40,7 @@ struct Device {
       const CpuDevice cpu(result);
       const LinearOperands<T> o{cpu.read<T>(first), cpu.read<T>(second), cpu.read<T>(bias),
                                 cpu.write<T>(result)};
-      const int threads = useful_threads(s.macs());
+      const int threads = num_threads_for(s.macs());
       run_on_torch_threads(select_linear<T>(pass, s, threads), s, o, threads);
     });
   }

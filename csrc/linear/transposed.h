@@ -55,39 +55,39 @@ struct LinearTransposed {
   // Rows of w in a block, which is a task: what leaves y^T in L2, and shares out evenly.
   static int64_t block_rows(const LinearShape& s, int threads) {
     const int64_t tile_rows = Tile::panel_rows(s.m);
-    const int64_t most_rows = most(tile_rows, kBlockFloats / s.m);
-    const int64_t blocks = round_up(ceil_div(s.n, most_rows), threads);
+    const int64_t max_rows = max(tile_rows, kBlockFloats / s.m);
+    const int64_t blocks = round_up(ceil_div(s.n, max_rows), threads);
     return round_up(ceil_div(s.n, blocks), tile_rows);
   }
 
   // Task: one panel of one step of the reduction.
   static void pack(const LinearShape& s, const float* x, int64_t task, float* packed) {
     const int64_t k0 = task / panels(s) * kDepth, m0 = task % panels(s) * Tile::kColumns;
-    Product::pack_columns(x + m0 * s.k + k0, 1, s.k, least(kDepth, s.k - k0),
-                          least(Tile::kColumns, s.m - m0), packed + task * kPanelFloats, kDepth);
+    Product::pack_columns(x + m0 * s.k + k0, 1, s.k, min(kDepth, s.k - k0),
+                          min(Tile::kColumns, s.m - m0), packed + task * kPanelFloats, kDepth);
   }
 
-  // Rows [first, first + most_rows) of w.
+  // Rows [first, first + max_rows) of w.
   static void multiply(const LinearShape& s, const LinearOperands<float>& o, const float* packed,
-                       int64_t first, int64_t most_rows, float* chunk) {
+                       int64_t first, int64_t max_rows, float* chunk) {
     const typename Product::MatrixRows w{o.second, s.k};
-    const int64_t rows = least(most_rows, s.n - first), row = round_up(s.m, Tile::kLanes);
+    const int64_t rows = min(max_rows, s.n - first), row = round_up(s.m, Tile::kLanes);
     float* const sums = chunk;  // [rows][row]
-    float* const copied = chunk + most_rows * row;
+    float* const copied = chunk + max_rows * row;
     const int64_t tile_rows = Tile::panel_rows(s.m);
     for (int64_t k0 = 0; k0 < s.k; k0 += kDepth) {
       const ProductPlace place{row, row, s.k};
       PackedOperands t;
-      t.depth = least(kDepth, s.k - k0);
+      t.depth = min(kDepth, s.k - k0);
       t.b = packed + k0 / kDepth * panels(s) * kPanelFloats;
       for (int64_t m0 = 0; m0 < s.m; m0 += Tile::kColumns, t.b += kPanelFloats) {
-        t.columns = least(Tile::kColumns, row - m0);
+        t.columns = min(Tile::kColumns, row - m0);
         for (int64_t i = 0; i < rows; i += tile_rows) {
-          const int64_t count = least(tile_rows, rows - i);
+          const int64_t count = min(tile_rows, rows - i);
           float* const a = copied + (panels(s) > 1 ? i * kDepth : 0);
           if (m0 == 0) w.pack(first + i, count, k0, t.depth, a);
           t.a = a;
-          t.next_a = w.at(first + least(i + tile_rows, rows - count), k0);
+          t.next_a = w.at(first + min(i + tile_rows, rows - count), k0);
           t.row_bias = k0 > 0 || o.bias == nullptr ? nullptr : o.bias + first + i;
           t.c = sums + i * row + m0;
           t.init = k0 == 0 ? nullptr : t.c;

@@ -25,7 +25,7 @@ struct GatePositions {
 };
 
 template <class T>
-__global__ void __launch_bounds__(kThreads, kLeastBlocks)
+__global__ void __launch_bounds__(kThreads, kMinBlocks)
     forward(int64_t size, Divisor hidden, const T* x_product, const T* h_product,
             LSTMCellOperands<T> o) {
   using Value = Accumulator<T>;
@@ -48,7 +48,7 @@ __global__ void __launch_bounds__(kThreads, kLeastBlocks)
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads, kLeastBlocks)
+__global__ void __launch_bounds__(kThreads, kMinBlocks)
     backward(int64_t size, Divisor hidden, LSTMCellOperands<T> o) {
   using Value = Accumulator<T>;
   const int64_t at = global_thread();

@@ -59,7 +59,7 @@ struct DotGates {
   static void run(const LSTMCellShape& s, const LSTMCellOperands<float>& o, int, int64_t task,
                   float*) {
     const int64_t j0 = task * kColumnsPerTask, n = 4 * s.hidden;
-    const int64_t j1 = least(n, j0 + kColumnsPerTask);
+    const int64_t j1 = min(n, j0 + kColumnsPerTask);
     DotOperands p{s.batch, s.hidden, o.h, s.hidden, o.w_hh, s.hidden, o.b_hh, o.gates, n, false};
     DotProducts<N>::run(p, j0, j1);
     p.k = p.a_row = p.b_row = s.input;
@@ -108,7 +108,7 @@ struct LSTMCellForward {
                    reinterpret_cast<float*>(slice.chunk));
       } else {
         for (int64_t unit = 0; unit < s.hidden; unit += N) {
-          apply_gates<N>(s, o, task, unit, least(N, s.hidden - unit));
+          apply_gates<N>(s, o, task, unit, min(N, s.hidden - unit));
         }
       }
     }
@@ -127,7 +127,7 @@ struct LSTMCellBackward {
                   const Slice& slice) {
     for (int64_t row = slice.begin; row < slice.end; ++row) {
       for (int64_t unit = 0; unit < s.hidden; unit += N) {
-        units(s, o, row, unit, least(N, s.hidden - unit));
+        units(s, o, row, unit, min(N, s.hidden - unit));
       }
     }
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// lstm_cell for NumPy arrays: see common/numpy_door.h.
-#include "common/numpy_door.h"
+// lstm_cell for NumPy arrays: see common/numpy_bindings.h.
+#include "common/numpy_bindings.h"
 #include "lstm_cell/select.h"
 
 namespace cnnext {
@@ -84,15 +84,15 @@ py::tuple backward(const std::string& name, const py::array& c, const py::array&
 }
 
 void bind(py::module_& m) {
-  py::module_ door = bind_operator<LSTMCell>(m);
-  door.def("forward", &forward, "name"_a, "x"_a, "h"_a, "c"_a, "w_ih"_a, "w_hh"_a,
-           "b_ih"_a = py::none(), "b_hh"_a = py::none(), py::kw_only(), "threads"_a = 1,
-           "Returns h_next, c_next and the gates.");
-  door.def("backward", &backward, "name"_a, "c"_a, "gates"_a, "dh_next"_a = py::none(),
-           "dc_next"_a = py::none(), py::kw_only(), "threads"_a = 1, "Returns dz and dc.");
+  py::module_ bindings = bind_operator<LSTMCell>(m);
+  bindings.def("forward", &forward, "name"_a, "x"_a, "h"_a, "c"_a, "w_ih"_a, "w_hh"_a,
+               "b_ih"_a = py::none(), "b_hh"_a = py::none(), py::kw_only(), "threads"_a = 1,
+               "Returns h_next, c_next and the gates.");
+  bindings.def("backward", &backward, "name"_a, "c"_a, "gates"_a, "dh_next"_a = py::none(),
+               "dc_next"_a = py::none(), py::kw_only(), "threads"_a = 1, "Returns dz and dc.");
 }
 
-[[maybe_unused]] const bool registered = register_door(bind);
+[[maybe_unused]] const bool registered = register_bindings(bind);
 
 }  // namespace
 }  // namespace cnnext

@@ -20,13 +20,13 @@ struct Device : CpuDevice {
     o.w_hh = read<T>(in.w_hh);
     o.b_ih = read<T>(in.b_ih);
     o.b_hh = read<T>(in.b_hh);
-    const int threads = useful_threads(s.macs());
+    const int threads = num_threads_for(s.macs());
     run_on_torch_threads(select_lstm_cell<T>(Pass::forward, s, threads), s, o, threads);
   }
 
   template <class T>
   void backward(const LSTMCellShape& s, const LSTMCellOperands<T>& o) const {
-    const int threads = useful_threads(20.0 * static_cast<double>(s.batch * s.hidden));
+    const int threads = num_threads_for(20.0 * static_cast<double>(s.batch * s.hidden));
     run_on_torch_threads(select_lstm_cell<T>(Pass::backward, s, threads), s, o, threads);
   }
 };

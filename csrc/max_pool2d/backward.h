@@ -24,7 +24,7 @@ struct MaxPool2dBackwardInput {
   static Plan plan(const MaxPool2dShape& s, int threads) {
     Plan plan;
     if (s.layout == Layout::nchw) {
-      if (s.n * s.c < Lanes || s.window() > kMostTaps || s.w_in > kLongestRow) {
+      if (s.n * s.c < Lanes || s.window() > kMaxTaps || s.w_in > kLongestRow) {
         plan.block[0] = kScatter;
         plan.tasks[0] = s.n * s.c;
       } else {
@@ -58,8 +58,8 @@ struct MaxPool2dBackwardInput {
 
  private:
   enum Form : int64_t { kScatter, kGather, kBands };
-  static constexpr int64_t kMostTaps = 4 * Lanes;  // to add to more takes longer than to scatter
-  static constexpr int64_t kBandFloats = 4096;     // of each plane; 256 KB for sixteen
+  static constexpr int64_t kMaxTaps = 4 * Lanes;  // to add to more takes longer than to scatter
+  static constexpr int64_t kBandFloats = 4096;    // of each plane; 256 KB for sixteen
   static constexpr int64_t kLongestRow = 16 * kBandFloats;
 
   // Of each offset, the way from the window's corner. Offsets that max_pool2d does not record for
@@ -160,12 +160,12 @@ struct MaxPool2dBackwardInput {
   }
 
   static int64_t band_rows(const MaxPool2dShape& s) {
-    return least(s.h_in, most(1, kBandFloats / s.w_in));
+    return min(s.h_in, max(1, kBandFloats / s.w_in));
   }
 
   // Rows of windows that touch a band, at most.
   static int64_t window_rows(const MaxPool2dShape& s) {
-    return least(s.h_out, (band_rows(s) - 1 + (s.k_h - 1) * s.dilation_h) / s.stride_h + 1);
+    return min(s.h_out, (band_rows(s) - 1 + (s.k_h - 1) * s.dilation_h) / s.stride_h + 1);
   }
 
   static int64_t band_bytes(const MaxPool2dShape& s) {
@@ -182,10 +182,10 @@ struct MaxPool2dBackwardInput {
     uint8_t* const offsets = reinterpret_cast<uint8_t*>(dy + window_rows(s) * s.w_out * Lanes);
     for (int64_t task = slice.begin; task < slice.end; ++task) {
       const PlaneBlock<Lanes> block(s, task / count);
-      const int64_t first = task % count * height, rows = least(height, s.h_in - first);
+      const int64_t first = task % count * height, rows = min(height, s.h_in - first);
       const int64_t above = first + s.pad_h - (s.k_h - 1) * s.dilation_h;
-      const int64_t begin = least(s.h_out, above <= 0 ? 0 : ceil_div(above, s.stride_h));
-      const int64_t end = least(s.h_out, (first + rows - 1 + s.pad_h) / s.stride_h + 1);
+      const int64_t begin = min(s.h_out, above <= 0 ? 0 : ceil_div(above, s.stride_h));
+      const int64_t end = min(s.h_out, (first + rows - 1 + s.pad_h) / s.stride_h + 1);
       block.load(o.in, out, begin * s.w_out, (end - begin) * s.w_out, dy);
       block.load(o.offsets, out, begin * s.w_out, (end - begin) * s.w_out, offsets);
       if (windows_tile(s)) {
@@ -252,10 +252,10 @@ struct MaxPool2dBackwardInput {
   static void gather_lanes(const MaxPool2dShape& s, const Axes& axes, const Windows& rows,
                            const float* dy, const uint8_t* offsets, float* dx) {
     constexpr int kSide = 4;
-    for (int64_t phase = 0; phase < least(s.stride_w, s.w_in); ++phase) {
+    for (int64_t phase = 0; phase < min(s.stride_w, s.w_in); ++phase) {
       for (int64_t j = phase; j < s.w_in;) {
         const Windows &here = axes.w.at[j],
-                      &last = axes.w.at[least(j + (kSide - 1) * s.stride_w, s.w_in - 1)];
+                      &last = axes.w.at[min(j + (kSide - 1) * s.stride_w, s.w_in - 1)];
         const Pixel p = pixel(s, Lanes, axes, rows, j);
         const int64_t at = here.first * Lanes;
         // Between two positions that no window holds there may be others.

@@ -13,7 +13,7 @@ namespace cnnext {
 namespace {
 
 template <class T, Layout kLayout>
-__global__ void __launch_bounds__(kThreads, kLeastBlocks)
+__global__ void __launch_bounds__(kThreads, kMinBlocks)
     forward(MaxPool2dShape s, Walk<kLayout> outputs, int64_t size, MaxPool2dOperands<T> o) {
   const int64_t number = global_thread();
   if (number >= size) return;
@@ -62,7 +62,7 @@ struct Windows {
   }
 
   CNNEXT_INLINE int64_t last(int64_t at) const {
-    return least(count, strides.quotient(at + pad) + 1);
+    return min(count, strides.quotient(at + pad) + 1);
   }
 
   CNNEXT_INLINE int64_t tap(int64_t at, int64_t window) const {
@@ -73,7 +73,7 @@ struct Windows {
 };
 
 template <class T, Layout kLayout>
-__global__ void __launch_bounds__(kThreads, kLeastBlocks)
+__global__ void __launch_bounds__(kThreads, kMinBlocks)
     backward(MaxPool2dShape s, Walk<kLayout> inputs, Windows rows, Windows columns, int64_t size,
              MaxPool2dOperands<T> o) {
   const int64_t number = global_thread();
@@ -99,7 +99,7 @@ __global__ void __launch_bounds__(kThreads, kLeastBlocks)
 }
 
 template <Layout kLayout>
-__global__ void __launch_bounds__(kThreads, kLeastBlocks)
+__global__ void __launch_bounds__(kThreads, kMinBlocks)
     expand_offsets(MaxPool2dShape s, Walk<kLayout> outputs, Divisor window_width, int64_t size,
                    const uint8_t* offsets, int64_t* indices) {
   const int64_t number = global_thread();

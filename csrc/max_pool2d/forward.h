@@ -82,8 +82,8 @@ struct MaxPool2dForward {
                      int64_t end) {
     // Of each row, the outputs [first, last) whose windows touch neither side border.
     const int64_t room = s.w_in + s.pad_w - (s.k_w - 1) * s.dilation_w - 1;
-    const int64_t first = least(s.w_out, ceil_div(s.pad_w, s.stride_w));
-    const int64_t last = most(first, room < 0 ? 0 : least(s.w_out, room / s.stride_w + 1));
+    const int64_t first = min(s.w_out, ceil_div(s.pad_w, s.stride_w));
+    const int64_t last = max(first, room < 0 ? 0 : min(s.w_out, room / s.stride_w + 1));
     for (int64_t plane = begin; plane < end; ++plane) {
       for (int64_t i = 0; i < s.h_out; ++i) {
         const int64_t at = (plane * s.h_out + i) * s.w_out;

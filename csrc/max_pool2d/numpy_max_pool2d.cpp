@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// max_pool2d for NumPy arrays: see common/numpy_door.h. Positions are an array of uint8 or int64,
-// as the field `record` says, or None.
+// max_pool2d for NumPy arrays: see common/numpy_bindings.h. Positions are an array of uint8 or
+// int64, as the field `record` says, or None.
 #include "max_pool2d/select.h"
 #include "pooling/numpy_pools.h"
 
@@ -93,12 +93,12 @@ py::array backward_input(const std::string& name, const py::array& dy, const py:
 }
 
 void bind(py::module_& m) {
-  py::module_ door = bind_operator<MaxPool2d>(m);
-  door.def("forward", &forward, "name"_a, "x"_a, py::kw_only(), "threads"_a = 1,
-           "Returns y and the positions.");
-  door.def("bwd_input", &backward_input, "name"_a, "dy"_a, "positions"_a, py::kw_only(),
-           "threads"_a = 1);
-  door.def(
+  py::module_ bindings = bind_operator<MaxPool2d>(m);
+  bindings.def("forward", &forward, "name"_a, "x"_a, py::kw_only(), "threads"_a = 1,
+               "Returns y and the positions.");
+  bindings.def("bwd_input", &backward_input, "name"_a, "dy"_a, "positions"_a, py::kw_only(),
+               "threads"_a = 1);
+  bindings.def(
       "expand_offsets",
       [](const py::array& offsets, const py::kwargs& shape) {
         const MaxPool2dShape s = shape_from<MaxPool2d>(shape);
@@ -110,7 +110,7 @@ void bind(py::module_& m) {
       "offsets"_a, "The indices that these window offsets stand for.");
 }
 
-[[maybe_unused]] const bool registered = register_door(bind);
+[[maybe_unused]] const bool registered = register_bindings(bind);
 
 }  // namespace
 }  // namespace cnnext

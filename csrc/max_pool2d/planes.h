@@ -39,7 +39,7 @@ class PlaneBlock {
 
   // Planes [block * Lanes, (block + 1) * Lanes), as far as they exist.
   PlaneBlock(const MaxPool2dShape& s, int64_t block)
-      : first_(block * Lanes), planes_(least(Lanes, s.n * s.c - first_)) {}
+      : first_(block * Lanes), planes_(min(Lanes, s.n * s.c - first_)) {}
 
   // lanes[i * Lanes + l] = position from + i of plane l, for i < count. A tensor's planes have
   // `plane` positions each; lanes without a plane become zero.
@@ -52,7 +52,7 @@ class PlaneBlock {
     const uint8_t* const first = tensor + first_ * plane + from;
     if (whole(count)) {
       for (int64_t i = 0; i < count; i += kBytes) {
-        const int64_t at = least(i, count - kBytes);
+        const int64_t at = min(i, count - kBytes);
         transpose_bytes<Lanes, kBytes>(first + at, plane, lanes + at * Lanes, Lanes);
       }
       return;
@@ -73,7 +73,7 @@ class PlaneBlock {
     uint8_t* const first = tensor + first_ * plane + from;
     if (whole(count)) {
       for (int64_t i = 0; i < count; i += kBytes) {
-        const int64_t at = least(i, count - kBytes);
+        const int64_t at = min(i, count - kBytes);
         transpose_bytes<kBytes, Lanes>(lanes + at * Lanes, Lanes, first + at, plane);
       }
       return;

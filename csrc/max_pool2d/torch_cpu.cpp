@@ -14,7 +14,7 @@ struct Device : CpuDevice {
   template <class T>
   void compute(Pass pass, const MaxPool2dShape& s, const MaxPool2dOperands<T>& o) const {
     const int threads =
-        useful_threads(static_cast<double>(s.n * s.c * s.h_out * s.w_out * s.window()));
+        num_threads_for(static_cast<double>(s.n * s.c * s.h_out * s.w_out * s.window()));
     run_on_torch_threads(select_max_pool2d<T>(pass, s, threads), s, o, threads);
   }
 

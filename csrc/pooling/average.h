@@ -3,8 +3,9 @@
 // w_out, a layout, the axes rows() and columns() (pooling/axis.h), and divisor_override:
 //
 //   y[n,c,i,j]  = (sum of x[n,c,h,w] over h in rows.window(i), w in columns.window(j)) / d(i,j)
-//   dx[n,c,h,w] = sum of dy[n,c,i,j] / d(i,j) over i in rows.holders(h), j in columns.holders(w)
-//   d(i,j)      = divisor_override, or if that is 0 the product of both windows' extents
+//   dx[n,c,h,w] = sum of dy[n,c,i,j] / d(i,j) over i in rows.covering_windows(h), j in
+//   columns.covering_windows(w) d(i,j)      = divisor_override, or if that is 0 the product of both
+//   windows' extents
 #pragma once
 
 #include <cstdint>

@@ -31,40 +31,40 @@ struct AverageBackwardInput {
                   const Slice& slice) {
     const auto rows = s.rows();
     const Tables tables(s, slice.chunk);
-    Holders above{};
+    WindowRange above{};
     for (int64_t task = slice.begin; task < slice.end; ++task) {
       if (s.layout == Layout::nchw) {
         const int64_t plane = task / s.h_in, h = task - plane * s.h_in;
-        const Holders holders = rows.holders(h);
+        const WindowRange covering = rows.covering_windows(h);
         float* const dx = o.out + task * s.w_in;
-        if (h > 0 && task > slice.begin && holders == above) {
+        if (h > 0 && task > slice.begin && covering == above) {
           copy(dx, dx - s.w_in, s.w_in);
         } else {
-          spread_row(s, holders, tables, o.in + plane * s.h_out * s.w_out, dx);
+          add_row(s, covering, tables, o.in + plane * s.h_out * s.w_out, dx);
         }
-        above = holders;
+        above = covering;
       } else {
         const ChannelBlock block(task, s.c);
-        spread_channels(s, rows.holders(block.row % s.h_in), tables, block, o);
+        add_channels(s, rows.covering_windows(block.row % s.h_in), tables, block, o);
       }
     }
   }
 
  private:
   // Most windows that a column is gathered from; from more, one at a time.
-  static constexpr int64_t kMostGathered = 8;
+  static constexpr int64_t kMaxGathered = 8;
 
   // Of each column of dx the windows that hold it; of each row and column of dy its factor of the
   // divisor; and room for one row of sums. If few windows hold a column, `gathered` has `depth`
   // rows of its windows one by one, negative where there are no more, and padded to whole vectors.
   struct Tables {
-    Holders* columns;
+    WindowRange* columns;
     float *row_extents, *column_extents, *sums;
     int32_t* gathered;
     int64_t width, depth = 0;
 
     Tables(const Shape& s, unsigned char* scratch)
-        : columns(reinterpret_cast<Holders*>(scratch)),
+        : columns(reinterpret_cast<WindowRange*>(scratch)),
           row_extents(reinterpret_cast<float*>(columns + s.w_in)),
           column_extents(row_extents + s.h_out),
           sums(column_extents + s.w_out),
@@ -74,8 +74,8 @@ struct AverageBackwardInput {
       const auto column_axis = s.columns();
       const bool overridden = s.divisor_override != 0;
       for (int64_t w = 0; w < s.w_in; ++w) {
-        columns[w] = column_axis.holders(w);
-        depth = most(depth, columns[w].last - columns[w].first);
+        columns[w] = column_axis.covering_windows(w);
+        depth = max(depth, columns[w].last - columns[w].first);
       }
       for (int64_t i = 0; i < s.h_out; ++i) {
         row_extents[i] =
@@ -84,7 +84,7 @@ struct AverageBackwardInput {
       for (int64_t j = 0; j < s.w_out; ++j) {
         column_extents[j] = static_cast<float>(overridden ? 1 : column_axis.window(j).extent);
       }
-      if (depth > kMostGathered || s.layout != Layout::nchw) return;
+      if (depth > kMaxGathered || s.layout != Layout::nchw) return;
       for (int64_t u = 0; u < depth; ++u) {
         for (int64_t w = 0; w < width; ++w) {
           const int64_t j = w < s.w_in ? columns[w].first + u : 0;
@@ -95,23 +95,23 @@ struct AverageBackwardInput {
     }
 
     static int64_t bytes(const Shape& s) {
-      return s.w_in * static_cast<int64_t>(sizeof(Holders)) +
-             (s.h_out + 2 * s.w_out + kMostGathered * round_up(s.w_in, Lanes)) *
+      return s.w_in * static_cast<int64_t>(sizeof(WindowRange)) +
+             (s.h_out + 2 * s.w_out + kMaxGathered * round_up(s.w_in, Lanes)) *
                  static_cast<int64_t>(sizeof(float));
     }
   };
 
   // The row dx of the plane whose gradient is dy.
-  static void spread_row(const Shape& s, const Holders& rows, const Tables& tables, const float* dy,
-                         float* dx) {
+  static void add_row(const Shape& s, const WindowRange& rows, const Tables& tables,
+                      const float* dy, float* dx) {
     add_quotients(s, tables, rows, dy);
-    if (tables.depth <= kMostGathered) {
+    if (tables.depth <= kMaxGathered) {
       for (int64_t w = 0; w < s.w_in; w += Lanes) {
         f32<Lanes> sum{};
         for (int64_t u = 0; u < tables.depth; ++u) {
           sum += gather<Lanes>(tables.sums, tables.gathered + u * tables.width + w);
         }
-        store_partial<Lanes>(dx + w, sum, least(Lanes, s.w_in - w));
+        store_partial<Lanes>(dx + w, sum, min(Lanes, s.w_in - w));
       }
       return;
     }
@@ -125,10 +125,10 @@ struct AverageBackwardInput {
   }
 
   // sums[j] = the sum of dy[i, j] / d(i, j) over the rows i.
-  static void add_quotients(const Shape& s, const Tables& tables, const Holders& rows,
+  static void add_quotients(const Shape& s, const Tables& tables, const WindowRange& rows,
                             const float* dy) {
     for (int64_t j = 0; j < s.w_out; j += Lanes) {
-      const int64_t lanes = least(Lanes, s.w_out - j);
+      const int64_t lanes = min(Lanes, s.w_out - j);
       f32<Lanes> extents = load_partial<Lanes>(tables.column_extents + j, lanes);
       extents = extents == f32<Lanes>{} ? broadcast<Lanes>(1.0f) : extents;  // lanes past the end
       f32<Lanes> sum{};
@@ -140,12 +140,12 @@ struct AverageBackwardInput {
     }
   }
 
-  static void spread_channels(const Shape& s, const Holders& rows, const Tables& tables,
-                              const ChannelBlock& block, const AverageOperands<float>& o) {
+  static void add_channels(const Shape& s, const WindowRange& rows, const Tables& tables,
+                           const ChannelBlock& block, const AverageOperands<float>& o) {
     const float* dy = o.in + block.row / s.h_in * s.h_out * s.w_out * s.c;
     float* dx = o.out + block.row * s.w_in * s.c;
     for (int64_t w = 0; w < s.w_in; ++w, dx += s.c) {
-      const Holders columns = tables.columns[w];
+      const WindowRange columns = tables.columns[w];
       int64_t c = block.first;
       for (; c + 4 * Lanes <= block.last; c += 4 * Lanes) {
         add_up<Lanes, 4>(s, tables, rows, columns, dy + c, dx + c);
@@ -158,8 +158,8 @@ struct AverageBackwardInput {
 
   // N * Vectors channels of one pixel of dx.
   template <int N, int Vectors>
-  static void add_up(const Shape& s, const Tables& tables, const Holders& rows,
-                     const Holders& columns, const float* dy, float* dx) {
+  static void add_up(const Shape& s, const Tables& tables, const WindowRange& rows,
+                     const WindowRange& columns, const float* dy, float* dx) {
     f32<N> sum[Vectors] = {};
     for (int64_t i = rows.first; i < rows.last; ++i) {
       for (int64_t j = columns.first; j < columns.last; ++j) {

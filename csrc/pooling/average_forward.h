@@ -34,7 +34,7 @@ float sum_of(const float* p, int64_t count) {
   int64_t i = 0;
   while (count - i >= kVectors * N) {
     f32<N> partial[kVectors] = {};
-    const int64_t last = least(count, i + kFlush * kVectors * N);
+    const int64_t last = min(count, i + kFlush * kVectors * N);
     for (; i + kVectors * N <= last; i += kVectors * N) {
       for (int v = 0; v < kVectors; ++v) partial[v] += load<N>(p + i + v * N);
     }
@@ -146,11 +146,11 @@ struct AverageForward {
   // sums[w] = the sum of rows[r * width + w] over r < count.
   static void add_rows(const float* rows, int64_t count, int64_t width, float* sums) {
     for (int64_t w = 0; w < width; w += Lanes) {
-      const int64_t lanes = least(Lanes, width - w);
+      const int64_t lanes = min(Lanes, width - w);
       f32<Lanes> sum{};
       for (int64_t r = 0; r < count;) {
         f32<Lanes> partial{};
-        for (const int64_t last = least(count, r + kFlush); r < last; ++r) {
+        for (const int64_t last = min(count, r + kFlush); r < last; ++r) {
           partial += load_partial<Lanes>(rows + r * width + w, lanes);
         }
         sum += partial;
@@ -185,7 +185,7 @@ struct AverageForward {
       const float* p = image + (h * s.w_in + column.first) * s.c;
       for (int64_t w = column.first; w < column.last;) {
         f32<N> partial[Vectors] = {};
-        for (const int64_t last = least(column.last, w + kFlush); w < last; ++w, p += s.c) {
+        for (const int64_t last = min(column.last, w + kFlush); w < last; ++w, p += s.c) {
           for (int v = 0; v < Vectors; ++v) partial[v] += load<N>(p + v * N);
         }
         for (int v = 0; v < Vectors; ++v) sum[v] += partial[v];

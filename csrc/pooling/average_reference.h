@@ -44,9 +44,9 @@ struct AverageReferenceBackwardInput {
     const auto columns = s.columns();
     for (int64_t plane = slice.begin; plane < slice.end; ++plane) {
       for (int64_t h = 0; h < s.h_in; ++h) {
-        const Holders is = rows.holders(h);
+        const WindowRange is = rows.covering_windows(h);
         for (int64_t w = 0; w < s.w_in; ++w) {
-          const Holders js = columns.holders(w);
+          const WindowRange js = columns.covering_windows(w);
           double sum = 0;
           for (int64_t i = is.first; i < is.last; ++i) {
             for (int64_t j = js.first; j < js.last; ++j) {

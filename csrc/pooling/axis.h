@@ -14,10 +14,10 @@ struct Window {
 };
 
 // Windows [first, last), which may be none (first >= last).
-struct Holders {
+struct WindowRange {
   int64_t first, last;
 
-  CNNEXT_INLINE bool operator==(const Holders& other) const {
+  CNNEXT_INLINE bool operator==(const WindowRange& other) const {
     return first == other.first && last == other.last;
   }
 };
@@ -37,15 +37,15 @@ class SlidingAxis {
 
   CNNEXT_INLINE Window window(int64_t i) const {
     const int64_t begin = i * strides_.divisor() - pad_;
-    const int64_t end = least(begin + kernel_, in_ + pad_);
-    const int64_t first = most(begin, 0), last = least(end, in_);
+    const int64_t end = min(begin + kernel_, in_ + pad_);
+    const int64_t first = max(begin, 0), last = min(end, in_);
     return {first, last, counts_padding_ ? end - begin : last - first};
   }
 
-  CNNEXT_INLINE Holders holders(int64_t at) const {
+  CNNEXT_INLINE WindowRange covering_windows(int64_t at) const {
     const int64_t before = at + pad_ - (kernel_ - 1);  // where the first of them may begin
     return {before <= 0 ? 0 : strides_.quotient(before + strides_.divisor() - 1),
-            least(out_, strides_.quotient(at + pad_) + 1)};
+            min(out_, strides_.quotient(at + pad_) + 1)};
   }
 
  private:
@@ -63,14 +63,16 @@ class AdaptiveAxis {
   CNNEXT_INLINE AdaptiveAxis(int64_t in, int64_t out) : ins_(in), outs_(out) {}
 
   CNNEXT_INLINE Window window(int64_t i) const {
-    const Holders range = spread(i, ins_.divisor(), outs_);
+    const WindowRange range = overlap(i, ins_.divisor(), outs_);
     return {range.first, range.last, range.last - range.first};
   }
 
-  CNNEXT_INLINE Holders holders(int64_t at) const { return spread(at, outs_.divisor(), ins_); }
+  CNNEXT_INLINE WindowRange covering_windows(int64_t at) const {
+    return overlap(at, outs_.divisor(), ins_);
+  }
 
  private:
-  CNNEXT_INLINE static Holders spread(int64_t i, int64_t factor, const Divisor& divisor) {
+  CNNEXT_INLINE static WindowRange overlap(int64_t i, int64_t factor, const Divisor& divisor) {
     return {divisor.quotient(i * factor),
             divisor.quotient((i + 1) * factor + divisor.divisor() - 1)};
   }

@@ -19,7 +19,7 @@ struct ChannelBlock {
   CNNEXT_INLINE ChannelBlock(int64_t task, int64_t channels)
       : row(task / channel_blocks(channels)),
         first(task % channel_blocks(channels) * kChannelBlock),
-        last(least(channels, first + kChannelBlock)) {}
+        last(min(channels, first + kChannelBlock)) {}
 };
 
 }  // namespace

@@ -17,7 +17,7 @@ namespace cnnext {
 namespace {
 
 template <class T, Layout kLayout, class Axis>
-__global__ void __launch_bounds__(kThreads, kLeastBlocks)
+__global__ void __launch_bounds__(kThreads, kMinBlocks)
     average(Axis rows, Axis columns, int64_t divisor_override, Walk<kLayout> outputs, int64_t size,
             AverageOperands<T> o) {
   const int64_t number = global_thread();
@@ -38,13 +38,13 @@ __global__ void __launch_bounds__(kThreads, kLeastBlocks)
 }
 
 template <class T, Layout kLayout, class Axis>
-__global__ void __launch_bounds__(kThreads, kLeastBlocks)
+__global__ void __launch_bounds__(kThreads, kMinBlocks)
     average_backward(Axis rows, Axis columns, int64_t divisor_override, Walk<kLayout> inputs,
                      int64_t size, AverageOperands<T> o) {
   const int64_t number = global_thread();
   if (number >= size) return;
   const Element x = inputs.split(number);
-  const Holders is = rows.holders(x.h), js = columns.holders(x.w);
+  const WindowRange is = rows.covering_windows(x.h), js = columns.covering_windows(x.w);
   Accumulator<T> sum = 0;
 #pragma unroll 1
   for (int64_t i = is.first; i < is.last; ++i) {

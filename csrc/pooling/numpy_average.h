@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The passes of average pools for NumPy arrays: see common/numpy_door.h.
+// The passes of average pools for NumPy arrays: see common/numpy_bindings.h.
 #pragma once
 
 #include "pooling/average.h"
@@ -9,8 +9,8 @@ namespace cnnext {
 
 template <class Op>
 void bind_average(py::module_& m) {
-  py::module_ door = bind_operator<Op>(m);
-  door.def(
+  py::module_ bindings = bind_operator<Op>(m);
+  bindings.def(
       "forward",
       [](const std::string& name, const py::array& x, int threads, const py::kwargs& shape) {
         const auto s = shape_from<Op>(shape);
@@ -23,7 +23,7 @@ void bind_average(py::module_& m) {
         });
       },
       "name"_a, "x"_a, py::kw_only(), "threads"_a = 1);
-  door.def(
+  bindings.def(
       "bwd_input",
       [](const std::string& name, const py::array& dy, int threads, const py::kwargs& shape) {
         const auto s = shape_from<Op>(shape);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the pools' doors to NumPy share: see common/numpy_door.h.
+// What the pools' NumPy bindings share: see common/numpy_bindings.h.
 #pragma once
 
-#include "common/numpy_door.h"
+#include "common/numpy_bindings.h"
 #include "pooling/axis.h"
 
 namespace cnnext {

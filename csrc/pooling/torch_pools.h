@@ -13,7 +13,7 @@ inline AdaptivePoolShape adaptive_shape(int64_t n, int64_t c, int64_t h_in, int6
                                         int64_t h_out, int64_t w_out, Layout layout) {
   CNNEXT_CHECK(h_in > 0 && w_in > 0 && h_out > 0 && w_out > 0,
                "input and output must have height and width");
-  CNNEXT_CHECK(h_in <= kMostElements / h_out && w_in <= kMostElements / w_out, "output (", h_out,
+  CNNEXT_CHECK(h_in <= kMaxElements / h_out && w_in <= kMaxElements / w_out, "output (", h_out,
                " x ", w_out, ") is too large for input (", h_in, " x ", w_in, ")");
   return {n, c, h_in, w_in, h_out, w_out, layout};
 }

@@ -38,17 +38,17 @@ struct BackwardStep {
   // Sequences [first, last) and one block of units.
   static void run(const RecurrenceShape& s, const RecurrenceOperands<float>& o, const Step& step,
                   int64_t first, int64_t last, int64_t block, const float* packed) {
-    last = least(last, most(step.count, step.before_count));
+    last = min(last, max(step.count, step.before_count));
     for (int64_t i = first, rows; i < last; i += rows) {
       const int64_t part = i < step.continuing ? step.continuing : last;
-      rows = least(kRows, least(last, part) - i);
+      rows = min(kRows, min(last, part) - i);
       tile(s, o, step, i, rows, block, packed);
     }
   }
 
  private:
   static int64_t units_of(const RecurrenceShape& s, int64_t block) {
-    return least(kUnits, s.hidden - block * kUnits);
+    return min(kUnits, s.hidden - block * kUnits);
   }
 
   static void tile(const RecurrenceShape& s, const RecurrenceOperands<float>& o, const Step& step,
@@ -64,7 +64,7 @@ struct BackwardStep {
       for (int64_t r = 0; r < rows; ++r) {
         for (int64_t unit = 0; unit < units; unit += N) {
           const Units<N> at{
-              s.hidden, step.row + i + r, i + r, first_unit + unit, least(N, units - unit),
+              s.hidden, step.row + i + r, i + r, first_unit + unit, min(N, units - unit),
               starts,   nullptr};
           f(at, dh + r * kUnits + unit);
         }

@@ -38,10 +38,10 @@ struct ForwardStep {
   static void run(const RecurrenceShape& s, const RecurrenceOperands<float>& o, const Step& step,
                   int64_t first, int64_t last, int64_t block, const Weights& weights,
                   const ProductsAhead& ahead = {}) {
-    last = least(last, step.count);
+    last = min(last, step.count);
     for (int64_t i = first, rows; i < last; i += rows) {
       const bool starts = i >= step.continuing;
-      rows = least(Block::kRows, (starts ? last : least(last, step.continuing)) - i);
+      rows = min(Block::kRows, (starts ? last : min(last, step.continuing)) - i);
       const float* const h = starts ? o.h0 + i * s.hidden : o.y + (step.before_row + i) * s.hidden;
       tile(s, o, step, i, rows, starts, h, block, weights, ahead);
     }
@@ -64,7 +64,7 @@ struct ForwardStep {
                           step.row + i + r,
                           i + r,
                           first_unit + unit,
-                          least(N, units - unit),
+                          min(N, units - unit),
                           starts,
                           h + r * s.hidden + first_unit + unit};
         f32<N> z[Cell::kSlots];
@@ -121,7 +121,7 @@ struct ForwardBySequences {
 
 // Blocks of units in turns from first to last and from last to first: the weights that were used
 // last are the ones still in the caches.
-CNNEXT_INLINE int64_t there_and_back(const Slice& slice, int64_t i) {
+CNNEXT_INLINE int64_t serpentine(const Slice& slice, int64_t i) {
   return slice.round % 2 == 0 ? i : slice.begin + slice.end - 1 - i;
 }
 
@@ -147,7 +147,7 @@ struct ForwardByUnits {
       using Weights = PackedWeights<Cell, Tile>;
       const Step step = step_at(s, o, Pass::forward, slice.round);
       for (int64_t i = slice.begin; i < slice.end; ++i) {
-        const int64_t block = there_and_back(slice, i);
+        const int64_t block = serpentine(slice, i);
         float* const packed =
             s.steps > 1 ? reinterpret_cast<float*>(slice.shared) + block * Weights::floats(s)
                         : reinterpret_cast<float*>(slice.chunk);
@@ -194,19 +194,19 @@ struct ForwardAhead {
       // The steps of a group follow each other in memory, whichever way the walk goes.
       const int64_t first = slice.round / steps_ahead(s) * steps_ahead(s);
       const Step a = step_at(s, o, Pass::forward, first);
-      const Step b = step_at(s, o, Pass::forward, least(s.steps, first + steps_ahead(s)) - 1);
-      const int64_t first_row = least(a.row, b.row);
+      const Step b = step_at(s, o, Pass::forward, min(s.steps, first + steps_ahead(s)) - 1);
+      const int64_t first_row = min(a.row, b.row);
       if (slice.round == first && s.input > 0) {
-        const int64_t rows = most(a.row + a.count, b.row + b.count) - first_row;
+        const int64_t rows = max(a.row + a.count, b.row + b.count) - first_row;
         const int64_t unit = slice.begin * Weights::Block::kUnits;
-        const int64_t units = least(s.hidden, slice.end * Weights::Block::kUnits) - unit;
+        const int64_t units = min(s.hidden, slice.end * Weights::Block::kUnits) - unit;
         multiply_x<Cell>(s, o, first_row, rows, unit, units, z,
                          reinterpret_cast<float*>(slice.chunk));
       }
       const ProductsAhead ahead{s.input > 0 ? z : nullptr, first_row};
       const Step step = step_at(s, o, Pass::forward, slice.round);
       for (int64_t i = slice.begin; i < slice.end; ++i) {
-        const int64_t block = there_and_back(slice, i);
+        const int64_t block = serpentine(slice, i);
         ForwardStep<Cell, Tile, Weights>::run(of_state, o, step, 0, s.batch, block,
                                               Weights(of_state, o, block, shared + block * floats),
                                               ahead);
@@ -216,7 +216,7 @@ struct ForwardAhead {
 
  private:
   static int64_t steps_ahead(const RecurrenceShape& s) {
-    return least(s.steps, ceil_div(kRowsAhead, s.batch));
+    return min(s.steps, ceil_div(kRowsAhead, s.batch));
   }
 
   static RecurrenceShape only_state(RecurrenceShape s) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// recurrence for NumPy arrays: see common/numpy_door.h. The sequences are all of one length unless
-// `batch_sizes` says how many take part in each step.
-#include "common/numpy_door.h"
+// recurrence for NumPy arrays: see common/numpy_bindings.h. The sequences are all of one length
+// unless `batch_sizes` says how many take part in each step.
+#include "common/numpy_bindings.h"
 #include "recurrence/select.h"
 
 namespace cnnext {
@@ -142,18 +142,18 @@ py::tuple backward(const std::string& name, const py::array& saved_slots,
 }
 
 void bind(py::module_& m) {
-  py::module_ door = bind_operator<Recurrence>(m);
-  door.def("forward", &forward, "name"_a, "x"_a, "h0"_a, "c0"_a, "w_ih"_a, "w_hh"_a,
-           "b_ih"_a = py::none(), "b_hh"_a = py::none(), py::kw_only(),
-           "batch_sizes"_a = py::none(), "reverse"_a = false, "saves"_a = true, "threads"_a = 1,
-           "Returns y, h_n, c_n, the slots and the state.");
-  door.def("backward", &backward, "name"_a, "saved_slots"_a, "saved_state"_a, "w_hh"_a,
-           "dy"_a = py::none(), "dh_n"_a = py::none(), "dc_n"_a = py::none(), "h0"_a = py::none(),
-           py::kw_only(), "batch_sizes"_a = py::none(), "reverse"_a = false, "threads"_a = 1,
-           "Returns u, u_hh, h_before, dh0 and dc0.");
+  py::module_ bindings = bind_operator<Recurrence>(m);
+  bindings.def("forward", &forward, "name"_a, "x"_a, "h0"_a, "c0"_a, "w_ih"_a, "w_hh"_a,
+               "b_ih"_a = py::none(), "b_hh"_a = py::none(), py::kw_only(),
+               "batch_sizes"_a = py::none(), "reverse"_a = false, "saves"_a = true, "threads"_a = 1,
+               "Returns y, h_n, c_n, the slots and the state.");
+  bindings.def("backward", &backward, "name"_a, "saved_slots"_a, "saved_state"_a, "w_hh"_a,
+               "dy"_a = py::none(), "dh_n"_a = py::none(), "dc_n"_a = py::none(),
+               "h0"_a = py::none(), py::kw_only(), "batch_sizes"_a = py::none(),
+               "reverse"_a = false, "threads"_a = 1, "Returns u, u_hh, h_before, dh0 and dc0.");
 }
 
-[[maybe_unused]] const bool registered = register_door(bind);
+[[maybe_unused]] const bool registered = register_bindings(bind);
 
 }  // namespace
 }  // namespace cnnext

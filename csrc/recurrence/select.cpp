@@ -64,7 +64,7 @@ double by_packed_units(const RecurrenceShape& s, double weights, Isa isa, int th
 
 double reference_cost(const RecurrenceShape& s, int threads) {
   return s.macs() / kReferenceMacsPerSecond *
-         largest_share(s.batch, static_cast<int>(least(threads, s.batch)));
+         largest_share(s.batch, static_cast<int>(min(threads, s.batch)));
 }
 
 template <Isa isa>

@@ -34,7 +34,7 @@ CNNEXT_INLINE Step step_at(const RecurrenceShape& s, const RecurrenceOperands<T>
     step.before_row = first_row(t);
     step.before_count = first_row(t + 1) - step.before_row;
   }
-  step.continuing = least(step.count, step.before_count);
+  step.continuing = min(step.count, step.before_count);
   return step;
 }
 

@@ -63,8 +63,8 @@ inline Steps check_steps(const std::optional<Tensor>& batch_sizes, int64_t rows,
   check_allocated(sizes);
   const int64_t* const size = static_cast<const int64_t*>(sizes.const_data_ptr());
   Steps steps{sizes.size(0), {0}};
-  for (int64_t t = 0, most_rows = batch; t < steps.count; most_rows = size[t++]) {
-    CNNEXT_CHECK(size[t] > 0 && size[t] <= most_rows && (t > 0 || size[t] == batch),
+  for (int64_t t = 0, max_rows = batch; t < steps.count; max_rows = size[t++]) {
+    CNNEXT_CHECK(size[t] > 0 && size[t] <= max_rows && (t > 0 || size[t] == batch),
                  "batch_sizes must descend from ", batch, " and stay positive, but batch_sizes[", t,
                  "] is ", size[t]);
     steps.offsets.push_back(steps.offsets.back() + size[t]);

@@ -32,7 +32,7 @@ struct Device : CpuDevice {
  private:
   template <class T>
   static void run(Pass pass, const RecurrenceShape& s, const RecurrenceOperands<T>& o) {
-    const int threads = useful_threads(s.macs());
+    const int threads = num_threads_for(s.macs());
     run_on_torch_threads(select_recurrence<T>(pass, s, threads), s, o, threads);
   }
 };

@@ -15,15 +15,15 @@ namespace {
 template <class Cell, class Tile>
 struct UnitBlock {
   static constexpr int kLanes = Tile::kLanes;
-  static constexpr int64_t kUnits = most(kLanes, Tile::kColumns / Cell::kSlots);
+  static constexpr int64_t kUnits = max(kLanes, Tile::kColumns / Cell::kSlots);
   static constexpr int64_t kColumns = Cell::kSlots * kUnits;
   static constexpr int64_t kXColumns = Cell::kXSlots * kUnits;
   static constexpr int64_t kHColumns = Cell::kHSlots * kUnits;
-  static constexpr int64_t kRows = Tile::panel_rows(least(Tile::kColumns, kXColumns));
+  static constexpr int64_t kRows = Tile::panel_rows(min(Tile::kColumns, kXColumns));
 
   static int64_t count(const RecurrenceShape& s) { return ceil_div(s.hidden, kUnits); }
   static int64_t units(const RecurrenceShape& s, int64_t block) {
-    return least(kUnits, s.hidden - block * kUnits);
+    return min(kUnits, s.hidden - block * kUnits);
   }
 
   // What the sums start from.
@@ -86,7 +86,7 @@ struct PackedWeights {
   // The width of the panel that starts at a column.
   template <int64_t Columns>
   static constexpr int64_t width(int64_t column) {
-    return least(Tile::kColumns, Columns - column);
+    return min(Tile::kColumns, Columns - column);
   }
 
   template <int64_t Columns>

@@ -22,7 +22,7 @@ __device__ __forceinline__ T apply(Pass pass, T first, T second) {
 
 // Of the arrays, the first `packs` times 16 bytes are packs.
 template <class T, Pass kPass>
-__global__ void __launch_bounds__(kThreads, kLeastBlocks)
+__global__ void __launch_bounds__(kThreads, kMinBlocks)
     relu(int64_t size, int64_t packs, const T* first, const T* second, T* result) {
   const int64_t thread = global_thread();
   if (thread < packs) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// relu for NumPy arrays: see common/numpy_door.h. With `in_place` the result takes the place of the
-// first array, as the contract allows.
-#include "common/numpy_door.h"
+// relu for NumPy arrays: see common/numpy_bindings.h. With `in_place` the result takes the place of
+// the first array, as the contract allows.
+#include "common/numpy_bindings.h"
 #include "relu/select.h"
 
 namespace cnnext {
@@ -42,15 +42,15 @@ py::array run(Pass pass, const std::string& name, const py::array& first,
 }
 
 void bind(py::module_& m) {
-  py::module_ door = bind_operator<Relu>(m);
-  door.def(
+  py::module_ bindings = bind_operator<Relu>(m);
+  bindings.def(
       "forward",
       [](const std::string& name, const py::array& x, bool in_place, int threads,
          const py::kwargs& shape) {
         return run(Pass::forward, name, x, std::nullopt, in_place, threads, shape);
       },
       "name"_a, "x"_a, py::kw_only(), "in_place"_a = false, "threads"_a = 1);
-  door.def(
+  bindings.def(
       "bwd_input",
       [](const std::string& name, const py::array& dy, const py::array& y, bool in_place,
          int threads, const py::kwargs& shape) {
@@ -59,7 +59,7 @@ void bind(py::module_& m) {
       "name"_a, "dy"_a, "y"_a, py::kw_only(), "in_place"_a = false, "threads"_a = 1);
 }
 
-[[maybe_unused]] const bool registered = register_door(bind);
+[[maybe_unused]] const bool registered = register_bindings(bind);
 
 }  // namespace
 }  // namespace cnnext

@@ -21,7 +21,7 @@ struct ReluSimd {
 
   static void run(const ReluShape& s, const Plan&, const ReluOperands<float>& o,
                   const Slice& slice) {
-    const int64_t end = least(s.size, slice.end * kTaskSize);
+    const int64_t end = min(s.size, slice.end * kTaskSize);
     int64_t i = slice.begin * kTaskSize;
     for (; i + N <= end; i += N) store<N>(o.result + i, value(o, i));
     for (; i < end; ++i) {

@@ -13,7 +13,7 @@ struct Device : CpuDevice {
 
   template <class T>
   void compute(Pass pass, const ReluShape& s, const ReluOperands<T>& o) const {
-    const int threads = useful_threads(static_cast<double>(s.size));
+    const int threads = num_threads_for(static_cast<double>(s.size));
     run_on_torch_threads(select_relu<T>(pass, s, threads), s, o, threads);
   }
 };

@@ -7,7 +7,7 @@ import torch
 
 import cnnext.functional
 from cnnext import cli
-from cnnext.testing.contests import MODES
+from cnnext.testing.comparisons import MODES
 
 CELL = ("bench", "--op", "lstm_cell", "--case", "*_b1_32", "--threads", "1")
 

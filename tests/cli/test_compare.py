@@ -9,7 +9,7 @@ import torch
 import cnnext.nn
 from cnnext import cli
 from cnnext.cli import device, subjects
-from cnnext.testing.twins import CONTESTANTS
+from cnnext.testing.model_pair import IMPLEMENTATIONS
 
 pytest.importorskip("sklearn")
 pytest.importorskip("PIL")
@@ -52,10 +52,10 @@ def test_training_on_request_and_stored_rows(tmp_path, capsys):
     assert row["model"] == "lenet5"
     assert row["agrees"] is True
     for mode in ("forward", "training"):
-        assert tuple(row[mode]["times"]) == CONTESTANTS
+        assert tuple(row[mode]["times"]) == IMPLEMENTATIONS
         assert all(time["median"] > 0 for time in row[mode]["times"].values())
-        assert set(row[mode]["peak_memory"]) == set(CONTESTANTS)
-    assert set(row["errors"]) == set(row["gradient_errors"]) == set(CONTESTANTS)
+        assert set(row[mode]["peak_memory"]) == set(IMPLEMENTATIONS)
+    assert set(row["errors"]) == set(row["gradient_errors"]) == set(IMPLEMENTATIONS)
 
 
 def test_progress_bar_reaches_the_end(capsys):
@@ -125,7 +125,7 @@ def test_a_gpu_is_waited_for_and_named(fake_gpu, fake_device, tmp_path, capsys, 
     files = ("--json", str(stored), "--plot", str(picture))
     assert cli.main([*LENET5, "--device", "cuda", *files]) == 0
     assert fake_device[0] == "cuda"
-    assert fake_device.count("peak memory") == len(CONTESTANTS)
+    assert fake_device.count("peak memory") == len(IMPLEMENTATIONS)
     assert "synchronize" in fake_device
     assert f"({fake_gpu}; torch channels_last with cudnn.benchmark" in capsys.readouterr().out
     document = json.loads(stored.read_text())

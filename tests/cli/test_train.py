@@ -1,4 +1,4 @@
-"""``train`` learns, like its native twin, and shows and stores what it has learned."""
+"""``train`` learns, like its native counterpart, and shows and stores what it has learned."""
 
 import csv
 import statistics
@@ -64,7 +64,7 @@ def test_loss_follows_the_native_twin(digits):
     assert (ours - native).abs().max() < 1e-3
 
 
-def test_twins_start_with_the_same_weights(digits):
+def test_pair_start_with_the_same_weights(digits):
     ours, native = (
         training.Training(settings(layers=layers), digits).model for layers in ("cnnext", "torch")
     )

@@ -22,8 +22,8 @@ def terms_of(case: AdaptivePool2dCase) -> Terms:
     """Of a window, and of the windows that hold an element; quotients are rounded as well."""
     sizes = list(zip((case.h_in, case.w_in), case.output_size, strict=True))
     window = math.prod(-(-size // out) + 1 for size, out in sizes)
-    holders = math.prod(-(-out // size) + 1 for size, out in sizes)
-    return (window + 1,), (holders + 1,)
+    covering = math.prod(-(-out // size) + 1 for size, out in sizes)
+    return (window + 1,), (covering + 1,)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

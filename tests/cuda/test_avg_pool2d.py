@@ -21,10 +21,10 @@ CASES = (*EDGE_AVG_POOLS, MORE)
 def terms_of(case: AvgPool2dCase) -> Terms:
     """Of a window, and of the windows that hold an element; quotients are rounded as well."""
     window = math.prod(case.kernel_size)
-    holders = math.prod(
+    covering = math.prod(
         -(-kernel // stride) for kernel, stride in zip(case.kernel_size, case.stride, strict=True)
     )
-    return (window + 1,), (holders + 1,)
+    return (window + 1,), (covering + 1,)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -9,7 +9,8 @@ import torch
 
 from cnnext.testing.kernels import OPERATORS
 from tests.cuda.devices import Device
-from tests.machinery.test_written_memory import (
+from tests.ops.conftest import _strict  # noqa: F401  (a fixture)
+from tests.pytorch_integration.test_written_memory import (
     FUNCTIONS,
     OURS,
     WRITES,
@@ -21,7 +22,6 @@ from tests.machinery.test_written_memory import (
     each_dtype,
     gradients,
 )
-from tests.ops.conftest import _strict  # noqa: F401  (a fixture)
 
 #: On a GPU dropout draws other numbers.
 WAYS = tuple(set(WRITES) - {"dropout"})

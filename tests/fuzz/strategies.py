@@ -22,7 +22,7 @@ FEW = st.integers(1, 4)
 EXTENTS = st.one_of(st.integers(1, 12), SIZES)
 
 #: About as much as the reference kernels multiply in ten milliseconds.
-MOST_PRODUCTS = 3_000_000
+MAX_PRODUCTS = 3_000_000
 
 #: For one of the options. Of what fits 64 bits and not 32, native makes something else in each of
 #: its algorithms, also a negative number.
@@ -74,7 +74,7 @@ def conv2d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
         around = [2 * p for p in _pair(padding)]
     assume(all(s + a >= e for s, a, e in zip(size, around, extent, strict=True)))
     outputs = math.prod(s + a for s, a in zip(size, around, strict=True))
-    assume(n * groups * c_in * c_out * math.prod(kernel) * outputs <= MOST_PRODUCTS)
+    assume(n * groups * c_in * c_out * math.prod(kernel) * outputs <= MAX_PRODUCTS)
     bias = (groups * c_out,) if draw(st.booleans()) else None
     image = _batched(draw, (n, groups * c_in, *size))
     return [image, (groups * c_out, c_in, *kernel), bias], options

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from door import _kernels
+from bindings import _kernels
 
 
 def run_child(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:

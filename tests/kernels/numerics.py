@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from door import Array
+from bindings import Array
 
 SEED = int(os.environ.get("CNNEXT_TEST_SEED", "0"))
 

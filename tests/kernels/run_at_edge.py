@@ -19,7 +19,7 @@ import test_lstm_cell_kernels as lstm_cell
 import test_max_pool2d_kernels as max_pool2d
 import test_recurrence_kernels as recurrence
 import test_relu_kernels as relu
-from door import Kernel, Shape, _kernels, registry
+from bindings import Kernel, Shape, _kernels, registry
 from windows import LAYOUTS, pack
 
 #: What a call is about, the shape that the kernel must apply to, and the call, taking `threads`.

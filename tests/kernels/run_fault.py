@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 import numpy as np
-from door import _kernels
+from bindings import _kernels
 
 if __name__ == "__main__":
     name, edge, threads = sys.argv[1:]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from door import SIZES, THREADS, Array, Kernel, assert_same_bits, each_kernel
+from bindings import SIZES, THREADS, Array, Kernel, assert_same_bits, each_kernel
 from numerics import INPUT_KINDS, generator
 from test_average_pool_kernels import ADAPTIVE, Adaptive
 from test_max_pool2d_kernels import SPECIAL_KINDS

@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 import pytest
-from door import SIZES, THREADS, Array, Kernel, Shape, each_kernel
+from bindings import SIZES, THREADS, Array, Kernel, Shape, each_kernel
 from numerics import INPUT_KINDS, assert_within, generator, sum_tolerance
 from windows import LAYOUTS, pack, unpack
 

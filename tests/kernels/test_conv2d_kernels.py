@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from door import SIZES, THREADS, Array, Kernel, Shape, assert_same_bits, each_kernel
+from bindings import SIZES, THREADS, Array, Kernel, Shape, assert_same_bits, each_kernel
 from numerics import INPUT_KINDS, assert_within, generator, magnitudes, sum_tolerance, wide
 from numpy.lib.stride_tricks import as_strided
 from windows import LAYOUTS, Windows, axes, axis_fields, pack, unpack

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from bindings import OPERATORS, _kernels, registry
 from children import run_child
-from door import OPERATORS, _kernels, registry
 
 
 @pytest.mark.skipif(bool(_kernels.sanitizer), reason="pages catch the same without a sanitizer")

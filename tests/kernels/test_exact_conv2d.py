@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from door import Array, Kernel, each_kernel
+from bindings import Array, Kernel, each_kernel
 from numerics import generator
 from test_conv2d_kernels import NATURAL, Case, Memory, Operands, exact, run, variants
 

@@ -1,15 +1,15 @@
-"""The door notices kernels that misbehave: those of csrc/common/numpy_faults.cpp do."""
+"""The bindings notice kernels that misbehave: those of csrc/common/numpy_faults.cpp do."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from bindings import THREADS, _kernels
 from children import run_child
-from door import THREADS, _kernels
 
 EDGES = ("front", "back")
 
-#: Where each fault happens, and what the door says of it where no forbidden page is in the way.
+#: Where each fault happens, and what the bindings say of it where no forbidden page is in the way.
 OVERWRITES = {
     "write_before_output": ("front", "wrote outside of y"),
     "write_after_output": ("back", "wrote outside of y"),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from door import SIZES, THREADS, Array, Kernel, Shape, assert_same_bits, each_kernel
+from bindings import SIZES, THREADS, Array, Kernel, Shape, assert_same_bits, each_kernel
 from numerics import INPUT_KINDS, assert_within, eps_of, generator, magnitudes, sum_tolerance, wide
 
 #: How many eps a sigmoid or tanh may be off, relative to its value. The vector kernels are off by

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from door import SIZES, THREADS, Array, Kernel, Shape, _kernels, assert_same_bits, each_kernel
+from bindings import SIZES, THREADS, Array, Kernel, Shape, _kernels, assert_same_bits, each_kernel
 from numerics import INPUT_KINDS, generator
 from windows import LAYOUTS, Windows, axes, axis_fields, pack, unpack
 

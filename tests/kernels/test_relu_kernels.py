@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from door import SIZES, THREADS, Array, Kernel, assert_same_bits, each_kernel
+from bindings import SIZES, THREADS, Array, Kernel, assert_same_bits, each_kernel
 from numerics import generator
 
 SPECIALS = (np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0)

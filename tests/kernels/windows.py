@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from door import Array, Shape
+from bindings import Array, Shape
 
 LAYOUTS = ("nchw", "channels_last")
 

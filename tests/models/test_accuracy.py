@@ -10,7 +10,7 @@ from torch import Tensor
 
 import cnnext
 from cnnext import models
-from cnnext.testing.contests import LAYOUTS
+from cnnext.testing.comparisons import LAYOUTS
 from cnnext.testing.errors import INPUT_KINDS, MAX_SLACK, RMS_SLACK, check_contract, make_input
 
 SEED = 20261121

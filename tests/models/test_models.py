@@ -1,4 +1,4 @@
-"""The model builders: torchvision's keys, shapes and initialisation, and exact native twins."""
+"""The model builders: torchvision's keys, shapes, initialisation; exact native counterparts."""
 
 import copy
 import inspect
@@ -209,7 +209,7 @@ def test_block_takes_its_layers_from_the_namespace(block: type[torch.nn.Module])
         pytest.param("vgg16", marks=pytest.mark.slow),
     ],
 )
-def test_twins_draw_the_same_weights(name: str) -> None:
+def test_pair_draw_the_same_weights(name: str) -> None:
     torch.manual_seed(SEED)
     native = build(name, torch.nn)
     state_after_native = torch.get_rng_state()

@@ -147,7 +147,7 @@ SHAPES = (
 )
 
 
-def check_judged(op: str, call: Callable[[Any], Any], mentioned: str) -> None:
+def check_delegated(op: str, call: Callable[[Any], Any], mentioned: str) -> None:
     """cnnext raises what native raises, with the argument and its value; or both take it."""
     try:
         native = call(getattr(NATIVE, op))

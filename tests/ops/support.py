@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_flatten
 
 import cnnext.functional
 from cnnext.testing import kernels
-from cnnext.testing.contests import NATIVE as NATIVE
+from cnnext.testing.comparisons import NATIVE as NATIVE
 from cnnext.testing.errors import (
     assert_bitwise_equal,
     assert_contract,

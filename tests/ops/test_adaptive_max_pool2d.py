@@ -23,7 +23,7 @@ from tests.ops.graphs import (
 from tests.ops.pools import (
     SHAPES,
     SIZES,
-    check_judged,
+    check_delegated,
     check_sizes_of_one,
     check_training_of_exported,
     check_unbatched_results,
@@ -197,7 +197,7 @@ def test_unbatched_results() -> None:
 
 @pytest.mark.parametrize("wanted", (1, None, "yes"), ids=repr)
 def test_return_indices_is_any_truth(wanted: Any) -> None:
-    check_judged(OP, lambda pool: pool(IMAGE, 2, return_indices=wanted), "")
+    check_delegated(OP, lambda pool: pool(IMAGE, 2, return_indices=wanted), "")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -215,13 +215,13 @@ def test_backward_ignores_positions_outside(position: int, layout: str) -> None:
 @pytest.mark.parametrize("size", SIZES)
 def test_forms_of_size(size: str, gradient: bool) -> None:
     image = torch.ones(2, 4, 6, 6, requires_grad=gradient)
-    check_judged(OP, lambda pool: pool(image, SIZES[size]), f"output_size={SIZES[size]!r}")
+    check_delegated(OP, lambda pool: pool(image, SIZES[size]), f"output_size={SIZES[size]!r}")
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_shapes(shape: tuple[int, ...]) -> None:
     image = torch.ones(shape)
-    check_judged(OP, lambda pool: pool(image, 2), f"input.shape={list(shape)}")
+    check_delegated(OP, lambda pool: pool(image, 2), f"input.shape={list(shape)}")
 
 
 INDICES = torch.zeros(2, 4, 3, 3, dtype=torch.int64)

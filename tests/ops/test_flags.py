@@ -177,7 +177,7 @@ def test_kernels_that_are_not_loaded(
 
 def test_operands_on_several_devices_are_for_native_to_reject(fallbacks: list[str]) -> None:
     meta = torch.ones(2, 3, device="meta")
-    reason = fallback.why_native("linear", torch.ones(4, 3), meta)
+    reason = fallback.fallback_reason("linear", torch.ones(4, 3), meta)
     assert reason is fallback._SEVERAL_DEVICES
     with cnnext.flags(strict=True):  # no fallback: what native says is all that is to be said
         assert fallback.call_native(cnnext.functional.linear, reason, lambda: "native") == "native"

@@ -22,7 +22,7 @@ from cnnext.runtime.kept_filters import kept_bytes
 from cnnext.testing import kernels
 from tests.ops.support import assert_same_sums, only_kernel
 
-_MOST_BYTES = 256 << 20  # csrc/conv2d/kept_filters.h
+_MAX_BYTES = 256 << 20  # csrc/conv2d/kept_filters.h
 
 
 @pytest.fixture(autouse=True)
@@ -253,7 +253,7 @@ def other_layout(layer: nn.Conv2d) -> None:
     layer.to(memory_format=torch.channels_last)
 
 
-def there_and_back(layer: nn.Conv2d) -> None:
+def serpentine(layer: nn.Conv2d) -> None:
     layer.half()
     layer.float()
 
@@ -275,7 +275,7 @@ CHANGES = (
     loaded,
     assigned,
     other_layout,
-    there_and_back,
+    serpentine,
     transposed_in_place,
 )
 
@@ -452,7 +452,7 @@ def test_all_together_are_bounded(generator: torch.Generator) -> None:
             layer(image)
         kept = [kept_bytes(layer) for layer in layers]
         assert kept[0] == 0 < kept[-1]
-        assert _MOST_BYTES - kept[-1] < sum(kept) <= _MOST_BYTES
+        assert _MAX_BYTES - kept[-1] < sum(kept) <= _MAX_BYTES
         first_kept = next(i for i, size in enumerate(kept) if size > 0)
         layers[first_kept](image)  # used again, hence not the next to go
         layers[0](image)

@@ -446,10 +446,10 @@ def test_copies(kind: str) -> None:
     for other in (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours)), copy.copy(ours)):
         assert type(other) is type(ours)
         assert_same_bits(other(sequences()), ours(sequences()))
-    twin = copy.deepcopy(ours)
+    clone = copy.deepcopy(ours)
     with torch.no_grad():
-        twin.weight_hh_l0.zero_()
-    assert not torch.equal(twin(sequences())[0], ours(sequences())[0])
+        clone.weight_hh_l0.zero_()
+    assert not torch.equal(clone(sequences())[0], ours(sequences())[0])
 
 
 @each_kind

@@ -17,7 +17,7 @@ from cnnext.testing.timing import peak_memory
 from tests.ops.support import use_threads
 
 MIB = 2**20
-KEPT = 64 * MIB  # Scratch::kMostIdleBytes
+KEPT = 64 * MIB  # Scratch::kMaxIdleBytes
 
 
 def resident() -> int:
@@ -40,7 +40,7 @@ def operands(channels: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def test_threads_do_not_share_it(generator: torch.Generator) -> None:
-    # Some milliseconds for each thread, so that they meet; both copy strips of the image.
+    # Some milliseconds for each thread, so that they meet; both copy rows of the image.
     input = torch.randn(1, 64, 112, 112, generator=generator)
     weight = torch.randn(64, 64, 3, 3, generator=generator)
     native = torch.nn.functional.conv2d(input, weight)

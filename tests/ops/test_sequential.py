@@ -333,9 +333,9 @@ def test_children_keys_and_slices_are_those_of_torch() -> None:
 
 def test_copies_and_pickles_are_equal() -> None:
     model, x = RUNS[0].build(), RUNS[0].image()
-    for twin in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
-        assert type(twin) is cnnext.Sequential
-        assert_equal(outcome(twin, x), outcome(model, x))
+    for clone in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert type(clone) is cnnext.Sequential
+        assert_equal(outcome(clone, x), outcome(model, x))
 
 
 def test_script_trace_and_compile(fallbacks: list[str]) -> None:

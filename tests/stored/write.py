@@ -19,8 +19,8 @@ import cnnext
 from cnnext import cli
 from cnnext.cli import subjects
 from cnnext.testing.errors import make_input
-from tests.machinery.cases import LAYERS, Network, outputs_of
 from tests.ops.support import generator_for
+from tests.pytorch_integration.cases import LAYERS, Network, outputs_of
 
 FOLDER = Path(__file__).parent
 

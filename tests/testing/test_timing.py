@@ -15,13 +15,13 @@ from cnnext.testing.timing import compare_blocks, peak_cuda_memory, peak_memory
 FAST = {"min_block_s": 0.0, "discard_s": 0.0}
 
 
-def test_order_rotates_and_every_block_runs_one_contestant():
+def test_order_rotates_and_every_block_runs_one_implementation():
     seen = []
     compare_blocks({name: lambda: None for name in "abc"}, blocks=4, progress=seen.append, **FAST)
     assert "".join(seen) == "abcbcacababc"
 
 
-def test_result_follows_the_contestants():
+def test_result_follows_the_implementations():
     timings = compare_blocks({"slow": lambda: time.sleep(4e-3), "fast": lambda: None}, **FAST)
     assert list(timings) == ["slow", "fast"]
     slow = timings["slow"]
@@ -81,12 +81,12 @@ def test_restored_after_a_failure():
 
 
 @pytest.mark.parametrize(
-    ("contestants", "blocks", "message"),
+    ("implementations", "blocks", "message"),
     [({}, 1, "must not be empty"), ({"it": lambda: None}, 0, "at least 1, got 0")],
 )
-def test_nothing_to_time(contestants, blocks, message):
+def test_nothing_to_time(implementations, blocks, message):
     with pytest.raises(ValueError, match=message):
-        compare_blocks(contestants, blocks=blocks)
+        compare_blocks(implementations, blocks=blocks)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
@@ -151,7 +151,7 @@ def test_slow_first_calls_do_not_shorten_the_groups(monkeypatch):
     assert gpu.groups[-2] * gpu.RUN >= 1e-3
 
 
-def test_each_block_runs_in_the_setting_of_its_contestant():
+def test_each_block_runs_in_the_setting_of_its_implementation():
     inside, seen = [], []
 
     @contextmanager

@@ -28,7 +28,7 @@ KERNELS = (
         file="csrc/common/simd.h",
         old="i < last",
         new="i + N <= last",
-        within="for (int64_t i = from; i < last; i += N) f(Width<N>(), least(i, last - N));",
+        within="for (int64_t i = from; i < last; i += N) f(Width<N>(), min(i, last - N));",
         tests=(
             "tests/kernels/test_adaptive_max_pool2d_kernels.py",
             "tests/kernels/test_average_pool_kernels.py",
@@ -86,9 +86,9 @@ KERNELS = (
         tests=("tests/kernels/test_max_pool2d_kernels.py", "-k", "bwd"),
     ),
     Fault(
-        name="strip-without-a-right-border",
+        name="packed-rows-without-a-right-border",
         kind="padding",
-        file="csrc/conv2d/strip.h",
+        file="csrc/conv2d/packed_rows.h",
         old="(width - left - inside) * pixel",
         new="0 * pixel",
         within="fill_zero(row + (left + inside) * pixel, (width - left - inside) * pixel);",
@@ -98,7 +98,7 @@ KERNELS = (
         name="ceil-mode-counts-beyond-the-padding",
         kind="divisor of an average",
         file="csrc/pooling/axis.h",
-        old="least(begin + kernel_, in_ + pad_)",
+        old="min(begin + kernel_, in_ + pad_)",
         new="begin + kernel_",
         tests=("tests/kernels/test_average_pool_kernels.py", "tests/ops/test_avg_pool2d.py"),
     ),
@@ -142,7 +142,7 @@ KERNELS = (
         kind="range of tasks",
         file="csrc/common/registry.h",
         old="tasks * (i + 1) / chunks",
-        new="least(tasks, tasks * (i + 1) / chunks + 1)",
+        new="min(tasks, tasks * (i + 1) / chunks + 1)",
         tests=("tests/kernels/test_conv2d_kernels.py", "-k", "weight"),
     ),
     Fault(
@@ -175,7 +175,7 @@ KERNELS = (
         file="csrc/common/registry.h",
         old="kernel.pass != pass || kernel.isa > isa",
         new="kernel.pass != pass || kernel.isa > detected_isa()",
-        tests=("tests/ops/test_selection.py", "tests/kernels/test_door.py"),
+        tests=("tests/ops/test_selection.py", "tests/kernels/test_bindings.py"),
         isa="avx2",
     ),
     Fault(
@@ -221,9 +221,9 @@ KERNELS = (
     Fault(
         name="strided-gradient-finds-another-tap",
         kind="phase of a stride",
-        file="csrc/conv2d/gather.h",
-        old="least(kernel, (phase + pad) % stride)",
-        new="least(kernel, phase % stride)",
+        file="csrc/conv2d/geometry.h",
+        old="min(kernel, (phase + pad) % stride)",
+        new="min(kernel, phase % stride)",
         tests=("tests/kernels/test_conv2d_kernels.py", "-k", "bwd_input and direct"),
     ),
     Fault(
@@ -255,7 +255,7 @@ KERNELS = (
         name="long-sums-are-not-flushed",
         kind="rounding",
         file="csrc/pooling/average_forward.h",
-        old="least(count, i + kFlush * kVectors * N)",
+        old="min(count, i + kFlush * kVectors * N)",
         new="count",
         tests=(
             "tests/kernels/test_average_pool_kernels.py",
@@ -284,6 +284,9 @@ KERNELS = (
         file="csrc/common/torch_checks.h",
         old="last < bytes / static_cast<int64_t>(t.element_size())",
         new="last <= bytes / static_cast<int64_t>(t.element_size())",
-        tests=("tests/ops/test_raw_operators.py", "tests/machinery/test_other_tensors.py"),
+        tests=(
+            "tests/ops/test_raw_operators.py",
+            "tests/pytorch_integration/test_other_tensors.py",
+        ),
     ),
 )

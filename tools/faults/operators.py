@@ -11,7 +11,7 @@ OPERATORS = (
         file="cnnext/runtime/fallback.py",
         old="        and kind.__torch_dispatch__ is Parameter.__torch_dispatch__\n",
         new="",
-        tests=("tests/ops/test_routing.py", "tests/machinery/test_other_tensors.py"),
+        tests=("tests/ops/test_routing.py", "tests/pytorch_integration/test_other_tensors.py"),
     ),
     Fault(
         name="kernels-for-half-on-the-cpu",
@@ -19,7 +19,7 @@ OPERATORS = (
         file="cnnext/runtime/fallback.py",
         old="frozenset((torch.float32, torch.float64))",
         new="frozenset((torch.float32, torch.float64, torch.float16))",
-        tests=("tests/ops/test_routing.py", "tests/drop_in/test_dtypes.py"),
+        tests=("tests/ops/test_routing.py", "tests/upstream_suites/test_dtypes.py"),
     ),
     Fault(
         name="one-warning-for-all-operators",
@@ -51,7 +51,7 @@ OPERATORS = (
         file="cnnext/runtime/fallback.py",
         old="torch.is_autocast_enabled(operands[0].device.type)",
         new="torch.is_autocast_enabled()",
-        tests=("tests/ops/test_routing.py", "tests/machinery/test_autocast.py"),
+        tests=("tests/ops/test_routing.py", "tests/pytorch_integration/test_autocast.py"),
     ),
     Fault(
         name="first-level-of-dual-numbers-missed",
@@ -59,7 +59,7 @@ OPERATORS = (
         file="cnnext/runtime/fallback.py",
         old="forward_ad._current_level >= 0",
         new="forward_ad._current_level > 0",
-        tests=("tests/ops/test_routing.py", "tests/machinery/test_func.py"),
+        tests=("tests/ops/test_routing.py", "tests/pytorch_integration/test_func.py"),
     ),
     Fault(
         name="kernels-inside-a-transform",
@@ -67,7 +67,7 @@ OPERATORS = (
         file="cnnext/runtime/fallback.py",
         old="if _are_transforms_active():",
         new='if _are_transforms_active() and op != "linear":',
-        tests=("tests/ops/test_routing.py", "tests/machinery/test_func.py"),
+        tests=("tests/ops/test_routing.py", "tests/pytorch_integration/test_func.py"),
     ),
     Fault(
         name="second-derivative-of-relu-is-zero",
@@ -91,7 +91,7 @@ OPERATORS = (
         file="cnnext/ops/conv2d.py",
         old="(suggest_memory_format(activation), suggest_memory_format(weight))",
         new="(suggest_memory_format(activation),)",
-        tests=("tests/ops/test_conv2d_graphs.py", "tests/machinery/test_meta.py"),
+        tests=("tests/ops/test_conv2d_graphs.py", "tests/pytorch_integration/test_meta.py"),
     ),
     Fault(
         name="largest-window-of-bytes-is-255",
@@ -109,7 +109,7 @@ OPERATORS = (
         new="ctx.save_for_backward(where)",
         tests=(
             "tests/ops/test_max_pool2d.py",
-            "tests/drop_in/test_native_checks.py",
+            "tests/upstream_suites/test_native_checks.py",
             "-k",
             "indices",
         ),
@@ -148,7 +148,7 @@ OPERATORS = (
         file="cnnext/ops/conv2d.py",
         old="{weight.shape[1] * groups} channels",
         new="{weight.shape[1]} channels",
-        tests=("tests/ops/test_conv2d_errors.py", "tests/drop_in/test_native_checks.py"),
+        tests=("tests/ops/test_conv2d_errors.py", "tests/upstream_suites/test_native_checks.py"),
     ),
     Fault(
         name="fused-gradient-passes-zeros",
@@ -189,7 +189,7 @@ OPERATORS = (
         file="cnnext/integrations/fx.py",
         old=" and not isinstance(m, Sequential)",
         new="",
-        tests=("tests/machinery/test_fx.py",),
+        tests=("tests/pytorch_integration/test_fx.py",),
     ),
     Fault(
         name="first-states-counted-as-a-product",
@@ -197,6 +197,6 @@ OPERATORS = (
         file="cnnext/integrations/flop_counter.py",
         old="(state[0] - batch)",
         new="state[0]",
-        tests=("tests/machinery/test_flops.py",),
+        tests=("tests/pytorch_integration/test_flops.py",),
     ),
 )

@@ -135,9 +135,9 @@ class NativeLayer:
 
     def counterpart(self, layer: Module) -> Module:
         """A module of torch.nn's class with the same parameters."""
-        twin = copy.copy(layer)
-        twin.__class__ = self.cls
-        return twin
+        clone = copy.copy(layer)
+        clone.__class__ = self.cls
+        return clone
 
 
 #: By our class, the one of torch.nn.

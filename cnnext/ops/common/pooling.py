@@ -34,7 +34,7 @@ def output_extent(
     return extent - 1 if (extent - 1) * stride >= size + padding else extent
 
 
-def as_natural(value: Any) -> int | None:
+def as_non_negative_int(value: Any) -> int | None:
     """`value` as an integer that a kernel takes, or None if it is not one."""
     if isinstance(value, torch.SymInt):
         return value  # type: ignore[return-value]
@@ -52,7 +52,7 @@ def as_pair(value: Any) -> Pair | None:
     pair = value if isinstance(value, tuple | list) else (value,)
     if len(pair) not in (1, 2):
         return None
-    first, last = as_natural(pair[0]), as_natural(pair[-1])
+    first, last = as_non_negative_int(pair[0]), as_non_negative_int(pair[-1])
     return None if first is None or last is None else (first, last)
 
 
@@ -76,7 +76,7 @@ def is_image(input: Tensor) -> bool:
     return input.dim() in (3, 4) and 0 not in input.shape
 
 
-def judged_by_native(op: str, native: Callable[..., Any], input: Tensor, **arguments: Any) -> Any:
+def delegate_to_native(op: str, native: Callable[..., Any], input: Tensor, **arguments: Any) -> Any:
     """Native's result, where there is nothing to compute, or its error with what it was given."""
     try:
         return native(input, *arguments.values())

@@ -11,12 +11,12 @@ namespace cuda_on_cpu {
 const Stacks stacks;
 
 Stacks::Stacks()
-    : stride_(kStackBytes + sysconf(_SC_PAGESIZE)), bytes_(kMostFibers * stride_), begin_(0) {
+    : stride_(kStackBytes + sysconf(_SC_PAGESIZE)), bytes_(kMaxFibers * stride_), begin_(0) {
   void* const memory = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE,
                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   begin_ = reinterpret_cast<uintptr_t>(memory);
-  for (int i = 0; i < kMostFibers; ++i) {
+  for (int i = 0; i < kMaxFibers; ++i) {
     mprotect(static_cast<unsigned char*>(memory) + i * stride_, stride_ - kStackBytes, PROT_NONE);
   }
 }

@@ -15,7 +15,7 @@
 
 namespace cuda_on_cpu {
 
-constexpr int kMostFibers = 1024;
+constexpr int kMaxFibers = 1024;
 constexpr size_t kStackBytes = 64 * 1024;
 
 // One stack for each fiber, with a page below it that may not be touched.

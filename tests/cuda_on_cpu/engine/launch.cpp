@@ -24,7 +24,7 @@ extern "C" void* __tls_get_addr(TlsIndex* index);
 namespace cuda_on_cpu {
 namespace {
 
-constexpr size_t kMostShared = 48 * 1024;  // unless a kernel is allowed more
+constexpr size_t kMaxShared = 48 * 1024;  // unless a kernel is allowed more
 
 std::mutex mutex;
 uint64_t seed = 0;
@@ -34,17 +34,17 @@ std::map<const void*, size_t> allowed_dynamic_shared;  // by kernel
   throw make_fault(FaultKind::invalid_launch, {}, {}, "", what);
 }
 
-void check_size(const char* what, Dim3 size, Dim3 most) {
-  const auto fits = [](unsigned value, unsigned most) { return value > 0 && value <= most; };
-  if (!fits(size.x, most.x) || !fits(size.y, most.y) || !fits(size.z, most.z)) {
-    refuse(what + text(size) + " is not between (1, 1, 1) and " + text(most));
+void check_size(const char* what, Dim3 size, Dim3 max) {
+  const auto fits = [](unsigned value, unsigned max) { return value > 0 && value <= max; };
+  if (!fits(size.x, max.x) || !fits(size.y, max.y) || !fits(size.z, max.z)) {
+    refuse(what + text(size) + " is not between (1, 1, 1) and " + text(max));
   }
 }
 
 void check_configuration(const Grid& grid) {
   check_size("a grid of ", grid.blocks, {2147483647, 65535, 65535});
-  check_size("a block of ", grid.threads, {kMostFibers, kMostFibers, 64});
-  if (uint64_t{grid.threads.x} * grid.threads.y * grid.threads.z > kMostFibers) {
+  check_size("a block of ", grid.threads, {kMaxFibers, kMaxFibers, 64});
+  if (uint64_t{grid.threads.x} * grid.threads.y * grid.threads.z > kMaxFibers) {
     refuse("a block of " + text(grid.threads) + " has more than 1024 threads");
   }
 }
@@ -53,10 +53,10 @@ void check_shared(size_t static_bytes, size_t dynamic_bytes, const void* kernel)
   const auto allowed = allowed_dynamic_shared.find(kernel);
   const bool is_allowed =
       allowed != allowed_dynamic_shared.end() && dynamic_bytes <= allowed->second;
-  const size_t most = is_allowed ? kMostDynamicShared : kMostShared;
-  if (static_bytes + dynamic_bytes > most) {
+  const size_t max = is_allowed ? kMaxDynamicShared : kMaxShared;
+  if (static_bytes + dynamic_bytes > max) {
     refuse(std::to_string(static_bytes + dynamic_bytes) + " bytes of shared memory are more than " +
-           std::to_string(most));
+           std::to_string(max));
   }
 }
 
@@ -138,7 +138,7 @@ void set_seed(uint64_t value) {
 }
 
 bool allow_dynamic_shared(const void* kernel, size_t bytes) {
-  if (bytes > kMostDynamicShared) return false;
+  if (bytes > kMaxDynamicShared) return false;
   const std::lock_guard<std::mutex> lock(mutex);
   allowed_dynamic_shared[kernel] = bytes;
   return true;

@@ -26,7 +26,7 @@ uintptr_t reserve_dynamic_shared() {
       mmap(nullptr, 2 * kMargin, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   unsigned char* const begin = static_cast<unsigned char*>(memory) + kMargin;
-  if (mprotect(begin, kMostDynamicShared, PROT_READ | PROT_WRITE) != 0) throw std::bad_alloc();
+  if (mprotect(begin, kMaxDynamicShared, PROT_READ | PROT_WRITE) != 0) throw std::bad_alloc();
   return reinterpret_cast<uintptr_t>(begin);
 }
 
@@ -119,12 +119,12 @@ void Memory::resume(int thread) {
 std::string Memory::whereabouts(uintptr_t at) {
   if (stacks.hold(at)) return "in the local memory of another thread";
   const Range* nearest = nullptr;
-  size_t least = SIZE_MAX;
+  size_t min_distance = SIZE_MAX;
   const auto consider = [&](const Range& range) {
     const uintptr_t end = range.begin + range.bytes;
     const size_t distance = at < range.begin ? range.begin - at : at < end ? 0 : at - end;
-    if (range.bytes > 0 && distance < least) {
-      least = distance;
+    if (range.bytes > 0 && distance < min_distance) {
+      min_distance = distance;
       nearest = &range;
     }
   };
@@ -136,8 +136,8 @@ std::string Memory::whereabouts(uintptr_t at) {
                              : nearest == &statics_ ? "static shared memory of "
                                                     : "global memory of ") +
                             std::to_string(nearest->bytes) + " bytes";
-  if (at < nearest->begin) return std::to_string(least) + " bytes before " + which;
-  if (least > 0) return std::to_string(least) + " bytes past the end of " + which;
+  if (at < nearest->begin) return std::to_string(min_distance) + " bytes before " + which;
+  if (min_distance > 0) return std::to_string(min_distance) + " bytes past the end of " + which;
   if (at == nearest->begin + nearest->bytes) return "at the end of " + which;
   return "across the end of " + which;
 }

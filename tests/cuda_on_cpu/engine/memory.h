@@ -14,7 +14,7 @@
 
 namespace cuda_on_cpu {
 
-constexpr size_t kMostDynamicShared = 227 * 1024;  // of any GPU
+constexpr size_t kMaxDynamicShared = 227 * 1024;  // of any GPU
 
 struct Range {
   uintptr_t begin = 0;

@@ -6,7 +6,7 @@
 namespace cuda_on_cpu {
 
 Clock::Clock() {
-  for (int i = 0; i < kMostFibers; ++i) seen_[i][i % kWarp] = 1;
+  for (int i = 0; i < kMaxFibers; ++i) seen_[i][i % kWarp] = 1;
 }
 
 void Clock::warp_barrier(int first_thread, unsigned mask) {

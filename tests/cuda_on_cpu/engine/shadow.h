@@ -47,8 +47,8 @@ class Clock {
 
  private:
   uint32_t epoch_ = 0, launch_ = 0, block_ = 0;
-  Stamp now_;                               // of the running thread
-  uint32_t seen_[kMostFibers][kWarp] = {};  // by a thread, of each lane's time
+  Stamp now_;                              // of the running thread
+  uint32_t seen_[kMaxFibers][kWarp] = {};  // by a thread, of each lane's time
 };
 
 // An access that is not ordered with the one to be recorded, if there is one.

@@ -1,0 +1,201 @@
+"""One model as three implementations with the same weights, checked against float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import cnnext.nn
+from cnnext.testing.errors import (
+    GRADIENT_TOLERANCE,
+    MAX_FACTOR,
+    check_contract,
+    gradient_error,
+    measure,
+)
+from cnnext.testing.timing import cudnn_benchmark
+
+NCHW = "torch NCHW"
+CHANNELS_LAST = "torch channels_last"
+CNNEXT = "cnnext"
+IMPLEMENTATIONS = (NCHW, CHANNELS_LAST, CNNEXT)
+
+#: A model from a layer namespace such as ``torch.nn`` or ``cnnext.nn``.
+Build = Callable[[Any], torch.nn.Module]
+
+# A step costs the same at any rate; with this one the weights stay those that were checked.
+_LEARNING_RATE = 1e-6
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Largest error of each implementation's output over the largest float64 output."""
+
+    errors: dict[str, float]
+    ok: bool
+
+
+class ModelPair:
+    """A model built with torch.nn (in two memory layouts) and with cnnext.nn.
+
+    The three have the same weights: they share their storage wherever the layout allows. The
+    cnnext model is given the same NCHW input as the first native one. All are on the device of the
+    images; the float64 reference is computed on the CPU.
+
+    Args:
+        build: makes the model from a layer namespace.
+        images: input (N, C, H, W), float32.
+        labels: class numbers (N,) for the loss of the training step, on the same device.
+        seed: of the initial weights.
+    """
+
+    def __init__(self, build: Build, images: Tensor, labels: Tensor, *, seed: int = 0) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            native = build(torch.nn).to(images.device)
+        state = native.state_dict()
+        channels_last: Any = {"memory_format": torch.channels_last}
+        self._build = build
+        self._labels = labels
+        self.models = {
+            NCHW: native,
+            CHANNELS_LAST: _twin(build, torch.nn, state).to(**channels_last),
+            CNNEXT: _twin(build, cnnext.nn, state),
+        }
+        self.inputs = {
+            NCHW: images,
+            CHANNELS_LAST: images.contiguous(**channels_last),
+            CNNEXT: images,
+        }
+
+    @property
+    def parameters(self) -> int:
+        """Number of trained values."""
+        return sum(parameter.numel() for parameter in self.models[NCHW].parameters())
+
+    def setting(self, name: str) -> AbstractContextManager[None]:
+        """What an implementation's calls have to run in.
+
+        On CUDA, native PyTorch's channels_last is at its best where cuDNN tries its algorithms
+        out. It keeps the first that it has taken for a convolution, so checks need this as well.
+        """
+        if not self.inputs[NCHW].is_cuda:
+            return nullcontext()
+        return cudnn_benchmark(name == CHANNELS_LAST)
+
+    def forward_calls(self) -> dict[str, Callable[[], Tensor]]:
+        """Inference without gradients by each implementation; puts the models in eval mode."""
+        self._set_training(False)
+        return {name: self._forward_call(name) for name in IMPLEMENTATIONS}
+
+    def training_calls(self) -> dict[str, Callable[[], Tensor]]:
+        """A training step (forward, loss, backward, SGD) by each; puts the models in train mode.
+
+        Each call returns the loss before the step.
+        """
+        self._set_training(True)
+        return {name: self._training_call(name) for name in IMPLEMENTATIONS}
+
+    def check_forward(self) -> Agreement:
+        """Compare the outputs of inference with those of the same model in float64.
+
+        cnnext must keep the numerics contract against one of the native layouts: the two differ
+        from each other by as much.
+        """
+        with torch.no_grad():
+            reference = self._double()(self.inputs[NCHW].cpu().double())
+        outputs = {}
+        for name, call in self.forward_calls().items():
+            with self.setting(name):
+                outputs[name] = call().cpu()
+        return Agreement(
+            errors={name: measure(out, reference).relative for name, out in outputs.items()},
+            ok=any(
+                check_contract(outputs[CNNEXT], outputs[native], reference).ok
+                for native in (NCHW, CHANNELS_LAST)
+            ),
+        )
+
+    def check_gradients(self) -> dict[str, float]:
+        """``gradient_error`` of each implementation's parameters, in eval mode.
+
+        In eval mode the gradient is a function of the input alone: no dropout mask, no statistics
+        of the batch.
+        """
+        self._set_training(False)
+        labels = self._labels.cpu()
+        reference = _gradients(self._double(), self.inputs[NCHW].cpu().double(), labels)
+        errors = {}
+        for name, model in self.models.items():
+            with self.setting(name):
+                errors[name] = gradient_error(
+                    (g.cpu() for g in _gradients(model, self.inputs[name], self._labels)),
+                    reference,
+                )
+        return errors
+
+    def gradient_limit(self, errors: Mapping[str, float]) -> float:
+        """Upper limit of cnnext's among the errors of ``check_gradients``.
+
+        On CUDA both may compute in TF32: where that makes native's error large, twice as much.
+        """
+        if not self.inputs[NCHW].is_cuda:
+            return GRADIENT_TOLERANCE
+        return max(GRADIENT_TOLERANCE, *(MAX_FACTOR * errors[n] for n in (NCHW, CHANNELS_LAST)))
+
+    def _set_training(self, training: bool) -> None:
+        for model in self.models.values():
+            model.train(training)
+
+    def _double(self) -> torch.nn.Module:
+        state = self.models[NCHW].state_dict()
+        doubles = {
+            key: value.to("cpu", torch.float64 if value.is_floating_point() else None, copy=True)
+            for key, value in state.items()
+        }
+        return _twin(self._build, torch.nn, doubles).eval()
+
+    def _forward_call(self, name: str) -> Callable[[], Tensor]:
+        model, images = self.models[name], self.inputs[name]
+
+        def forward() -> Tensor:
+            with torch.no_grad():
+                return model(images)
+
+        return forward
+
+    def _training_call(self, name: str) -> Callable[[], Tensor]:
+        model, images = self.models[name], self.inputs[name]
+        optimizer = torch.optim.SGD(model.parameters(), lr=_LEARNING_RATE)
+
+        def step() -> Tensor:
+            optimizer.zero_grad()
+            loss = _loss(model(images), self._labels)
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
+
+        return step
+
+
+def _gradients(model: torch.nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(_loss(model(images), labels), tuple(model.parameters()))
+
+
+def _loss(output: Tensor, labels: Tensor) -> Tensor:
+    if output.ndim == 2:
+        return torch.nn.functional.cross_entropy(output, labels)
+    return output.square().mean()
+
+
+def _twin(build: Build, layers: Any, state: dict[str, Tensor]) -> torch.nn.Module:
+    """A model that takes the tensors of ``state`` as they are, without a copy."""
+    with torch.device("meta"):
+        model = build(layers)
+    model.load_state_dict(state, assign=True)
+    return model

@@ -1,1 +1,0 @@
-"""PyTorch's machinery around every operator and module: each tool does what it does on native's."""

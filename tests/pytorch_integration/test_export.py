@@ -1,0 +1,107 @@
+"""torch.export, what can be done with a program, and AOTInductor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.fx.experimental.proxy_tensor import make_fx
+
+import cnnext
+from tests.ops.graphs import BATCHES, ops_in
+from tests.ops.support import assert_same_sums
+from tests.pytorch_integration.cases import (
+    Layer,
+    Network,
+    each_layer,
+    gradients_of,
+    loss_of,
+    outputs_of,
+)
+
+
+def exported(module: nn.Module, layer: Layer, **options: Any) -> torch.export.ExportedProgram:
+    """With a dynamic batch."""
+    inputs = layer.inputs(batch=BATCHES[0])
+    dynamic = torch.utils._pytree.tree_map(lambda _: {0: torch.export.Dim("batch")}, inputs)
+    return torch.export.export(module, inputs, dynamic_shapes=(*dynamic,), **options)
+
+
+def check(run: Any, layer: Layer) -> None:
+    native = layer.build(nn)
+    with torch.no_grad():
+        for batch in BATCHES:
+            inputs = layer.inputs(batch=batch)
+            assert_same_sums(outputs_of(run(*inputs)), outputs_of(native(*inputs)))
+
+
+@each_layer
+def test_saved_and_loaded(layer: Layer, tmp_path: Path) -> None:
+    program = exported(layer.build(cnnext.nn), layer)
+    torch.export.save(program, tmp_path / "program.pt2")
+    check(torch.export.load(tmp_path / "program.pt2").module(), layer)
+
+
+@each_layer
+def test_decompositions_keep_our_operators(layer: Layer) -> None:
+    program = exported(layer.build(cnnext.nn), layer)
+    decomposed = program.run_decompositions()
+    assert ops_in(decomposed.graph_module)
+    check(decomposed.module(), layer)
+
+
+def test_an_exported_network_trains() -> None:
+    ours, native = Network(cnnext.nn), Network(nn)
+    images = Network.images()
+    program = torch.export.export(ours, (images,))
+    run = program.module()
+    loss_of(run(images)).backward()
+    expected = gradients_of(native, images)
+    assert_same_sums({name: p.grad for name, p in run.named_parameters()}, expected)
+
+
+def training_step(module: nn.Module) -> Callable[..., Any]:
+    """The outputs and all gradients, as a function of tensors alone."""
+
+    def step(parameters: dict[str, Tensor], image: Tensor, *states: Any) -> Any:
+        leaves = {name: p.detach().requires_grad_() for name, p in parameters.items()}
+        image = image.detach().requires_grad_()
+        outputs = outputs_of(functional_call(module, leaves, (image, *states)))
+        return outputs, torch.autograd.grad(loss_of(outputs), (image, *leaves.values()))
+
+    return step
+
+
+@pytest.mark.parametrize("mode", ("real", "fake", "symbolic"))
+@each_layer
+def test_make_fx(layer: Layer, mode: str) -> None:
+    """The graph calls our operators, in the backward pass too; a symbolic batch serves any."""
+    ours, native = layer.pair()
+    parameters = {name: p.detach() for name, p in ours.named_parameters()}
+    graph = make_fx(training_step(ours), tracing_mode=mode)(parameters, *layer.inputs())
+    assert len(ops_in(graph)) >= 2
+    for batch in (2, 5) if mode == "symbolic" else (2,):
+        arguments = (parameters, *layer.inputs(batch=batch))
+        assert_same_sums(graph(*arguments), training_step(native)(*arguments))
+
+
+@pytest.mark.slow
+def test_aot_inductor_package(tmp_path: Path) -> None:
+    model = Network(cnnext.nn).eval()
+    batch = torch.export.Dim("batch")
+    with torch.no_grad():
+        program = torch.export.export(
+            model, (Network.images(BATCHES[0]),), dynamic_shapes=({0: batch},)
+        )
+        path = torch._inductor.aoti_compile_and_package(
+            program, package_path=str(tmp_path / "model.pt2")
+        )
+        run = torch._inductor.aoti_load_package(path)
+        for batch in BATCHES:
+            images = Network.images(batch)
+            assert_same_sums(run(images), model(images))

@@ -1,0 +1,154 @@
+"""What is kept for the backward pass: elsewhere, changed meanwhile; and anomaly mode."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+import cnnext
+from tests.ops.support import CNNEXT, NATIVE
+from tests.pytorch_integration.cases import (
+    Layer,
+    Operator,
+    assert_same_bits,
+    assert_same_outcome,
+    each_layer,
+    each_operator,
+    gradients_of,
+    loss_of,
+    outcome,
+)
+
+# ----------------------------------------------------------------------------- saved tensors
+
+
+def on_disk(directory: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    files = iter(range(1000))
+
+    def pack(t: Tensor) -> Any:
+        path = directory / str(next(files))
+        torch.save(t, path)
+        return path
+
+    return pack, lambda path: torch.load(path)
+
+
+@pytest.mark.parametrize("place", ("cpu", "disk", "half"))
+@each_operator
+def test_saved_tensors_elsewhere(op: Operator, place: str, tmp_path: Any) -> None:
+    """In half precision integers survive; the positions of a pool are not floating."""
+
+    def halve(t: Tensor) -> Any:
+        return (t.half(), t.dtype) if t.is_floating_point() else (t, t.dtype)
+
+    hooks = {
+        "cpu": lambda: torch.autograd.graph.save_on_cpu(),
+        "disk": lambda: torch.autograd.graph.saved_tensors_hooks(*on_disk(tmp_path)),
+        "half": lambda: torch.autograd.graph.saved_tensors_hooks(
+            halve, lambda packed: packed[0].to(packed[1])
+        ),
+    }[place]
+    results = []
+    for hooked in (True, False):
+        leaves = tuple(leaf.detach().round().requires_grad_() for leaf in op.leaves())
+        with hooks() if hooked else contextlib.nullcontext():
+            outputs = op.call(CNNEXT, *leaves)
+        seeds = [torch.ones_like(t) for t in outputs]
+        results.append(torch.autograd.grad(outputs, leaves, seeds))
+    tolerance = {"rtol": 1e-2, "atol": 1e-2} if place == "half" else {"rtol": 0, "atol": 0}
+    torch.testing.assert_close(*results, **tolerance)
+
+
+@each_operator
+def test_no_more_is_saved_than_by_native(op: Operator) -> None:
+    """Counted in bytes, tensors kept twice once."""
+    kept = []
+    for library in (CNNEXT, NATIVE):
+        packed: dict[int, int] = {}
+
+        def pack(t: Tensor, packed: dict[int, int] = packed) -> Tensor:
+            packed[t.data_ptr()] = t.numel() * t.element_size()
+            return t
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+            outputs = op.call(library, *op.leaves())
+        kept.append((sum(packed.values()), outputs))
+    assert kept[0][0] <= kept[1][0]
+
+
+@pytest.mark.parametrize("changed", ("operand", "output"))
+@each_operator
+def test_changes_that_native_forbids(op: Operator, changed: str) -> None:
+    """Of every operand and output: an error only where native has one, or the right gradient."""
+    places = range(len(op.shapes) if changed == "operand" else len(op.call(NATIVE, *op.operands())))
+    for place in places:
+        results = []
+        for library in (CNNEXT, NATIVE):
+            leaves = op.leaves()
+            inner = [leaf * 1 for leaf in leaves]
+            outputs = op.call(library, *inner)
+            total = sum(t.sum() for t in outputs)
+            with torch.no_grad():
+                (inner if changed == "operand" else outputs)[place].mul_(-2)
+            results.append(outcome(torch.autograd.grad, total, leaves))
+        ours, native = results
+        if native is RuntimeError and ours is not RuntimeError:  # it was not saved by us
+            leaves = op.leaves()
+            total = sum(t.sum() for t in op.call(NATIVE, *leaves))
+            native = torch.autograd.grad(total, leaves)
+        assert_same_outcome(ours, native)
+
+
+@each_operator
+def test_a_saved_tensor_that_changed_is_an_error(op: Operator) -> None:
+    """If others have it too: a pool keeps positions alone, which only it knows."""
+    leaves = op.leaves()
+    inner = [leaf * 1 for leaf in leaves]
+    outputs = op.call(CNNEXT, *inner)
+    saved = {t.data_ptr() for t in outputs[0].grad_fn.saved_tensors if t is not None}
+    shared = saved & {t.data_ptr() for t in (*inner, *outputs)}
+    total = sum(t.sum() for t in outputs)
+    with torch.no_grad():
+        for tensor in (*inner, *outputs):
+            tensor += 1
+    if shared:
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            torch.autograd.grad(total, leaves)
+    else:
+        torch.autograd.grad(total, leaves)
+
+
+# ------------------------------------------------------------------------------ anomaly mode
+
+
+@pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")
+@each_layer
+def test_anomaly_mode_finds_nothing_where_nothing_is(layer: Layer) -> None:
+    module = layer.build(cnnext.nn)
+    expected = gradients_of(module, *layer.inputs()) if list(module.parameters()) else {}
+    image, *states = layer.inputs()
+    module.zero_grad()
+    with torch.autograd.detect_anomaly():
+        loss_of(module(image.requires_grad_(), *states)).backward()
+    assert_same_bits({name: p.grad for name, p in module.named_parameters()}, expected)
+
+
+@pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")
+@each_operator
+def test_anomaly_mode_names_the_operator(op: Operator) -> None:
+    """Where a NaN arises in its backward pass, and the line of its forward pass."""
+    leaves = op.leaves()
+    with (
+        pytest.warns(UserWarning, match="test_saved_tensors.py"),
+        pytest.raises(RuntimeError, match="FunctionBackward' returned nan"),
+        torch.autograd.detect_anomaly(),
+    ):
+        outputs = op.call(CNNEXT, *leaves)
+        for t in outputs:
+            t.register_hook(lambda gradient: gradient * torch.nan)
+        loss_of(outputs).backward()
