@@ -8,7 +8,7 @@
 // pooling/average.h says the rest.
 #pragma once
 
-#include "common/kernel.h"
+#include "common/kernel/kernel.h"
 #include "pooling/average.h"
 #include "pooling/axis.h"
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "adaptive_avg_pool2d/adaptive_avg_pool2d.h"
-#include "common/cuda_types.h"
+#include "common/cuda/types.h"
 
 namespace cnnext {
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "adaptive_avg_pool2d/adaptive_avg_pool2d.h"
-#include "common/registry.h"
+#include "common/kernel/registry.h"
 
 namespace cnnext {
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // adaptive_avg_pool2d on CUDA, for torch.
-#include "common/torch_cuda.h"
-
 #include "adaptive_avg_pool2d/cuda.h"
 #include "adaptive_avg_pool2d/torch_adapter.h"
+#include "common/torch/cuda.h"
 
 namespace cnnext {
 namespace {

@@ -11,7 +11,7 @@
 // No size is zero, and h_in * h_out and w_in * w_out are far from 2^63 (the adapter sees to both).
 #pragma once
 
-#include "common/kernel.h"
+#include "common/kernel/kernel.h"
 #include "pooling/axis.h"
 
 namespace cnnext {

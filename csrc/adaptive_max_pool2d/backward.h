@@ -6,7 +6,7 @@
 #pragma once
 
 #include "adaptive_max_pool2d/adaptive_max_pool2d.h"
-#include "common/simd.h"
+#include "common/simd/simd.h"
 #include "pooling/channels.h"
 
 namespace cnnext {

@@ -3,7 +3,7 @@
 // backward pass, where it gathers from the windows that hold it. So every element of a result is
 // written once, in an order of additions that the shape decides.
 #include "adaptive_max_pool2d/cuda.h"
-#include "common/cuda_launch.h"
+#include "common/cuda/launch.h"
 #include "pooling/cuda_walk.h"
 
 namespace cnnext {

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "adaptive_max_pool2d/adaptive_max_pool2d.h"
-#include "common/cuda_types.h"
+#include "common/cuda/types.h"
 
 namespace cnnext {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// adaptive_max_pool2d for NumPy arrays: see common/numpy_bindings.h.
+// adaptive_max_pool2d for NumPy arrays: see common/numpy/bindings.h.
 #include "adaptive_max_pool2d/select.h"
 #include "pooling/numpy_pools.h"
 

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "common/cost.h"
+#include "common/kernel/cost.h"
 
 namespace cnnext {
 namespace {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // adaptive_max_pool2d on the CPU, for torch.
-#include "common/torch_cpu.h"
-
 #include "adaptive_max_pool2d/select.h"
 #include "adaptive_max_pool2d/torch_adapter.h"
+#include "common/torch/cpu.h"
 
 namespace cnnext {
 namespace {

@@ -9,7 +9,7 @@
 // count_include_pad inside the padded image. pooling/average.h says the rest.
 #pragma once
 
-#include "common/kernel.h"
+#include "common/kernel/kernel.h"
 #include "pooling/average.h"
 #include "pooling/axis.h"
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "avg_pool2d/avg_pool2d.h"
-#include "common/cuda_types.h"
+#include "common/cuda/types.h"
 
 namespace cnnext {
 

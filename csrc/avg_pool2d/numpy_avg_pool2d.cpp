@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// avg_pool2d for NumPy arrays: see common/numpy_bindings.h.
+// avg_pool2d for NumPy arrays: see common/numpy/bindings.h.
 #include "avg_pool2d/select.h"
 #include "pooling/numpy_average.h"
 

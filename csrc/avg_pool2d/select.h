@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "avg_pool2d/avg_pool2d.h"
-#include "common/registry.h"
+#include "common/kernel/registry.h"
 
 namespace cnnext {
 

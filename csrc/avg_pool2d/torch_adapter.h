@@ -3,7 +3,7 @@
 #pragma once
 
 #include "avg_pool2d/avg_pool2d.h"
-#include "common/window.h"
+#include "common/kernel/window.h"
 #include "pooling/torch_pools.h"
 
 namespace cnnext {

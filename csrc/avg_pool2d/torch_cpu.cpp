@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // avg_pool2d on the CPU, for torch.
-#include "common/torch_cpu.h"
-
 #include "avg_pool2d/select.h"
 #include "avg_pool2d/torch_adapter.h"
+#include "common/torch/cpu.h"
 
 namespace cnnext {
 namespace {

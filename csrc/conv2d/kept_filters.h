@@ -9,7 +9,7 @@
 #include <memory>
 #include <mutex>
 
-#include "common/checksum.h"
+#include "common/kernel/checksum.h"
 #include "conv2d/select.h"
 
 namespace cnnext {

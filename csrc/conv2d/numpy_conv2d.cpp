@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// conv2d for NumPy arrays: see common/numpy_bindings.h. The filter has the strides `w_strides` (k,
+// conv2d for NumPy arrays: see common/numpy/bindings.h. The filter has the strides `w_strides` (k,
 // c, r, s) and no elements past the last that they reach. Kernels keep to the sums of exact_sums.h.
 #include <array>
 #include <type_traits>
 
-#include "common/numpy_bindings.h"
+#include "common/numpy/bindings.h"
 #include "conv2d/exact_sums.h"
 
 namespace cnnext {

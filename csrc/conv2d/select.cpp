@@ -7,7 +7,7 @@
 #include <sstream>
 #include <stdexcept>
 
-#include "common/cost.h"
+#include "common/kernel/cost.h"
 
 namespace cnnext {
 namespace {

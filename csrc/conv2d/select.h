@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "common/registry.h"
+#include "common/kernel/registry.h"
 #include "conv2d/conv2d.h"
 
 namespace cnnext {

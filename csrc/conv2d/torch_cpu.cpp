@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // conv2d on the CPU, for torch.
-#include "common/torch_cpu.h"
-
 #include <atomic>
 
+#include "common/torch/cpu.h"
 #include "conv2d/exact_sums.h"
 #include "conv2d/torch_adapter.h"
 #include "conv2d/torch_kept_filters.h"

@@ -2,7 +2,7 @@
 // conv2d with a filter that may lie packed from an earlier call with the same weight.
 #pragma once
 
-#include "common/torch_cpu.h"
+#include "common/torch/cpu.h"
 #include "conv2d/kept_filters.h"
 
 namespace cnnext {

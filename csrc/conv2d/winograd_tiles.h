@@ -6,7 +6,7 @@
 // N channels at a time, and a band of outputs back, so that no pass over the whole image is needed.
 #pragma once
 
-#include "common/simd.h"
+#include "common/simd/simd.h"
 #include "conv2d/winograd_shape.h"
 #include "conv2d/winograd_transforms.h"
 

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "common/cost.h"
+#include "common/kernel/cost.h"
 
 namespace cnnext {
 

@@ -21,7 +21,7 @@
 // are as exact as those of a product of depth kChain, and there are few of them.
 #pragma once
 
-#include "common/simd.h"
+#include "common/simd/simd.h"
 
 namespace cnnext {
 

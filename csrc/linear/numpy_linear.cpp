@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// linear for NumPy arrays: see common/numpy_bindings.h.
+// linear for NumPy arrays: see common/numpy/bindings.h.
 #include <array>
 
-#include "common/numpy_bindings.h"
+#include "common/numpy/bindings.h"
 #include "linear/select.h"
 
 namespace cnnext {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // linear on the CPU, for torch.
-#include "common/torch_cpu.h"
-
+#include "common/torch/cpu.h"
 #include "linear/select.h"
 #include "linear/torch_adapter.h"
 

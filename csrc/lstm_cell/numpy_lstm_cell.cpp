@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// lstm_cell for NumPy arrays: see common/numpy_bindings.h.
-#include "common/numpy_bindings.h"
+// lstm_cell for NumPy arrays: see common/numpy/bindings.h.
+#include "common/numpy/bindings.h"
 #include "lstm_cell/select.h"
 
 namespace cnnext {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "common/registry.h"
+#include "common/kernel/registry.h"
 #include "lstm_cell/lstm_cell.h"
 
 namespace cnnext {

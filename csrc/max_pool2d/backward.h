@@ -12,7 +12,7 @@
 // position that its window recorded; tasks own whole planes (nchw) or images (channels_last).
 #pragma once
 
-#include "common/simd.h"
+#include "common/simd/simd.h"
 #include "max_pool2d/max_pool2d.h"
 #include "max_pool2d/planes.h"
 

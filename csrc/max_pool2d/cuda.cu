@@ -5,7 +5,7 @@
 //
 // Elements are numbered as they lie in memory, in either layout: neighbouring threads read and
 // write neighbours. Memory is what limits these kernels; windows that overlap meet in the caches.
-#include "common/cuda_launch.h"
+#include "common/cuda/launch.h"
 #include "max_pool2d/cuda.h"
 #include "pooling/cuda_walk.h"
 

@@ -2,7 +2,7 @@
 // max_pool2d on CUDA, for float, double, Half and BFloat16; windows of any size.
 #pragma once
 
-#include "common/cuda_types.h"
+#include "common/cuda/types.h"
 #include "max_pool2d/max_pool2d.h"
 
 namespace cnnext {

@@ -15,8 +15,8 @@
 
 #include <cstdint>
 
-#include "common/kernel.h"
-#include "common/window.h"
+#include "common/kernel/kernel.h"
+#include "common/kernel/window.h"
 
 namespace cnnext {
 

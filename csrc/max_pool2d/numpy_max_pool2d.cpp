@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// max_pool2d for NumPy arrays: see common/numpy_bindings.h. Positions are an array of uint8 or
+// max_pool2d for NumPy arrays: see common/numpy/bindings.h. Positions are an array of uint8 or
 // int64, as the field `record` says, or None.
 #include "max_pool2d/select.h"
 #include "pooling/numpy_pools.h"

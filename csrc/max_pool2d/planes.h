@@ -4,7 +4,7 @@
 // fill no vector, or that need their elements interleaved.
 #pragma once
 
-#include "common/simd.h"
+#include "common/simd/simd.h"
 #include "max_pool2d/max_pool2d.h"
 
 namespace cnnext {

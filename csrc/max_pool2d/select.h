@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "common/registry.h"
+#include "common/kernel/registry.h"
 #include "max_pool2d/max_pool2d.h"
 
 namespace cnnext {

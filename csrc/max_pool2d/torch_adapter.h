@@ -5,7 +5,7 @@
 
 #include <tuple>
 
-#include "common/torch_checks.h"
+#include "common/torch/checks.h"
 #include "max_pool2d/max_pool2d.h"
 
 namespace cnnext {

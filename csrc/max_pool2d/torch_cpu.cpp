@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // max_pool2d on the CPU, for torch.
-#include "common/torch_cpu.h"
-
+#include "common/torch/cpu.h"
 #include "max_pool2d/select.h"
 #include "max_pool2d/torch_adapter.h"
 

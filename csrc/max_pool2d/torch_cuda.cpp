@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // max_pool2d on CUDA, for torch.
-#include "common/torch_cuda.h"
-
+#include "common/torch/cuda.h"
 #include "max_pool2d/cuda.h"
 #include "max_pool2d/torch_adapter.h"
 

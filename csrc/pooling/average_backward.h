@@ -10,7 +10,7 @@
 // is a copy of that.
 #pragma once
 
-#include "common/simd.h"
+#include "common/simd/simd.h"
 #include "pooling/average.h"
 #include "pooling/axis.h"
 #include "pooling/channels.h"

@@ -15,7 +15,7 @@
 // rounded at most kFlush times, and after that once for each flush. Memory is the limit.
 #pragma once
 
-#include "common/simd.h"
+#include "common/simd/simd.h"
 #include "pooling/average.h"
 #include "pooling/axis.h"
 #include "pooling/channels.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The passes of average pools for NumPy arrays: see common/numpy_bindings.h.
+// The passes of average pools for NumPy arrays: see common/numpy/bindings.h.
 #pragma once
 
 #include "pooling/average.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the pools' NumPy bindings share: see common/numpy_bindings.h.
+// What the pools' NumPy bindings share: see common/numpy/bindings.h.
 #pragma once
 
-#include "common/numpy_bindings.h"
+#include "common/numpy/bindings.h"
 #include "pooling/axis.h"
 
 namespace cnnext {

@@ -2,7 +2,7 @@
 // The planes of a batch of images, one by one, as the reference kernels walk them.
 #pragma once
 
-#include "common/kernel.h"
+#include "common/kernel/kernel.h"
 
 namespace cnnext {
 namespace {

@@ -2,7 +2,7 @@
 // What the adapters of pools share: checks of adaptive shapes, and all that average pools do.
 #pragma once
 
-#include "common/torch_checks.h"
+#include "common/torch/checks.h"
 #include "pooling/average.h"
 #include "pooling/axis.h"
 

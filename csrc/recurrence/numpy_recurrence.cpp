@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// recurrence for NumPy arrays: see common/numpy_bindings.h. The sequences are all of one length
+// recurrence for NumPy arrays: see common/numpy/bindings.h. The sequences are all of one length
 // unless `batch_sizes` says how many take part in each step.
-#include "common/numpy_bindings.h"
+#include "common/numpy/bindings.h"
 #include "recurrence/select.h"
 
 namespace cnnext {

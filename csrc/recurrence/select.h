@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "common/registry.h"
+#include "common/kernel/registry.h"
 #include "recurrence/recurrence.h"
 
 namespace cnnext {

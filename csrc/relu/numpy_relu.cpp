@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// relu for NumPy arrays: see common/numpy_bindings.h. With `in_place` the result takes the place of
+// relu for NumPy arrays: see common/numpy/bindings.h. With `in_place` the result takes the place of
 // the first array, as the contract allows.
-#include "common/numpy_bindings.h"
+#include "common/numpy/bindings.h"
 #include "relu/select.h"
 
 namespace cnnext {

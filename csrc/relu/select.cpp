@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "relu/select.h"
 
-#include "common/cost.h"
+#include "common/kernel/cost.h"
 
 namespace cnnext {
 namespace {

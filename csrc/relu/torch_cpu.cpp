@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // relu on the CPU, for torch.
-#include "common/torch_cpu.h"
-
+#include "common/torch/cpu.h"
 #include "relu/select.h"
 #include "relu/torch_adapter.h"
 

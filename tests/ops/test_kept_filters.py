@@ -86,7 +86,7 @@ def test_a_kept_filter_gives_the_same_result(
     assert_same_sums(several[2:], first)
 
 
-_FACTOR, _WORD = 0x9E3779B1, 0xFFFFFFFF  # of a lane's step in csrc/common/checksum.h
+_FACTOR, _WORD = 0x9E3779B1, 0xFFFFFFFF  # of a lane's step in csrc/common/kernel/checksum.h
 
 
 def _step(state: int, word: int) -> int:

@@ -25,7 +25,7 @@ KERNELS = (
     Fault(
         name="cover-leaves-out-the-last-vector",
         kind="tail of a vector",
-        file="csrc/common/simd.h",
+        file="csrc/common/simd/simd.h",
         old="i < last",
         new="i + N <= last",
         within="for (int64_t i = from; i < last; i += N) f(Width<N>(), min(i, last - N));",
@@ -62,7 +62,7 @@ KERNELS = (
     Fault(
         name="masked-load-reads-one-more",
         kind="mask of AVX-512",
-        file="csrc/common/simd.h",
+        file="csrc/common/simd/simd.h",
         old="(1u << count) - 1",
         new="(2u << count) - 1",
         within="_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), p)",
@@ -72,7 +72,7 @@ KERNELS = (
     Fault(
         name="masked-store-writes-one-more",
         kind="mask of AVX2",
-        file="csrc/common/simd.h",
+        file="csrc/common/simd/simd.h",
         old="if (lane < count) p[lane] = v[lane];",
         new="if (lane <= count) p[lane] = v[lane];",
         tests=("tests/kernels/test_lstm_cell_kernels.py",),
@@ -140,7 +140,7 @@ KERNELS = (
     Fault(
         name="chunks-share-a-task",
         kind="range of tasks",
-        file="csrc/common/registry.h",
+        file="csrc/common/kernel/registry.h",
         old="tasks * (i + 1) / chunks",
         new="min(tasks, tasks * (i + 1) / chunks + 1)",
         tests=("tests/kernels/test_conv2d_kernels.py", "-k", "weight"),
@@ -148,7 +148,7 @@ KERNELS = (
     Fault(
         name="threads-share-scratch",
         kind="scratch of a thread",
-        file="csrc/common/registry.h",
+        file="csrc/common/kernel/registry.h",
         old="scratch + shared_bytes + i * chunk_bytes",
         new="scratch + shared_bytes",
         tests=("tests/ops/test_scratch.py", "tests/ops/test_autograd.py"),
@@ -172,7 +172,7 @@ KERNELS = (
     Fault(
         name="kernels-above-the-cap-run",
         kind="ISA limit",
-        file="csrc/common/registry.h",
+        file="csrc/common/kernel/registry.h",
         old="kernel.pass != pass || kernel.isa > isa",
         new="kernel.pass != pass || kernel.isa > detected_isa()",
         tests=("tests/ops/test_selection.py", "tests/kernels/test_bindings.py"),
@@ -265,7 +265,7 @@ KERNELS = (
     Fault(
         name="small-tanh-by-the-formula-for-large",
         kind="cancellation",
-        file="csrc/common/math.h",
+        file="csrc/common/simd/math.h",
         old="size < 0.625f ? small : signed_large",
         new="signed_large",
         tests=("tests/kernels/test_lstm_cell_kernels.py",),
@@ -281,7 +281,7 @@ KERNELS = (
     Fault(
         name="storage-one-element-short",
         kind="check of memory",
-        file="csrc/common/torch_checks.h",
+        file="csrc/common/torch/checks.h",
         old="last < bytes / static_cast<int64_t>(t.element_size())",
         new="last <= bytes / static_cast<int64_t>(t.element_size())",
         tests=(

@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-#include "common/isa.h"
+#include "common/kernel/isa.h"
 
 namespace cnnext {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "common/scratch.h"
+#include "common/kernel/scratch.h"
 
 #include <mutex>
 #include <stdexcept>
@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "common/huge_pages.h"
-#include "common/kernel.h"
+#include "common/kernel/huge_pages.h"
+#include "common/kernel/kernel.h"
 
 namespace cnnext {
 namespace {

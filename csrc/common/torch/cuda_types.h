@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "common/cuda_types.h"
-#include "common/torch_checks.h"
+#include "common/cuda/types.h"
+#include "common/torch/checks.h"
 
 namespace cnnext {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// In the place of csrc/common/torch_cuda.h: the engine as the adapters see a device. The operators
+// In the place of csrc/common/torch/cuda.h: the engine as the adapters see a device. The operators
 // are those of another library than cnnext's, on CPU tensors. Their kernels may touch the operands
 // and nothing else, and find their results full of NaN.
 #pragma once
@@ -7,7 +7,7 @@
 #include <cstring>
 #include <vector>
 
-#include "common/torch_cuda_types.h"
+#include "common/torch/cuda_types.h"
 #include "cuda_on_cpu/engine.h"
 
 #define CNNEXT_CUDA_OPERATORS(m) STABLE_TORCH_LIBRARY_IMPL(cnnext_cuda_on_cpu, CPU, m)

@@ -6,7 +6,7 @@
 // where 1 - 2/(e^2x + 1) would cancel.
 #pragma once
 
-#include "common/simd.h"
+#include "common/simd/simd.h"
 
 namespace cnnext {
 namespace {

@@ -6,7 +6,7 @@
 
 #include <torch/csrc/stable/accelerator.h>
 
-#include "common/torch_cuda_types.h"
+#include "common/torch/cuda_types.h"
 
 // Implements operators for CUDA tensors: CNNEXT_CUDA_OPERATORS(m) { m.impl(...); }
 #define CNNEXT_CUDA_OPERATORS(m) STABLE_TORCH_LIBRARY_IMPL(cnnext, CUDA, m)

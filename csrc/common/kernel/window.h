@@ -2,7 +2,7 @@
 // Windows of equally spaced taps, along one axis of an image.
 #pragma once
 
-#include "common/kernel.h"
+#include "common/kernel/kernel.h"
 
 namespace cnnext {
 

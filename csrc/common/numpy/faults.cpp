@@ -6,7 +6,7 @@
 //   run(name, x, *, threads) -> y
 #include <iterator>
 
-#include "common/numpy_bindings.h"
+#include "common/numpy/bindings.h"
 
 namespace cnnext {
 namespace {

@@ -4,8 +4,8 @@
 
 #include <torch/csrc/stable/ops.h>
 
-#include "common/registry.h"
-#include "common/scratch.h"
+#include "common/kernel/registry.h"
+#include "common/kernel/scratch.h"
 
 namespace cnnext {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "common/isa.h"
+#include "common/kernel/isa.h"
 
 #include <algorithm>
 #include <atomic>

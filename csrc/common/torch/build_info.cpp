@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "common/build_info.h"
+#include "common/torch/build_info.h"
 
 #ifndef CNNEXT_BUILD_INFO
 #define CNNEXT_BUILD_INFO "{}"

@@ -10,7 +10,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "common/kernel.h"
+#include "common/kernel/kernel.h"
 
 namespace cnnext {
 

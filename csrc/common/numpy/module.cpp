@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // _kernels: every kernel by name, on NumPy arrays and standard threads, without torch.
-#include "common/isa.h"
-#include "common/numpy_bindings.h"
-#include "common/registry.h"
+#include "common/kernel/isa.h"
+#include "common/kernel/registry.h"
+#include "common/numpy/bindings.h"
 
 namespace cnnext {
 namespace {

@@ -2,10 +2,10 @@
 // The operators that tell about and steer the library itself.
 #include <string>
 
-#include "common/build_info.h"
-#include "common/isa.h"
-#include "common/registry.h"
-#include "common/torch_checks.h"
+#include "common/kernel/isa.h"
+#include "common/kernel/registry.h"
+#include "common/torch/build_info.h"
+#include "common/torch/checks.h"
 
 namespace cnnext {
 namespace {

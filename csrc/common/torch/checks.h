@@ -10,8 +10,8 @@
 #include <optional>
 #include <vector>
 
-#include "common/huge_pages.h"
-#include "common/kernel.h"
+#include "common/kernel/huge_pages.h"
+#include "common/kernel/kernel.h"
 
 // The text names the operator's argument and its value; the condition itself says nothing to a
 // user.

@@ -14,7 +14,7 @@
 #include <memory>
 #include <new>
 
-#include "common/kernel.h"
+#include "common/kernel/kernel.h"
 
 namespace cnnext {
 

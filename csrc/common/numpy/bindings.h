@@ -26,8 +26,8 @@
 #include <utility>
 #include <vector>
 
-#include "common/numpy_memory.h"
-#include "common/registry.h"
+#include "common/kernel/registry.h"
+#include "common/numpy/memory.h"
 
 namespace cnnext {
 

@@ -3,7 +3,7 @@
 // from measurements of the micro-kernel (gemm/tile.h) on one core.
 #pragma once
 
-#include "common/isa.h"
+#include "common/kernel/isa.h"
 
 namespace cnnext {
 

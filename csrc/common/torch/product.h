@@ -2,7 +2,7 @@
 // Matrix products by ATen, in the precision that torch's flags allow them.
 #pragma once
 
-#include "common/torch_checks.h"
+#include "common/torch/checks.h"
 
 namespace cnnext {
 

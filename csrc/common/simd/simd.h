@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "common/kernel.h"
+#include "common/kernel/kernel.h"
 
 #if CNNEXT_X86
 #include <immintrin.h>

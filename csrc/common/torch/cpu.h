@@ -3,8 +3,8 @@
 // kernels take, and how many threads they run on.
 #pragma once
 
-#include "common/parallel.h"
-#include "common/torch_checks.h"
+#include "common/torch/checks.h"
+#include "common/torch/parallel.h"
 
 namespace cnnext {
 

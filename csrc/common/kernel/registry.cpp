@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "common/registry.h"
+#include "common/kernel/registry.h"
 
 #include <atomic>
 #include <map>
