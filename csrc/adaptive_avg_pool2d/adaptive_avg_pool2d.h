@@ -14,9 +14,12 @@
 
 namespace cnnext {
 
-#define CNNEXT_KERNEL(type, pass, isa, name, cost) \
-  CNNEXT_DECLARE_KERNEL(AdaptivePoolShape, AverageOperands<type>, name)
-#include "adaptive_avg_pool2d/kernels.inc"
-#undef CNNEXT_KERNEL
+struct AdaptiveAvgPool2d {
+  static constexpr const char* kName = "adaptive_avg_pool2d";
+  using Shape = AdaptivePoolShape;
+  template <class T>
+  using Operands = AverageOperands<T>;
+  static double work(const Shape& s) { return s.work(); }
+};
 
 }  // namespace cnnext

@@ -5,11 +5,12 @@
 #include "pooling/average_forward.h"
 
 namespace cnnext {
+namespace {
+constexpr int kLanes = 8;
+}  // namespace
 
-#define CNNEXT_DEFINE(name, ...) \
-  CNNEXT_DEFINE_KERNEL(AdaptivePoolShape, AverageOperands<float>, name##_avx2, __VA_ARGS__)
-
-CNNEXT_DEFINE(adaptive_avg_pool2d_simd_f32, AverageForward<AdaptivePoolShape, 8>)
-CNNEXT_DEFINE(adaptive_avg_pool2d_simd_bwd_input_f32, AverageBackwardInput<AdaptivePoolShape, 8>)
+#define CNNEXT_KERNELS "adaptive_avg_pool2d/kernels.inc"
+#define CNNEXT_ISA avx2
+#include "common/kernel/define_kernels.inc"
 
 }  // namespace cnnext

@@ -5,11 +5,12 @@
 #include "pooling/average_forward.h"
 
 namespace cnnext {
+namespace {
+constexpr int kLanes = 16;
+}  // namespace
 
-#define CNNEXT_DEFINE(name, ...) \
-  CNNEXT_DEFINE_KERNEL(AdaptivePoolShape, AverageOperands<float>, name##_avx512, __VA_ARGS__)
-
-CNNEXT_DEFINE(adaptive_avg_pool2d_simd_f32, AverageForward<AdaptivePoolShape, 16>)
-CNNEXT_DEFINE(adaptive_avg_pool2d_simd_bwd_input_f32, AverageBackwardInput<AdaptivePoolShape, 16>)
+#define CNNEXT_KERNELS "adaptive_avg_pool2d/kernels.inc"
+#define CNNEXT_ISA avx512
+#include "common/kernel/define_kernels.inc"
 
 }  // namespace cnnext

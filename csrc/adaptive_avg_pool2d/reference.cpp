@@ -5,15 +5,8 @@
 
 namespace cnnext {
 
-#define CNNEXT_DEFINE(type, name, ...) \
-  CNNEXT_DEFINE_KERNEL(AdaptivePoolShape, AverageOperands<type>, name, __VA_ARGS__)
-
-CNNEXT_DEFINE(float, adaptive_avg_pool2d_reference_f32, AverageReference<AdaptivePoolShape, float>)
-CNNEXT_DEFINE(float, adaptive_avg_pool2d_reference_bwd_input_f32,
-              AverageReferenceBackwardInput<AdaptivePoolShape, float>)
-CNNEXT_DEFINE(double, adaptive_avg_pool2d_reference_f64,
-              AverageReference<AdaptivePoolShape, double>)
-CNNEXT_DEFINE(double, adaptive_avg_pool2d_reference_bwd_input_f64,
-              AverageReferenceBackwardInput<AdaptivePoolShape, double>)
+#define CNNEXT_KERNELS "adaptive_avg_pool2d/kernels.inc"
+#define CNNEXT_ISA reference
+#include "common/kernel/define_kernels.inc"
 
 }  // namespace cnnext

@@ -26,9 +26,12 @@ struct AdaptiveMaxPool2dOperands {
   int64_t* indices;
 };
 
-#define CNNEXT_KERNEL(type, pass, isa, name, cost) \
-  CNNEXT_DECLARE_KERNEL(AdaptivePoolShape, AdaptiveMaxPool2dOperands<type>, name)
-#include "adaptive_max_pool2d/kernels.inc"
-#undef CNNEXT_KERNEL
+struct AdaptiveMaxPool2d {
+  static constexpr const char* kName = "adaptive_max_pool2d";
+  using Shape = AdaptivePoolShape;
+  template <class T>
+  using Operands = AdaptiveMaxPool2dOperands<T>;
+  static double work(const Shape& s) { return s.work(); }
+};
 
 }  // namespace cnnext

@@ -3,11 +3,12 @@
 #include "adaptive_max_pool2d/forward.h"
 
 namespace cnnext {
+namespace {
+constexpr int kLanes = 16;
+}  // namespace
 
-#define CNNEXT_DEFINE(name, ...)                                                           \
-  CNNEXT_DEFINE_KERNEL(AdaptivePoolShape, AdaptiveMaxPool2dOperands<float>, name##_avx512, \
-                       __VA_ARGS__)
-
-CNNEXT_DEFINE(adaptive_max_pool2d_simd_f32, AdaptiveMaxPool2dForward<16>)
+#define CNNEXT_KERNELS "adaptive_max_pool2d/kernels.inc"
+#define CNNEXT_ISA avx512
+#include "common/kernel/define_kernels.inc"
 
 }  // namespace cnnext

@@ -4,12 +4,12 @@
 #include "adaptive_max_pool2d/forward.h"
 
 namespace cnnext {
+namespace {
+constexpr int kLanes = 4;
+}  // namespace
 
-#define CNNEXT_DEFINE(name, ...)                                                             \
-  CNNEXT_DEFINE_KERNEL(AdaptivePoolShape, AdaptiveMaxPool2dOperands<float>, name##_baseline, \
-                       __VA_ARGS__)
-
-CNNEXT_DEFINE(adaptive_max_pool2d_simd_f32, AdaptiveMaxPool2dForward<4>)
-CNNEXT_DEFINE(adaptive_max_pool2d_scatter_bwd_input_f32, AdaptiveMaxPool2dScatter)
+#define CNNEXT_KERNELS "adaptive_max_pool2d/kernels.inc"
+#define CNNEXT_ISA baseline
+#include "common/kernel/define_kernels.inc"
 
 }  // namespace cnnext

@@ -1,27 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // adaptive_max_pool2d for NumPy arrays: see common/numpy/bindings.h.
-#include "adaptive_max_pool2d/select.h"
+#include "adaptive_max_pool2d/adaptive_max_pool2d.h"
 #include "pooling/numpy_pools.h"
 
 namespace cnnext {
+
+template <>
+AdaptivePoolShape read_shape<AdaptiveMaxPool2d>(Fields& f) {
+  return adaptive_shape(f);
+}
+
 namespace {
-
-struct AdaptiveMaxPool2d {
-  static constexpr const char* kName = "adaptive_max_pool2d";
-  using Shape = AdaptivePoolShape;
-
-  template <class T>
-  static const auto& registry() {
-    return adaptive_max_pool2d_registry<T>();
-  }
-
-  template <class T>
-  static const auto& select(Pass pass, const Shape& shape, int threads) {
-    return select_adaptive_max_pool2d<T>(pass, shape, threads);
-  }
-
-  static Shape shape(Fields& f) { return adaptive_shape(f); }
-};
 
 py::tuple forward(const std::string& name, const py::array& x, bool record, int threads,
                   const py::kwargs& shape) {

@@ -53,12 +53,8 @@ struct BackwardInput {
 
 }  // namespace
 
-#define CNNEXT_DEFINE(type, name, Algorithm) \
-  CNNEXT_DEFINE_KERNEL(AdaptivePoolShape, AdaptiveMaxPool2dOperands<type>, name, Algorithm)
-
-CNNEXT_DEFINE(float, adaptive_max_pool2d_reference_f32, Forward<float>)
-CNNEXT_DEFINE(float, adaptive_max_pool2d_reference_bwd_input_f32, BackwardInput<float>)
-CNNEXT_DEFINE(double, adaptive_max_pool2d_reference_f64, Forward<double>)
-CNNEXT_DEFINE(double, adaptive_max_pool2d_reference_bwd_input_f64, BackwardInput<double>)
+#define CNNEXT_KERNELS "adaptive_max_pool2d/kernels.inc"
+#define CNNEXT_ISA reference
+#include "common/kernel/define_kernels.inc"
 
 }  // namespace cnnext

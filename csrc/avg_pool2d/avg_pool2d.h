@@ -36,9 +36,12 @@ struct AvgPool2dShape {
   }
 };
 
-#define CNNEXT_KERNEL(type, pass, isa, name, cost) \
-  CNNEXT_DECLARE_KERNEL(AvgPool2dShape, AverageOperands<type>, name)
-#include "avg_pool2d/kernels.inc"
-#undef CNNEXT_KERNEL
+struct AvgPool2d {
+  static constexpr const char* kName = "avg_pool2d";
+  using Shape = AvgPool2dShape;
+  template <class T>
+  using Operands = AverageOperands<T>;
+  static double work(const Shape& s) { return s.work(); }
+};
 
 }  // namespace cnnext

@@ -5,11 +5,12 @@
 #include "pooling/average_forward.h"
 
 namespace cnnext {
+namespace {
+constexpr int kLanes = 4;
+}  // namespace
 
-#define CNNEXT_DEFINE(name, ...) \
-  CNNEXT_DEFINE_KERNEL(AvgPool2dShape, AverageOperands<float>, name##_baseline, __VA_ARGS__)
-
-CNNEXT_DEFINE(avg_pool2d_simd_f32, AverageForward<AvgPool2dShape, 4>)
-CNNEXT_DEFINE(avg_pool2d_simd_bwd_input_f32, AverageBackwardInput<AvgPool2dShape, 4>)
+#define CNNEXT_KERNELS "avg_pool2d/kernels.inc"
+#define CNNEXT_ISA baseline
+#include "common/kernel/define_kernels.inc"
 
 }  // namespace cnnext

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // avg_pool2d on the CPU, for torch.
-#include "avg_pool2d/select.h"
 #include "avg_pool2d/torch_adapter.h"
 #include "common/torch/cpu.h"
 
@@ -13,7 +12,7 @@ struct Device : CpuDevice {
   template <class T>
   void compute(Pass pass, const AvgPool2dShape& s, const AverageOperands<T>& o) const {
     const int threads = num_threads_for(s.work());
-    run_on_torch_threads(select_avg_pool2d<T>(pass, s, threads), s, o, threads);
+    run_on_torch_threads(select<AvgPool2d, T>(pass, s, threads), s, o, threads);
   }
 };
 
@@ -21,13 +20,13 @@ struct Device : CpuDevice {
 
 STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
   avg_pool2d::define_operators(m);
-  m.def("avg_pool2d_kernels() -> str");
+  define_kernel_lists<AvgPool2d>(m);
 }
 
 STABLE_TORCH_LIBRARY_IMPL(cnnext, CPU, m) { avg_pool2d::implement_operators<Device>(m); }
 
 STABLE_TORCH_LIBRARY_IMPL(cnnext, CompositeExplicitAutograd, m) {
-  m.impl("avg_pool2d_kernels", TORCH_BOX(&list_avg_pool2d_kernels));
+  implement_kernel_lists<AvgPool2d>(m);
 }
 
 }  // namespace cnnext

@@ -21,6 +21,22 @@ const LSTMCellKernel<T>& select_lstm_cell(Pass pass, const LSTMCellShape& shape,
 template <class T>
 const std::vector<LSTMCellKernel<T>>& lstm_cell_registry();
 
+struct LSTMCell {
+  static constexpr const char* kName = "lstm_cell";
+  using Shape = LSTMCellShape;
+  template <class T>
+  using Operands = LSTMCellOperands<T>;
+};
+
+template <>
+inline const std::vector<LSTMCellKernel<float>>& registry<LSTMCell, float>() {
+  return lstm_cell_registry<float>();
+}
+template <>
+inline const std::vector<LSTMCellKernel<double>>& registry<LSTMCell, double>() {
+  return lstm_cell_registry<double>();
+}
+
 // All of the registry, "name pass isa" a line.
 std::string list_lstm_cell_kernels();
 

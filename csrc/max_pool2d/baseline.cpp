@@ -4,11 +4,12 @@
 #include "max_pool2d/forward.h"
 
 namespace cnnext {
+namespace {
+constexpr int kLanes = 4;
+}  // namespace
 
-#define CNNEXT_DEFINE(name, ...) \
-  CNNEXT_DEFINE_KERNEL(MaxPool2dShape, MaxPool2dOperands<float>, name##_baseline, __VA_ARGS__)
-
-CNNEXT_DEFINE(max_pool2d_simd_f32, MaxPool2dForward<4>)
-CNNEXT_DEFINE(max_pool2d_simd_bwd_input_f32, MaxPool2dBackwardInput<4>)
+#define CNNEXT_KERNELS "max_pool2d/kernels.inc"
+#define CNNEXT_ISA baseline
+#include "common/kernel/define_kernels.inc"
 
 }  // namespace cnnext

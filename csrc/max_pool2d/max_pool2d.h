@@ -29,6 +29,11 @@ struct MaxPool2dShape {
   Record record;
 
   CNNEXT_INLINE int64_t window() const { return k_h * k_w; }
+
+  // Comparisons of a forward pass.
+  CNNEXT_INLINE double work() const {
+    return static_cast<double>(n * c * h_out * w_out) * static_cast<double>(window());
+  }
 };
 
 //              in    out   offsets, indices
@@ -60,10 +65,13 @@ CNNEXT_INLINE bool offsets_fit_byte(int64_t k_h, int64_t k_w) {
   return k_h <= kLargestByteWindow && k_w <= kLargestByteWindow / k_h;
 }
 
-#define CNNEXT_KERNEL(type, pass, isa, name, cost) \
-  CNNEXT_DECLARE_KERNEL(MaxPool2dShape, MaxPool2dOperands<type>, name)
-#include "max_pool2d/kernels.inc"
-#undef CNNEXT_KERNEL
+struct MaxPool2d {
+  static constexpr const char* kName = "max_pool2d";
+  using Shape = MaxPool2dShape;
+  template <class T>
+  using Operands = MaxPool2dOperands<T>;
+  static double work(const Shape& s) { return s.work(); }
+};
 
 // indices[i] = position in the plane of offsets[i], for the planes (nchw) or output rows
 // (channels_last) of a whole tensor.

@@ -1,55 +1,42 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // max_pool2d for NumPy arrays: see common/numpy/bindings.h. Positions are an array of uint8 or
 // int64, as the field `record` says, or None.
-#include "max_pool2d/select.h"
+#include "max_pool2d/max_pool2d.h"
 #include "pooling/numpy_pools.h"
 
 namespace cnnext {
+
+template <>
+MaxPool2dShape read_shape<MaxPool2d>(Fields& f) {
+  const MaxPool2dShape s{f.positive("n"),
+                         f.positive("c"),
+                         f.positive("h_in"),
+                         f.positive("w_in"),
+                         f.positive("h_out"),
+                         f.positive("w_out"),
+                         f.positive("k_h"),
+                         f.positive("k_w"),
+                         f.positive("stride_h"),
+                         f.positive("stride_w"),
+                         f.natural("pad_h"),
+                         f.natural("pad_w"),
+                         f.positive("dilation_h"),
+                         f.positive("dilation_w"),
+                         f.layout(),
+                         f.choice<Record>("record", {{"nothing", Record::nothing},
+                                                     {"offsets", Record::offsets},
+                                                     {"indices", Record::indices}})};
+  if (!windows_reach_inside(s.h_in, s.h_out, s.k_h, s.stride_h, s.pad_h, s.dilation_h) ||
+      !windows_reach_inside(s.w_in, s.w_out, s.k_w, s.stride_w, s.pad_w, s.dilation_w)) {
+    throw py::value_error("a window lies outside of the image");
+  }
+  if (s.record == Record::offsets && !offsets_fit_byte(s.k_h, s.k_w)) {
+    throw py::value_error("a byte cannot hold the offsets of a window this large");
+  }
+  return s;
+}
+
 namespace {
-
-struct MaxPool2d {
-  static constexpr const char* kName = "max_pool2d";
-  using Shape = MaxPool2dShape;
-
-  template <class T>
-  static const auto& registry() {
-    return max_pool2d_registry<T>();
-  }
-
-  template <class T>
-  static const auto& select(Pass pass, const Shape& shape, int threads) {
-    return select_max_pool2d<T>(pass, shape, threads);
-  }
-
-  static Shape shape(Fields& f) {
-    const Shape s{f.positive("n"),
-                  f.positive("c"),
-                  f.positive("h_in"),
-                  f.positive("w_in"),
-                  f.positive("h_out"),
-                  f.positive("w_out"),
-                  f.positive("k_h"),
-                  f.positive("k_w"),
-                  f.positive("stride_h"),
-                  f.positive("stride_w"),
-                  f.natural("pad_h"),
-                  f.natural("pad_w"),
-                  f.positive("dilation_h"),
-                  f.positive("dilation_w"),
-                  f.layout(),
-                  f.choice<Record>("record", {{"nothing", Record::nothing},
-                                              {"offsets", Record::offsets},
-                                              {"indices", Record::indices}})};
-    if (!windows_reach_inside(s.h_in, s.h_out, s.k_h, s.stride_h, s.pad_h, s.dilation_h) ||
-        !windows_reach_inside(s.w_in, s.w_out, s.k_w, s.stride_w, s.pad_w, s.dilation_w)) {
-      throw py::value_error("a window lies outside of the image");
-    }
-    if (s.record == Record::offsets && !offsets_fit_byte(s.k_h, s.k_w)) {
-      throw py::value_error("a byte cannot hold the offsets of a window this large");
-    }
-    return s;
-  }
-};
 
 py::tuple forward(const std::string& name, const py::array& x, int threads,
                   const py::kwargs& shape) {

@@ -65,13 +65,9 @@ struct BackwardInput {
 
 }  // namespace
 
-#define CNNEXT_DEFINE(type, name, Algorithm) \
-  CNNEXT_DEFINE_KERNEL(MaxPool2dShape, MaxPool2dOperands<type>, name, Algorithm)
-
-CNNEXT_DEFINE(float, max_pool2d_reference_f32, Forward<float>)
-CNNEXT_DEFINE(float, max_pool2d_reference_bwd_input_f32, BackwardInput<float>)
-CNNEXT_DEFINE(double, max_pool2d_reference_f64, Forward<double>)
-CNNEXT_DEFINE(double, max_pool2d_reference_bwd_input_f64, BackwardInput<double>)
+#define CNNEXT_KERNELS "max_pool2d/kernels.inc"
+#define CNNEXT_ISA reference
+#include "common/kernel/define_kernels.inc"
 
 void max_pool2d_expand_offsets(const MaxPool2dShape& s, const uint8_t* offsets, int64_t* indices) {
   const PlaneIndex y{s.c, s.h_out, s.w_out, s.layout};

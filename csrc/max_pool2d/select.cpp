@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "max_pool2d/select.h"
-
 #include "common/kernel/cost.h"
+#include "common/kernel/registry.h"
+#include "max_pool2d/max_pool2d.h"
 
 namespace cnnext {
 namespace {
@@ -10,11 +10,13 @@ double comparisons(const MaxPool2dShape& s) {
   return static_cast<double>(s.n * s.c * s.h_out * s.w_out) * static_cast<double>(s.window());
 }
 
+template <Isa>
 double reference_cost(const MaxPool2dShape& s, int threads) {
   return comparisons(s) / (kReferenceMacsPerSecond * threads);
 }
 
 // The vector kernels keep positions in a byte.
+template <Isa>
 double simd_cost(const MaxPool2dShape& s, int threads) {
   return s.record == Record::indices ? kNotApplicable
                                      : comparisons(s) / (kMovedFloatsPerSecond * threads);
@@ -22,31 +24,9 @@ double simd_cost(const MaxPool2dShape& s, int threads) {
 
 }  // namespace
 
-template <class T>
-const std::vector<MaxPool2dKernel<T>>& max_pool2d_registry() {
-  static const std::vector<MaxPool2dKernel<T>> kernels = [] {
-    std::vector<MaxPool2dKernel<T>> list;
-#define CNNEXT_KERNEL CNNEXT_REGISTRY_ENTRY
-#include "max_pool2d/kernels.inc"
-#undef CNNEXT_KERNEL
-    return list;
-  }();
-  return kernels;
-}
+#define CNNEXT_KERNELS "max_pool2d/kernels.inc"
+#include "common/kernel/register_kernels.inc"
 
-template const std::vector<MaxPool2dKernel<float>>& max_pool2d_registry();
-template const std::vector<MaxPool2dKernel<double>>& max_pool2d_registry();
-
-template <class T>
-const MaxPool2dKernel<T>& select_max_pool2d(Pass pass, const MaxPool2dShape& shape, int threads) {
-  return select_kernel("max_pool2d", max_pool2d_registry<T>(), pass, shape, threads);
-}
-
-template const MaxPool2dKernel<float>& select_max_pool2d(Pass, const MaxPool2dShape&, int);
-template const MaxPool2dKernel<double>& select_max_pool2d(Pass, const MaxPool2dShape&, int);
-
-std::string list_max_pool2d_kernels() {
-  return list_kernels(max_pool2d_registry<float>()) + list_kernels(max_pool2d_registry<double>());
-}
+CNNEXT_REGISTER(MaxPool2d)
 
 }  // namespace cnnext

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // max_pool2d on the CPU, for torch.
 #include "common/torch/cpu.h"
-#include "max_pool2d/select.h"
 #include "max_pool2d/torch_adapter.h"
 
 namespace cnnext {
@@ -14,7 +13,7 @@ struct Device : CpuDevice {
   void compute(Pass pass, const MaxPool2dShape& s, const MaxPool2dOperands<T>& o) const {
     const int threads =
         num_threads_for(static_cast<double>(s.n * s.c * s.h_out * s.w_out * s.window()));
-    run_on_torch_threads(select_max_pool2d<T>(pass, s, threads), s, o, threads);
+    run_on_torch_threads(select<MaxPool2d, T>(pass, s, threads), s, o, threads);
   }
 
   void expand_offsets(const MaxPool2dShape& s, const uint8_t* offsets, int64_t* indices) const {
@@ -26,13 +25,13 @@ struct Device : CpuDevice {
 
 STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
   max_pool2d::define_operators(m);
-  m.def("max_pool2d_kernels() -> str");
+  define_kernel_lists<MaxPool2d>(m);
 }
 
 STABLE_TORCH_LIBRARY_IMPL(cnnext, CPU, m) { max_pool2d::implement_operators<Device>(m); }
 
 STABLE_TORCH_LIBRARY_IMPL(cnnext, CompositeExplicitAutograd, m) {
-  m.impl("max_pool2d_kernels", TORCH_BOX(&list_max_pool2d_kernels));
+  implement_kernel_lists<MaxPool2d>(m);
 }
 
 }  // namespace cnnext

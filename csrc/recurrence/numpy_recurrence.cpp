@@ -5,34 +5,21 @@
 #include "recurrence/select.h"
 
 namespace cnnext {
+
+template <>
+RecurrenceShape read_shape<Recurrence>(Fields& f) {
+  return {f.choice<CellKind>("cell", {{"lstm", CellKind::lstm},
+                                      {"gru", CellKind::gru},
+                                      {"rnn_tanh", CellKind::rnn_tanh},
+                                      {"rnn_relu", CellKind::rnn_relu}}),
+          f.positive("steps"),
+          f.positive("rows"),
+          f.positive("batch"),
+          f.natural("input"),
+          f.positive("hidden")};
+}
+
 namespace {
-
-struct Recurrence {
-  static constexpr const char* kName = "recurrence";
-  using Shape = RecurrenceShape;
-
-  template <class T>
-  static const auto& registry() {
-    return recurrence_registry<T>();
-  }
-
-  template <class T>
-  static const auto& select(Pass pass, const Shape& shape, int threads) {
-    return select_recurrence<T>(pass, shape, threads);
-  }
-
-  static Shape shape(Fields& f) {
-    return {f.choice<CellKind>("cell", {{"lstm", CellKind::lstm},
-                                        {"gru", CellKind::gru},
-                                        {"rnn_tanh", CellKind::rnn_tanh},
-                                        {"rnn_relu", CellKind::rnn_relu}}),
-            f.positive("steps"),
-            f.positive("rows"),
-            f.positive("batch"),
-            f.natural("input"),
-            f.positive("hidden")};
-  }
-};
 
 using BatchSizes = std::optional<std::vector<int64_t>>;
 

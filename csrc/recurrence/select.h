@@ -21,6 +21,22 @@ const RecurrenceKernel<T>& select_recurrence(Pass pass, const RecurrenceShape& s
 template <class T>
 const std::vector<RecurrenceKernel<T>>& recurrence_registry();
 
+struct Recurrence {
+  static constexpr const char* kName = "recurrence";
+  using Shape = RecurrenceShape;
+  template <class T>
+  using Operands = RecurrenceOperands<T>;
+};
+
+template <>
+inline const std::vector<RecurrenceKernel<float>>& registry<Recurrence, float>() {
+  return recurrence_registry<float>();
+}
+template <>
+inline const std::vector<RecurrenceKernel<double>>& registry<Recurrence, double>() {
+  return recurrence_registry<double>();
+}
+
 // All of the registry, "name pass isa" a line.
 std::string list_recurrence_kernels();
 

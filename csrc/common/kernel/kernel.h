@@ -53,6 +53,25 @@ struct Kernel {
   void (*run)(const Shape&, const Plan&, const Operands&, const Slice&);
 };
 
+// The list of a folder's kernels, kernels.inc, has one line a kernel, of one of these forms:
+//
+//   CNNEXT_REFERENCE(name, Op, pass, cost, Body)        the oracle: name_f32 and name_f64; Body
+//                                                       names the type of the elements T
+//   CNNEXT_KERNEL(name, Op, pass, cost, Body)           name_f32_<isa> for every ISA
+//   CNNEXT_FMA_KERNEL(name, Op, pass, cost, Body)       but the baseline
+//   CNNEXT_BASELINE_KERNEL(name, Op, pass, cost, Body)  for the baseline alone
+//
+// Op is the operator's trait (registry.h), cost<Isa> predicts seconds, and Body is a class with
+// static plan() and run(). register_kernels.inc makes the registry of the list; define_kernels.inc
+// defines its kernels, in reference.cpp and in each <isa>.cpp. The order carries no meaning.
+#if CNNEXT_X86
+#define CNNEXT_FOR_FMA_ISAS(macro, ...) macro(avx2, __VA_ARGS__) macro(avx512, __VA_ARGS__)
+#else
+#define CNNEXT_FOR_FMA_ISAS(macro, ...)
+#endif
+#define CNNEXT_FOR_ISAS(macro, ...) \
+  macro(baseline, __VA_ARGS__) CNNEXT_FOR_FMA_ISAS(macro, __VA_ARGS__)
+
 // Declares, respectively defines from a class with static plan() and run(), the kernel `name`.
 #define CNNEXT_DECLARE_KERNEL(Shape, Operands, name)                              \
   Plan name##_plan(const Shape& shape, int threads);                              \

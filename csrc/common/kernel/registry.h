@@ -14,6 +14,21 @@
 
 namespace cnnext {
 
+// An operator, to lists of kernels, selection, adapters and bindings. Its contract has one:
+//
+//   struct Relu {
+//     static constexpr const char* kName = "relu";
+//     using Shape = ReluShape;
+//     template <class T> using Operands = ReluOperands<T>;
+//     static double work(const Shape&);  // operations of a pass, by which threads are woken
+//   };
+template <class Op, class T>
+using KernelOf = Kernel<typename Op::Shape, typename Op::template Operands<T>>;
+
+// All kernels of Op whose elements are of type T, float or double.
+template <class Op, class T>
+const std::vector<KernelOf<Op, T>>& registry();
+
 constexpr double kNotApplicable = std::numeric_limits<double>::infinity();
 
 // Forces `op` to use the kernel of that name wherever its pass is asked for; "" frees it again.
@@ -97,6 +112,13 @@ std::string list_candidates(const std::vector<K>& kernels, Pass pass,
   return lines.str();
 }
 
+// Which kernel runs: a pure function of shape, ISA and threads, and of a forced name or a preferred
+// algorithm.
+template <class Op, class T>
+const KernelOf<Op, T>& select(Pass pass, const typename Op::Shape& shape, int threads) {
+  return select_kernel(Op::kName, registry<Op, T>(), pass, shape, threads);
+}
+
 // What a line of kernels.inc expands to inside a function that fills `list` with the kernels of T.
 #define CNNEXT_REGISTRY_ENTRY(type, pass, isa, name, cost)             \
   if constexpr (std::is_same_v<T, type>) {                             \
@@ -105,13 +127,18 @@ std::string list_candidates(const std::vector<K>& kernels, Pass pass,
 
 // One line a kernel: "name pass isa".
 template <class K>
-std::string list_kernels(const std::vector<K>& kernels) {
+std::string lines_of(const std::vector<K>& kernels) {
   std::string lines;
   for (const K& kernel : kernels) {
     lines += std::string(kernel.name) + ' ' + pass_name(kernel.pass) + ' ' + isa_name(kernel.isa);
     lines += '\n';
   }
   return lines;
+}
+
+template <class Op>
+std::string list_kernels() {
+  return lines_of(registry<Op, float>()) + lines_of(registry<Op, double>());
 }
 
 // Shared scratch that outlives a call, for a kernel that packs a filter; `filled` by an earlier

@@ -85,10 +85,14 @@ class Fields {
   py::dict fields_;
 };
 
+// Each operator's bindings define it.
+template <class Op>
+typename Op::Shape read_shape(Fields& fields);
+
 template <class Op>
 typename Op::Shape shape_from(const py::kwargs& keywords) {
   Fields fields(keywords);
-  const typename Op::Shape shape = Op::shape(fields);
+  const typename Op::Shape shape = read_shape<Op>(fields);
   fields.expect_none_left();
   return shape;
 }
@@ -134,10 +138,10 @@ py::array result(const char* name, const Output<T>& output, const char* kernel) 
 // Returns f(zero, kernel), zero telling the type of the elements.
 template <class Op, class F>
 auto with_kernel(const std::string& name, F&& f) {
-  for (const auto& kernel : Op::template registry<float>()) {
+  for (const auto& kernel : registry<Op, float>()) {
     if (name == kernel.name) return f(0.0f, kernel);
   }
-  for (const auto& kernel : Op::template registry<double>()) {
+  for (const auto& kernel : registry<Op, double>()) {
     if (name == kernel.name) return f(0.0, kernel);
   }
   throw py::value_error(std::string(Op::kName) + " has no kernel '" + name + "'");
@@ -253,7 +257,7 @@ void run_for_test(const K& kernel, Pass pass, const typename K::Shape& shape,
 
 template <class Op, class T>
 void append_kernels(py::list& list) {
-  for (const auto& kernel : Op::template registry<T>()) {
+  for (const auto& kernel : registry<Op, T>()) {
     list.append(py::make_tuple(kernel.name, pass_name(kernel.pass), isa_name(kernel.isa),
                                py::str(py::dtype::of<T>())));
   }
@@ -262,13 +266,12 @@ void append_kernels(py::list& list) {
 template <class Op, class T>
 const char* select_name(const std::string& pass, const typename Op::Shape& shape, int threads) {
   for (Pass each : {Pass::forward, Pass::bwd_input, Pass::bwd_weight, Pass::backward}) {
-    if (pass == pass_name(each)) return Op::template select<T>(each, shape, threads).name;
+    if (pass == pass_name(each)) return select<Op, T>(each, shape, threads).name;
   }
   throw py::value_error("there is no pass '" + pass + "'");
 }
 
-// The part of the bindings that is the same for all. Op has kName, Shape, shape(Fields&),
-// registry<T>() and select<T>(pass, shape, threads).
+// The part of the bindings that is the same for all.
 template <class Op>
 py::module_ bind_operator(py::module_& m) {
   py::module_ bindings = m.def_submodule(Op::kName);
