@@ -15,11 +15,9 @@ import torch
 from torch import nn
 
 import cnnext
-from cnnext.cli import selftest
 from cnnext.runtime.operator import OPERATORS, Operator
 from cnnext.testing import kernels
-from cnnext.testing.cases import BENCHMARK_CASES, EDGE_CASES
-from cnnext.testing.comparisons import PROBLEMS
+from cnnext.testing.specs import MEASURED, SPECS
 from tests.fuzz import strategies
 from tests.ops import calls
 from tests.pytorch_integration import cases as integration_cases
@@ -32,11 +30,6 @@ FUNCTIONS = {op.name for op in OPERATORS.values() if op.function is not None}
 MODULES = {op.module.__name__ for op in OPERATORS.values() if op.module is not None}
 RAW = {name for op in OPERATORS.values() for name in op.raw}
 KERNELS = {op.kernels for op in OPERATORS.values() if op.kernels is not None}
-
-# Cells with one state are a recurrence of one step, which is measured as the LSTM; Sequential runs
-# what its layers run.
-CELLS = {"gru_cell", "rnn_relu_cell", "rnn_tanh_cell"}
-MEASURED = FUNCTIONS - CELLS | {"lstm"}
 
 # PyTorch's graphs hold these, with a gradient; <op>_forward computes the same.
 FOR_GRAPHS = {name for name in RAW if f"{name}_forward" in RAW}
@@ -69,14 +62,7 @@ LISTS: dict[str, tuple[Callable[[], Collection[str]], set[str]]] = {
         KERNELS,
     ),
     "swapped": (lambda: [cls.__name__ for cls in cnnext.nn.SWAPPED], MODULES),
-    "self-test": (lambda: list(EDGE_CASES), MEASURED),
-    "self-test of layers": (lambda: list(selftest._MODELS), MEASURED),
-    "benchmark cases": (lambda: list(BENCHMARK_CASES), MEASURED),
-    "comparisons": (lambda: list(PROBLEMS), MEASURED),
-    "benchmark files": (
-        lambda: [path.stem.removeprefix("bench_") for path in ROOT.glob("benchmarks/bench_*.py")],
-        MEASURED | {"models"},
-    ),
+    "specs": (lambda: [spec.operator.name for spec in SPECS.values()], set(OPERATORS)),
     "tests of kernels": (
         lambda: [
             folder.name
@@ -133,3 +119,8 @@ def test_declaration(op: Operator) -> None:
 
 def test_raw_operators_belong_to_one() -> None:
     assert len(RAW) == sum(len(op.raw) for op in OPERATORS.values())
+
+
+def test_all_kernels_are_measured() -> None:
+    assert {name for spec in MEASURED.values() for name in spec.kernels} == KERNELS
+    assert all(spec.edge_cases for spec in MEASURED.values())

@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from cnnext.testing.cases import EDGE_ADAPTIVE_POOLS, AdaptivePool2dCase
+from cnnext.testing.cases import AdaptivePool2dCase
+from cnnext.testing.specs.adaptive_avg_pool2d import EDGE_ADAPTIVE_POOLS
 from tests.cuda.devices import DTYPES, Device
 from tests.cuda.numerics import Terms, check_deterministic, check_rounding
 from tests.ops import problems

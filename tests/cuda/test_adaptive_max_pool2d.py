@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cnnext.testing.cases import EDGE_ADAPTIVE_POOLS, AdaptivePool2dCase
+from cnnext.testing.cases import AdaptivePool2dCase
+from cnnext.testing.specs.adaptive_avg_pool2d import EDGE_ADAPTIVE_POOLS
 from tests.cuda.devices import DTYPES, Device
 from tests.cuda.numerics import assert_same, check_deterministic, check_exact
 from tests.ops import problems

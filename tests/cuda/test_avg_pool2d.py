@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from cnnext.testing.cases import EDGE_AVG_POOLS, AvgPool2dCase
+from cnnext.testing.cases import AvgPool2dCase
+from cnnext.testing.specs.avg_pool2d import EDGE_AVG_POOLS
 from tests.cuda.devices import DTYPES, Device
 from tests.cuda.numerics import Terms, check_deterministic, check_rounding
 from tests.ops import problems

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cnnext.testing.cases import EDGE, LENET5, Conv2dCase
+from cnnext.testing.cases import Conv2dCase
+from cnnext.testing.conv2d_cases import EDGE, LENET5
 from cnnext.testing.errors import INPUT_KINDS
 from tests.cuda.devices import DTYPES, Device
 from tests.cuda.numerics import Terms, check_deterministic, check_exact, check_rounding

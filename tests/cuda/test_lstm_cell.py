@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from cnnext.testing.cases import EDGE_LSTM_CELLS, LSTMCellCase
+from cnnext.testing.cases import LSTMCellCase
 from cnnext.testing.errors import measure
+from cnnext.testing.specs.lstm_cell import EDGE_LSTM_CELLS
 from tests.cuda.devices import DTYPES, Device
 from tests.cuda.numerics import check_deterministic
 from tests.ops import problems

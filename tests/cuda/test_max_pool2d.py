@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from cnnext.testing.cases import EDGE_POOLS, POOLS, MaxPool2dCase
+from cnnext.testing.cases import MaxPool2dCase
+from cnnext.testing.specs.max_pool2d import EDGE_POOLS, POOLS
 from tests.cuda.devices import DTYPES, Device
 from tests.cuda.numerics import assert_same, check_deterministic, check_exact
 from tests.ops import problems

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cnnext.testing.cases import EDGE_RELUS, VECTOR_SIZES, ReluCase
+from cnnext.testing.cases import VECTOR_SIZES, ReluCase
+from cnnext.testing.specs.relu import EDGE_RELUS
 from tests.cuda.devices import DTYPES, Device
 from tests.cuda.numerics import assert_same
 from tests.ops import problems

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 import cnnext
-from cnnext.testing.cases import ADAPTIVE_AVG_POOLS, EDGE_ADAPTIVE_POOLS, AdaptivePool2dCase
+from cnnext.testing.cases import AdaptivePool2dCase
 from cnnext.testing.errors import INPUT_KINDS
+from cnnext.testing.specs.adaptive_avg_pool2d import ADAPTIVE_AVG_POOLS, EDGE_ADAPTIVE_POOLS
 from tests.ops import problems
 from tests.ops.bad_calls import check_operator_error
 from tests.ops.graphs import (

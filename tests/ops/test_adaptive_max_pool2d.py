@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 import cnnext
-from cnnext.testing.cases import ADAPTIVE_MAX_POOLS, EDGE_ADAPTIVE_POOLS, AdaptivePool2dCase
+from cnnext.testing.cases import AdaptivePool2dCase
 from cnnext.testing.errors import INPUT_KINDS, assert_bitwise_equal, make_input
+from cnnext.testing.specs.adaptive_avg_pool2d import EDGE_ADAPTIVE_POOLS
+from cnnext.testing.specs.adaptive_max_pool2d import ADAPTIVE_MAX_POOLS
 from tests.ops import problems
 from tests.ops.bad_calls import check_operator_error
 from tests.ops.graphs import (

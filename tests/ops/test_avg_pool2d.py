@@ -13,8 +13,9 @@ from torch._prims_common import suggest_memory_format
 import cnnext
 from cnnext.ops.avg_pool2d import _output_size, _windows
 from cnnext.ops.common.pooling import prefers_channels_last
-from cnnext.testing.cases import AVG_POOLS, EDGE_AVG_POOLS, AvgPool2dCase
+from cnnext.testing.cases import AvgPool2dCase
 from cnnext.testing.errors import INPUT_KINDS
+from cnnext.testing.specs.avg_pool2d import AVG_POOLS, EDGE_AVG_POOLS
 from tests.ops import problems
 from tests.ops.bad_calls import check_operator_error
 from tests.ops.graphs import (

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from cnnext.explain import predicted_candidates
-from cnnext.testing.cases import ALEXNET, EDGE, GOOGLENET, LENET5, RESNET50, VGG16, Conv2dCase
+from cnnext.testing.cases import Conv2dCase
+from cnnext.testing.conv2d_cases import ALEXNET, EDGE, GOOGLENET, LENET5, RESNET50, VGG16
 from cnnext.testing.errors import INPUT_KINDS, make_input
 from tests.ops import problems
 from tests.ops.support import (

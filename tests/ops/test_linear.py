@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import cnnext
-from cnnext.testing.cases import EDGE_LINEARS, LINEARS, VECTOR_SIZES, LinearCase
+from cnnext.testing.cases import VECTOR_SIZES, LinearCase
 from cnnext.testing.errors import INPUT_KINDS, assert_bitwise_equal, make_input
+from cnnext.testing.specs.linear import EDGE_LINEARS, LINEARS
 from tests.ops import problems
 from tests.ops.graphs import (
     ALL_CHECKS,

@@ -11,8 +11,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from cnnext.testing.cases import EDGE_POOLS, POOLS, MaxPool2dCase
+from cnnext.testing.cases import MaxPool2dCase
 from cnnext.testing.errors import INPUT_KINDS, assert_bitwise_equal, make_input
+from cnnext.testing.specs.max_pool2d import EDGE_POOLS, POOLS
 from tests.ops import problems
 from tests.ops.support import (
     CNNEXT,

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import cnnext
-from cnnext.testing.cases import EDGE_RELUS, RELUS, VECTOR_SIZES, ReluCase
+from cnnext.testing.cases import VECTOR_SIZES, ReluCase
 from cnnext.testing.errors import INPUT_KINDS, assert_bitwise_equal, make_input
+from cnnext.testing.specs.relu import EDGE_RELUS, RELUS
 from tests.ops import problems
 from tests.ops.bad_calls import check_error, check_operator_error
 from tests.ops.graphs import (
