@@ -123,6 +123,16 @@ def test_a_saved_tensor_that_changed_is_an_error(op: Operator) -> None:
         torch.autograd.grad(total, leaves)
 
 
+@each_operator
+def test_backward_twice_needs_a_retained_graph(op: Operator) -> None:
+    leaves = op.leaves()
+    loss = loss_of(op.call(CNNEXT, *leaves))
+    once = torch.autograd.grad(loss, leaves, retain_graph=True)
+    assert_same_bits(torch.autograd.grad(loss, leaves), once)
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        torch.autograd.grad(loss, leaves)
+
+
 # ------------------------------------------------------------------------------ anomaly mode
 
 

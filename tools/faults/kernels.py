@@ -151,7 +151,7 @@ KERNELS = (
         file="csrc/common/kernel/registry.h",
         old="scratch + shared_bytes + i * chunk_bytes",
         new="scratch + shared_bytes",
-        tests=("tests/ops/test_scratch.py", "tests/ops/test_autograd.py"),
+        tests=("tests/ops/test_scratch.py", "tests/ops/test_every_operator.py"),
     ),
     Fault(
         name="packed-filter-outlives-its-weight",
