@@ -22,7 +22,6 @@ from tests.fuzz import strategies
 from tests.ops import calls
 from tests.pytorch_integration import cases as integration_cases
 from tests.upstream_suites.adversarial import calls as adversarial_calls
-from tests.upstream_suites.adversarial import raw as adversarial_raw
 
 ROOT = Path(__file__).parents[1]
 
@@ -81,14 +80,14 @@ LISTS: dict[str, tuple[Callable[[], Collection[str]], set[str]]] = {
         MODULES - {"Sequential"},
     ),
     "invalid arguments, functions": (
-        lambda: {name.removesuffix("_in_place") for name in adversarial_calls.FUNCTIONS},
+        lambda: {name.partition("-")[0] for name in adversarial_calls.FUNCTIONS},
         FUNCTIONS,
     ),
     "invalid arguments, modules": (
         lambda: {name.partition("-")[0] for name in adversarial_calls.MODULES},
         MODULES,
     ),
-    "invalid arguments, raw operators": (lambda: list(adversarial_raw.OPERATORS), RAW - FOR_GRAPHS),
+    "invalid arguments, raw operators": (lambda: list(adversarial_calls.RAW), RAW - FOR_GRAPHS),
     "fuzzing": (lambda: list(strategies.OPERATORS), FUNCTIONS),
 }
 
