@@ -10,8 +10,8 @@ from cnnext.testing.specs.adaptive_avg_pool2d import EDGE_ADAPTIVE_POOLS
 from tests.cuda.devices import DTYPES, Device
 from tests.cuda.numerics import assert_same, check_deterministic, check_exact
 from tests.ops import problems
+from tests.ops.pools import SPECIAL, full_of
 from tests.ops.support import CNNEXT, LAYOUTS, NATIVE, VIEWS_4D, order_in_memory
-from tests.ops.test_max_pool2d import SPECIAL, full_of
 
 #: Uneven windows, over several blocks of threads.
 MORE = AdaptivePool2dCase("several_blocks", 2, 5, 17, 19, (8, 13))

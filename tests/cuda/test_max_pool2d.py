@@ -13,8 +13,8 @@ from cnnext.testing.specs.max_pool2d import EDGE_POOLS, POOLS
 from tests.cuda.devices import DTYPES, Device
 from tests.cuda.numerics import assert_same, check_deterministic, check_exact
 from tests.ops import problems
+from tests.ops.pools import SPECIAL, full_of
 from tests.ops.support import CNNEXT, LAYOUTS, NATIVE, VIEWS_4D, order_in_memory
-from tests.ops.test_max_pool2d import SPECIAL, full_of
 
 #: Windows that meet in many ways, over several blocks of threads.
 MORE = (

@@ -11,7 +11,7 @@ KERNELS = (
         file="csrc/max_pool2d/backward.h",
         old="static_cast<int32_t>(inside.first * s.k_w)",
         new="0",
-        tests=("tests/kernels/test_max_pool2d_kernels.py", "tests/ops/test_max_pool2d.py"),
+        tests=("tests/kernels/test_max_pool2d_kernels.py", "tests/ops/test_max_pools.py"),
     ),
     Fault(
         name="relu-tail-misses-the-last-element",
@@ -57,7 +57,7 @@ KERNELS = (
         file="csrc/max_pool2d/forward.h",
         old="room / s.stride_w + 1",
         new="room / s.stride_h + 1",
-        tests=("tests/kernels/test_max_pool2d_kernels.py", "tests/ops/test_max_pool2d.py"),
+        tests=("tests/kernels/test_max_pool2d_kernels.py", "tests/ops/test_max_pools.py"),
     ),
     Fault(
         name="masked-load-reads-one-more",
@@ -100,7 +100,7 @@ KERNELS = (
         file="csrc/pooling/axis.h",
         old="min(begin + kernel_, in_ + pad_)",
         new="begin + kernel_",
-        tests=("tests/kernels/test_average_pool_kernels.py", "tests/ops/test_avg_pool2d.py"),
+        tests=("tests/kernels/test_average_pool_kernels.py",),
     ),
     Fault(
         name="double-convolution-adds-in-float",
@@ -167,7 +167,7 @@ KERNELS = (
         file="csrc/conv2d/select.cpp",
         old="s.pad_h == 0 && s.pad_w == 0 && s.groups == 1",
         new="s.pad_h == 0 && s.pad_w == 0",
-        tests=("tests/ops/test_conv2d.py", "-k", "test_forward or test_any_shape"),
+        tests=("tests/ops/test_every_operator.py", "-k", "test_edge_case and conv2d"),
     ),
     Fault(
         name="kernels-above-the-cap-run",
@@ -192,7 +192,7 @@ KERNELS = (
         file="csrc/conv2d/winograd_tiles.h",
         old="if (count_lanes<N>(high >= kInfiniteMagnitude) != 0) return true;",
         new="if (count_lanes<N>(high >= kInfiniteMagnitude) != 0) return false;",
-        tests=("tests/ops/test_conv2d.py", "-k", "inf"),
+        tests=("tests/ops/test_conv2d.py", "-k", "not_finite"),
     ),
     Fault(
         name="winograd-keeps-residues",
@@ -208,7 +208,7 @@ KERNELS = (
         file="csrc/relu/torch_adapter.h",
         old="flat_as(grad_output, y)",
         new="flat(grad_output)",
-        tests=("tests/ops/test_relu.py",),
+        tests=("tests/ops/test_every_layout.py", "-k", "relu"),
     ),
     Fault(
         name="schema-hides-a-write",
@@ -259,7 +259,7 @@ KERNELS = (
         new="count",
         tests=(
             "tests/kernels/test_average_pool_kernels.py",
-            "tests/ops/test_adaptive_avg_pool2d.py",
+            "tests/ops/test_every_operator.py",
         ),
     ),
     Fault(
@@ -276,7 +276,7 @@ KERNELS = (
         file="csrc/conv2d/torch_adapter.h",
         old="(s.k_h - used.k_h) / 2",
         new="0",
-        tests=("tests/ops/test_conv2d.py", "-k", "weight or all_operands or border"),
+        tests=("tests/ops/test_every_operator.py", "-k", "test_edge_case and conv2d"),
     ),
     Fault(
         name="storage-one-element-short",
