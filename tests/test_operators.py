@@ -6,6 +6,7 @@ here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -62,11 +63,11 @@ LISTS: dict[str, tuple[Callable[[], Collection[str]], set[str]]] = {
     ),
     "swapped": (lambda: [cls.__name__ for cls in cnnext.nn.SWAPPED], MODULES),
     "specs": (lambda: [spec.operator.name for spec in SPECS.values()], set(OPERATORS)),
-    "tests of kernels": (
+    "contracts of kernels": (
         lambda: [
-            folder.name
-            for folder in ROOT.glob("csrc/*")
-            if (folder / f"numpy_{folder.name}.cpp").exists()
+            name
+            for path in ROOT.glob("csrc/*/*.h")
+            for name in re.findall(r'kName = "(\w+)"', path.read_text())
         ],
         KERNELS,
     ),

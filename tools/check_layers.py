@@ -34,11 +34,8 @@ CXX_LAYERS = (
     ("common/kernel",),
     ("common/simd", "common/cuda"),
     ("common/torch", "common/numpy"),
-    ("gemm", "pooling"),
-    (
-        *("adaptive_avg_pool2d", "adaptive_max_pool2d", "avg_pool2d", "max_pool2d"),
-        *("conv2d", "linear", "lstm_cell", "recurrence", "relu"),
-    ),
+    ("gemm",),
+    ("conv2d", "linear", "lstm_cell", "pooling", "recurrence", "relu"),
 )
 
 # A file's name is its permission: which headers only those may include that are adapters, bindings

@@ -74,7 +74,7 @@ double checksum_seconds(const Conv2dShape& s) {
   return 4 * filter_floats(s) / constants.stream_bytes_per_second;
 }
 
-// Of nchw images, by kernels whose vectors hold channels.
+// For nchw images in kernels whose vectors hold channels.
 double transpose_seconds(const Conv2dShape& s) {
   if (s.channels_contiguous()) return 0;
   const double in = static_cast<double>(s.n * s.c_in) * static_cast<double>(s.h_in * s.w_in);

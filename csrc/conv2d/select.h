@@ -13,8 +13,8 @@ namespace cnnext {
 template <class T>
 using Conv2dKernel = KernelOf<Conv2d, T>;
 
-// Of a packed filter that is kept: larger ones leave the caches between calls, and would be read at
-// no more than the speed of packing them again.
+// The largest packed filter that is kept: others leave the caches between calls, and would be read
+// at no more than the speed of packing them again.
 constexpr int64_t kMaxKeptFilterBytes = int64_t{16} << 20;
 
 // Unlike select<Conv2d, T> it leaves out Winograd's transforms where exact sums are preferred.

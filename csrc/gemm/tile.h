@@ -40,7 +40,7 @@ struct TileShape {
   CNNEXT_INLINE static constexpr int vectors(int64_t columns) {
     return columns >= kColumns ? kVectors : static_cast<int>(ceil_div(columns, kLanes));
   }
-  // Of a panel of so many columns.
+  // The rows of a panel of so many columns.
   CNNEXT_INLINE static constexpr int64_t panel_rows(int64_t columns) {
     return rows(vectors(columns));
   }

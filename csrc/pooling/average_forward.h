@@ -71,7 +71,7 @@ struct AverageForward {
   }
 
  private:
-  // Of each output column its window, and room for one row of sums. Outputs [first, last) have
+  // The window of each output column, and room for one row of sums. Outputs [first, last) have
   // small windows of the same width, each `step` positions behind the one before it.
   struct Columns {
     Window* windows;

@@ -1,4 +1,4 @@
-"""Every max_pool2d kernel against csrc/max_pool2d/max_pool2d.h, to the bit."""
+"""Every max_pool2d kernel against csrc/pooling/max_pool2d.h, to the bit."""
 
 from __future__ import annotations
 

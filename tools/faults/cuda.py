@@ -8,7 +8,7 @@ CUDA = (
     Fault(
         name="threads-beyond-the-last-element",
         kind="bound of a CUDA grid",
-        file="csrc/max_pool2d/cuda.cu",
+        file="csrc/pooling/cuda_max_pool2d.h",
         old="if (number >= size) return;",
         new="if (number > size) return;",
         within="  if (number >= size) return;\n  const Element y = outputs.split(number);\n"

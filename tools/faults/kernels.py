@@ -8,7 +8,7 @@ KERNELS = (
     Fault(
         name="band-begins-within-a-window",
         kind="index",
-        file="csrc/max_pool2d/backward.h",
+        file="csrc/pooling/max_pool2d_backward.h",
         old="static_cast<int32_t>(inside.first * s.k_w)",
         new="0",
         tests=("tests/kernels/test_max_pool2d_kernels.py", "tests/ops/test_max_pools.py"),
@@ -54,7 +54,7 @@ KERNELS = (
     Fault(
         name="horizontal-border-by-vertical-stride",
         kind="stride of the other axis",
-        file="csrc/max_pool2d/forward.h",
+        file="csrc/pooling/max_pool2d_forward.h",
         old="room / s.stride_w + 1",
         new="room / s.stride_h + 1",
         tests=("tests/kernels/test_max_pool2d_kernels.py", "tests/ops/test_max_pools.py"),
@@ -80,7 +80,7 @@ KERNELS = (
     Fault(
         name="scatter-forgets-dilation",
         kind="dilation",
-        file="csrc/max_pool2d/backward.h",
+        file="csrc/pooling/max_pool2d_backward.h",
         old="i % s.k_w * s.dilation_w",
         new="i % s.k_w",
         tests=("tests/kernels/test_max_pool2d_kernels.py", "-k", "bwd"),
@@ -246,7 +246,7 @@ KERNELS = (
     Fault(
         name="gradient-not-cleared-to-the-end",
         kind="element that nobody writes",
-        file="csrc/max_pool2d/backward.h",
+        file="csrc/pooling/max_pool2d_backward.h",
         old="fill_zero(dx, in);",
         new="fill_zero(dx, in - 1);",
         tests=("tests/kernels/test_max_pool2d_kernels.py", "-k", "bwd"),

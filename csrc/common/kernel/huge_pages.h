@@ -39,7 +39,8 @@ inline void prefer_huge_pages([[maybe_unused]] void* block, [[maybe_unused]] siz
 #endif
 }
 
-// Of a block that is freed next: allocators keep what they are given back, some once a thread.
+// Gives back the pages of a block that is freed next: allocators keep what they are given back,
+// some once a thread.
 inline void give_pages_back([[maybe_unused]] void* block, [[maybe_unused]] size_t bytes) {
 #if defined(__linux__)
   HugePages(block, bytes).advise(MADV_DONTNEED);

@@ -31,7 +31,7 @@ void release(ScratchBlock block) {
 }
 
 // The blocks that no call uses, the one used last at the end: what it holds of the caches is worth
-// most. Whoever needs a larger one than there is replaces the last, lest they become many.
+// most. Whoever needs a larger one than there is replaces the last, so that they stay few.
 class IdleBlocks {
  public:
   static IdleBlocks& instance() {

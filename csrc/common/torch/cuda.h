@@ -6,6 +6,7 @@
 
 #include <torch/csrc/stable/accelerator.h>
 
+#include "common/cuda/operator.h"
 #include "common/torch/cuda_types.h"
 
 // Implements operators for CUDA tensors: CNNEXT_CUDA_OPERATORS(m) { m.impl(...); }
@@ -26,6 +27,11 @@ class CudaDevice : public TensorMemory {
   template <class F>
   static auto with_element_type(const Tensor& t, const F& f) {
     return with_cuda_element_type(t, f);
+  }
+
+  template <class Op, template <class> class Operands, class T>
+  void compute(Pass pass, const typename Op::Shape& s, const Operands<T>& o) const {
+    launch<Op, T>(pass, s, o, stream());
   }
 
   // torch's current stream. Memory that the adapters free goes back to it in the same order.

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <vector>
 
+#include "common/cuda/operator.h"
 #include "common/torch/cuda_types.h"
 #include "cuda_on_cpu/engine.h"
 
@@ -51,6 +52,11 @@ class CudaDevice {
     if (!in_place) std::memset(static_cast<void*>(memory), 0xff, extent(t) * sizeof(T));
     allow(memory, extent(t), true);
     return memory;
+  }
+
+  template <class Op, template <class> class Operands, class T>
+  void compute(Pass pass, const typename Op::Shape& s, const Operands<T>& o) const {
+    launch<Op, T>(pass, s, o, stream());
   }
 
   cudaStream_t stream() const { return nullptr; }
