@@ -16,6 +16,9 @@ CaseT = TypeVar("CaseT", bound="Case")
 
 Shape = tuple[int, ...]
 
+#: How many terms are added up for each output, and for the gradient of each operand.
+Terms = tuple[tuple[int, ...], tuple[int, ...]]
+
 #: Sizes one below, at and one above the vector widths (4, 8 and 16 floats) and their doubles.
 VECTOR_SIZES = (1, 7, 8, 9, 15, 16, 17, 31, 33)
 
@@ -108,6 +111,12 @@ class Conv2dCase(Case):
     def operand_shapes(self) -> tuple[Shape, ...]:
         return (self.input_shape, self.weight_shape, (self.c_out,))
 
+    @property
+    def terms(self) -> Terms:
+        taps = math.prod(self.weight_shape[1:])
+        pixels = math.prod(self.output_shape) // self.c_out
+        return (taps + 1,), (self.c_out * self.k_h * self.k_w, pixels, pixels)
+
     def kwargs(self) -> dict[str, Any]:
         return {
             "stride": self.stride,
@@ -167,12 +176,27 @@ class AvgPool2dCase(PoolCase):
     count_include_pad: bool = True
     divisor_override: int | None = None
 
+    @property
+    def terms(self) -> Terms:
+        """Those of a window, those of the windows that hold an element, and a quotient."""
+        sides = zip(self.kernel_size, self.stride, strict=True)
+        covering = math.prod(-(-kernel // stride) for kernel, stride in sides)
+        return (math.prod(self.kernel_size) + 1,), (covering + 1,)
+
 
 @dataclass(frozen=True)
 class AdaptivePool2dCase(PoolCase):
     """A call of ``adaptive_avg_pool2d`` or ``adaptive_max_pool2d``."""
 
     output_size: tuple[int, int]
+
+    @property
+    def terms(self) -> Terms:
+        """As of `AvgPool2dCase`, of the largest window."""
+        sides = list(zip((self.h_in, self.w_in), self.output_size, strict=True))
+        window = math.prod(-(-size // out) + 1 for size, out in sides)
+        covering = math.prod(-(-out // size) + 1 for size, out in sides)
+        return (window + 1,), (covering + 1,)
 
 
 @dataclass(frozen=True)

@@ -156,3 +156,13 @@ EDGE = (
     _edge("empty_batch", 0, 3, 6, 5, 4, 3, 3, padding=(1, 1)),
     _edge("batch_3", 3, 5, 6, 7, 6, 3, 3, padding=(1, 1)),
 )
+
+#: What tiles make of their edges: several of them, partial ones, many slices.
+GPU = (
+    Conv2dCase("two_tiles_of_pixels_and_channels", 1, 3, 9, 9, 70, 3, 3, padding=(1, 1)),
+    Conv2dCase("exact_tiles", 1, 16, 8, 8, 64, 1, 1),
+    Conv2dCase("one_channel_more_than_a_tile", 2, 65, 5, 3, 65, 1, 2),
+    Conv2dCase("groups_of_two_tiles", 1, 6, 6, 11, 132, 2, 2, groups=2),
+    Conv2dCase("seven_slices_of_pixels", 3, 2, 37, 33, 5, 3, 3, (1, 1), (1, 1)),
+    Conv2dCase("slices_of_two_groups", 2, 4, 29, 31, 6, 3, 2, (1, 1), (1, 0), groups=2),
+)

@@ -93,16 +93,17 @@ class OperatorSpec:
     Attributes:
         operator: its declaration.
         results: what they are, which decides how exact they must be: "selected" from the operands,
-            "sums" of products of them, or "computed" from such sums.
+            "sums" of products of them, "averages" of them, or "computed" from sums.
         in_layouts: whether its time depends on the memory layout of images.
         weights: the places of the operands that are weights; those behind them are biases.
         states: the names of those operands, behind the first, that are given as one tuple ``hx``.
         runs: what the names of the kernels that compute it begin with, its own first.
         cases: those that speed is measured on.
         edge_cases: small ones that only correctness is checked on.
+        gpu_cases: more of them, for the edges of a GPU's tiles and blocks of threads.
         function_of: the function of a case, `f(library, operands)`, where no function of
             `torch.nn.functional` is the operator.
-        shapes, options: the operands and options of an ordinary call.
+        shapes, options: the operands of an ordinary call, and what follows them.
         layers: its modules, as they are ordinarily built and called.
         calls, modules, raw: all arguments of ordinary calls of the function, of the modules and of
             the operators in `torch.ops.cnnext`, by what is called. Where one is called in several
@@ -110,16 +111,17 @@ class OperatorSpec:
     """
 
     operator: Operator
-    results: Literal["selected", "sums", "computed"] = "computed"
+    results: Literal["selected", "sums", "averages", "computed"] = "computed"
     in_layouts: bool = False
     weights: tuple[int, ...] = ()
     states: tuple[str, ...] = ()
     runs: tuple[str, ...] = ()
     cases: tuple[Case, ...] = ()
     edge_cases: tuple[Case, ...] = ()
+    gpu_cases: tuple[Case, ...] = ()
     function_of: Callable[[Any], Callable[[Any, Tensors], Any]] | None = None
     shapes: tuple[Shape, ...] = ()
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: tuple[Any, ...] = ()
     layers: tuple[Layer, ...] = ()
     calls: Mapping[str, Arguments] = field(default_factory=dict)
     modules: Mapping[str, Arguments] = field(default_factory=dict)
@@ -136,17 +138,17 @@ class OperatorSpec:
         own = () if self.operator.kernels is None else (self.operator.kernels,)
         return self.runs or own
 
-    def apply(self, library: Any, operands: Sequence[Any], options: Mapping[str, Any]) -> Any:
-        """What the function of a library (or of the same names) makes of the operands."""
+    def apply(self, library: Any, operands: Sequence[Any], *options: Any, **named: Any) -> Any:
+        """What the function of a library makes of the operands."""
         first, *rest = operands
         if self.states:
             count = len(self.states)
             rest = [tuple(rest[:count]), *rest[count:]]
-        return getattr(library, self.operator.name)(first, *rest, **options)
+        return getattr(library, self.operator.name)(first, *rest, *options, **named)
 
     def call(self, library: Any, *operands: Any) -> Any:
         """The ordinary call, on operands of `shapes`."""
-        return self.apply(library, operands, self.options)
+        return self.apply(library, operands, *self.options)
 
     def function(self, case: Case) -> Callable[[Any, Tensors], Tensors]:
         """A case as a function of a library and of operands; it returns all outputs."""
@@ -155,7 +157,7 @@ class OperatorSpec:
         options = case.kwargs()
 
         def function(library: Any, operands: Tensors) -> Tensors:
-            outputs = self.apply(library, operands, options)
+            outputs = self.apply(library, operands, **options)
             return outputs if isinstance(outputs, tuple) else (outputs,)
 
         return function

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from cnnext.testing import kernels
+from cnnext.testing.specs import SPECS
 from tests.ops.calls import OPS, call, operands_of
 from tests.ops.support import CNNEXT, NATIVE, assert_same_sums
 
@@ -55,7 +56,7 @@ def test_a_kernel_that_does_not_apply_is_not_replaced() -> None:
 
 @pytest.mark.parametrize("op", OPS)
 def test_kernels_above_the_cap_do_not_run(op: str) -> None:
-    slice = op if op in kernels.OPERATORS else "recurrence"
+    slice = SPECS[op].kernels[0]
     registry = kernels.registry(slice)
     above = [k for k in registry if k.direction == "forward" and k.isa != "baseline"]
     for kernel in above:

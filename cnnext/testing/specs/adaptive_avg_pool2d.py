@@ -30,14 +30,19 @@ EDGE_ADAPTIVE_POOLS = (
 
 _ARGUMENTS = Arguments({**INPUT, "output_size": 2})
 
+#: Uneven windows.
+GPU_ADAPTIVE_POOLS = (AdaptivePool2dCase("several_blocks", 2, 5, 17, 19, (8, 13)),)
+
+
 SPEC = OperatorSpec(
     ADAPTIVE_AVG_POOL2D,
-    results="sums",
+    results="averages",
     in_layouts=True,
     cases=ADAPTIVE_AVG_POOLS,
     edge_cases=EDGE_ADAPTIVE_POOLS,
+    gpu_cases=GPU_ADAPTIVE_POOLS,
     shapes=(IMAGES,),
-    options={"output_size": (4, 3)},
+    options=((4, 3),),
     layers=(Layer("AdaptiveAvgPool2d", ((4, 3),), (IMAGES,)),),
     calls={"adaptive_avg_pool2d": _ARGUMENTS},
     modules={"AdaptiveAvgPool2d": _ARGUMENTS},

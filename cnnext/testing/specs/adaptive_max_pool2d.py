@@ -8,7 +8,7 @@ from cnnext.ops.adaptive_max_pool2d import ADAPTIVE_MAX_POOL2D
 from cnnext.testing.cases import AdaptivePool2dCase
 from cnnext.testing.spec import IMAGES, Arguments, Layer, OperatorSpec
 from cnnext.testing.specs._pools import GRADIENT, INPUT, SIZE_IN, SIZE_OUT
-from cnnext.testing.specs.adaptive_avg_pool2d import EDGE_ADAPTIVE_POOLS
+from cnnext.testing.specs.adaptive_avg_pool2d import EDGE_ADAPTIVE_POOLS, GPU_ADAPTIVE_POOLS
 
 ADAPTIVE_MAX_POOLS = (
     AdaptivePool2dCase("cbam_channel_256@56", 1, 256, 56, 56, (1, 1)),
@@ -24,8 +24,9 @@ SPEC = OperatorSpec(
     in_layouts=True,
     cases=ADAPTIVE_MAX_POOLS,
     edge_cases=EDGE_ADAPTIVE_POOLS,
+    gpu_cases=GPU_ADAPTIVE_POOLS,
     shapes=(IMAGES,),
-    options={"output_size": (4, 3)},
+    options=((4, 3),),
     layers=(Layer("AdaptiveMaxPool2d", ((4, 3),), (IMAGES,)),),
     calls={"adaptive_max_pool2d": _ARGUMENTS},
     modules={"AdaptiveMaxPool2d": _ARGUMENTS},

@@ -38,14 +38,18 @@ EDGE_AVG_POOLS = (
 _DIVISOR = {"count_include_pad": True, "divisor_override": 5}
 _ARGUMENTS = Arguments({**INPUT, **OPTIONS, "ceil_mode": False, **_DIVISOR})
 
+#: Windows that meet in many ways.
+_SEVERAL_BLOCKS = AvgPool2dCase("several_blocks", 2, 5, 17, 19, (3, 4), (2, 1), (1, 2), True, False)
+
 SPEC = OperatorSpec(
     AVG_POOL2D,
-    results="sums",
+    results="averages",
     in_layouts=True,
     cases=AVG_POOLS,
     edge_cases=EDGE_AVG_POOLS,
+    gpu_cases=(_SEVERAL_BLOCKS,),
     shapes=(IMAGES,),
-    options={"kernel_size": 2, "padding": 1},
+    options=(2, None, 1),  # kernel_size, stride, padding
     layers=(Layer("AvgPool2d", (2,), (IMAGES,), {"padding": 1}),),
     calls={"avg_pool2d": _ARGUMENTS},
     modules={"AvgPool2d": _ARGUMENTS},

@@ -7,6 +7,7 @@ from cnnext.testing.conv2d_cases import (
     ALEXNET,
     EDGE,
     GOOGLENET,
+    GPU,
     LENET5,
     RESNET50,
     VGG16,
@@ -36,8 +37,9 @@ SPEC = OperatorSpec(
         *RESNET50,
     ),
     edge_cases=EDGE,
+    gpu_cases=GPU,
     shapes=(IMAGES, (4, 3, 3, 3), (4,)),
-    options={"padding": 1},
+    options=(1, 1),  # stride, padding
     layers=(Layer("Conv2d", (3, 4, 3), (IMAGES,), {"padding": 1}),),
     calls={"conv2d": Arguments({**_OPERANDS, **_OPTIONS})},
     modules={

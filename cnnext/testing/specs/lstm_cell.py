@@ -24,6 +24,7 @@ SPEC = OperatorSpec(
     runs=("lstm_cell", "linear"),
     cases=LSTM_CELLS,
     edge_cases=EDGE_LSTM_CELLS,
+    gpu_cases=(LSTMCellCase("several_blocks", 9, 3, 65),),
     shapes=(ROWS, STATE, STATE, (16, 3), (16, 4), (16,), (16,)),
     layers=(Layer("LSTMCell", (3, 4), (ROWS, STATE, STATE), states=True),),
     calls={"lstm_cell": Arguments({"input": INPUT, "h": HIDDEN, "c": HIDDEN, **weights(4)})},

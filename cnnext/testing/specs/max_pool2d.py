@@ -43,14 +43,22 @@ _ARGUMENTS = Arguments(
 _WINDOW = {**WINDOW, "dilation_h": 1, "dilation_w": 1}
 _WHERE = {"where": torch.full((2, 4, 3, 3), 4, dtype=torch.uint8)}
 
+#: Windows that meet in many ways.
+_GPU_POOLS = (
+    MaxPool2dCase("dilated_and_overlapping", 2, 3, 11, 9, (3, 2), (2, 1), (1, 1), (2, 3)),
+    MaxPool2dCase("several_blocks", 2, 5, 17, 19, (3, 3), (2, 2), (1, 1)),
+    *POOLS[:2],
+)
+
 SPEC = OperatorSpec(
     MAX_POOL2D,
     results="selected",
     in_layouts=True,
     cases=POOLS,
     edge_cases=EDGE_POOLS,
+    gpu_cases=_GPU_POOLS,
     shapes=(IMAGES,),
-    options={"kernel_size": 2},
+    options=(2,),
     layers=(Layer("MaxPool2d", (2,), (IMAGES,)),),
     calls={"max_pool2d": _ARGUMENTS},
     modules={"MaxPool2d": _ARGUMENTS},

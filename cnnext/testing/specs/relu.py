@@ -22,11 +22,17 @@ EDGE_RELUS = (
 
 _IMAGES, _ROWS = Drawn(2, 4, 6, 6), Drawn(2, 4)
 
+_GPU_RELUS = (
+    ReluCase("several_blocks", (2, 5, 17, 13)),
+    *(ReluCase(f"{size}", (size,)) for size in (255, 256, 2049)),
+)
+
 SPEC = OperatorSpec(
     RELU,
     results="selected",
     cases=RELUS,
     edge_cases=EDGE_RELUS,
+    gpu_cases=_GPU_RELUS,
     shapes=(IMAGES,),
     layers=(Layer("ReLU", (), (IMAGES,)),),
     calls={
