@@ -12,13 +12,12 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.fx import GraphModule
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from torch.utils._pytree import tree_leaves, tree_map
 
 import cnnext
 from cnnext.testing.errors import assert_bitwise_equal, make_input
-from tests.ops.graphs import ops_in
+from tests.ops.graphs import Compiled, ops_in
 from tests.ops.support import (
     VIEWS,
     assert_agrees,
@@ -195,12 +194,6 @@ def test_wide_layers(kind: str) -> None:
         check_call(Trio(ours, native, copy.deepcopy(native).double()), sequences(9, 21, 130))
 
 
-@each_kind
-def test_float64(kind: str) -> None:
-    layers = trio(kind, dtype=torch.float64, **DEEP)
-    check_call(layers, sequences().double(), tree_map(torch.Tensor.double, states_for(layers.ours)))
-
-
 @pytest.mark.parametrize("view", VIEWS)
 @each_kind
 def test_views(kind: str, view: str) -> None:
@@ -234,17 +227,6 @@ def test_packed_sequences(
     assert type(result) is PackedSequence
     for mine, expected in zip(result[1:], layers.native(*call)[0][1:], strict=True):
         assert mine is expected is None or torch.equal(mine, expected)
-
-
-@each_kind
-def test_lengths_all_the_same(kind: str) -> None:
-    """Packed or not, the same numbers."""
-    ours = build(cnnext, kind, **DEEP)
-    x, states = sequences(), states_for(ours)
-    output, last = ours(x, states)
-    packed, packed_last = ours(pack_padded_sequence(x, [STEPS] * BATCH), states)
-    assert_same_bits(packed.data.view_as(output), output)
-    assert_same_bits(packed_last, last)
 
 
 # ------------------------------------------------------------------------------------ dropout
@@ -320,23 +302,6 @@ def test_frozen_layers(kind: str) -> None:
         assert_agrees(*gradients, what=str(wanted))
 
 
-@each_kind
-def test_truncated_backpropagation(kind: str) -> None:
-    """The last states go into the next call, detached after every second."""
-    layers = trio(kind, **DEEP)
-    gradients = []
-    for each in layers:
-        states, loss = None, torch.zeros(())
-        for call in range(4):
-            output, states = each(sequences().to(each.weight_ih_l0.dtype), states)
-            loss = loss + output.square().mean()
-            if call % 2:
-                states = tree_map(torch.Tensor.detach, states)
-        gradients.append(torch.autograd.grad(loss, tuple(each.parameters())))
-    for values in zip(*gradients, strict=True):
-        assert_agrees(*values, what="gradient")
-
-
 # ------------------------------------------------------------------------------ the parameters
 
 
@@ -383,21 +348,16 @@ class Reader(nn.Module):
 @each_kind
 def test_compile(kind: str, allow_rnn: bool) -> None:
     """Around our layers as around native's, unless torch is told otherwise."""
-    torch._dynamo.reset()
-    graphs: list[GraphModule] = []
-
-    def record(graph: GraphModule, inputs: list[Tensor]) -> GraphModule:
-        graphs.append(graph)
-        return graph
-
+    library = Compiled("eager")
     reader = Reader(build(cnnext, kind, **DEEP))
+    compiled = library.compile(reader, "eager", fullgraph=allow_rnn)
     gradients = []
     with torch._dynamo.config.patch(allow_rnn=allow_rnn):
-        for module in (torch.compile(reader, backend=record, fullgraph=allow_rnn), reader):
+        for module in (compiled, reader):
             loss = module(sequences()).square().sum()
             gradients.append(torch.autograd.grad(loss, tuple(reader.parameters())))
     assert_same_sums(*gradients)
-    assert not allow_rnn or all("recurrence" in ops_in(graph) for graph in graphs)
+    assert not allow_rnn or all("recurrence" in ops_in(graph) for graph in library.graphs)
 
 
 # ------------------------------------------------------------------------------------ fallback
