@@ -11,7 +11,7 @@ KERNELS = (
         file="csrc/pooling/max_pool2d_backward.h",
         old="static_cast<int32_t>(inside.first * s.k_w)",
         new="0",
-        tests=("tests/kernels/test_max_pool2d_kernels.py", "tests/ops/test_max_pools.py"),
+        tests=("tests/kernels/test_max_pool_kernels.py", "tests/ops/test_max_pools.py"),
     ),
     Fault(
         name="relu-tail-misses-the-last-element",
@@ -30,7 +30,7 @@ KERNELS = (
         new="i + N <= last",
         within="for (int64_t i = from; i < last; i += N) f(Width<N>(), min(i, last - N));",
         tests=(
-            "tests/kernels/test_adaptive_max_pool2d_kernels.py",
+            "tests/kernels/test_max_pool_kernels.py",
             "tests/kernels/test_average_pool_kernels.py",
         ),
     ),
@@ -41,7 +41,7 @@ KERNELS = (
         old="candidate > value",
         new="candidate >= value",
         within="const i32<N> wins = (candidate > value)",
-        tests=("tests/kernels/test_max_pool2d_kernels.py", "-k", "forward"),
+        tests=("tests/kernels/test_max_pool_kernels.py", "-k", "forward"),
     ),
     Fault(
         name="nan-loses-at-the-border",
@@ -49,7 +49,7 @@ KERNELS = (
         file="csrc/pooling/maximum.h",
         old="v > value || v != v",
         new="v > value",
-        tests=("tests/kernels/test_max_pool2d_kernels.py", "-k", "forward"),
+        tests=("tests/kernels/test_max_pool_kernels.py", "-k", "forward"),
     ),
     Fault(
         name="horizontal-border-by-vertical-stride",
@@ -57,7 +57,7 @@ KERNELS = (
         file="csrc/pooling/max_pool2d_forward.h",
         old="room / s.stride_w + 1",
         new="room / s.stride_h + 1",
-        tests=("tests/kernels/test_max_pool2d_kernels.py", "tests/ops/test_max_pools.py"),
+        tests=("tests/kernels/test_max_pool_kernels.py", "tests/ops/test_max_pools.py"),
     ),
     Fault(
         name="masked-load-reads-one-more",
@@ -83,7 +83,7 @@ KERNELS = (
         file="csrc/pooling/max_pool2d_backward.h",
         old="i % s.k_w * s.dilation_w",
         new="i % s.k_w",
-        tests=("tests/kernels/test_max_pool2d_kernels.py", "-k", "bwd"),
+        tests=("tests/kernels/test_max_pool_kernels.py", "-k", "bwd"),
     ),
     Fault(
         name="packed-rows-without-a-right-border",
@@ -249,7 +249,7 @@ KERNELS = (
         file="csrc/pooling/max_pool2d_backward.h",
         old="fill_zero(dx, in);",
         new="fill_zero(dx, in - 1);",
-        tests=("tests/kernels/test_max_pool2d_kernels.py", "-k", "bwd"),
+        tests=("tests/kernels/test_max_pool_kernels.py", "-k", "bwd"),
     ),
     Fault(
         name="long-sums-are-not-flushed",
