@@ -82,7 +82,7 @@ def _recurrence_backward(
     grad_output: Shape | None,
     grad_h_n: Shape | None,
     grad_c_n: Shape | None,
-    slots: Shape,
+    workspace: Shape,
     state: Shape,
     h0: Shape | None,
     w_hh: Shape | None,

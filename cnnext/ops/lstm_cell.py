@@ -1,4 +1,7 @@
-"""lstm_cell: `torch.lstm_cell` and `torch.nn.LSTMCell` on cnnext's kernels."""
+"""lstm_cell: `torch.lstm_cell` and `torch.nn.LSTMCell` on cnnext's kernels.
+
+A `recurrence` of one step that has operators of its own, in every graph and on CUDA, too.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,15 @@ import torch
 from torch import Tensor
 from torch import lstm_cell as native_lstm_cell
 
-from cnnext.ops.common.arguments import shape_of
-from cnnext.ops.common.cells import checked, has_nothing_to_compute, why_native_cell
+from cnnext.ops.common.cells import (
+    check_module_call,
+    checked,
+    has_nothing_to_compute,
+    why_native_cell,
+)
 from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.ops.common.recurrence_formulas import lstm_step_backward
+from cnnext.ops.recurrence import gradients_of_weights, times
 from cnnext.runtime.fallback import call_native, gradient_needed, is_scripting
 from cnnext.runtime.library import direct, ops
 from cnnext.runtime.operator import CudaRule, Operator, declare
@@ -73,24 +81,13 @@ def _backward(
         return (None,) * 7
     if torch.is_grad_enabled() or grad_gates is not None:
         dz, grad_cx = lstm_step_backward(gates, cx, grad_h, grad_c, grad_gates)
-        return (
-            dz @ w_ih if needed[0] else None,
-            dz @ w_hh if needed[1] else None,
-            grad_cx if needed[2] else None,
-            dz.t() @ input if needed[3] else None,
-            dz.t() @ hx if needed[4] else None,
-            dz.sum(0) if needed[5] else None,
-            dz.sum(0) if needed[6] else None,
-        )
-    dz, grad_cx = ops.lstm_cell_backward.default(grad_h, grad_c, cx, gates)
+    else:
+        dz, grad_cx = ops.lstm_cell_backward.default(grad_h, grad_c, cx, gates)
     return (
-        ops.linear_backward_input.default(dz, w_ih) if needed[0] else None,
-        ops.linear_backward_input.default(dz, w_hh) if needed[1] else None,
+        times(dz, w_ih) if needed[0] else None,
+        times(dz, w_hh) if needed[1] else None,
         grad_cx if needed[2] else None,
-        ops.linear_backward_weight.default(dz, input) if needed[3] else None,
-        ops.linear_backward_weight.default(dz, hx) if needed[4] else None,
-        dz.sum(0) if needed[5] else None,
-        dz.sum(0) if needed[6] else None,
+        *gradients_of_weights(needed[3:], dz, dz, input, hx),
     )
 
 
@@ -195,20 +192,10 @@ def _lstm_cell_on_kernels(*operands: Any) -> States:
 
 
 def _check_module_call(input: Tensor, hx: Any) -> None:
-    if input.dim() not in (1, 2):
-        raise ValueError(f"LSTMCell: Expected input to be 1D or 2D, got {input.dim()}D instead")
     if input.dim() == 2 and isinstance(hx, Tensor):
         raise TypeError("LSTMCell: hx must be a tuple of tensors, but is Tensor")
-    for index, state in enumerate(() if hx is None else hx):
-        if state.dim() not in (1, 2):
-            raise ValueError(
-                f"LSTMCell: Expected hx[{index}] to be 1D or 2D, got {state.dim()}D instead"
-            )
-        if state.dim() != input.dim():
-            raise RuntimeError(
-                f"LSTMCell: hx[{index}] must be batched if and only if input is, but got "
-                f"input.shape={shape_of(input)} and hx[{index}].shape={shape_of(state)}"
-            )
+    states = () if hx is None else hx
+    check_module_call("LSTMCell", input, {f"hx[{i}]": state for i, state in enumerate(states)})
 
 
 _native = NativeLayer(torch.nn.LSTMCell)
@@ -252,7 +239,6 @@ LSTM_CELL = declare(
         module=LSTMCell,
         autograd=LSTMCellFunction,
         raw=("lstm_cell", "lstm_cell_backward", "lstm_cell_forward"),
-        kernels="lstm_cell",
         cuda=CudaRule("native", "ATen launches as many kernels and moves as many bytes"),
     )
 )

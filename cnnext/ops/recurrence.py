@@ -47,7 +47,7 @@ def _fake_forward(
         input.new_empty((rows, hidden)),
         input.new_empty((batch, hidden)),
         input.new_empty((batch if kind is Cell.LSTM else 0, hidden)),
-        input.new_empty((saved_rows, kind.saved_slots * hidden)),
+        input.new_empty((saved_rows, kind.workspace_blocks * hidden)),
         input.new_empty((saved_rows, hidden)),
     )
 
@@ -58,7 +58,7 @@ def _fake_backward(
     grad_output: Tensor | None,
     grad_h_n: Tensor | None,
     grad_c_n: Tensor | None,
-    slots: Tensor,
+    workspace: Tensor,
     state: Tensor,
     h0: Tensor | None,
     w_hh: Tensor | None,
@@ -90,7 +90,7 @@ def _save(
 ) -> None:
     """Keeps what the gradients need, and no more: the rest may be written to before backward.
 
-    Of the results these are the slots and the state, which are nobody else's.
+    Among the results, the workspace and the state are nobody else's.
     """
     input, h0, _, w_ih, w_hh, *_ = operands
     need_input, need_h0, _, need_w_ih, need_w_hh, *_ = needed
@@ -112,47 +112,62 @@ def _backward(
 ) -> tuple[Tensor | None, ...]:
     """The gradients of the operands that are needed, from those of all results.
 
-    The slots and the state are results for the second derivative alone: as such they are
+    The workspace and the state are results for the second derivative alone: as such they are
     differentiable, and the gradient of a gradient comes back as theirs.
     """
     if all(grad is None for grad in grads):
         return (None,) * len(needed)
-    input, h0, w_ih, w_hh, batch_sizes, slots, state = ctx.saved_tensors
+    input, h0, w_ih, w_hh, batch_sizes, workspace, state = ctx.saved_tensors
     cell, batch, reverse = ctx.cell, ctx.batch, ctx.reverse
     if cell is not Cell.LSTM:
         grads = (*grads[:2], None, *grads[3:])
     if torch.is_grad_enabled() or any(grad is not None for grad in grads[3:]):
         sizes = [batch] * (state.shape[0] // batch)
         sizes = sizes if batch_sizes is None else batch_sizes.tolist()
-        found = differentiable_backward(cell, grads, slots, state, h0, w_hh, sizes, reverse)
+        found = differentiable_backward(cell, grads, workspace, state, h0, w_hh, sizes, reverse)
     else:
         found = ops.recurrence_backward.default(
-            cell, *grads[:3], slots, state, h0, w_hh, batch_sizes, batch, reverse
+            cell, *grads[:3], workspace, state, h0, w_hh, batch_sizes, batch, reverse
         )
     u, u_of_h, h_before, grad_h0, grad_c0 = found
     if cell is Cell.GRU:
         h_before = state
     else:
         u_of_h = u
-    grad_b_ih = u.sum(0) if needed[5] else None
-    if not needed[6]:
+    return (
+        times(u, w_ih) if needed[0] else None,
+        grad_h0 if needed[1] else None,
+        grad_c0 if needed[2] else None,
+        *gradients_of_weights(needed[3:], u, u_of_h, input, h_before),
+    )
+
+
+def gradients_of_weights(
+    needed: Sequence[bool], u: Tensor, u_of_h: Tensor, input: Any, h: Any
+) -> tuple[Tensor | None, ...]:
+    """The gradients of w_ih, w_hh, b_ih and b_hh that are needed.
+
+    Args:
+        u: the gradient of the gates before their activation, as w_ih and b_ih have it.
+        u_of_h: the same as w_hh and b_hh have it; `u` itself, but for a GRU.
+        input, h: what w_ih and w_hh were multiplied with, where it is needed.
+    """
+    grad_b_ih = u.sum(0) if needed[2] else None
+    if not needed[3]:
         grad_b_hh = None
-    elif grad_b_ih is None or cell is Cell.GRU:
+    elif grad_b_ih is None or u_of_h is not u:
         grad_b_hh = u_of_h.sum(0)
     else:
         grad_b_hh = grad_b_ih.clone()  # the same numbers, but each is the user's to scale
     return (
-        _times(u, w_ih) if needed[0] else None,
-        grad_h0 if needed[1] else None,
-        grad_c0 if needed[2] else None,
-        _transposed_times(u, input) if needed[3] else None,
-        _transposed_times(u_of_h, h_before) if needed[4] else None,
+        _transposed_times(u, input) if needed[0] else None,
+        _transposed_times(u_of_h, h) if needed[1] else None,
         grad_b_ih,
         grad_b_hh,
     )
 
 
-def _times(a: Tensor, b: Tensor) -> Tensor:
+def times(a: Tensor, b: Tensor) -> Tensor:
     if torch.is_grad_enabled() or 0 in a.shape or 0 in b.shape:
         return a @ b
     return ops.linear_backward_input.default(a, b)
@@ -191,7 +206,7 @@ class RecurrenceFunction(torch.autograd.Function):
 
 
 def _visible(cell: Cell, results: Tensors) -> Tensors:
-    """The output and the last states; the slots and the state are for `_backward` alone."""
+    """The output and the last states; the workspace and the state are for `_backward` alone."""
     return results[:3] if cell is Cell.LSTM else results[:2]
 
 

@@ -11,8 +11,12 @@ from torch import gru_cell as native_gru_cell
 from torch import rnn_relu_cell as native_rnn_relu_cell
 from torch import rnn_tanh_cell as native_rnn_tanh_cell
 
-from cnnext.ops.common.arguments import shape_of
-from cnnext.ops.common.cells import checked, has_nothing_to_compute, why_native_cell
+from cnnext.ops.common.cells import (
+    check_module_call,
+    checked,
+    has_nothing_to_compute,
+    why_native_cell,
+)
 from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.ops.common.recurrence_formulas import Cell
 from cnnext.ops.recurrence import recurrence
@@ -127,20 +131,6 @@ def _cell(
 # ------------------------------------------------------------------------------------ modules
 
 
-def _check_module_call(name: str, input: Tensor, hx: Tensor | None) -> None:
-    if input.dim() not in (1, 2):
-        raise ValueError(f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead")
-    if hx is None:
-        return
-    if hx.dim() not in (1, 2):
-        raise ValueError(f"{name}: Expected hidden to be 1D or 2D, got {hx.dim()}D instead")
-    if hx.dim() != input.dim():
-        raise RuntimeError(
-            f"{name}: hx must be batched if and only if input is, but got "
-            f"input.shape={shape_of(input)} and hx.shape={shape_of(hx)}"
-        )
-
-
 def _batch_of(input: Tensor, hx: Tensor | None, hidden_size: int) -> tuple[Tensor, Tensor]:
     """Input and state as matrices; a state that is not given is zero."""
     batched = input.dim() == 2
@@ -165,7 +155,7 @@ class GRUCell(torch.nn.GRUCell, metaclass=ABCMeta):
         if not is_scripting():
             if _native_gru_cell.cls.forward is not _native_gru_cell.forward:
                 return _native_gru_cell.call_replaced("forward", self, input, hx)
-            _check_module_call("GRUCell", input, hx)
+            check_module_call("GRUCell", input, {} if hx is None else {"hx": hx})
         rows, state = _batch_of(input, hx, self.hidden_size)
         if is_scripting():
             h = torch._VF.gru_cell(
@@ -190,7 +180,7 @@ class RNNCell(torch.nn.RNNCell, metaclass=ABCMeta):
         if not is_scripting():
             if _native_rnn_cell.cls.forward is not _native_rnn_cell.forward:
                 return _native_rnn_cell.call_replaced("forward", self, input, hx)
-            _check_module_call("RNNCell", input, hx)
+            check_module_call("RNNCell", input, {} if hx is None else {"hx": hx})
         rows, state = _batch_of(input, hx, self.hidden_size)
         if self.nonlinearity not in ("tanh", "relu"):
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")

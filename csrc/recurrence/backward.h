@@ -2,14 +2,14 @@
 // The backward pass of a recurrence, shared out as the forward pass is (forward.h): by sequences,
 // or by units with a round a step. The tiles are a few sequences x a block of units; a tile
 // collects the gradient of the units' state, from the output and, through w_hh, from the step
-// after, and goes on to the gradient of the slots. The h' of the tile's step goes to the rows of
+// after, and goes on to the gradient of the gates. The h' of the tile's step goes to the rows of
 // the step after, which started from it. One position after the last step, what is left is the
 // gradient of the first state.
 #pragma once
 
 #include "gemm/tile.h"
-#include "recurrence/cells.h"
 #include "recurrence/steps.h"
+#include "recurrence/units.h"
 
 namespace cnnext {
 namespace {
@@ -38,7 +38,8 @@ struct BackwardStep {
   // Sequences [first, last) and one block of units.
   static void run(const RecurrenceShape& s, const RecurrenceOperands<float>& o, const Step& step,
                   int64_t first, int64_t last, int64_t block, const float* packed) {
-    last = min(last, max(step.count, step.before_count));
+    const bool ends_matter = o.dh0 != nullptr || o.h_before != nullptr;
+    last = min(last, ends_matter ? max(step.count, step.before_count) : step.count);
     for (int64_t i = first, rows; i < last; i += rows) {
       const int64_t part = i < step.continuing ? step.continuing : last;
       rows = min(kRows, min(last, part) - i);
@@ -63,9 +64,8 @@ struct BackwardStep {
     const auto each_vector = [&](const auto& f) {
       for (int64_t r = 0; r < rows; ++r) {
         for (int64_t unit = 0; unit < units; unit += N) {
-          const Units<N> at{
-              s.hidden, step.row + i + r, i + r, first_unit + unit, min(N, units - unit),
-              starts,   nullptr};
+          const Units<N> at{{s.hidden, step.row + i + r, i + r, first_unit + unit, starts, nullptr},
+                            min(N, units - unit)};
           f(at, dh + r * kUnits + unit);
         }
       }
@@ -80,10 +80,10 @@ struct BackwardStep {
     each_vector([&](const Units<N>& at, float* sums) {
       f32<N> h_next;
       if (ends) {
-        at.write(o.dh0, at.of_sequence(), load<N>(sums));
+        if (o.dh0 != nullptr) at.write(o.dh0, at.of_sequence(), load<N>(sums));
         h_next = at.read_or_zero(o.h0, at.of_sequence());
       } else {
-        h_next = Cell::template backward<N>(o, at, load<N>(sums));
+        h_next = Cell::backward(o, at, load<N>(sums));
       }
       if (starts || o.h_before == nullptr) return;
       at.write(o.h_before, (step.before_row + at.sequence) * s.hidden + at.unit, h_next);

@@ -8,15 +8,8 @@ namespace {
 using Tile = WideTile<4>;
 }
 
-#define CNNEXT_DEFINE(name, ...)                                                                 \
-  CNNEXT_DEFINE_KERNEL(RecurrenceShape, RecurrenceOperands<float>, recurrence_##name##_baseline, \
-                       __VA_ARGS__)
-
-CNNEXT_DEFINE(sequences_f32, ForwardBySequences<Tile>)
-CNNEXT_DEFINE(units_f32, ForwardByUnits<Tile>)
-CNNEXT_DEFINE(ahead_f32, ForwardAhead<Tile>)
-CNNEXT_DEFINE(dots_f32, ForwardByDots<Tile>)
-CNNEXT_DEFINE(sequences_bwd_f32, BackwardBySequences<Tile>)
-CNNEXT_DEFINE(units_bwd_f32, BackwardByUnits<Tile>)
+#define CNNEXT_KERNELS "recurrence/kernels.inc"
+#define CNNEXT_ISA baseline
+#include "common/kernel/define_kernels.inc"
 
 }  // namespace cnnext

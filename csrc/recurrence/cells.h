@@ -1,128 +1,123 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What is pointwise in the three cells, N units of one row at a time, and how the columns of their
-// products lie side by side.
+// What is pointwise in the three cells, on any processor, and how the columns of their products lie
+// side by side.
 //
-// The sums of a unit stand in `kSlots` slots. The product with x adds to the first kXSlots of them,
-// that with h to the last kHSlots; x_gate(i) and h_gate(i) say with which block of the weights the
-// i-th of those is multiplied. Only the GRU, whose candidate keeps the two apart, has slots that
-// both do not share.
+// A unit has kSums pre-activations. The product with x adds to the first kXSums of them, that with
+// h to the last kHSums; x_gate(i) and h_gate(i) say with which block of the weights the i-th of
+// those is multiplied. Only the GRU, whose candidate keeps the two apart, has sums that both do not
+// share.
+//
+// `At` is a place in the operands, of one unit or of several side by side, and what computes there:
+// a UnitPlace with At::Value, which holds a value of each, and with read, read_or_zero, write,
+// sigmoid and tanh. `sum(i)` is the i-th pre-activation, computed when it is asked for: a GPU has
+// no registers for all of them at once.
 #pragma once
 
-#include "common/simd/math.h"
-#include "common/simd/simd.h"
 #include "recurrence/recurrence.h"
 
 namespace cnnext {
 namespace {
 
-// Where N units of one sequence at one step lie; `count` of them are there.
-template <int N>
-struct Units {
-  int64_t hidden, row, sequence, unit, count;
-  bool starts;     // the sequence, with this step of the walk
-  const float* h;  // forward: the state that the step starts from, at these units
+// Where a unit of one sequence at one step lies, or the first of several.
+template <class T>
+struct UnitPlace {
+  using Operands = RecurrenceOperands<T>;
+
+  int64_t hidden, row, sequence, unit;
+  bool starts;  // the sequence, with this step of the walk
+  const T* h;   // forward: the state that the step starts from, at this unit
 
   CNNEXT_INLINE int64_t of_row() const { return row * hidden + unit; }
   CNNEXT_INLINE int64_t of_sequence() const { return sequence * hidden + unit; }
-  CNNEXT_INLINE f32<N> read(const float* p, int64_t at) const {
-    return load_partial<N>(p + at, count);
-  }
-  CNNEXT_INLINE f32<N> read_or_zero(const float* p, int64_t at) const {
-    return p == nullptr ? f32<N>{} : load_partial<N>(p + at, count);
-  }
-  CNNEXT_INLINE void write(float* p, int64_t at, f32<N> v) const {
-    store_partial<N>(p + at, v, count);
-  }
-
-  // The i-th of `slots` values of each unit.
-  CNNEXT_INLINE int64_t of_slot(int64_t i, int64_t slots) const {
-    return (row * slots + i) * hidden + unit;
-  }
-  CNNEXT_INLINE void write_state(const RecurrenceOperands<float>& o, f32<N> h_next) const {
-    write(o.y, of_row(), h_next);
-    write(o.h_n, of_sequence(), h_next);
+  // In the i-th of `blocks` blocks of `hidden` columns that each row has.
+  CNNEXT_INLINE int64_t of_block(int64_t i, int64_t blocks) const {
+    return row * blocks * hidden + unit + i * hidden;
   }
 };
 
-struct LSTM {
-  static constexpr int kSlots = 4, kXSlots = 4, kHSlots = 4;
-  static constexpr int x_gate(int i) { return i; }
-  static constexpr int h_gate(int i) { return i; }
+template <class At>
+CNNEXT_INLINE void write_hidden(const typename At::Operands& o, const At& at,
+                                typename At::Value h_next) {
+  at.write(o.y, at.of_row(), h_next);
+  if (o.h_n != nullptr) at.write(o.h_n, at.of_sequence(), h_next);
+}
 
-  template <int N>
-  CNNEXT_INLINE static void forward(const RecurrenceOperands<float>& o, const Units<N>& at,
-                                    const f32<N> (&z)[4]) {
-    const f32<N> i = sigmoid<N>(z[0]), f = sigmoid<N>(z[1]);
-    const f32<N> g = tanh<N>(z[2]), out = sigmoid<N>(z[3]);
-    const f32<N> before = at.read(at.starts ? o.c0 : o.c_n, at.of_sequence());
-    const f32<N> c = f * before + i * g;
+struct LSTM {
+  static constexpr int kSums = 4, kXSums = 4, kHSums = 4;
+  CNNEXT_INLINE static constexpr int x_gate(int i) { return i; }
+  CNNEXT_INLINE static constexpr int h_gate(int i) { return i; }
+
+  template <class At, class Sums, class Value = typename At::Value>
+  CNNEXT_INLINE static void forward(const typename At::Operands& o, const At& at, const Sums& sum) {
+    const Value i = at.sigmoid(sum(0)), f = at.sigmoid(sum(1));
+    const Value g = at.tanh(sum(2)), out = at.sigmoid(sum(3));
+    if (o.workspace != nullptr) {
+      at.write(o.workspace, at.of_block(0, 4), i);
+      at.write(o.workspace, at.of_block(1, 4), f);
+      at.write(o.workspace, at.of_block(2, 4), g);
+      at.write(o.workspace, at.of_block(3, 4), out);
+    }
+    const Value before = at.read(at.starts ? o.c0 : o.c_n, at.of_sequence());
+    if (o.state != nullptr) at.write(o.state, at.of_row(), before);
+    const Value c = f * before + i * g;
     at.write(o.c_n, at.of_sequence(), c);
-    at.write_state(o, out * tanh<N>(c));
-    if (o.state == nullptr) return;
-    at.write(o.slots, at.of_slot(0, 4), i);
-    at.write(o.slots, at.of_slot(1, 4), f);
-    at.write(o.slots, at.of_slot(2, 4), g);
-    at.write(o.slots, at.of_slot(3, 4), out);
-    at.write(o.state, at.of_row(), before);
+    write_hidden(o, at, out * at.tanh(c));
   }
 
   // From dh, as the steps after it have it; returns the h' of the step.
-  template <int N>
-  CNNEXT_INLINE static f32<N> backward(const RecurrenceOperands<float>& o, const Units<N>& at,
-                                       f32<N> dh) {
-    const f32<N> i = at.read(o.saved_slots, at.of_slot(0, 4));
-    const f32<N> f = at.read(o.saved_slots, at.of_slot(1, 4));
-    const f32<N> g = at.read(o.saved_slots, at.of_slot(2, 4));
-    const f32<N> out = at.read(o.saved_slots, at.of_slot(3, 4));
-    const f32<N> before = at.read(o.saved_state, at.of_row());
-    const f32<N> tanh_c = tanh<N>(f * before + i * g);
-    const f32<N> dc = at.read_or_zero(at.starts ? o.dc_n : o.dc0, at.of_sequence()) +
-                      dh * out * (1.0f - tanh_c * tanh_c);
-    at.write(o.u, at.of_slot(0, 4), dc * g * i * (1.0f - i));
-    at.write(o.u, at.of_slot(1, 4), dc * before * f * (1.0f - f));
-    at.write(o.u, at.of_slot(2, 4), dc * i * (1.0f - g * g));
-    at.write(o.u, at.of_slot(3, 4), dh * tanh_c * out * (1.0f - out));
+  template <class At, class Value = typename At::Value>
+  CNNEXT_INLINE static Value backward(const typename At::Operands& o, const At& at, Value dh) {
+    const Value i = at.read(o.saved_workspace, at.of_block(0, 4));
+    const Value f = at.read(o.saved_workspace, at.of_block(1, 4));
+    const Value g = at.read(o.saved_workspace, at.of_block(2, 4));
+    const Value out = at.read(o.saved_workspace, at.of_block(3, 4));
+    const Value before = at.read(o.saved_state, at.of_row());
+    const Value tanh_c = at.tanh(f * before + i * g);
+    const Value dc = at.read_or_zero(at.starts ? o.dc_n : o.dc0, at.of_sequence()) +
+                     dh * out * (1.0f - tanh_c * tanh_c);
+    at.write(o.u, at.of_block(0, 4), dc * g * i * (1.0f - i));
+    at.write(o.u, at.of_block(1, 4), dc * before * f * (1.0f - f));
+    at.write(o.u, at.of_block(2, 4), dc * i * (1.0f - g * g));
+    at.write(o.u, at.of_block(3, 4), dh * tanh_c * out * (1.0f - out));
     at.write(o.dc0, at.of_sequence(), dc * f);
     return out * tanh_c;
   }
 };
 
 struct GRU {
-  static constexpr int kSlots = 4, kXSlots = 3, kHSlots = 3;  // n, r, z of x; r, z, n of h
-  static constexpr int x_gate(int i) { return i == 0 ? 2 : i - 1; }
-  static constexpr int h_gate(int i) { return i; }
+  static constexpr int kSums = 4, kXSums = 3, kHSums = 3;  // n, r, z of x; r, z, n of h
+  CNNEXT_INLINE static constexpr int x_gate(int i) { return i == 0 ? 2 : i - 1; }
+  CNNEXT_INLINE static constexpr int h_gate(int i) { return i; }
 
-  template <int N>
-  CNNEXT_INLINE static void forward(const RecurrenceOperands<float>& o, const Units<N>& at,
-                                    const f32<N> (&sum)[4]) {
-    const f32<N> r = sigmoid<N>(sum[1]), z = sigmoid<N>(sum[2]), q = sum[3];
-    const f32<N> n = tanh<N>(sum[0] + r * q), h = at.read(at.h, 0);
-    at.write_state(o, n + z * (h - n));
-    if (o.state == nullptr) return;
-    at.write(o.slots, at.of_slot(0, 4), n);
-    at.write(o.slots, at.of_slot(1, 4), r);
-    at.write(o.slots, at.of_slot(2, 4), z);
-    at.write(o.slots, at.of_slot(3, 4), q);
-    at.write(o.state, at.of_row(), h);
+  template <class At, class Sums, class Value = typename At::Value>
+  CNNEXT_INLINE static void forward(const typename At::Operands& o, const At& at, const Sums& sum) {
+    const Value r = at.sigmoid(sum(1)), z = at.sigmoid(sum(2)), q = sum(3);
+    const Value n = at.tanh(sum(0) + r * q), h = at.read(at.h, 0);
+    write_hidden(o, at, n + z * (h - n));
+    if (o.state != nullptr) at.write(o.state, at.of_row(), h);
+    if (o.workspace == nullptr) return;
+    at.write(o.workspace, at.of_block(0, 4), n);
+    at.write(o.workspace, at.of_block(1, 4), r);
+    at.write(o.workspace, at.of_block(2, 4), z);
+    at.write(o.workspace, at.of_block(3, 4), q);
   }
 
-  template <int N>
-  CNNEXT_INLINE static f32<N> backward(const RecurrenceOperands<float>& o, const Units<N>& at,
-                                       f32<N> dh) {
-    const f32<N> n = at.read(o.saved_slots, at.of_slot(0, 4));
-    const f32<N> r = at.read(o.saved_slots, at.of_slot(1, 4));
-    const f32<N> z = at.read(o.saved_slots, at.of_slot(2, 4));
-    const f32<N> q = at.read(o.saved_slots, at.of_slot(3, 4));
-    const f32<N> before = at.read(o.saved_state, at.of_row());
-    const f32<N> dn = dh * (1.0f - z) * (1.0f - n * n);
-    const f32<N> u_r = dn * q * r * (1.0f - r);
-    const f32<N> u_z = dh * (before - n) * z * (1.0f - z);
-    at.write(o.u, at.of_slot(0, 3), u_r);
-    at.write(o.u_hh, at.of_slot(0, 3), u_r);
-    at.write(o.u, at.of_slot(1, 3), u_z);
-    at.write(o.u_hh, at.of_slot(1, 3), u_z);
-    at.write(o.u, at.of_slot(2, 3), dn);
-    at.write(o.u_hh, at.of_slot(2, 3), dn * r);
+  template <class At, class Value = typename At::Value>
+  CNNEXT_INLINE static Value backward(const typename At::Operands& o, const At& at, Value dh) {
+    const Value n = at.read(o.saved_workspace, at.of_block(0, 4));
+    const Value r = at.read(o.saved_workspace, at.of_block(1, 4));
+    const Value z = at.read(o.saved_workspace, at.of_block(2, 4));
+    const Value q = at.read(o.saved_workspace, at.of_block(3, 4));
+    const Value before = at.read(o.saved_state, at.of_row());
+    const Value dn = dh * (1.0f - z) * (1.0f - n * n);
+    const Value u_r = dn * q * r * (1.0f - r);
+    const Value u_z = dh * (before - n) * z * (1.0f - z);
+    at.write(o.u, at.of_block(0, 3), u_r);
+    at.write(o.u_hh, at.of_block(0, 3), u_r);
+    at.write(o.u, at.of_block(1, 3), u_z);
+    at.write(o.u_hh, at.of_block(1, 3), u_z);
+    at.write(o.u, at.of_block(2, 3), dn);
+    at.write(o.u_hh, at.of_block(2, 3), dn * r);
     at.write(o.dh0, at.of_sequence(), dh * z);
     return n + z * (before - n);
   }
@@ -130,29 +125,27 @@ struct GRU {
 
 template <bool kRectified>
 struct RNN {
-  static constexpr int kSlots = 1, kXSlots = 1, kHSlots = 1;
-  static constexpr int x_gate(int i) { return i; }
-  static constexpr int h_gate(int i) { return i; }
+  static constexpr int kSums = 1, kXSums = 1, kHSums = 1;
+  CNNEXT_INLINE static constexpr int x_gate(int i) { return i; }
+  CNNEXT_INLINE static constexpr int h_gate(int i) { return i; }
 
-  template <int N>
-  CNNEXT_INLINE static void forward(const RecurrenceOperands<float>& o, const Units<N>& at,
-                                    const f32<N> (&z)[1]) {
-    f32<N> h_next;
+  template <class At, class Sums, class Value = typename At::Value>
+  CNNEXT_INLINE static void forward(const typename At::Operands& o, const At& at, const Sums& sum) {
+    Value h_next = sum(0);
     if constexpr (kRectified) {
-      h_next = z[0] < 0.0f ? f32<N>{} : z[0];  // NaN stays
+      h_next = h_next < 0.0f ? Value{} : h_next;  // NaN stays
     } else {
-      h_next = tanh<N>(z[0]);
+      h_next = at.tanh(h_next);
     }
-    at.write_state(o, h_next);
+    write_hidden(o, at, h_next);
     if (o.state != nullptr) at.write(o.state, at.of_row(), h_next);
   }
 
-  template <int N>
-  CNNEXT_INLINE static f32<N> backward(const RecurrenceOperands<float>& o, const Units<N>& at,
-                                       f32<N> dh) {
-    const f32<N> h_next = at.read(o.saved_state, at.of_row());
+  template <class At, class Value = typename At::Value>
+  CNNEXT_INLINE static Value backward(const typename At::Operands& o, const At& at, Value dh) {
+    const Value h_next = at.read(o.saved_state, at.of_row());
     if constexpr (kRectified) {
-      at.write(o.u, at.of_row(), h_next <= 0.0f ? f32<N>{} : dh);
+      at.write(o.u, at.of_row(), h_next <= 0.0f ? Value{} : dh);
     } else {
       at.write(o.u, at.of_row(), dh * (1.0f - h_next * h_next));
     }

@@ -7,12 +7,12 @@
 //   by units      A task has some units of all sequences, and a round is a step. The weights are
 //                 packed once, and each core keeps those of its units. For few sequences, and for
 //                 weights that are too many for a core.
-//   ahead         By units, with the products of x for several steps at once, so that w_ih has to
+//   hoisted       By units, with the products of x for several steps at once, so that w_ih has to
 //                 come to the core only once for all of them.
 //   by dots       By units, without packing (gemm/dot.h): for a single step of few sequences.
 //
 // In all of them the work is done in tiles, a few sequences x a block of units with all their
-// slots: the products run into a tile that stays in L1, and from there through the gates.
+// sums: the products run into a tile that stays in L1, and from there through the gates.
 #pragma once
 
 #include "gemm/block.h"
@@ -22,9 +22,9 @@
 namespace cnnext {
 namespace {
 
-// Products of x that were computed ahead, kXSlots x hidden for each row from `first_row` on; null
-// if they were not.
-struct ProductsAhead {
+// Products of x that were computed for several steps at once, kXSums x hidden for each row from
+// `first_row` on; null if they were not.
+struct HoistedProducts {
   const float* z;
   int64_t first_row;
 };
@@ -37,47 +37,39 @@ struct ForwardStep {
 
   static void run(const RecurrenceShape& s, const RecurrenceOperands<float>& o, const Step& step,
                   int64_t first, int64_t last, int64_t block, const Weights& weights,
-                  const ProductsAhead& ahead = {}) {
+                  const HoistedProducts& hoisted = {}) {
     last = min(last, step.count);
     for (int64_t i = first, rows; i < last; i += rows) {
       const bool starts = i >= step.continuing;
       rows = min(Block::kRows, (starts ? last : min(last, step.continuing)) - i);
       const float* const h = starts ? o.h0 + i * s.hidden : o.y + (step.before_row + i) * s.hidden;
-      tile(s, o, step, i, rows, starts, h, block, weights, ahead);
+      tile(s, o, step, i, rows, starts, h, block, weights, hoisted);
     }
   }
 
  private:
   static void tile(const RecurrenceShape& s, const RecurrenceOperands<float>& o, const Step& step,
                    int64_t i, int64_t rows, bool starts, const float* h, int64_t block,
-                   const Weights& weights, const ProductsAhead& ahead) {
+                   const Weights& weights, const HoistedProducts& hoisted) {
     alignas(64) float sums[Block::kRows * Block::kColumns];
     for (int64_t r = 0; r < rows; ++r) {
       copy(sums + r * Block::kColumns, weights.biases(), Block::kColumns);
     }
     const int64_t first_unit = block * Block::kUnits, units = Block::units(s, block);
-    if (ahead.z == nullptr) weights.add_product_of_x(rows, o.x + (step.row + i) * s.input, sums);
+    if (hoisted.z == nullptr) weights.add_product_of_x(rows, o.x + (step.row + i) * s.input, sums);
     weights.add_product_of_h(rows, h, sums);
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t unit = 0; unit < units; unit += N) {
-        const Units<N> at{s.hidden,
-                          step.row + i + r,
-                          i + r,
-                          first_unit + unit,
-                          min(N, units - unit),
-                          starts,
-                          h + r * s.hidden + first_unit + unit};
-        f32<N> z[Cell::kSlots];
-        for (int slot = 0; slot < Cell::kSlots; ++slot) {
-          z[slot] = load<N>(sums + r * Block::kColumns + slot * Block::kUnits + unit);
-        }
-        if (ahead.z != nullptr) {
-          for (int slot = 0; slot < Cell::kXSlots; ++slot) {
-            const int64_t line = (at.row - ahead.first_row) * Cell::kXSlots + slot;
-            z[slot] += at.read(ahead.z, line * s.hidden + at.unit);
-          }
-        }
-        Cell::template forward<N>(o, at, z);
+        const Units<N> at{{s.hidden, step.row + i + r, i + r, first_unit + unit, starts,
+                           h + r * s.hidden + first_unit + unit},
+                          min(N, units - unit)};
+        const auto sum = [&](int k) {
+          const f32<N> z = load<N>(sums + r * Block::kColumns + k * Block::kUnits + unit);
+          if (hoisted.z == nullptr || k >= Cell::kXSums) return z;
+          const int64_t line = (at.row - hoisted.first_row) * Cell::kXSums + k;
+          return z + at.read(hoisted.z, line * s.hidden + at.unit);
+        };
+        Cell::forward(o, at, sum);
       }
     }
   }
@@ -160,8 +152,8 @@ struct ForwardByUnits {
 };
 
 template <class Tile>
-struct ForwardAhead {
-  static constexpr int64_t kRowsAhead = 256;  // enough for w_ih to be read once for many products
+struct ForwardHoisted {
+  static constexpr int64_t kHoistedRows = 256;  // enough for w_ih to be read once for many products
 
   static Plan plan(const RecurrenceShape& s, int) {
     return with_cell(s.cell, [&](auto cell) {
@@ -170,7 +162,7 @@ struct ForwardAhead {
       plan.rounds = s.steps;
       plan.tasks[0] = Weights::Block::count(s);
       plan.shared_bytes = (plan.tasks[0] * Weights::floats(only_state(s)) +
-                           steps_ahead(s) * s.batch * decltype(cell)::kXSlots * s.hidden) *
+                           hoisted_steps(s) * s.batch * decltype(cell)::kXSums * s.hidden) *
                           sizeof(float);
       plan.chunk_bytes = BlockedProduct<Tile>::kScratchBytes;
       return plan;
@@ -192,9 +184,9 @@ struct ForwardAhead {
         }
       }
       // The steps of a group follow each other in memory, whichever way the walk goes.
-      const int64_t first = slice.round / steps_ahead(s) * steps_ahead(s);
+      const int64_t first = slice.round / hoisted_steps(s) * hoisted_steps(s);
       const Step a = step_at(s, o, Pass::forward, first);
-      const Step b = step_at(s, o, Pass::forward, min(s.steps, first + steps_ahead(s)) - 1);
+      const Step b = step_at(s, o, Pass::forward, min(s.steps, first + hoisted_steps(s)) - 1);
       const int64_t first_row = min(a.row, b.row);
       if (slice.round == first && s.input > 0) {
         const int64_t rows = max(a.row + a.count, b.row + b.count) - first_row;
@@ -203,20 +195,20 @@ struct ForwardAhead {
         multiply_x<Cell>(s, o, first_row, rows, unit, units, z,
                          reinterpret_cast<float*>(slice.chunk));
       }
-      const ProductsAhead ahead{s.input > 0 ? z : nullptr, first_row};
+      const HoistedProducts hoisted{s.input > 0 ? z : nullptr, first_row};
       const Step step = step_at(s, o, Pass::forward, slice.round);
       for (int64_t i = slice.begin; i < slice.end; ++i) {
         const int64_t block = serpentine(slice, i);
         ForwardStep<Cell, Tile, Weights>::run(of_state, o, step, 0, s.batch, block,
                                               Weights(of_state, o, block, shared + block * floats),
-                                              ahead);
+                                              hoisted);
       }
     });
   }
 
  private:
-  static int64_t steps_ahead(const RecurrenceShape& s) {
-    return min(s.steps, ceil_div(kRowsAhead, s.batch));
+  static int64_t hoisted_steps(const RecurrenceShape& s) {
+    return min(s.steps, ceil_div(kHoistedRows, s.batch));
   }
 
   static RecurrenceShape only_state(RecurrenceShape s) {
@@ -224,22 +216,22 @@ struct ForwardAhead {
     return s;
   }
 
-  // Some units of all slots.
+  // Some units of all sums.
   template <class Cell>
   static void multiply_x(const RecurrenceShape& s, const RecurrenceOperands<float>& o,
                          int64_t first_row, int64_t rows, int64_t unit, int64_t units, float* z,
                          float* scratch) {
     using Product = BlockedProduct<Tile>;
-    for (int slot = 0; slot < Cell::kXSlots; ++slot) {
+    for (int i = 0; i < Cell::kXSums; ++i) {
       MatrixProduct p{};
       p.m = rows;
       p.n = units;
       p.k = p.a_row = p.b_column = s.input;
       p.a = o.x + first_row * s.input;
-      p.b = o.w_ih + (Cell::x_gate(slot) * s.hidden + unit) * s.input;
+      p.b = o.w_ih + (Cell::x_gate(i) * s.hidden + unit) * s.input;
       p.a_k = p.b_k = 1;
-      p.c = z + slot * s.hidden + unit;
-      p.c_row = Cell::kXSlots * s.hidden;
+      p.c = z + i * s.hidden + unit;
+      p.c_row = Cell::kXSums * s.hidden;
       const auto blocking = Product::blocking(p.m, p.n, 1, 1);
       for (int64_t task = 0; task < blocking.tasks(); ++task) {
         Product::run_task(p, blocking, task, scratch);

@@ -2,7 +2,7 @@
 // recurrence for NumPy arrays: see common/numpy/bindings.h. The sequences are all of one length
 // unless `batch_sizes` says how many take part in each step.
 #include "common/numpy/bindings.h"
-#include "recurrence/select.h"
+#include "recurrence/recurrence.h"
 
 namespace cnnext {
 
@@ -45,7 +45,8 @@ py::tuple forward(const std::string& name, const py::array& x, const py::array& 
   const std::vector<int64_t> offsets = offsets_of(s, batch_sizes);
   if (b_ih.has_value() != b_hh.has_value()) throw py::value_error("give both biases, or none");
   const bool has_c = s.cell == CellKind::lstm;
-  if (c0.has_value() != has_c) throw py::value_error("c0 is for the LSTM, and only for that");
+  if (c0.has_value() != has_c)
+    throw py::value_error("c0 must be given for the LSTM, and for nothing else");
   const int64_t state = s.batch * s.hidden, gates = s.gates() * s.hidden;
   return with_kernel<Recurrence>(name, [&](auto zero, const auto& kernel) {
     using T = decltype(zero);
@@ -57,7 +58,7 @@ py::tuple forward(const std::string& name, const py::array& x, const py::array& 
     const std::optional<Input<T>> b_ih_in = input<T>({"b_ih", gates}, b_ih);
     const std::optional<Input<T>> b_hh_in = input<T>({"b_hh", gates}, b_hh);
     const Output<T> y(s.rows * s.hidden), h_n(state), c_n(has_c ? state : 0);
-    const Output<T> slots(s.rows * saved_slots_of(s.cell) * s.hidden);
+    const Output<T> workspace(s.rows * workspace_blocks_of(s.cell) * s.hidden);
     const Output<T> saved_state(s.rows * s.hidden);
     RecurrenceOperands<T> o{};
     o.offsets = batch_sizes.has_value() ? offsets.data() : nullptr;
@@ -73,17 +74,18 @@ py::tuple forward(const std::string& name, const py::array& x, const py::array& 
     o.h_n = h_n.data();
     o.c_n = c_n.data();
     if (saves) {
-      o.slots = slots.data();
+      o.workspace = workspace.data();
       o.state = saved_state.data();
     }
     run_for_test(kernel, Pass::forward, s, o, threads);
     return py::make_tuple(result("y", y, kernel.name), result("h_n", h_n, kernel.name),
-                          result("c_n", c_n, kernel.name), result("slots", slots, kernel.name),
+                          result("c_n", c_n, kernel.name),
+                          result("workspace", workspace, kernel.name),
                           result("state", saved_state, kernel.name));
   });
 }
 
-py::tuple backward(const std::string& name, const py::array& saved_slots,
+py::tuple backward(const std::string& name, const py::array& saved_workspace,
                    const py::array& saved_state, const std::optional<py::array>& w_hh,
                    const std::optional<py::array>& dy, const std::optional<py::array>& dh_n,
                    const std::optional<py::array>& dc_n, const std::optional<py::array>& h0,
@@ -95,7 +97,8 @@ py::tuple backward(const std::string& name, const py::array& saved_slots,
   if (!w_hh.has_value() && s.steps > 1) throw py::value_error("w_hh must be given");
   return with_kernel<Recurrence>(name, [&](auto zero, const auto& kernel) {
     using T = decltype(zero);
-    const Input<T> slots_in = input<T>({"saved_slots", all * saved_slots_of(s.cell)}, saved_slots);
+    const Input<T> workspace_in =
+        input<T>({"saved_workspace", all * workspace_blocks_of(s.cell)}, saved_workspace);
     const Input<T> state_in = input<T>({"saved_state", all}, saved_state);
     const std::optional<Input<T>> w_hh_in =
         input<T>({"w_hh", s.gates() * s.hidden * s.hidden}, w_hh);
@@ -109,7 +112,7 @@ py::tuple backward(const std::string& name, const py::array& saved_slots,
     RecurrenceOperands<T> o{};
     o.offsets = batch_sizes.has_value() ? offsets.data() : nullptr;
     o.reverse = reverse;
-    o.saved_slots = slots_in.data();
+    o.saved_workspace = workspace_in.data();
     o.saved_state = state_in.data();
     o.w_hh = data_or_null(w_hh_in);
     o.h0 = data_or_null(h0_in);
@@ -119,7 +122,7 @@ py::tuple backward(const std::string& name, const py::array& saved_slots,
     o.u = u.data();
     o.u_hh = s.cell == CellKind::gru ? u_hh.data() : nullptr;
     if (h0.has_value()) o.h_before = h_before.data();
-    o.dh0 = dh0.data();
+    if (w_hh.has_value() || s.cell == CellKind::gru) o.dh0 = dh0.data();
     o.dc0 = dc0.data();
     run_for_test(kernel, Pass::backward, s, o, threads);
     return py::make_tuple(result("u", u, kernel.name), result("u_hh", u_hh, kernel.name),
@@ -133,8 +136,8 @@ void bind(py::module_& m) {
   bindings.def("forward", &forward, "name"_a, "x"_a, "h0"_a, "c0"_a, "w_ih"_a, "w_hh"_a,
                "b_ih"_a = py::none(), "b_hh"_a = py::none(), py::kw_only(),
                "batch_sizes"_a = py::none(), "reverse"_a = false, "saves"_a = true, "threads"_a = 1,
-               "Returns y, h_n, c_n, the slots and the state.");
-  bindings.def("backward", &backward, "name"_a, "saved_slots"_a, "saved_state"_a, "w_hh"_a,
+               "Returns y, h_n, c_n, the workspace and the state.");
+  bindings.def("backward", &backward, "name"_a, "saved_workspace"_a, "saved_state"_a, "w_hh"_a,
                "dy"_a = py::none(), "dh_n"_a = py::none(), "dc_n"_a = py::none(),
                "h0"_a = py::none(), py::kw_only(), "batch_sizes"_a = py::none(),
                "reverse"_a = false, "threads"_a = 1, "Returns u, u_hh, h_before, dh0 and dc0.");

@@ -2,7 +2,7 @@
 // recurrence: one layer of an LSTM, a GRU or an RNN in one direction, from first step to last; with
 // one step, a cell. The contract between its kernels and its adapters.
 //
-// With x and h the input and the hidden state of a step, and slots of `hidden` columns each:
+// With x and h the input and the hidden state of a step, and blocks of `hidden` columns each:
 //
 //   lstm   i, f, o = sigmoid(x w_ih^T + b_ih + h w_hh^T + b_hh);  g likewise with tanh
 //          c' = f c + i g;  h' = o tanh(c')
@@ -18,8 +18,8 @@
 // offsets[t] .. offsets[t+1] of x and y; no step has more than the one before it. In reverse, a
 // sequence starts at its last step, and takes its first as the last.
 //
-// Backward, with dh the gradient of h' from y and from the step after, and u the gradient of a slot
-// before its activation:
+// Backward, with dh the gradient of h' from y and from the step after, and u the gradient of a
+// gate before its activation:
 //
 //   lstm   dc = dc' + dh o (1 - tanh(c')^2);  u = dc g i(1-i), dc c f(1-f), dc i (1-g^2),
 //          dh tanh(c') o(1-o);  dc_in = dc f
@@ -50,9 +50,9 @@ CNNEXT_INLINE constexpr int64_t gates_of(CellKind cell) {
   return cell == CellKind::lstm ? 4 : cell == CellKind::gru ? 3 : 1;
 }
 
-// How many values of each unit the forward pass leaves for the backward pass, besides the states:
+// How many values of each unit the forward pass leaves in the workspace, for the backward pass:
 // i, f, g, o; n, r, z, q.
-CNNEXT_INLINE constexpr int64_t saved_slots_of(CellKind cell) {
+CNNEXT_INLINE constexpr int64_t workspace_blocks_of(CellKind cell) {
   return cell == CellKind::lstm || cell == CellKind::gru ? 4 : 0;
 }
 
@@ -62,7 +62,7 @@ struct RecurrenceShape {
 
   CNNEXT_INLINE int64_t gates() const { return gates_of(cell); }
 
-  // Of the forward pass; the backward pass has no products with the input.
+  // Those of the forward pass; the backward pass has no products with the input.
   CNNEXT_INLINE double macs() const {
     return static_cast<double>(rows) * static_cast<double>(gates() * hidden) *
            static_cast<double>(input + hidden);
@@ -78,22 +78,28 @@ struct RecurrenceOperands {
   // forward: reads x (rows x input), h0, c0 (batch x hidden), the weights, and the biases (both or
   // neither null); c0 and c_n are the LSTM's only
   const T *x, *h0, *c0, *w_ih, *b_ih, *b_hh;
-  // ... and writes y (rows x hidden), h_n, c_n (batch x hidden) and, for the backward pass or null,
-  // the slots (rows x saved_slots x hidden) and the state (rows x hidden)
-  T *y, *h_n, *c_n, *slots, *state;
+  // ... on a GPU, of one step, instead of x, h0 and the weights their products (rows x gates x
+  // hidden)
+  const T *x_product, *h_product;
+  // ... and writes y (rows x hidden), h_n (or null), c_n (batch x hidden) and, for the backward
+  // pass or null, the workspace (rows x workspace_blocks x hidden) and the state (rows x hidden)
+  T *y, *h_n, *c_n, *workspace, *state;
 
-  // backward: reads the slots, the state and gradients (each null for zero); w_hh may be null if
-  // there is one step, and dh0 is undefined then
-  const T *saved_slots, *saved_state, *dy, *dh_n, *dc_n;
+  // backward: reads the workspace, the state and gradients (each null for zero); w_hh may be null
+  // if there is one step and dh0 is not wanted
+  const T *saved_workspace, *saved_state, *dy, *dh_n, *dc_n;
   // ... and writes u (rows x gates x hidden), the same for w_hh (of the GRU, else null), the
-  // gradients of the first states and, if not null, from h0 on the h that each row's step starts
-  // from (rows x hidden; of the GRU always null)
+  // gradients of the first states (dh0 of the LSTM and the RNN may be null without w_hh) and, if
+  // not null, from h0 on the h that each row's step starts from (rows x hidden; of the GRU always
+  // null)
   T *u, *u_hh, *dh0, *dc0, *h_before;
 };
 
-#define CNNEXT_KERNEL(type, pass, isa, name, cost) \
-  CNNEXT_DECLARE_KERNEL(RecurrenceShape, RecurrenceOperands<type>, name)
-#include "recurrence/kernels.inc"
-#undef CNNEXT_KERNEL
+struct Recurrence {
+  static constexpr const char* kName = "recurrence";
+  using Shape = RecurrenceShape;
+  template <class T>
+  using Operands = RecurrenceOperands<T>;
+};
 
 }  // namespace cnnext

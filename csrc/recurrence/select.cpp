@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "recurrence/select.h"
-
 #include <algorithm>
 
 #include "common/kernel/cost.h"
+#include "common/kernel/registry.h"
+#include "gemm/cost.h"
+#include "recurrence/recurrence.h"
 
 namespace cnnext {
 namespace {
@@ -15,12 +16,22 @@ constexpr double kFarFloatsPerSecond = 3e9;
 constexpr int64_t kSequencesPerTask = 6;
 constexpr int64_t kUnitsPerTask = 16;
 
-// How fast a core multiplies with weights, packed or not, that come from its own caches.
+// How fast a core multiplies with weights, packed or not, and reads them. Those of several steps
+// come from its own caches; a single step is a product as linear's, whose weights come from memory.
 struct Rates {
   double macs, floats;
 };
-Rates packed_rates(Isa isa) { return {0.85 * tile_macs_per_second(isa), 2e10}; }
-Rates dot_rates(Isa isa) { return {0.5 * tile_macs_per_second(isa), 1e10}; }
+Rates packed_rates(const RecurrenceShape& s, Isa isa) {
+  return {(s.steps == 1 ? kBlockedRate : 0.85) * tile_macs_per_second(isa), 2e10};
+}
+Rates dot_rates(const RecurrenceShape& s, Isa isa) {
+  if (s.steps == 1) return {kDotRate * tile_macs_per_second(isa), kStreamedWeightsPerSecond};
+  return {0.5 * tile_macs_per_second(isa), 1e10};
+}
+
+double packing_seconds(const RecurrenceShape& s, double weights) {
+  return weights / (s.steps == 1 ? kPackedWeightsPerSecond : kPackedFloatsPerSecond);
+}
 
 // The seconds of one step on one core: `rows` sequences with so many weights, again and again.
 double step_seconds(double rows, double weights, bool repeated, const Rates& rates) {
@@ -46,8 +57,11 @@ double backward_weights(const RecurrenceShape& s) {
 double by_sequences(const RecurrenceShape& s, double weights, Isa isa, int threads) {
   const double share = largest_share(ceil_div(s.batch, kSequencesPerTask), threads);
   const double rows = static_cast<double>(s.rows) / static_cast<double>(s.steps) * share;
-  return weights / kPackedFloatsPerSecond +
-         static_cast<double>(s.steps) * step_seconds(rows, weights, s.steps > 1, packed_rates(isa));
+  const Rates rates = packed_rates(s, isa);
+  // All weights are packed before the first is used; in a single step by units, few of them.
+  const double again = s.steps == 1 ? weights / rates.floats : 0.0;
+  return packing_seconds(s, weights) + again +
+         static_cast<double>(s.steps) * step_seconds(rows, weights, s.steps > 1, rates);
 }
 
 double by_units(const RecurrenceShape& s, double weights, const Rates& rates, int threads) {
@@ -59,9 +73,10 @@ double by_units(const RecurrenceShape& s, double weights, const Rates& rates, in
 
 double by_packed_units(const RecurrenceShape& s, double weights, Isa isa, int threads) {
   const double own = weights * largest_share(ceil_div(s.hidden, kUnitsPerTask), threads);
-  return own / kPackedFloatsPerSecond + by_units(s, weights, packed_rates(isa), threads);
+  return packing_seconds(s, own) + by_units(s, weights, packed_rates(s, isa), threads);
 }
 
+template <Isa>
 double reference_cost(const RecurrenceShape& s, int threads) {
   return s.macs() / kReferenceMacsPerSecond *
          largest_share(s.batch, static_cast<int>(min(threads, s.batch)));
@@ -78,18 +93,21 @@ double units_cost(const RecurrenceShape& s, int threads) {
 }
 
 template <Isa isa>
-double ahead_cost(const RecurrenceShape& s, int threads) {
+double hoisted_cost(const RecurrenceShape& s, int threads) {
   const double for_x = static_cast<double>(s.gates() * s.hidden) * static_cast<double>(s.input);
   const double rows = static_cast<double>(s.rows);
   const double share = largest_share(ceil_div(s.hidden, kUnitsPerTask), threads);
   const double moved = 2.0 * rows * static_cast<double>(s.gates() * s.hidden);
-  return rows * for_x * share / tile_macs_per_second(isa) + moved * share / kMovedFloatsPerSecond +
+  // A single step packs w_ih as well, and reaches no higher rate with it than with w_hh.
+  const double rate = (s.steps == 1 ? kBlockedRate : 1.0) * tile_macs_per_second(isa);
+  const double packing = s.steps == 1 ? packing_seconds(s, for_x * share) : 0.0;
+  return packing + rows * for_x * share / rate + moved * share / kMovedFloatsPerSecond +
          by_packed_units(s, backward_weights(s), isa, threads);
 }
 
 template <Isa isa>
 double dots_cost(const RecurrenceShape& s, int threads) {
-  return by_units(s, forward_weights(s), dot_rates(isa), threads);
+  return by_units(s, forward_weights(s), dot_rates(s, isa), threads);
 }
 
 template <Isa isa>
@@ -104,31 +122,9 @@ double units_bwd_cost(const RecurrenceShape& s, int threads) {
 
 }  // namespace
 
-template <class T>
-const std::vector<RecurrenceKernel<T>>& recurrence_registry() {
-  static const std::vector<RecurrenceKernel<T>> kernels = [] {
-    std::vector<RecurrenceKernel<T>> list;
-#define CNNEXT_KERNEL CNNEXT_REGISTRY_ENTRY
-#include "recurrence/kernels.inc"
-#undef CNNEXT_KERNEL
-    return list;
-  }();
-  return kernels;
-}
+#define CNNEXT_KERNELS "recurrence/kernels.inc"
+#include "common/kernel/register_kernels.inc"
 
-template const std::vector<RecurrenceKernel<float>>& recurrence_registry();
-template const std::vector<RecurrenceKernel<double>>& recurrence_registry();
-
-template <class T>
-const RecurrenceKernel<T>& select_recurrence(Pass pass, const RecurrenceShape& shape, int threads) {
-  return select_kernel("recurrence", recurrence_registry<T>(), pass, shape, threads);
-}
-
-template const RecurrenceKernel<float>& select_recurrence(Pass, const RecurrenceShape&, int);
-template const RecurrenceKernel<double>& select_recurrence(Pass, const RecurrenceShape&, int);
-
-std::string list_recurrence_kernels() {
-  return lines_of(recurrence_registry<float>()) + lines_of(recurrence_registry<double>());
-}
+CNNEXT_REGISTER(Recurrence)
 
 }  // namespace cnnext

@@ -5,7 +5,7 @@
 #include <tuple>
 #include <vector>
 
-#include "common/torch/checks.h"
+#include "common/torch/product.h"
 #include "recurrence/recurrence.h"
 
 namespace cnnext {
@@ -80,8 +80,74 @@ struct Inputs {
   std::optional<Tensor> c0, b_ih, b_hh;
 };
 
-// Returns y, h_n and c_n, and, if `saves`, the slots and the state that the backward pass needs;
-// what the cell does not have is empty.
+// Operands that fit the shape; `h` and `c` are what messages call the states.
+inline Inputs check_inputs(const RecurrenceShape& s, const Tensor& input, const Tensor& h0,
+                           const std::optional<Tensor>& c0, const Tensor& w_ih, const Tensor& w_hh,
+                           const std::optional<Tensor>& b_ih, const std::optional<Tensor>& b_hh,
+                           const char* h, const char* c) {
+  CNNEXT_CHECK(c0.has_value() == (s.cell == CellKind::lstm), c,
+               " must be given for the LSTM, and for nothing else");
+  CNNEXT_CHECK(b_ih.has_value() == b_hh.has_value(), "b_ih and b_hh must be given together");
+  check_matrix(h0, s.batch, s.hidden, input, h);
+  check_matrix(w_ih, s.gates() * s.hidden, s.input, input, "w_ih");
+  check_matrix(w_hh, s.gates() * s.hidden, s.hidden, input, "w_hh");
+  return {dense(input),
+          dense(h0),
+          dense(w_ih),
+          dense(w_hh),
+          dense_matrix(c0, s.batch, s.hidden, input, c),
+          dense_vector(b_ih, s.gates() * s.hidden, input, "b_ih"),
+          dense_vector(b_hh, s.gates() * s.hidden, input, "b_hh")};
+}
+
+// What the forward pass writes; what is not there, nobody wants.
+struct Results {
+  Tensor y;
+  std::optional<Tensor> h_n, c_n, workspace, state;
+};
+
+// Null for what is not there or has no elements, which the kernels do not write.
+template <class T, class Device>
+T* write_if_any(const Device& device, const std::optional<Tensor>& t) {
+  return t.has_value() && t->numel() > 0 ? device.template write<T>(*t) : nullptr;
+}
+
+template <class Device>
+void compute_forward(const RecurrenceShape& s, const Steps& steps, bool reverse, const Inputs& in,
+                     const Results& results) {
+  if (results.y.numel() == 0) return;
+  Device::with_element_type(in.x, [&](auto zero) {
+    using T = decltype(zero);
+    const Device device(results.y);
+    RecurrenceOperands<T> o{};
+    o.offsets = steps.data();
+    o.reverse = reverse;
+    o.h0 = device.template read<T>(in.h0);
+    o.c0 = device.template read<T>(in.c0);
+    o.b_ih = device.template read<T>(in.b_ih);
+    o.b_hh = device.template read<T>(in.b_hh);
+    o.y = device.template write<T>(results.y);
+    o.h_n = write_if_any<T>(device, results.h_n);
+    o.c_n = write_if_any<T>(device, results.c_n);
+    o.workspace = write_if_any<T>(device, results.workspace);
+    o.state = write_if_any<T>(device, results.state);
+    if constexpr (Device::kMultipliesByAten) {
+      const Tensor x_product = product(in.x, transposed(in.w_ih));
+      const Tensor h_product = product(in.h0, transposed(in.w_hh));
+      o.x_product = device.template read<T>(x_product);
+      o.h_product = device.template read<T>(h_product);
+      device.template compute<Recurrence>(Pass::forward, s, o);
+    } else {
+      o.x = device.template read<T>(in.x);
+      o.w_ih = device.template read<T>(in.w_ih);
+      o.w_hh = device.template read<T>(in.w_hh);
+      device.template compute<Recurrence>(Pass::forward, s, o);
+    }
+  });
+}
+
+// Returns y, h_n and c_n, and, if `saves`, the workspace and the state that the backward pass
+// needs; what the cell does not have is empty.
 template <class Device>
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> forward(
     int64_t cell, const Tensor& input, const Tensor& h0, const std::optional<Tensor>& c0,
@@ -94,41 +160,53 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> forward(
   const Steps steps = check_steps(batch_sizes, input.size(0), h0.size(0));
   const RecurrenceShape s{check_cell(cell), steps.count,   input.size(0),
                           h0.size(0),       input.size(1), h0.size(1)};
-  const bool has_c = s.cell == CellKind::lstm;
-  CNNEXT_CHECK(c0.has_value() == has_c, "c0 is for the LSTM, and only for that");
-  CNNEXT_CHECK(b_ih.has_value() == b_hh.has_value(), "b_ih and b_hh must be given together");
-  check_matrix(h0, s.batch, s.hidden, input, "h0");
-  check_matrix(w_ih, s.gates() * s.hidden, s.input, input, "w_ih");
-  check_matrix(w_hh, s.gates() * s.hidden, s.hidden, input, "w_hh");
-  const Inputs in{dense(input),
-                  dense(h0),
-                  dense(w_ih),
-                  dense(w_hh),
-                  dense_matrix(c0, s.batch, s.hidden, input, "c0"),
-                  dense_vector(b_ih, s.gates() * s.hidden, input, "b_ih"),
-                  dense_vector(b_hh, s.gates() * s.hidden, input, "b_hh")};
+  const Inputs in = check_inputs(s, input, h0, c0, w_ih, w_hh, b_ih, b_hh, "h0", "c0");
+  const int64_t saved_rows = saves ? s.rows : 0;
   const Tensor y = empty_2d(s.rows, s.hidden, input);
   const Tensor h_n = empty_2d(s.batch, s.hidden, input);
-  const Tensor c_n = empty_2d(has_c ? s.batch : 0, s.hidden, input);
-  const int64_t saved_slots = saved_slots_of(s.cell);
-  const Tensor slots = empty_2d(saves ? s.rows : 0, saved_slots * s.hidden, input);
-  const Tensor state = empty_2d(saves ? s.rows : 0, s.hidden, input);
-  if (y.numel() > 0) {
-    Device::with_element_type(input, [&](auto zero) {
-      using T = decltype(zero);
-      const Device device(y);
-      RecurrenceOperands<T> o{};
-      o.offsets = steps.data();
-      o.reverse = reverse;
-      o.y = device.template write<T>(y);
-      o.h_n = device.template write<T>(h_n);
-      o.c_n = device.template write<T>(c_n);
-      if (slots.numel() > 0) o.slots = device.template write<T>(slots);
-      if (state.numel() > 0) o.state = device.template write<T>(state);
-      device.forward(s, in, o);
-    });
-  }
-  return {y, h_n, c_n, slots, state};
+  const Tensor c_n = empty_2d(s.cell == CellKind::lstm ? s.batch : 0, s.hidden, input);
+  const Tensor workspace = empty_2d(saved_rows, workspace_blocks_of(s.cell) * s.hidden, input);
+  const Tensor state = empty_2d(saved_rows, s.hidden, input);
+  compute_forward<Device>(s, steps, reverse, in, {y, h_n, c_n, workspace, state});
+  return {y, h_n, c_n, workspace, state};
+}
+
+// What the backward pass reads, dense.
+struct Saved {
+  Tensor workspace, state;
+  std::optional<Tensor> h0, w_hh, dy, dh_n, dc_n;
+};
+
+// What the backward pass writes.
+struct Gradients {
+  Tensor u;
+  std::optional<Tensor> u_hh, h_before, dh0, dc0;
+};
+
+template <class Device>
+void compute_backward(const RecurrenceShape& s, const Steps& steps, bool reverse,
+                      const Saved& saved, const Gradients& gradients) {
+  if (gradients.u.numel() == 0) return;
+  Device::with_element_type(saved.state, [&](auto zero) {
+    using T = decltype(zero);
+    const Device device(gradients.u);
+    RecurrenceOperands<T> o{};
+    o.offsets = steps.data();
+    o.reverse = reverse;
+    o.saved_workspace = device.template read<T>(saved.workspace);
+    o.saved_state = device.template read<T>(saved.state);
+    o.h0 = device.template read<T>(saved.h0);
+    o.w_hh = device.template read<T>(saved.w_hh);
+    o.dy = device.template read<T>(saved.dy);
+    o.dh_n = device.template read<T>(saved.dh_n);
+    o.dc_n = device.template read<T>(saved.dc_n);
+    o.u = device.template write<T>(gradients.u);
+    o.u_hh = write_if_any<T>(device, gradients.u_hh);
+    o.h_before = write_if_any<T>(device, gradients.h_before);
+    o.dh0 = write_if_any<T>(device, gradients.dh0);
+    o.dc0 = write_if_any<T>(device, gradients.dc0);
+    device.template compute<Recurrence>(Pass::backward, s, o);
+  });
 }
 
 // Returns u, u_hh, h_before, dh0 and dc0; what the cell does not have is empty, and so is h_before
@@ -136,53 +214,30 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> forward(
 template <class Device>
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> backward(
     int64_t cell, const std::optional<Tensor>& grad_output, const std::optional<Tensor>& grad_h_n,
-    const std::optional<Tensor>& grad_c_n, const Tensor& slots, const Tensor& state,
+    const std::optional<Tensor>& grad_c_n, const Tensor& workspace, const Tensor& state,
     const std::optional<Tensor>& h0, const std::optional<Tensor>& w_hh,
     const std::optional<Tensor>& batch_sizes, int64_t batch, bool reverse) {
   check_dim(state, 2, "state");
   const Steps steps = check_steps(batch_sizes, state.size(0), batch);
   const RecurrenceShape s{check_cell(cell), steps.count, state.size(0), batch, 0, state.size(1)};
   const bool has_c = s.cell == CellKind::lstm, has_u_hh = s.cell == CellKind::gru;
-  const int64_t saved_slots = saved_slots_of(s.cell);
-  check_matrix(slots, s.rows, saved_slots * s.hidden, state, "slots");
+  check_matrix(workspace, s.rows, workspace_blocks_of(s.cell) * s.hidden, state, "workspace");
   CNNEXT_CHECK(w_hh.has_value() || s.steps == 1, "w_hh must be given for more than one step");
   CNNEXT_CHECK(!h0.has_value() || !has_u_hh, "h0 is not for the GRU, whose state has h");
   CNNEXT_CHECK(has_c || !grad_c_n.has_value(), "grad_c_n is for the LSTM only");
-  const std::optional<Tensor> dy =
-      dense_matrix(grad_output, s.rows, s.hidden, state, "grad_output");
-  const std::optional<Tensor> dh_n = dense_matrix(grad_h_n, batch, s.hidden, state, "grad_h_n");
-  const std::optional<Tensor> dc_n = dense_matrix(grad_c_n, batch, s.hidden, state, "grad_c_n");
-  const std::optional<Tensor> h0_in = dense_matrix(h0, batch, s.hidden, state, "h0");
-  const std::optional<Tensor> w_hh_in =
-      dense_matrix(w_hh, s.gates() * s.hidden, s.hidden, state, "w_hh");
-  const Tensor slots_in = dense(slots), state_in = dense(state);
+  const Saved saved{dense(workspace),
+                    dense(state),
+                    dense_matrix(h0, batch, s.hidden, state, "h0"),
+                    dense_matrix(w_hh, s.gates() * s.hidden, s.hidden, state, "w_hh"),
+                    dense_matrix(grad_output, s.rows, s.hidden, state, "grad_output"),
+                    dense_matrix(grad_h_n, batch, s.hidden, state, "grad_h_n"),
+                    dense_matrix(grad_c_n, batch, s.hidden, state, "grad_c_n")};
   const Tensor u = empty_2d(s.rows, s.gates() * s.hidden, state);
   const Tensor u_hh = empty_2d(has_u_hh ? s.rows : 0, s.gates() * s.hidden, state);
   const Tensor h_before = empty_2d(h0.has_value() ? s.rows : 0, s.hidden, state);
   const Tensor dh0 = empty_2d(batch, s.hidden, state);
   const Tensor dc0 = empty_2d(has_c ? batch : 0, s.hidden, state);
-  if (u.numel() > 0) {
-    Device::with_element_type(state, [&](auto zero) {
-      using T = decltype(zero);
-      const Device device(u);
-      RecurrenceOperands<T> o{};
-      o.offsets = steps.data();
-      o.reverse = reverse;
-      o.saved_slots = device.template read<T>(slots_in);
-      o.saved_state = device.template read<T>(state_in);
-      o.h0 = device.template read<T>(h0_in);
-      o.w_hh = device.template read<T>(w_hh_in);
-      o.dy = device.template read<T>(dy);
-      o.dh_n = device.template read<T>(dh_n);
-      o.dc_n = device.template read<T>(dc_n);
-      o.u = device.template write<T>(u);
-      if (has_u_hh) o.u_hh = device.template write<T>(u_hh);
-      if (h0.has_value()) o.h_before = device.template write<T>(h_before);
-      o.dh0 = device.template write<T>(dh0);
-      o.dc0 = device.template write<T>(dc0);
-      device.backward(s, o);
-    });
-  }
+  compute_backward<Device>(s, steps, reverse, saved, {u, u_hh, h_before, dh0, dc0});
   return {u, u_hh, h_before, dh0, dc0};
 }
 
@@ -196,7 +251,8 @@ inline void define_operators(StableLibrary& m) {
 #undef CNNEXT_FORWARD_SCHEMA
   m.def(
       "recurrence_backward(int cell, Tensor? grad_output, Tensor? grad_h_n, Tensor? grad_c_n, "
-      "Tensor slots, Tensor state, Tensor? h0, Tensor? w_hh, Tensor? batch_sizes, SymInt batch, "
+      "Tensor workspace, Tensor state, Tensor? h0, Tensor? w_hh, Tensor? batch_sizes, SymInt "
+      "batch, "
       "bool reverse) -> (Tensor, Tensor, Tensor, Tensor, Tensor)");
 }
 

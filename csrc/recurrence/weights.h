@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The weights of a block of units, packed or where they are, and the products with them.
 //
-// A block's columns lie side by side, kUnits of each slot, so that a tile of the micro-kernel has
-// all slots of its units.
+// A block's columns lie side by side, kUnits of each sum, so that a tile of the micro-kernel has
+// all sums of its units.
 #pragma once
 
 #include "gemm/dot.h"
 #include "gemm/tile.h"
-#include "recurrence/cells.h"
+#include "recurrence/units.h"
 
 namespace cnnext {
 namespace {
@@ -15,10 +15,10 @@ namespace {
 template <class Cell, class Tile>
 struct UnitBlock {
   static constexpr int kLanes = Tile::kLanes;
-  static constexpr int64_t kUnits = max(kLanes, Tile::kColumns / Cell::kSlots);
-  static constexpr int64_t kColumns = Cell::kSlots * kUnits;
-  static constexpr int64_t kXColumns = Cell::kXSlots * kUnits;
-  static constexpr int64_t kHColumns = Cell::kHSlots * kUnits;
+  static constexpr int64_t kUnits = max(kLanes, Tile::kColumns / Cell::kSums);
+  static constexpr int64_t kColumns = Cell::kSums * kUnits;
+  static constexpr int64_t kXColumns = Cell::kXSums * kUnits;
+  static constexpr int64_t kHColumns = Cell::kHSums * kUnits;
   static constexpr int64_t kRows = Tile::panel_rows(min(Tile::kColumns, kXColumns));
 
   static int64_t count(const RecurrenceShape& s) { return ceil_div(s.hidden, kUnits); }
@@ -32,13 +32,15 @@ struct UnitBlock {
     fill_zero(row, kColumns);
     if (o.b_ih == nullptr) return;
     const int64_t first = block * kUnits;
-    for (int64_t unit = 0; unit < units(s, block); ++unit) {
-      for (int i = 0; i < Cell::kXSlots; ++i) {
-        row[i * kUnits + unit] += o.b_ih[Cell::x_gate(i) * s.hidden + first + unit];
-      }
-      for (int i = 0; i < Cell::kHSlots; ++i) {
-        row[kColumns - kHColumns + i * kUnits + unit] +=
-            o.b_hh[Cell::h_gate(i) * s.hidden + first + unit];
+    for (int64_t unit = 0; unit < units(s, block); unit += kLanes) {
+      const int64_t count = min(kLanes, units(s, block) - unit);
+      const auto add = [&](const float* bias, int gate, float* sums) {
+        store<kLanes>(sums, load<kLanes>(sums) +
+                                load_partial<kLanes>(bias + gate * s.hidden + first + unit, count));
+      };
+      for (int i = 0; i < Cell::kXSums; ++i) add(o.b_ih, Cell::x_gate(i), row + i * kUnits + unit);
+      for (int i = 0; i < Cell::kHSums; ++i) {
+        add(o.b_hh, Cell::h_gate(i), row + kColumns - kHColumns + i * kUnits + unit);
       }
     }
   }
@@ -57,11 +59,11 @@ struct PackedWeights {
                    float* packed) {
     Block::biases(s, o, block, packed);
     float* const of_x = packed + Block::kColumns;
-    for (int i = 0; i < Cell::kXSlots; ++i) {
-      pack_slot<Block::kXColumns>(s, block, o.w_ih, Cell::x_gate(i), s.input, i, of_x);
+    for (int i = 0; i < Cell::kXSums; ++i) {
+      pack_gate<Block::kXColumns>(s, block, o.w_ih, Cell::x_gate(i), s.input, i, of_x);
     }
-    for (int i = 0; i < Cell::kHSlots; ++i) {
-      pack_slot<Block::kHColumns>(s, block, o.w_hh, Cell::h_gate(i), s.hidden, i,
+    for (int i = 0; i < Cell::kHSums; ++i) {
+      pack_gate<Block::kHColumns>(s, block, o.w_hh, Cell::h_gate(i), s.hidden, i,
                                   of_x + s.input * Block::kXColumns);
     }
   }
@@ -90,10 +92,10 @@ struct PackedWeights {
   }
 
   template <int64_t Columns>
-  static void pack_slot(const RecurrenceShape& s, int64_t block, const float* w, int64_t gate,
-                        int64_t depth, int slot, float* panels) {
-    const int64_t column = slot * Block::kUnits % Tile::kColumns;
-    const int64_t panel = slot * Block::kUnits - column;
+  static void pack_gate(const RecurrenceShape& s, int64_t block, const float* w, int64_t gate,
+                        int64_t depth, int sum, float* panels) {
+    const int64_t column = sum * Block::kUnits % Tile::kColumns;
+    const int64_t panel = sum * Block::kUnits - column;
     const int64_t units = Block::units(s, block), step = width<Columns>(panel);
     float* const dst = panels + panel * depth + column;
     if (units < Block::kUnits) {  // stale scratch could hold denormals, which multiply slowly
@@ -142,13 +144,13 @@ class WeightsInPlace {
   CNNEXT_INLINE const float* biases() const { return biases_; }
 
   void add_product_of_x(int64_t rows, const float* x, float* sums) const {
-    for (int i = 0; i < Cell::kXSlots; ++i) {
+    for (int i = 0; i < Cell::kXSums; ++i) {
       multiply(rows, x, s_.input, o_.w_ih, Cell::x_gate(i), sums + i * Block::kUnits);
     }
   }
 
   void add_product_of_h(int64_t rows, const float* h, float* sums) const {
-    for (int i = 0; i < Cell::kHSlots; ++i) {
+    for (int i = 0; i < Cell::kHSums; ++i) {
       multiply(rows, h, s_.hidden, o_.w_hh, Cell::h_gate(i),
                sums + Block::kColumns - Block::kHColumns + i * Block::kUnits);
     }

@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from cnnext.testing.kernels import OPERATORS
-from tests.cuda.devices import Device
+from tests.cuda.devices import WITH_RAW_OPERATORS, Device
 from tests.ops.conftest import _strict  # noqa: F401  (a fixture)
 from tests.pytorch_integration.test_written_memory import (
     FUNCTIONS,
@@ -26,7 +25,7 @@ from tests.pytorch_integration.test_written_memory import (
 #: On a GPU dropout draws other numbers.
 WAYS = tuple(set(WRITES) - {"dropout"})
 #: linear is ATen's on CUDA.
-CALLS = tuple(call for call in FUNCTIONS if call.name in set(OPERATORS) - {"linear"})
+CALLS = tuple(call for call in FUNCTIONS if call.name in set(WITH_RAW_OPERATORS) - {"linear"})
 #: The emulated operators have no gradients themselves; those of all others' gradients are ATen's.
 TWICE = tuple(call for call in CALLS if "avg_pool" not in call.name)
 

@@ -3,8 +3,8 @@
 #include "conv2d/torch_adapter.h"
 #include "cuda_on_cpu/engine.h"
 #include "linear/torch_adapter.h"
-#include "lstm_cell/torch_adapter.h"
 #include "pooling/torch_adapter.h"
+#include "recurrence/torch_lstm_cell.h"
 #include "relu/torch_adapter.h"
 
 namespace cnnext {

@@ -14,7 +14,6 @@ from typing import Any
 import test_average_pool_kernels as average_pools
 import test_conv2d_kernels as conv2d
 import test_linear_kernels as linear
-import test_lstm_cell_kernels as lstm_cell
 import test_max_pool_kernels as max_pools
 import test_recurrence_kernels as recurrence
 import test_relu_kernels as relu
@@ -38,18 +37,6 @@ def of_linear(kernel: Kernel) -> Iterator[Call]:
         for bias in (True, False):
             operands = linear.draw(case, "normal", kernel.dtype, bias)
             yield case, case.shape, partial(linear.run, kernel, case, operands)
-
-
-def of_lstm_cell(kernel: Kernel) -> Iterator[Call]:
-    for case in lstm_cell.SMALL:
-        if kernel.direction == "forward":
-            for bias in (True, False):
-                forward = lstm_cell.draw_forward(case, "normal", kernel.dtype, bias)
-                yield case, case.shape, partial(lstm_cell.run_forward, kernel, case, forward)
-        else:
-            for given in ((True, True), (True, False), (False, True)):
-                backward = lstm_cell.draw_backward(case, kernel.dtype, *given)
-                yield case, case.shape, partial(lstm_cell.run_backward, kernel, case, backward)
 
 
 def of_max_pool(kernel: Kernel) -> Iterator[Call]:
@@ -105,7 +92,6 @@ CALLS: dict[str, Callable[[Kernel], Iterator[Call]]] = {
     "avg_pool2d": of_average_pool,
     "conv2d": of_conv2d,
     "linear": of_linear,
-    "lstm_cell": of_lstm_cell,
     "max_pool2d": of_max_pool,
     "recurrence": of_recurrence,
     "relu": of_relu,

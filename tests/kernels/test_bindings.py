@@ -36,7 +36,6 @@ SHAPES: dict[str, list[Shape]] = {
         CONV2D_3X3 | {"layout": "channels_last", "c_in": 32},
     ],
     "linear": [{"m": 4, "n": 5, "k": 6}],
-    "lstm_cell": [{"batch": 2, "input": 3, "hidden": 20}],
     "max_pool2d": [
         {**_WINDOW, "c": 3, "h_out": 7, "w_out": 8, "k_h": 2, "k_w": 2, "record": "offsets"}
     ],

@@ -24,7 +24,7 @@ ACTIVATION_EPS = 3
 SIGMOID_FLOOR = 2e-38
 
 GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
-SAVED_SLOTS = {"lstm": 4, "gru": 4, "rnn_tanh": 0, "rnn_relu": 0}
+WORKSPACE_BLOCKS = {"lstm": 4, "gru": 4, "rnn_tanh": 0, "rnn_relu": 0}
 
 
 class Case(NamedTuple):
@@ -77,6 +77,10 @@ def small_cases() -> list[Case]:
             batch_sizes = [(n,), (n, n, n), (n, n - n // 3, n - n // 3, 1)][(i + shift) % 3]
             cases.append(Case(cell, batch_sizes, SIZES[i - 5], SIZES[i]))
         cases.append(Case(cell, (2, 1), 0, 5))
+    # An LSTM's only step is an operator as well.
+    cases += [
+        Case("lstm", (SIZES[i - 2],), SIZES[i - 5], SIZES[i]) for i in range(1, len(SIZES), 2)
+    ]
     return cases
 
 
@@ -90,6 +94,7 @@ LARGE = [
         *(((2, 2), 260, 20), ((2, 1), 3, 270)),
     )
 ]
+LARGE += [Case("lstm", *sizes) for sizes in (((1,), 300, 20), ((3,), 20, 270), ((390,), 3, 4))]
 
 
 def variants(cases: list[Case]) -> dict[str, tuple[Shape, list[Case]]]:
@@ -120,7 +125,7 @@ class Forward(NamedTuple):
 class Backward(NamedTuple):
     """What a backward pass reads."""
 
-    saved_slots: Array
+    saved_workspace: Array
     saved_state: Array
     w_hh: Array | None
     dy: Array | None
@@ -165,9 +170,9 @@ def given(values: Array, dtype: str) -> Estimate:
     return Estimate(values, np.zeros_like(values), eps_of(dtype))
 
 
-def side_by_side(slots: Sequence[Estimate]) -> Estimate:
-    value, error = (np.stack([getattr(s, part) for s in slots], 1) for part in ("value", "error"))
-    return Estimate(value, error, slots[0].eps)
+def side_by_side(blocks: Sequence[Estimate]) -> Estimate:
+    value, error = (np.stack([getattr(b, part) for b in blocks], 1) for part in ("value", "error"))
+    return Estimate(value, error, blocks[0].eps)
 
 
 def sum_of(factors: Iterable[tuple[Array, Array]], terms: list[Estimate], dtype: str) -> Estimate:
@@ -217,21 +222,21 @@ def draw_backward(
     """Of no forward pass, but with values that one could have left."""
     rng = generator("recurrence backward", case, dtype)
     batch, rows, hidden = case.batch, case.rows, case.hidden
-    slots = rng.standard_normal((rows, SAVED_SLOTS[case.cell], hidden))
+    workspace = rng.standard_normal((rows, WORKSPACE_BLOCKS[case.cell], hidden))
     state = rng.standard_normal((rows, hidden))
     if case.cell == "lstm":
-        slots[:, [0, 1, 3]] = 1 / (1 + np.exp(-slots[:, [0, 1, 3]]))
-        slots[:, 2] = np.tanh(slots[:, 2])
+        workspace[:, [0, 1, 3]] = 1 / (1 + np.exp(-workspace[:, [0, 1, 3]]))
+        workspace[:, 2] = np.tanh(workspace[:, 2])
     elif case.cell == "gru":
-        slots[:, 0] = np.tanh(slots[:, 0])
-        slots[:, 1:3] = 1 / (1 + np.exp(-slots[:, 1:3]))
+        workspace[:, 0] = np.tanh(workspace[:, 0])
+        workspace[:, 1:3] = 1 / (1 + np.exp(-workspace[:, 1:3]))
     if case.cell != "lstm":
         state = np.maximum(state, 0) if case.cell == "rnn_relu" else np.tanh(state)
     w_hh = rng.standard_normal((case.gates * hidden, hidden)) / hidden**0.5
     others = [rng.standard_normal((n, hidden)) for n in (rows, batch, batch, batch)]
     wanted = (dy, dh_n, dc_n and case.cell == "lstm", case.cell != "gru")
     return Backward(
-        *(a.astype(dtype) for a in (slots, state, w_hh)),
+        *(a.astype(dtype) for a in (workspace, state, w_hh)),
         *(a.astype(dtype) if want else None for a, want in zip(others, wanted, strict=True)),
     )
 
@@ -252,15 +257,15 @@ def run_forward(
     threads: int,
 ) -> dict[str, Array]:
     keywords = options(case, reverse)
-    y, h_n, c_n, slots, state = kernel.run(*operands, saves=saves, threads=threads, **keywords)
+    y, h_n, c_n, workspace, state = kernel.run(*operands, saves=saves, threads=threads, **keywords)
     results = {"y": y, "h_n": h_n}
     if case.cell == "lstm":
         results["c_n"] = c_n
     if saves:
         results["state"] = state
     shaped = {name: a.reshape(-1, case.hidden) for name, a in results.items()}
-    if SAVED_SLOTS[case.cell] and saves:
-        shaped["slots"] = slots.reshape(case.rows, -1, case.hidden)
+    if WORKSPACE_BLOCKS[case.cell] and saves:
+        shaped["workspace"] = workspace.reshape(case.rows, -1, case.hidden)
     return shaped
 
 
@@ -293,7 +298,7 @@ def handed_on(first: Array, values: Array, walk: list[slice]) -> tuple[Array, Ar
 
 
 def step_forward(case: Case, operands: Forward, h: Array, c: Array | None) -> dict[str, Estimate]:
-    """h', c' and the slots of all rows, from the states that the rows start from."""
+    """h', c' and the workspace of all rows, from the states that the rows start from."""
     dtype = str(operands.x.dtype)
     x, _, _, w_ih, w_hh, b_ih, b_hh = wide(operands)
     h, c = wide([h, c])
@@ -309,12 +314,12 @@ def step_forward(case: Case, operands: Forward, h: Array, c: Array | None) -> di
     if case.cell == "lstm":
         i, f, g, o = ((tanh if gate == 2 else sigmoid)(sums(gate, of_x, of_h)) for gate in range(4))
         c_next = f * given(c, dtype) + i * g
-        return {"h": o * tanh(c_next), "c": c_next, "slots": side_by_side([i, f, g, o])}
+        return {"h": o * tanh(c_next), "c": c_next, "workspace": side_by_side([i, f, g, o])}
     if case.cell == "gru":
         r, z = (sigmoid(sums(gate, of_x, of_h)) for gate in range(2))
         q = sums(2, of_h)
         n = tanh(sums(2, of_x) + r * q)
-        return {"h": n + z * (given(h, dtype) - n), "slots": side_by_side([n, r, z, q])}
+        return {"h": n + z * (given(h, dtype) - n), "workspace": side_by_side([n, r, z, q])}
     z = sums(0, of_x, of_h)
     if case.cell == "rnn_tanh":
         return {"h": tanh(z)}
@@ -336,8 +341,8 @@ def check_forward(
         assert_same_bits(
             actual["state"], h if case.cell == "gru" else actual["y"], f"state, {what}"
         )
-    if "slots" in actual:
-        of_steps["slots"] = actual["slots"]
+    if "workspace" in actual:
+        of_steps["workspace"] = actual["workspace"]
     expected = step_forward(case, operands, h, c)
     assert expected.keys() == of_steps.keys()
     for name, estimate in expected.items():
@@ -345,19 +350,19 @@ def check_forward(
 
 
 def step_backward(
-    cell: str, slots: list[Estimate], state: Estimate, dh: Estimate, dc_next: Estimate
+    cell: str, workspace: list[Estimate], state: Estimate, dh: Estimate, dc_next: Estimate
 ) -> dict[str, Estimate]:
     """The gradients of one step: u, also for w_hh, and what goes on to h and c other than by
     w_hh."""
     if cell == "lstm":
-        i, f, g, o = slots
+        i, f, g, o = workspace
         t = tanh(f * state + i * g)
         dc = dc_next + dh * o * (1 - t * t)
         u = [dc * g * i * (1 - i), dc * state * f * (1 - f), dc * i * (1 - g * g)]
         u.append(dh * t * o * (1 - o))
         return {"u": side_by_side(u), "dc": dc * f}
     if cell == "gru":
-        n, r, z, q = slots
+        n, r, z, q = workspace
         u_n = dh * (1 - z) * (1 - n * n)
         u_r, u_z = u_n * q * r * (1 - r), dh * (state - n) * z * (1 - z)
         u_hh = side_by_side([u_r, u_z, u_n * r])
@@ -373,7 +378,7 @@ def check_backward(
     case: Case, operands: Backward, actual: dict[str, Array], reverse: bool, what: str
 ) -> None:
     dtype = str(operands.w_hh.dtype)
-    slots, state, w_hh, dy, dh_n, dc_n, h0 = wide(operands)
+    workspace, state, w_hh, dy, dh_n, dc_n, h0 = wide(operands)
     zeros = np.zeros((case.batch, case.hidden))
     dh, dc = (given(zeros.copy() if d is None else d, dtype) for d in (dh_n, dc_n))
     walk = case.walk("backward", reverse)
@@ -385,7 +390,7 @@ def check_backward(
         terms = [dh[first]] if dy is None else [dh[first], given(dy[rows], dtype)]
         gradients = step_backward(
             case.cell,
-            [given(slots[rows, i], dtype) for i in range(slots.shape[1])],
+            [given(workspace[rows, i], dtype) for i in range(workspace.shape[1])],
             given(state[rows], dtype),
             sum_of([(u_after[rows], w_hh)], terms, dtype),
             dc[first],
@@ -403,7 +408,7 @@ def check_backward(
     if h0 is not None:
         h = given(state, dtype)
         if case.cell == "lstm":
-            i, f, g, o = (given(slots[:, slot], dtype) for slot in range(4))
+            i, f, g, o = (given(workspace[:, block], dtype) for block in range(4))
             h = o * tanh(f * h + i * g)
         pairs = ((h0, h.value), (np.zeros_like(h0), h.error))
         value, error = (handed_on(*pair, case.walk("forward", reverse))[0] for pair in pairs)
@@ -421,6 +426,38 @@ def test_forward(kernel: Kernel, case: Case) -> None:
         unsaved = run_forward(kernel, case, operands, reverse, saves=False, threads=threads)
         for name, values in unsaved.items():
             assert_same_bits(values, actual[name], f"{name} where nothing is saved, {what}")
+
+
+RANGES = np.concatenate([np.linspace(-high, high, 1001) for high in (90, 20, 5, 1, 1e-3)])
+#: Each row has a z of its own: those of the ranges, and eight special ones.
+ACTIVATIONS = Case("lstm", (len(RANGES) + 8,), 1, 17)
+
+
+def activations(kernel: Kernel, case: Case, z: Array) -> tuple[Array, Array]:
+    """The kernel's sigmoid and tanh, by an LSTM whose gates see nothing but one z each."""
+    columns = case.gates * case.hidden
+    ones, zeros = np.ones(columns, z.dtype), np.zeros((len(z), case.hidden), z.dtype)
+    w_hh = np.zeros((columns, case.hidden), z.dtype)
+    operands = Forward(z, zeros, zeros, ones, w_hh, None, None)
+    gates = run_forward(kernel, case, operands, threads=1)["workspace"].swapaxes(0, 1)
+    lanes = np.broadcast_to(gates[:, :, :1], gates.shape)
+    assert_same_bits(gates, lanes, "the gates of a row that are all of the same z")
+    assert_same_bits(gates[[1, 3]], gates[[0, 0]], "the forget and the output gate")
+    return gates[0, :, 0], gates[2, :, 0]
+
+
+@pytest.mark.parametrize(
+    "kernel, case", each_kernel("recurrence", "forward", variants=variants([ACTIVATIONS]))
+)
+def test_activations(kernel: Kernel, case: Case) -> None:
+    dtype = kernel.dtype
+    specials = [np.nan, np.inf, -np.inf, 0, -1e4, 1e4, np.finfo(dtype).max, np.finfo(dtype).tiny]
+    z = np.concatenate([RANGES, specials]).astype(dtype)
+    actual = activations(kernel, case, z)
+    with np.errstate(over="ignore"):
+        exact = [function(given(z.astype(np.float64), dtype)) for function in (sigmoid, tanh)]
+    for name, values, expected in zip(("sigmoid", "tanh"), actual, exact, strict=True):
+        assert_within(values, expected.value, expected.error, name)
 
 
 @pytest.mark.parametrize("kernel, case", PARAMS["backward"])

@@ -60,21 +60,21 @@ def kinds(case: LSTMCellCase) -> Any:
 # ------------------------------------------------------------------------- forward vs float64
 
 
-@pytest.mark.parametrize(("kernel", "case"), kernel_cases("lstm_cell", "forward", SMALL, LARGE))
+@pytest.mark.parametrize(("kernel", "case"), kernel_cases("recurrence", "forward", SMALL, LARGE))
 def test_forward(kernel: str, case: LSTMCellCase) -> None:
     for kind in kinds(case):
         problem = problems.cached(problems.lstm_cell, case, kind, "nchw", dtype_of(kernel))
-        with only_kernel("lstm_cell", kernel), use_threads(3):
+        with only_kernel("recurrence", kernel), use_threads(3):
             ours = problem.outputs(CNNEXT)
         problem.check_outputs(ours, what=f"{kind} output")
 
 
 @pytest.mark.parametrize("scale", (1e-4, 30.0, 1e4), ids=("tiny", "saturated", "huge"))
-@pytest.mark.parametrize(("kernel", "case"), kernel_cases("lstm_cell", "forward", (PLAIN,)))
+@pytest.mark.parametrize(("kernel", "case"), kernel_cases("recurrence", "forward", (PLAIN,)))
 def test_gates_far_from_one(kernel: str, case: LSTMCellCase, scale: float) -> None:
     """Where exp overflows or the gates are flat."""
     problem = problems.lstm_cell(case, dtype=dtype_of(kernel)).mapped(lambda t: t * scale)
-    with only_kernel("lstm_cell", kernel):
+    with only_kernel("recurrence", kernel):
         ours = problem.outputs(CNNEXT)
     problem.check_outputs(ours)
 
@@ -96,11 +96,11 @@ def test_without_bias(case: LSTMCellCase) -> None:
 # ----------------------------------------------------------------------------------- backward
 
 
-@pytest.mark.parametrize(("kernel", "case"), kernel_cases("lstm_cell", "backward", SMALL, LARGE))
+@pytest.mark.parametrize(("kernel", "case"), kernel_cases("recurrence", "backward", SMALL, LARGE))
 def test_backward(kernel: str, case: LSTMCellCase) -> None:
     for kind in kinds(case):
         problem = problems.cached(problems.lstm_cell, case, kind, "nchw", dtype_of(kernel))
-        with only_kernel("lstm_cell", kernel), use_threads(3):
+        with only_kernel("recurrence", kernel), use_threads(3):
             ours = problem.gradients(CNNEXT)
         problem.check_gradients(ours, what=f"{kind} gradient")
 

@@ -349,13 +349,13 @@ def forward_arguments(
 def backward_arguments(case: RecurrenceCase, problem: Problem) -> tuple[Any, ...]:
     """All gradients are given."""
     arguments = forward_arguments(case, problem.operands)
-    output, h_n, c_n, slots, state = torch.ops.cnnext.recurrence_forward(*arguments)
+    output, h_n, c_n, workspace, state = torch.ops.cnnext.recurrence_forward(*arguments)
     seeds = [seed_gradient(output), seed_gradient(h_n), seed_gradient(c_n)]
     if case.cell is not Cell.LSTM:
         seeds[2] = None
     h0 = None if case.cell is Cell.GRU else problem.operands[H0]
     w_hh, sizes = problem.operands[W_HH], case.batch_sizes
-    return (int(case.cell), *seeds, slots, state, h0, w_hh, sizes, case.batch, case.reverse)
+    return (int(case.cell), *seeds, workspace, state, h0, w_hh, sizes, case.batch, case.reverse)
 
 
 def check_all_ops(
@@ -672,7 +672,7 @@ def test_backward_operator(cell: Cell) -> None:
     case = PLAIN.of(cell)
     arguments = backward_arguments(case, problem_of(case))
     for place, argument in enumerate(arguments):
-        # The RNN's slots have no elements to miss.
+        # The RNN's workspace has no elements to miss.
         if isinstance(argument, Tensor) and argument.numel() > 0:
             for change in CHANGES:
                 check_operator_error("recurrence_backward", changed(arguments, place, change))

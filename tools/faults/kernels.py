@@ -66,7 +66,7 @@ KERNELS = (
         old="(1u << count) - 1",
         new="(2u << count) - 1",
         within="_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), p)",
-        tests=("tests/kernels/test_lstm_cell_kernels.py", "tests/kernels/test_linear_kernels.py"),
+        tests=("tests/kernels/test_recurrence_kernels.py", "tests/kernels/test_linear_kernels.py"),
         isa="avx512",
     ),
     Fault(
@@ -75,7 +75,7 @@ KERNELS = (
         file="csrc/common/simd/simd.h",
         old="if (lane < count) p[lane] = v[lane];",
         new="if (lane <= count) p[lane] = v[lane];",
-        tests=("tests/kernels/test_lstm_cell_kernels.py",),
+        tests=("tests/kernels/test_recurrence_kernels.py", "-k", "forward"),
     ),
     Fault(
         name="scatter-forgets-dilation",
@@ -115,10 +115,10 @@ KERNELS = (
     Fault(
         name="cell-gate-differentiated-as-a-sigmoid",
         kind="derivative of a gate",
-        file="csrc/lstm_cell/gates.h",
+        file="csrc/recurrence/cells.h",
         old="dc * i * (1.0f - g * g)",
         new="dc * i * g * (1.0f - g)",
-        tests=("tests/kernels/test_lstm_cell_kernels.py", "tests/ops/test_lstm_cell.py"),
+        tests=("tests/kernels/test_recurrence_kernels.py", "-k", "backward and lstm"),
     ),
     Fault(
         name="reset-gate-missing-from-a-product",
@@ -126,7 +126,7 @@ KERNELS = (
         file="csrc/recurrence/cells.h",
         old="dn * r",
         new="dn",
-        within="at.write(o.u_hh, at.of_slot(2, 3), dn * r);",
+        within="at.write(o.u_hh, at.of_block(2, 3), dn * r);",
         tests=("tests/kernels/test_recurrence_kernels.py", "-k", "backward and gru"),
     ),
     Fault(
@@ -268,7 +268,7 @@ KERNELS = (
         file="csrc/common/simd/math.h",
         old="size < 0.625f ? small : signed_large",
         new="signed_large",
-        tests=("tests/kernels/test_lstm_cell_kernels.py",),
+        tests=("tests/kernels/test_recurrence_kernels.py", "-k", "activations"),
     ),
     Fault(
         name="gradient-of-used-taps-put-first",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import torch
@@ -13,6 +13,25 @@ from cnnext.runtime.fallback import fallback_reason
 
 Biases = tuple[Tensor | None, Tensor | None]
 Result = TypeVar("Result")
+
+
+def check_module_call(name: str, input: Tensor, states: Mapping[str, Tensor]) -> None:
+    """Raises what the module of that name raises for an input or a state that is no matrix or row.
+
+    Args:
+        states: by what messages call them.
+    """
+    if input.dim() not in (1, 2):
+        raise ValueError(f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead")
+    for state_name, state in states.items():
+        if state.dim() not in (1, 2):
+            what = "hidden" if state_name == "hx" else state_name
+            raise ValueError(f"{name}: Expected {what} to be 1D or 2D, got {state.dim()}D instead")
+        if state.dim() != input.dim():
+            raise RuntimeError(
+                f"{name}: {state_name} must be batched if and only if input is, but got "
+                f"input.shape={shape_of(input)} and {state_name}.shape={shape_of(state)}"
+            )
 
 
 def why_native_cell(

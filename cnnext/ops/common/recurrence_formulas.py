@@ -1,9 +1,9 @@
 """The backward passes of LSTM, GRU and RNN in operators that have gradients themselves.
 
 By these, and not by the kernels, gradients are computed that will be differentiated again. The
-formulas are in csrc/recurrence/recurrence.h; they start from the slots and the state that the
-forward pass has left, which count as its results: what they have of gradients themselves (`d_slots`
-and `d_state`) adds up with what comes from the results proper.
+formulas are in csrc/recurrence/recurrence.h; they start from the workspace and the state that the
+forward pass has left, which count as its results: what they have of gradients themselves
+(`d_workspace` and `d_state`) adds up with what comes from the results proper.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ class Cell(enum.IntEnum):
         return {Cell.LSTM: 4, Cell.GRU: 3}.get(self, 1)
 
     @property
-    def saved_slots(self) -> int:
-        """How many values of each unit the backward pass needs."""
+    def workspace_blocks(self) -> int:
+        """How many values of each unit the backward pass needs, besides the state."""
         return 4 if self in (Cell.LSTM, Cell.GRU) else 0
 
 
 def differentiable_backward(
     cell: Cell,
     grads: Sequence[Tensor | None],
-    slots: Tensor,
+    workspace: Tensor,
     state: Tensor,
     h0: Tensor | None,
     w_hh: Tensor | None,
@@ -48,31 +48,32 @@ def differentiable_backward(
     """What the operator `recurrence_backward` returns, but for the h_before of a GRU.
 
     Args:
-        grads: of the output, h_n, c_n, the slots and the state; None for zero.
-        slots, state: what the forward pass has left.
+        grads: of the output, h_n, c_n, the workspace and the state; None for zero.
+        workspace, state: what the forward pass has left.
         h0: None if h_before is not needed.
         w_hh: None if there is one step and the gradient of h0 is not needed.
         sizes: how many sequences each step has.
     """
     first = state[: sizes[0]]
-    dy, dh, dc, d_slots, d_state = (
+    dy, dh, dc, d_workspace, d_state = (
         torch.zeros_like(like) if grad is None else grad
-        for grad, like in zip(grads, (state, first, first, slots, state), strict=True)
+        for grad, like in zip(grads, (state, first, first, workspace, state), strict=True)
     )
-    rows = list(zip(*(t.split(sizes) for t in (slots, state, dy, d_slots, d_state)), strict=True))
+    of_rows = (workspace, state, dy, d_workspace, d_state)
+    rows = list(zip(*(t.split(sizes) for t in of_rows), strict=True))
     u: list[Any] = [None] * len(sizes)
     u_of_h = list(u)
     for step in range(len(sizes)) if reverse else reversed(range(len(sizes))):
-        size, (of_slots, of_state, of_y, *of_saved) = sizes[step], rows[step]
+        size, (saved, state_before, of_y, *of_saved) = sizes[step], rows[step]
         u[step], u_of_h[step], dh_here, dc_here = _STEPS_BACKWARD[cell](
-            of_slots, of_state, dh[:size] + of_y, dc[:size], *of_saved
+            saved, state_before, dh[:size] + of_y, dc[:size], *of_saved
         )
         if w_hh is not None:
             dh_here = dh_here + u_of_h[step] @ w_hh
         dh, dc = torch.cat((dh_here, dh[size:])), torch.cat((dc_here, dc[size:]))
     h_before = None
     if h0 is not None:
-        h_before = _states_before(_states_after(cell, slots, state), h0, sizes, reverse)
+        h_before = _states_before(_states_after(cell, workspace, state), h0, sizes, reverse)
     return torch.cat(u), torch.cat(u_of_h), h_before, dh, dc
 
 
@@ -94,7 +95,8 @@ def lstm_step_backward(
     return of_gates * slopes, dc_next * f
 
 
-# Of one step: u, the same for w_hh, and what goes on to h (other than by w_hh) and to c.
+# The backward pass of one step yields u, the same for w_hh, and what goes on to h (other than by
+# w_hh) and to c.
 
 
 def _lstm_step_backward(
@@ -105,9 +107,9 @@ def _lstm_step_backward(
 
 
 def _gru_step_backward(
-    slots: Tensor, h: Tensor, dh: Tensor, dc: Tensor, d_slots: Tensor, d_state: Tensor
+    workspace: Tensor, h: Tensor, dh: Tensor, dc: Tensor, d_workspace: Tensor, d_state: Tensor
 ) -> tuple[Tensor, ...]:
-    (n, r, z, q), (d_n, d_r, d_z, d_q) = slots.chunk(4, dim=1), d_slots.chunk(4, dim=1)
+    (n, r, z, q), (d_n, d_r, d_z, d_q) = (t.chunk(4, dim=1) for t in (workspace, d_workspace))
     u_n = (dh * (1 - z) + d_n) * (1 - n.square())
     u_r = (u_n * q + d_r) * r * (1 - r)
     u_z = (dh * (h - n) + d_z) * z * (1 - z)
@@ -116,14 +118,14 @@ def _gru_step_backward(
 
 
 def _rnn_tanh_step_backward(
-    _: Tensor, h_next: Tensor, dh: Tensor, dc: Tensor, d_slots: Tensor, d_state: Tensor
+    _: Tensor, h_next: Tensor, dh: Tensor, dc: Tensor, d_workspace: Tensor, d_state: Tensor
 ) -> tuple[Tensor, ...]:
     u = (dh + d_state) * (1 - h_next.square())
     return u, u, torch.zeros_like(dh), dc
 
 
 def _rnn_relu_step_backward(
-    _: Tensor, h_next: Tensor, dh: Tensor, dc: Tensor, d_slots: Tensor, d_state: Tensor
+    _: Tensor, h_next: Tensor, dh: Tensor, dc: Tensor, d_workspace: Tensor, d_state: Tensor
 ) -> tuple[Tensor, ...]:
     u = torch.ops.aten.threshold_backward.default(dh + d_state, h_next, 0)
     return u, u, torch.zeros_like(dh), dc
@@ -137,11 +139,11 @@ _STEPS_BACKWARD: dict[Cell, Any] = {
 }
 
 
-def _states_after(cell: Cell, slots: Tensor, state: Tensor) -> Tensor:
-    """The h that each row's step ends with; not of the GRU."""
+def _states_after(cell: Cell, workspace: Tensor, state: Tensor) -> Tensor:
+    """The h that each row's step ends with, in an LSTM or an RNN."""
     if cell is not Cell.LSTM:
         return state
-    i, f, g, o = slots.chunk(4, dim=1)
+    i, f, g, o = workspace.chunk(4, dim=1)
     return o * torch.tanh(f * state + i * g)
 
 

@@ -21,7 +21,7 @@ SPEC = OperatorSpec(
     LSTM_CELL,
     weights=(3, 4),
     states=("h", "c"),
-    runs=("lstm_cell", "linear"),
+    runs=("recurrence", "linear"),
     cases=LSTM_CELLS,
     edge_cases=EDGE_LSTM_CELLS,
     gpu_cases=(LSTMCellCase("several_blocks", 9, 3, 65),),

@@ -19,7 +19,7 @@ SPEC = OperatorSpec(
         "recurrence_backward": Arguments(
             {
                 **{"cell": int(Cell.LSTM), "grad_output": Drawn(6, 4), "grad_h_n": HIDDEN},
-                **{"grad_c_n": HIDDEN, "slots": Drawn(6, 16), "state": Drawn(6, 4)},
+                **{"grad_c_n": HIDDEN, "workspace": Drawn(6, 16), "state": Drawn(6, 4)},
                 **{"h0": HIDDEN, "w_hh": Drawn(16, 4), "batch_sizes": None, "batch": 3},
                 "reverse": False,
             }

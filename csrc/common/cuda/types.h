@@ -6,6 +6,8 @@
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
+#include "common/kernel/isa.h"
+
 namespace cnnext {
 
 using Half = __half;
@@ -24,21 +26,21 @@ struct AccumulatorOf<double> {
 template <class T>
 using Accumulator = typename AccumulatorOf<T>::type;
 
-__device__ __forceinline__ float widen(float x) { return x; }
-__device__ __forceinline__ double widen(double x) { return x; }
-__device__ __forceinline__ float widen(Half x) { return __half2float(x); }
-__device__ __forceinline__ float widen(BFloat16 x) { return __bfloat162float(x); }
+CNNEXT_INLINE float widen(float x) { return x; }
+CNNEXT_INLINE double widen(double x) { return x; }
+CNNEXT_INLINE float widen(Half x) { return __half2float(x); }
+CNNEXT_INLINE float widen(BFloat16 x) { return __bfloat162float(x); }
 
 template <class T>
-__device__ __forceinline__ T narrow(Accumulator<T> x) {
+CNNEXT_INLINE T narrow(Accumulator<T> x) {
   return x;
 }
 template <>
-__device__ __forceinline__ Half narrow<Half>(float x) {
+CNNEXT_INLINE Half narrow<Half>(float x) {
   return __float2half_rn(x);
 }
 template <>
-__device__ __forceinline__ BFloat16 narrow<BFloat16>(float x) {
+CNNEXT_INLINE BFloat16 narrow<BFloat16>(float x) {
   return __float2bfloat16_rn(x);
 }
 
