@@ -14,8 +14,8 @@ from torch.nn.utils.rnn import PackedSequence
 from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.ops.common.recurrence_formulas import Cell
 from cnnext.ops.recurrence import Tensors, recurrence
-from cnnext.runtime.fallback import call_native, fallback_reason, recording_reason
-from cnnext.runtime.operator import CudaRule, Operator, declare
+from cnnext.runtime.fallback import call_instead, fallback_reason, recording_reason
+from cnnext.runtime.operator import OPERATORS, CudaRule, Operator, declare
 
 _CELLS = {
     "LSTM": Cell.LSTM,
@@ -45,8 +45,9 @@ def _forward(layers: torch.nn.RNNBase, native: NativeLayer, input: Any, hx: Any)
     if native.is_replaced():
         return native.call_replaced("forward", layers, input, hx)
     layers._update_flat_weights()
+    name = native.cls.__name__
     if (reason := recording_reason()) is not None:
-        return call_native(type(layers), reason, native.forward, layers, input, hx)
+        return call_instead(name, reason, native.forward, layers, input, hx)
     packed = isinstance(input, PackedSequence)
     data, batch_sizes, order, original_order = input if packed else (input, None, None, None)
     states = _states_of(layers, data, hx, batch_sizes)
@@ -55,10 +56,10 @@ def _forward(layers: torch.nn.RNNBase, native: NativeLayer, input: Any, hx: Any)
             layers.check_input(data, batch_sizes)  # native's LSTM does not, and reads beyond it
         return native.forward(layers, input, hx)
     weights = [weight for weight in layers._flat_weights if weight is not None]
-    op = native.cls.__name__
-    reason = fallback_reason(op, data, *states, *weights) or _why_native(layers, batch_sizes)
+    reason = fallback_reason(OPERATORS[name], (data, *states, *weights))
+    reason = reason or _why_native(layers, batch_sizes)
     if reason is not None:
-        return call_native(type(layers), reason, native.forward, layers, input, hx)
+        return call_instead(name, reason, native.forward, layers, input, hx)
 
     if packed:
         if hx is not None:

@@ -11,7 +11,7 @@ import torch
 from torch._prims_common import suggest_memory_format
 
 import cnnext
-from cnnext.ops.avg_pool2d import _output_size, _windows
+from cnnext.ops.avg_pool2d import AVG_POOL2D
 from cnnext.ops.common.pooling import prefers_channels_last
 from cnnext.testing.cases import AVG_POOLS, EDGE_AVG_POOLS, AvgPool2dCase
 from cnnext.testing.errors import INPUT_KINDS
@@ -121,15 +121,12 @@ GRAPH_CASES = (
 @pytest.mark.parametrize("case", GRAPH_CASES, ids=str)
 def test_opcheck(case: AvgPool2dCase, layout: str) -> None:
     (image,) = problems.avg_pool2d(case).in_layout(layout).operands
-    windows = _windows(
-        case.kernel_size, case.stride, case.padding, case.count_include_pad, case.divisor_override
-    )
-    size = _output_size(image, windows, case.ceil_mode)
-    check_op("avg_pool2d_forward", image, *size, *windows)
-    check_op("avg_pool2d", image.detach().requires_grad_(), *size, *windows)
+    _, *arguments = AVG_POOL2D.check(image, **case.kwargs())
+    check_op("avg_pool2d_forward", image, *arguments)
+    check_op("avg_pool2d", image.detach().requires_grad_(), *arguments)
     gradient = seed_gradient(CNNEXT.avg_pool2d(image, **case.kwargs()))
     channels_last = layout == "channels_last"
-    check_op("avg_pool2d_backward", gradient, case.h_in, case.w_in, channels_last, *windows)
+    check_op("avg_pool2d_backward", gradient, case.h_in, case.w_in, channels_last, *arguments[2:])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import cnnext
-from cnnext.ops.max_pool2d import pooled_size, window_geometry
+from cnnext.ops.common.pooling import pooled_size, window_geometry
 from cnnext.testing.cases import MaxPool2dCase
 from cnnext.testing.errors import assert_bitwise_equal, make_input
 from tests.ops import problems
@@ -56,7 +56,7 @@ CORNERS = (
 
 def check_all_ops(case: MaxPool2dCase, image: Tensor, checks: tuple[str, ...] = ALL_CHECKS) -> None:
     geometry = window_geometry(case.kernel_size, case.stride, case.padding, case.dilation)
-    size_out = pooled_size(image, geometry, case.ceil_mode)
+    size_out = pooled_size(*image.shape[-2:], geometry, case.ceil_mode)
     for record in (True, False):
         check_op("max_pool2d_forward", image, *size_out, *geometry, record, checks=checks)
         leaf = image.detach().requires_grad_()

@@ -10,16 +10,21 @@ from torch import Tensor
 
 from cnnext.ops.common.arguments import check_matmul_dtypes, shape_of
 from cnnext.runtime.fallback import fallback_reason
+from cnnext.runtime.operator import Operator
 
 Biases = tuple[Tensor | None, Tensor | None]
 Result = TypeVar("Result")
 
 
 def why_native_cell(
-    op: str, input: Tensor, states: tuple[Tensor, ...], weights: tuple[Tensor, Tensor], b: Biases
+    operator: Operator,
+    input: Tensor,
+    states: tuple[Tensor, ...],
+    weights: tuple[Tensor, Tensor],
+    b: Biases,
 ) -> str | None:
     """The reason why ATen has to compute the cell, or None if our kernels can."""
-    reason = fallback_reason(op, input, *states, *weights, optional=b)
+    reason = fallback_reason(operator, (input, *states, *weights, *b))
     if reason is not None:
         return reason
     for index, state in enumerate(states[1:], start=1):
