@@ -91,19 +91,19 @@ def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") 
         An `Explanation`; print it.
 
     Raises:
-        TypeError: the module is no `torch.nn.Conv2d`.
+        TypeError: the module is not a `torch.nn.Conv2d`.
         ValueError: the direction has another value.
         RuntimeError: the input does not fit the layer, as in torch.nn.functional.conv2d.
     """
     if not isinstance(module, torch.nn.Conv2d):
-        raise TypeError(f"explain() knows Conv2d, got {type(module).__name__}")
+        raise TypeError(f"module must be a torch.nn.Conv2d, got {type(module).__name__}")
     if direction not in DIRECTIONS:
         raise ValueError(f"direction must be one of {', '.join(DIRECTIONS)}, got {direction!r}")
     threads = torch.get_num_threads()
     weight = module.weight
     reason = fallback_reason(CONV2D, (input, weight, module.bias))
     if reason is None and not input.is_cpu:
-        reason = f"explain() knows the kernels of the CPU, not those of {input.device.type}"
+        reason = f"explain() knows only kernels of the CPU, input is on {input.device.type}"
     if reason is not None:
         return Explanation(direction, threads, None, reason, ())
     batched = input if input.dim() == 4 else input.unsqueeze(0)

@@ -33,7 +33,7 @@ class Decision:
 
 
 def decide(module: Module) -> Decision | None:
-    """Returns what becomes of a module, ``None`` if it is no layer that cnnext knows."""
+    """Returns what becomes of a module, ``None`` if it is not a layer that cnnext knows."""
     cls = type(module)
     native = next((base for base in cls.__mro__ if base in _CNNEXT_FOR_NATIVE), None)
     if native is None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d as native_avg_pool2d
 
-from cnnext.ops.common.arguments import IntOrPair
+from cnnext.ops.common.arguments import IntOrPair, shape_of
 from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.ops.common.pooling import (
     as_batch,
@@ -85,7 +85,11 @@ class AvgPool2dFunction(_Recorded):
             input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
         )
         if arguments is None:
-            raise ValueError("AvgPool2dFunction: not arguments that avg_pool2d has kernels for")
+            raise ValueError(
+                f"AvgPool2dFunction: there are no kernels for input.shape={shape_of(input)}, "
+                f"{kernel_size=}, {stride=}, {padding=}, {ceil_mode=}, {count_include_pad=}, "
+                f"{divisor_override=}"
+            )
         return _Recorded.forward(ctx, *arguments)
 
 

@@ -104,10 +104,10 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def _check(input: Tensor, weight: Tensor, bias: Tensor | None) -> Checked:
     if weight.dim() != 2:
-        return f"weight is not a matrix, but has {weight.dim()} dimensions"
+        return f"weight has {weight.dim()} dimensions, not 2"
     if bias is not None:
         if bias.dim() != 1:
-            return f"bias is not a vector, but has {bias.dim()} dimensions"
+            return f"bias has {bias.dim()} dimensions, not 1"
         if bias.shape[0] == 1 != weight.shape[0]:
             return f"bias has 1 element, weight {weight.shape[0]} rows"
     if 0 in input.shape or 0 in weight.shape or input.dim() == 0:

@@ -120,7 +120,10 @@ class MaxPool2dFunction(_Recorded):
     ) -> Any:
         checked = _check(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
         if not isinstance(checked, tuple):
-            raise ValueError("MaxPool2dFunction: not arguments that max_pool2d has kernels for")
+            raise ValueError(
+                f"MaxPool2dFunction: there are no kernels for input.shape={shape_of(input)}, "
+                f"{kernel_size=}, {stride=}, {padding=}, {dilation=}, {ceil_mode=}"
+            )
         return _Recorded.forward(ctx, *checked)
 
 
@@ -179,11 +182,14 @@ def _check(
     if size is None:
         return None
     if _window_may_miss(input, geometry):
-        reason = "dilation steps over the whole input, so that a window may hold nothing of it"
+        reason = (
+            f"dilation={geometry[6:]} exceeds the input's {shape[-2]} x {shape[-1]} pixels, "
+            "so that a padded window may hold none of them"
+        )
         if may_need_gradient(input):  # native's gradient would write outside of its memory
             raise RuntimeError(
-                f"max_pool2d(): there is no gradient, since {reason}: "
-                f"input.shape={shape_of(input)}, padding={geometry[4:6]}, dilation={geometry[6:8]}"
+                f"max_pool2d(): there is no gradient, since {reason}; "
+                f"got input.shape={shape_of(input)}, padding={geometry[4:6]}"
             )
         return reason
     return input if len(shape) == 4 else as_batch(input), size, geometry, bool(return_indices)

@@ -123,9 +123,9 @@ def _fits(layers: torch.nn.RNNBase, data: Tensor, states: Tensors) -> bool:
 def _why_native(layers: torch.nn.RNNBase, batch_sizes: Tensor | None) -> str | None:
     """The reason why ATen has to compute these layers, or None if our kernels can."""
     if layers.proj_size > 0:
-        return "there are no kernels for proj_size"
+        return f"there are no kernels for proj_size={layers.proj_size}"
     if batch_sizes is not None and torch.compiler.is_compiling():
-        return "a PackedSequence is compiled"
+        return "torch.compile traces a PackedSequence"
     return None
 
 

@@ -247,7 +247,7 @@ def _lstm_cell(case: LSTMCellCase, generator: torch.Generator) -> Problem:
 
 
 def _lstm(case: LSTMCase, generator: torch.Generator) -> Problem:
-    """The modules, called with weights of our own: `torch.lstm` is no function of torch.nn."""
+    """The modules, called with weights of our own: `torch.lstm` is not a function of torch.nn."""
     state, gates = (1, case.batch, case.hidden), 4 * case.hidden
     operands = (
         make_input("normal", case.input_shape, generator),

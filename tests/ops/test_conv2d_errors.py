@@ -12,7 +12,7 @@ from cnnext.testing.errors import assert_bitwise_equal
 from tests.ops.bad_calls import check_error, check_operator_error
 from tests.ops.support import CNNEXT, NATIVE
 
-pytestmark = pytest.mark.usefixtures("fallbacks")  # what is no tensor is for ATen to reject
+pytestmark = pytest.mark.usefixtures("fallbacks")  # what is not a tensor is for ATen to reject
 
 IMAGE, WEIGHT, BIAS = torch.ones(2, 4, 6, 6), torch.ones(8, 4, 3, 3), torch.ones(8)
 

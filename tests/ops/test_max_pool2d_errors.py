@@ -10,7 +10,7 @@ import torch
 
 from tests.ops.bad_calls import check_error, check_operator_error
 
-pytestmark = pytest.mark.usefixtures("fallbacks")  # what is no tensor is for ATen to reject
+pytestmark = pytest.mark.usefixtures("fallbacks")  # what is not a tensor is for ATen to reject
 
 IMAGE = torch.ones(2, 4, 6, 6)
 
