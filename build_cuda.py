@@ -120,7 +120,8 @@ def extension(toolkit: Toolkit, compiler: str, include_dirs: list[str]) -> Any:
     from torch.utils.cpp_extension import CppExtension
 
     csrc = Path("csrc")
-    sources = [*csrc.glob("*/torch_cuda.cpp"), *csrc.glob("*/cuda.cu"), csrc / "common/module.cpp"]
+    module = csrc / "common/torch/module.cpp"
+    sources = [*csrc.glob("*/torch_cuda.cpp"), *csrc.glob("*/cuda.cu"), module]
     result = CppExtension(
         "cnnext._C_cuda",
         sorted(map(str, sources)),

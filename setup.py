@@ -83,6 +83,7 @@ def sources() -> list[str]:
         str(path)
         for path in CSRC.rglob("*.cpp")
         if not path.name.startswith("numpy_")
+        and path.parent != CSRC / "common/numpy"
         and path.name != "torch_cuda.cpp"
         and path.stem not in foreign
     )

@@ -30,8 +30,9 @@ from cnnext.cli import results
 from cnnext.explain import DIRECTIONS, predicted_candidates
 from cnnext.runtime.library import ops
 from cnnext.testing import kernels, machine
-from cnnext.testing.cases import ALEXNET, GOOGLENET, LENET5, RESNET50, VGG16, Conv2dCase
+from cnnext.testing.cases import Conv2dCase
 from cnnext.testing.comparisons import LAYOUTS
+from cnnext.testing.conv2d_cases import ALEXNET, GOOGLENET, LENET5, RESNET50, VGG16
 from cnnext.testing.load import OtherLoad
 from cnnext.testing.timing import compare_blocks
 

@@ -1,6 +1,6 @@
 """Convolutional and recurrent networks, faster inside PyTorch.
 
-Three doors: drop in a module (`cnnext.Conv2d` is a `torch.nn.Conv2d` with the same arguments),
+Three ways in: drop in a module (`cnnext.Conv2d` is a `torch.nn.Conv2d` with the same arguments),
 convert a model (`cnnext.convert(model)`, undone by `cnnext.restore(model)`), compare on your own
 machine (`python -m cnnext compare`).
 """

@@ -1,3 +1,3 @@
 """The version: pyproject.toml takes it from here, so that no installed metadata is needed."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -69,8 +69,20 @@ VIOLATIONS = {
         "csrc/relu/avx2.cpp: includes <vector>",
     ),
     "include_upwards": (
-        {"csrc/common/math.h": '#include "relu/relu.h"'},
-        "csrc/common/math.h: includes relu/relu.h",
+        {"csrc/common/simd/math.h": '#include "relu/relu.h"'},
+        "csrc/common/simd/math.h: includes relu/relu.h",
+    ),
+    "include_upwards_in_common": (
+        {"csrc/common/kernel/isa.h": '#include "common/simd/simd.h"'},
+        "csrc/common/kernel/isa.h: includes common/simd/simd.h, which is not below common/kernel",
+    ),
+    "adapters_header_in_a_kernel": (
+        {"csrc/relu/simd.h": '#include "common/torch/checks.h"'},
+        "csrc/relu/simd.h: includes common/torch/checks.h, which only files of torch may",
+    ),
+    "bindings_header_in_an_adapter": (
+        {"csrc/relu/torch_cpu.cpp": '#include "common/numpy/bindings.h"'},
+        "csrc/relu/torch_cpu.cpp: includes common/numpy/bindings.h, which only files of numpy may",
     ),
     "include_across": (
         {"csrc/relu/relu.h": '#include "linear/linear.h"'},
@@ -135,7 +147,7 @@ def test_isa_table(processor: str) -> None:
 
 
 def test_isa_files_use_what_the_processor_is_asked_for() -> None:
-    detection = (ROOT / "csrc/common/isa.cpp").read_text()
+    detection = (ROOT / "csrc/common/kernel/isa.cpp").read_text()
     asked_for = {
         isa: set(re.findall(r'cpu_supports\("(\w+)"\)', conditions))
         for isa, conditions in re.findall(r"const bool (\w+) = ([^;]+);", detection)
@@ -358,6 +370,6 @@ def test_cuda_binary_needs_no_cuda_runtime() -> None:
 
 def test_sources(setup_py: ModuleType) -> None:
     sources = [Path(source) for source in setup_py.sources()]
-    assert Path("csrc/common/isa.cpp") in sources
+    assert Path("csrc/common/kernel/isa.cpp") in sources
     assert not [path for path in sources if path.name.startswith("numpy_")]
     assert setup_py.ISA_FLAGS.keys() >= {path.stem for path in sources} & {"avx2", "avx512"}

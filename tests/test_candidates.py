@@ -15,7 +15,7 @@ import torch
 from cnnext.cli import results
 from cnnext.runtime.library import ops
 from cnnext.testing import kernels
-from cnnext.testing.cases import LENET5
+from cnnext.testing.conv2d_cases import LENET5
 from cnnext.testing.timing import compare_blocks
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"

@@ -123,7 +123,7 @@ def test_limits() -> None:
 
 
 def test_limits_are_of_the_launches() -> None:
-    header = (ROOT / "csrc/common/cuda_launch.h").read_text()
+    header = (ROOT / "csrc/common/cuda/launch.h").read_text()
     constants = dict(re.findall(r"constexpr int (\w+) = (\d+);", header))
     assert int(constants["kThreads"]) == check_cuda.THREADS
     assert int(constants["kMinBlocks"]) == check_cuda.MIN_BLOCKS
@@ -162,8 +162,8 @@ def test_sources() -> None:
 def test_source_rules_find_violations(tmp_path: Path) -> None:
     sources = {
         "csrc/conv2d/cuda.cu": "void f() {\n  k<<<1, 2>>>();\n  atomicAdd(p, 1.0f);\n}",
-        "csrc/common/cuda_primitives.h": 'asm volatile("" ::);',
-        "csrc/common/math.h": '// asm is not here\nasm volatile("" ::);\n__asm__ (""); asm("");',
+        "csrc/common/cuda/primitives.h": 'asm volatile("" ::);',
+        "csrc/common/simd/math.h": '// no asm\nasm volatile("" ::);\n__asm__ (""); asm("");',
         "csrc/relu/kernels.inc": "atomicAdd_block(p, 1)",
         "csrc/relu/cuda.cu": "int x = 1 << 3; // what asm and atomics do",
     }
@@ -175,9 +175,9 @@ def test_source_rules_find_violations(tmp_path: Path) -> None:
         for line in check_cuda.source_violations(tmp_path)
     ]
     assert found == [
-        "csrc/common/math.h:2: `asm volatile(`",
-        "csrc/common/math.h:3: `__asm__ (`",
-        "csrc/common/math.h:3: `asm(`",
+        "csrc/common/simd/math.h:2: `asm volatile(`",
+        "csrc/common/simd/math.h:3: `__asm__ (`",
+        "csrc/common/simd/math.h:3: `asm(`",
         "csrc/conv2d/cuda.cu:2: `<<<`",
         "csrc/conv2d/cuda.cu:3: `atomicAdd`",
         "csrc/relu/kernels.inc:1: `atomicAdd_block`",

@@ -16,25 +16,11 @@ from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu import models, operators, rows, tables, tasks, timing
 from benchmarks.gpu.comparison import Comparison, Implementation, relative_error, tolerance, unit
 from benchmarks.gpu.tasks import Task
-from cnnext.testing.cases import (
-    AdaptivePool2dCase,
-    AvgPool2dCase,
-    Conv2dCase,
-    LSTMCellCase,
-    MaxPool2dCase,
-    ReluCase,
-)
 from cnnext.testing.timing import Timing
 
 SMALL = {
-    "conv2d": Conv2dCase("small", 2, 3, 8, 9, 5, 3, 3, padding=(1, 1)),
-    "conv2d_relu": Conv2dCase("small", 2, 3, 8, 9, 5, 3, 3, padding=(1, 1)),
-    "max_pool2d": MaxPool2dCase("small", 2, 3, 9, 8, (3, 3), (2, 2), (1, 1)),
-    "avg_pool2d": AvgPool2dCase("small", 2, 3, 9, 8, (3, 3), (2, 2), (1, 1)),
-    "adaptive_avg_pool2d": AdaptivePool2dCase("small", 2, 3, 9, 8, (2, 3)),
-    "adaptive_max_pool2d": AdaptivePool2dCase("small", 2, 3, 9, 8, (2, 3)),
-    "relu": ReluCase("small", (2, 3, 5, 7)),
-    "lstm_cell": LSTMCellCase("small", 3, 5, 4),
+    op: dataclasses.replace(operators.spec_of(op).edge_cases[5], name="small")
+    for op in operators.OPERATORS
 }
 
 

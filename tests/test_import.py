@@ -37,7 +37,10 @@ importlib.metadata.distribution = importlib.metadata.version = without_metadata
 
 import torch
 
-HEAVY = ("sympy", "torch._dynamo", "torch._inductor", "torch.testing._internal", "triton")
+HEAVY = (
+    *("cnnext.testing", "sympy", "torch._dynamo", "torch._inductor", "torch.testing._internal"),
+    "triton",
+)
 by_torch = set(sys.modules)
 
 def heavy():

@@ -1,12 +1,14 @@
 """Every list that names operators holds what is declared, no less and no more.
 
 A new operator is declared at the end of its file in cnnext.ops; what it has been left out of fails
-here.
+here, and says its name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import json
+import re
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +17,10 @@ import torch
 from torch import nn
 
 import cnnext
-from cnnext.cli import selftest
 from cnnext.runtime.operator import OPERATORS, Operator
 from cnnext.testing import kernels
-from cnnext.testing.cases import BENCHMARK_CASES, EDGE_CASES
-from cnnext.testing.comparisons import PROBLEMS
+from cnnext.testing.specs import MEASURED, SPECS
 from tests.fuzz import strategies
-from tests.ops import calls
-from tests.pytorch_integration import cases as integration_cases
-from tests.upstream_suites.adversarial import calls as adversarial_calls
-from tests.upstream_suites.adversarial import raw as adversarial_raw
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,11 +28,6 @@ FUNCTIONS = {op.name for op in OPERATORS.values() if op.function is not None}
 MODULES = {op.module.__name__ for op in OPERATORS.values() if op.module is not None}
 RAW = {name for op in OPERATORS.values() for name in op.raw}
 KERNELS = {op.kernels for op in OPERATORS.values() if op.kernels is not None}
-
-# Cells with one state are a recurrence of one step, which is measured as the LSTM; Sequential runs
-# what its layers run.
-CELLS = {"gru_cell", "rnn_relu_cell", "rnn_tanh_cell"}
-MEASURED = FUNCTIONS - CELLS | {"lstm"}
 
 # PyTorch's graphs hold these, with a gradient; <op>_forward computes the same.
 FOR_GRAPHS = {name for name in RAW if f"{name}_forward" in RAW}
@@ -56,54 +47,70 @@ def takes_tensors(name: str) -> bool:
     return any("Tensor" in str(argument.type) for argument in arguments)
 
 
+def function(op: str) -> Callable[..., Any]:
+    return getattr(cnnext.functional, op)
+
+
+def modules_in(namespace: Any) -> list[str]:
+    """The names in a namespace that stand for modules of ours."""
+    return [
+        name
+        for name, value in vars(namespace).items()
+        if isinstance(value, type) and value.__module__.startswith("cnnext.ops")
+    ]
+
+
+def bound_to_numpy() -> Collection[str]:
+    module = pytest.importorskip("_kernels")
+    return [name for name, bindings in vars(module).items() if hasattr(bindings, "kernels")]
+
+
+def on_cuda(*, kernels: bool) -> set[str]:
+    """Operators with CUDA adapters, and perhaps with kernels behind them."""
+    rules = {op.kernels: op.cuda for op in OPERATORS.values() if op.kernels is not None}
+    return {
+        name for name, rule in rules.items() if rule is not None and rule.has_kernels >= kernels
+    }
+
+
+def emulated() -> list[str]:
+    source = (ROOT / "tests/cuda_on_cpu/operators.cpp").read_text()
+    return re.findall(r"(\w+)::define_operators\(m\)", source)
+
+
+def named_in_readme() -> Collection[str]:
+    """By the table of operators."""
+    readme = (ROOT / "README.md").read_text()
+    table = readme.partition("| operator | function | module |")[2].partition("\n\n")[0]
+    return re.findall(r"`(?:functional\.)?(\w+)`", table)
+
+
 #: What is listed, and what should be.
 LISTS: dict[str, tuple[Callable[[], Collection[str]], set[str]]] = {
     "torch.ops.cnnext": (lambda: [name for name in library() if takes_tensors(name)], RAW),
-    "functional": (lambda: cnnext.functional.__all__, FUNCTIONS),
-    "autograd": (
+    "cnnext.functional": (lambda: cnnext.functional.__all__, FUNCTIONS),
+    "cnnext.nn.functional": (
+        lambda: [op for op in FUNCTIONS if vars(cnnext.nn.functional).get(op) is function(op)],
+        FUNCTIONS.intersection(vars(nn.functional)),
+    ),
+    "cnnext.nn": (lambda: modules_in(cnnext.nn), MODULES),
+    "cnnext": (lambda: modules_in(cnnext), MODULES),
+    "cnnext.autograd": (
         lambda: cnnext.autograd.__all__,
         {op.autograd.__name__ for op in OPERATORS.values() if op.autograd is not None},
     ),
-    "kernels": (
+    "kernel registries": (
         lambda: [name.removesuffix("_kernels") for name in library() if "_kernels" in name],
         KERNELS,
     ),
-    "swapped": (lambda: [cls.__name__ for cls in cnnext.nn.SWAPPED], MODULES),
-    "self-test": (lambda: list(EDGE_CASES), MEASURED),
-    "self-test of layers": (lambda: list(selftest._MODELS), MEASURED),
-    "benchmark cases": (lambda: list(BENCHMARK_CASES), MEASURED),
-    "comparisons": (lambda: list(PROBLEMS), MEASURED),
-    "benchmark files": (
-        lambda: [path.stem.removeprefix("bench_") for path in ROOT.glob("benchmarks/bench_*.py")],
-        MEASURED | {"models"},
+    "NumPy bindings": (bound_to_numpy, KERNELS),
+    "tests/cuda_on_cpu/operators.cpp": (emulated, on_cuda(kernels=False)),
+    "csrc/cuda_budget.json": (
+        lambda: json.loads((ROOT / "csrc/cuda_budget.json").read_text()).keys() - {"nvcc"},
+        on_cuda(kernels=True),
     ),
-    "tests of kernels": (
-        lambda: [
-            folder.name
-            for folder in ROOT.glob("csrc/*")
-            if (folder / f"numpy_{folder.name}.cpp").exists()
-        ],
-        KERNELS,
-    ),
-    "small calls": (lambda: calls.OPS, FUNCTIONS),
-    "tools of PyTorch, functions": (
-        lambda: [op.name for op in integration_cases.OPERATORS],
-        FUNCTIONS,
-    ),
-    "tools of PyTorch, layers": (
-        lambda: [layer.name for layer in integration_cases.LAYERS],
-        MODULES - {"Sequential"},
-    ),
-    "invalid arguments, functions": (
-        lambda: {name.removesuffix("_in_place") for name in adversarial_calls.FUNCTIONS},
-        FUNCTIONS,
-    ),
-    "invalid arguments, modules": (
-        lambda: {name.partition("-")[0] for name in adversarial_calls.MODULES},
-        MODULES,
-    ),
-    "invalid arguments, raw operators": (lambda: list(adversarial_raw.OPERATORS), RAW - FOR_GRAPHS),
-    "fuzzing": (lambda: list(strategies.OPERATORS), FUNCTIONS),
+    "README.md": (named_in_readme, FUNCTIONS | MODULES),
+    "cnnext/testing/specs": (lambda: [spec.operator.name for spec in SPECS.values()], {*OPERATORS}),
 }
 
 
@@ -129,6 +136,37 @@ def test_declaration(op: Operator) -> None:
     assert op.function is None or op.native.__name__ == op.name
     assert op.kernels is None or all(name.startswith(op.kernels) for name in op.raw)
     assert op.kernels is None or kernels.registry(op.kernels)
+
+
+def called(subjects: Iterable[str]) -> set[str]:
+    """What the subjects of ordinary calls are ways of calling."""
+    return {subject.partition("-")[0] for subject in subjects}
+
+
+@pytest.mark.parametrize("op", OPERATORS.values(), ids=lambda op: op.name)
+def test_spec(op: Operator) -> None:
+    spec = SPECS[op.name.lower()]
+    assert called(spec.calls) == ({op.name} if op.function else set())
+    assert bool(spec.shapes) == (op.function is not None)
+    assert set(spec.raw) == set(op.raw) - FOR_GRAPHS
+    assert bool(spec.edge_cases) == bool(spec.cases)
+    assert spec.gpu_cases or op.kernels not in on_cuda(kernels=True)
+
+
+@pytest.mark.parametrize("op", sorted(FUNCTIONS))
+def test_fuzzing_knows_all_operands_and_options(op: str) -> None:
+    elementwise = len(SPECS[op].shapes) == 1 and not SPECS[op].options
+    assert elementwise or op in vars(strategies), "it has no strategy in tests/fuzz/strategies.py"
+
+
+def test_modules_are_in_specs() -> None:
+    assert called(name for spec in SPECS.values() for name in spec.modules) == MODULES
+    layers = {layer.name for spec in SPECS.values() for layer in spec.layers}
+    assert layers == MODULES - {"Sequential"}, "it runs what its layers run"
+
+
+def test_all_kernels_are_measured() -> None:
+    assert {name for spec in MEASURED.values() for name in spec.kernels} == KERNELS
 
 
 def test_raw_operators_belong_to_one() -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 Figures = dict[tuple[str, str, str], list[int]]
 RESOURCES = ("registers", "bytes of shared memory")
 
-# As csrc/common/cuda_launch.h has them: a multiprocessor holds MIN_BLOCKS blocks of THREADS
+# As csrc/common/cuda/launch.h has them: a multiprocessor holds MIN_BLOCKS blocks of THREADS
 # threads. It has 65536 registers, and a block at most 48 KiB of static shared memory.
 THREADS, MIN_BLOCKS = 256, 2
 LIMITS = (65536 // (THREADS * MIN_BLOCKS), 48 * 1024)
@@ -39,7 +39,7 @@ ASM = r"\b_*asm_*(?:\s+_*(?:volatile|goto)_*)*\s*\("
 FORBIDDEN = [
     (r"<<<", None, "launch_blocks launches kernels, and checks for errors"),
     (r"\batomicAdd\w*", None, "its order of additions differs from run to run"),
-    (ASM, "cuda_primitives.h", "only cuda_primitives.h has PTX"),
+    (ASM, "common/cuda/primitives.h", "only common/cuda/primitives.h has PTX"),
 ]
 
 # In the output of ptxas -v: a kernel, and what is neither a warning nor an error.
@@ -56,9 +56,10 @@ def source_violations(root: Path) -> Iterator[str]:
     for path in sorted(root.glob("csrc/**/*")):
         if path.suffix not in (".h", ".cu", ".cuh", ".inc"):
             continue
+        file = path.relative_to(root / "csrc").as_posix()
         text = path.read_text()
         for pattern, permitted, reason in FORBIDDEN:
-            for match in re.finditer(pattern, text) if path.name != permitted else ():
+            for match in re.finditer(pattern, text) if file != permitted else ():
                 line = text.count("\n", 0, match.start()) + 1
                 yield f"{path}:{line}: `{match[0]}` is forbidden: {reason}"
 

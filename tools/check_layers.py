@@ -31,17 +31,19 @@ PYTHON_LAYERS = (
 
 #: Folders of csrc, likewise, but for those of one layer, which do not know each other.
 CXX_LAYERS = (
-    ("common",),
-    ("gemm", "pooling"),
-    (
-        *("adaptive_avg_pool2d", "adaptive_max_pool2d", "avg_pool2d", "max_pool2d"),
-        *("conv2d", "linear", "lstm_cell", "recurrence", "relu"),
-    ),
+    ("common/kernel",),
+    ("common/simd", "common/cuda"),
+    ("common/torch", "common/numpy"),
+    ("gemm",),
+    ("conv2d", "linear", "lstm_cell", "pooling", "recurrence", "relu"),
 )
 
-# A file's name is its permission.
-KNOWS_TORCH = re.compile(r"torch_.*|parallel\.h|(module|build_info)\.cpp")
-TORCH_HEADER = re.compile(r"(torch|ATen|c10)/|(.*/)?(torch_.*|parallel)\.h")
+# A file's name is its permission: which headers only those may include that are adapters, bindings
+# or CUDA sources, by what one has before it in the name of its file or of its folder.
+KINDS = {
+    "torch": re.compile(r"(torch|ATen|c10)/|(.*/)?torch[_/]"),
+    "numpy": re.compile(r"pybind11/|(.*/)?numpy[_/]"),
+}
 ISA_HEADERS = {"cstdint", "immintrin.h", "arm_neon.h"}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
@@ -63,18 +65,25 @@ def cxx_violations(root: Path) -> Iterator[str]:
     for path in sorted(root.glob("csrc/*/**/*")):
         if path.suffix not in SOURCES:
             continue
-        folder = path.relative_to(root / "csrc").parts[0]
+        file = path.relative_to(root / "csrc")
+        folder = cxx_folder(file)
         if folder not in layer:
             yield f"{path}: the folder has no layer"
             continue
         for bracket, header in INCLUDE.findall(path.read_text()):
-            if TORCH_HEADER.match(header) and not KNOWS_TORCH.fullmatch(path.name):
-                yield f"{path}: includes {header}, which only torch adapters may"
+            for kind, headers in KINDS.items():
+                if headers.match(header) and not re.search(rf"\b{kind}[_/]", str(file)):
+                    yield f"{path}: includes {header}, which only files of {kind} may"
             if path.name in isa_files and bracket == "<" and header not in ISA_HEADERS:
                 yield f"{path}: includes <{header}>, an ISA file may not"
-            other = header.split("/")[0]
+            other = cxx_folder(Path(header))
             if bracket == '"' and other != folder and layer.get(other, -1) >= layer[folder]:
                 yield f"{path}: includes {header}, which is not below {folder}"
+
+
+def cxx_folder(path: Path) -> str:
+    """The folder that has a layer: a file's first, but in common its second."""
+    return "/".join(path.parts[: 2 if path.parts[0] == "common" else 1])
 
 
 def python_modules(root: Path) -> dict[str, Path]:

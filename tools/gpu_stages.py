@@ -34,13 +34,8 @@ IMPORT_CHECK = "import sys; from cnnext.runtime import library; sys.exit(library
 
 SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
 #: One case an operator: under compute-sanitizer each takes a hundred times as long.
-SMALL_SET = (
-    "(test_conv2d and test_integers and groups_of_two_tiles and float32 and nchw)"
-    " or (test_max_pool2d and test_integers and several_blocks and float32 and nchw)"
-    " or (test_relu and test_in_place and float32)"
-    " or (test_lstm_cell and test_same_bits_twice)"
-)
-SMALL_SET_SIZE = 4
+SMALL_SET = "test_cases and float32 and nchw and (several_blocks or groups_of_two_tiles)"
+SMALL_SET_SIZE = 7
 TESTS = ("-m", "pytest", "tests/cuda", "-m", "cuda", "-q", "--color=no", "-p", "no:cacheprovider")
 
 

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 TREE = ROOT / "build/faults"
 
 VARIABLE = "CNNEXT_FAULT"
-SWITCH = "csrc/common/fault_switch"
+SWITCH = "csrc/common/kernel/fault_switch"
 
 # A plain variable, which ISA files may read. The engine of tests/cuda_on_cpu, which takes the place
 # of the thread sanitizer, would not know its memory, but cannot look into a function.
@@ -41,7 +41,7 @@ extern "C" int cnnext_fault;
 #define {VARIABLE}(number) (cnnext_fault == (number))
 #endif
 """
-SWITCH_SOURCE = f"""#include "common/fault_switch.h"
+SWITCH_SOURCE = f"""#include "common/kernel/fault_switch.h"
 
 #include <cstdlib>
 

@@ -25,13 +25,12 @@ from benchmarks.gpu.tasks import Task, flags, operator_cases
 from cnnext.testing import comparisons
 from cnnext.testing.cases import Case, Conv2dCase, LSTMCellCase
 from cnnext.testing.errors import make_input
+from cnnext.testing.spec import NATIVE, OperatorSpec
+from cnnext.testing.specs import SPECS
 
-POOLS = ("max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "adaptive_max_pool2d")
-OPERATORS = ("conv2d", "conv2d_relu", *POOLS, "relu", "lstm_cell")
+OPERATORS = tuple(operator_cases())
 
 _FUSED = "cuDNN fused"
-_IN_LAYOUTS = ("conv2d", "conv2d_relu", *POOLS)
-_EXACT = ("max_pool2d", "adaptive_max_pool2d", "relu")  # forward, they select
 
 #: Copies of the operands: so many that they exceed the L2 cache twice, within this limit.
 _MAX_COPIES = 64
@@ -42,22 +41,26 @@ def names(op: str, device: str) -> tuple[str, ...]:
     libraries = ["torch", "cnnext own"]
     if op == "conv2d_relu" and device == "cuda":
         libraries.insert(1, _FUSED)
-    if op not in _IN_LAYOUTS:
+    if not spec_of(op).in_layouts:
         return tuple(libraries)
     return tuple(f"{library} {layout}" for library in libraries for layout in comparisons.LAYOUTS)
 
 
+def spec_of(op: str) -> OperatorSpec:
+    return SPECS[op.removesuffix("_relu")]
+
+
 @functools.lru_cache(maxsize=1)
-def _problem(op: str, case: Case) -> comparisons.Problem:
-    return comparisons.PROBLEMS[op](case, torch.Generator().manual_seed(0))
+def _operands(op: str, case: Case) -> Tensors:
+    return spec_of(op).operands(case, torch.Generator().manual_seed(0))
 
 
 def _function(name: str, op: str, case: Any) -> Callable[[Tensors], Tensors]:
     """The operator as an implementation computes it."""
-    library = cnnext.functional if name.startswith("cnnext") else comparisons.NATIVE
+    library = cnnext.functional if name.startswith("cnnext") else NATIVE
     if op != "conv2d_relu":
-        apply = _problem(op, case).apply
-        return lambda values: apply(library, values)
+        function = spec_of(op).function(case)
+        return lambda values: function(library, values)
     kwargs = case.kwargs()
     if name.startswith(_FUSED):
         return lambda values: (torch.cudnn_convolution_relu(*values, **kwargs),)
@@ -73,8 +76,7 @@ def comparison(task: Task, device: str, l2_bytes: int, case: Case | None = None)
     """Sets up a task; ``case`` instead of the one that the task names."""
     op, dtype = task.subject, getattr(torch, task.dtype)
     case = case or find_case(task)
-    base = _problem("conv2d" if op == "conv2d_relu" else op, case)
-    operands = tuple(t.to(device, dtype) for t in base.operands)
+    operands = tuple(t.to(device, dtype) for t in _operands(op, case))
     doubles = tuple(t.double() for t in operands)
     with torch.no_grad():
         outputs = _function("torch", op, case)(doubles)
@@ -103,7 +105,7 @@ def comparison(task: Task, device: str, l2_bytes: int, case: Case | None = None)
         return Implementation(name, make, context_of(name))
 
     references = call("torch", doubles, tuple(t.double() for t in seeds))()
-    exact = op in _EXACT and task.direction == "forward"
+    exact = spec_of(op).results == "selected" and task.direction == "forward"
     limit = 0.0 if exact else _tolerance(op, case, dtype, outputs)
     return Comparison(
         tuple(map(implementation, names(op, device))),

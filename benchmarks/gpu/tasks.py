@@ -9,18 +9,9 @@ from itertools import product
 
 import torch
 
-from cnnext.testing.cases import (
-    ADAPTIVE_AVG_POOLS,
-    ADAPTIVE_MAX_POOLS,
-    AVG_POOLS,
-    LENET5,
-    LSTM_CELLS,
-    POOLS,
-    RELUS,
-    RESNET50,
-    VGG16,
-    Case,
-)
+from cnnext.testing.cases import Case
+from cnnext.testing.conv2d_cases import LENET5, RESNET50, VGG16
+from cnnext.testing.specs import MEASURED
 
 BATCH = 32
 MODELS = ("lenet5", "vgg16", "resnet50")
@@ -67,28 +58,23 @@ def _images(cases: tuple[Case, ...]) -> list[Case]:
     return [*cases, *larger]
 
 
-#: Operators that multiply nothing, so that precisions make no difference.
-_MEMORY_BOUND = (
-    "max_pool2d",
-    "avg_pool2d",
-    "adaptive_avg_pool2d",
-    "adaptive_max_pool2d",
-    "relu",
-)
+#: Those that have CUDA kernels; some multiply nothing, so that precisions make no difference.
+_WITH_KERNELS = {
+    name: spec
+    for name, spec in MEASURED.items()
+    if spec.operator.cuda is not None and spec.operator.cuda.has_kernels
+}
+_MEMORY_BOUND = [name for name, spec in _WITH_KERNELS.items() if not spec.weights]
+_CELLS = [name for name in _WITH_KERNELS if name.endswith("_cell")]
 
 
 def operator_cases() -> dict[str, list[Case]]:
     first, rest = _convs()
     convs = [*first, *rest]
     return {
-        "conv2d": convs,
-        "conv2d_relu": convs,
-        "max_pool2d": _images(POOLS),
-        "avg_pool2d": _images(AVG_POOLS),
-        "adaptive_avg_pool2d": _images(ADAPTIVE_AVG_POOLS),
-        "adaptive_max_pool2d": _images(ADAPTIVE_MAX_POOLS),
-        "relu": _images(RELUS),
-        "lstm_cell": list(LSTM_CELLS),
+        **{"conv2d": convs, "conv2d_relu": convs},
+        **{op: _images(_WITH_KERNELS[op].cases) for op in _MEMORY_BOUND},
+        **{op: list(_WITH_KERNELS[op].cases) for op in _CELLS},
     }
 
 
@@ -103,9 +89,10 @@ def all_tasks() -> list[Task]:
             for case, direction in product(cases[op], ("forward", "training"))
         ),
         *(
-            Task("lstm_cell", str(case), "float32", precision, direction)
+            Task(op, str(case), "float32", precision, direction)
+            for op in _CELLS
             for case, precision, direction in product(
-                cases["lstm_cell"], PRECISIONS, ("forward", "training")
+                cases[op], PRECISIONS, ("forward", "training")
             )
         ),
         *(

@@ -14,8 +14,9 @@ from cnnext.cli import report, results
 from cnnext.cli.arguments import UserError, output_file, positive_int, thread_count
 from cnnext.cli.results import Row
 from cnnext.testing import comparisons, machine
-from cnnext.testing.cases import OPS, Case
+from cnnext.testing.cases import Case
 from cnnext.testing.load import OtherLoad
+from cnnext.testing.specs import MEASURED
 from cnnext.testing.timing import compare_blocks
 
 
@@ -28,7 +29,7 @@ def add_parser(commands: Any) -> None:
             " alternating blocks. Exit code 1 if a result is wrong."
         ),
     )
-    parser.add_argument("--op", choices=OPS, help="one operator (default: all)")
+    parser.add_argument("--op", choices=MEASURED, help="one operator (default: all)")
     parser.add_argument(
         "--case",
         default="*",

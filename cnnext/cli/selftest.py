@@ -2,73 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from cnnext.runtime.flags import flags
-from cnnext.testing.cases import EDGE_CASES
+from cnnext.testing.cases import Shape
 from cnnext.testing.comparisons import comparison
 from cnnext.testing.model_pair import CNNEXT, ModelPair
+from cnnext.testing.spec import Layer
+from cnnext.testing.specs import MEASURED, SPECS
 
 OK = "ok"
 
-_CHANNELS, _SIDE = 3, 5
-_FEATURES = _CHANNELS * _SIDE**2
 
+class _Trained(torch.nn.Module):
+    """All outputs of a layer, behind factors that make the gradient of its input count."""
 
-class _Cell(torch.nn.Module):
-    """Both results of an LSTM cell in one tensor."""
-
-    def __init__(self, cell: torch.nn.Module) -> None:
+    def __init__(self, layer: torch.nn.Module, shape: Shape) -> None:
         super().__init__()
-        self.cell = cell
+        self.factors = torch.nn.Parameter(torch.ones(shape[1:]))
+        self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat(self.cell(x), dim=1)
-
-
-class _Sequence(torch.nn.Module):
-    """What an LSTM makes of images whose channels are its steps: the last one's states."""
-
-    def __init__(self, lstm: torch.nn.Module) -> None:
-        super().__init__()
-        self.lstm = lstm
-
-    def forward(self, x: Tensor) -> Tensor:
-        output, _ = self.lstm(x.flatten(2).transpose(0, 1))
-        return output[-1]
-
-
-# By operator: its layer, after one whose parameters make the gradient of the input count.
-_MODELS: dict[str, Callable[[Any], torch.nn.Module]] = {
-    "conv2d": lambda layers: _after_norm(layers.Conv2d(_CHANNELS, 4, 3, padding=1)),
-    "max_pool2d": lambda layers: _after_norm(layers.MaxPool2d(2)),
-    "avg_pool2d": lambda layers: _after_norm(layers.AvgPool2d(2)),
-    "adaptive_avg_pool2d": lambda layers: _after_norm(layers.AdaptiveAvgPool2d(2)),
-    "adaptive_max_pool2d": lambda layers: _after_norm(layers.AdaptiveMaxPool2d(2)),
-    "relu": lambda layers: _after_norm(layers.ReLU()),
-    "linear": lambda layers: _after_norm(torch.nn.Flatten(), layers.Linear(_FEATURES, 4)),
-    "lstm_cell": lambda layers: _after_norm(
-        torch.nn.Flatten(), _Cell(layers.LSTMCell(_FEATURES, 4))
-    ),
-    "lstm": lambda layers: _after_norm(_Sequence(layers.LSTM(_SIDE**2, 4))),
-}
-
-
-def _after_norm(*layers: torch.nn.Module) -> torch.nn.Module:
-    return torch.nn.Sequential(torch.nn.BatchNorm2d(_CHANNELS), *layers)
+        outputs = tree_leaves(self.layer(x.reshape(-1, *self.factors.shape) * self.factors))
+        return torch.cat([output.flatten() for output in outputs])
 
 
 def run() -> dict[str, str]:
     """By operator: ``"ok"``, or why its forward or backward pass fails on a small case."""
-    return {op: _test(op) for op in EDGE_CASES}
+    return {op: _test(op) for op in MEASURED}
 
 
 def _test(op: str) -> str:
-    for case in EDGE_CASES[op]:
+    for case in MEASURED[op].edge_cases:
         try:
             comparison(op, case, "training").check()
         except Exception as error:  # whatever is wrong is what the user must see
@@ -77,16 +44,26 @@ def _test(op: str) -> str:
 
 
 def run_layers(device: str) -> dict[str, str]:
-    """By operator: ``"ok"``, or why its layer fails there with cnnext's own kernels."""
+    """By operator: ``"ok"``, or why a layer fails there with cnnext's own kernels."""
     with flags(cuda_backend="own"):
-        return {op: _test_layer(build, device) for op, build in _MODELS.items()}
+        return {op: _test_layers(spec.layers, device) for op, spec in SPECS.items() if spec.layers}
 
 
-def _test_layer(build: Callable[[Any], torch.nn.Module], device: str) -> str:
+def _test_layers(layers: tuple[Layer, ...], device: str) -> str:
+    results = (_test_layer(layer, device) for layer in layers)
+    return next((result for result in results if result != OK), OK)
+
+
+def _test_layer(layer: Layer, device: str) -> str:
+    shape = layer.shapes[0]
     generator = torch.Generator().manual_seed(0)
-    images = torch.randn(2, _CHANNELS, _SIDE, _SIDE, generator=generator)
+    images = torch.randn(*shape, *[1] * (4 - len(shape)), generator=generator)
     try:
-        pair = ModelPair(build, images.to(device), torch.tensor([1, 3], device=device))
+        pair = ModelPair(
+            lambda layers: _Trained(layer.build(layers), shape),
+            images.to(device),
+            torch.tensor([1, 3], device=device),
+        )
         forward = pair.check_forward()
         gradients = pair.check_gradients()
     except Exception as error:  # whatever is wrong is what the user must see

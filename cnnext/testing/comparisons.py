@@ -6,49 +6,21 @@ Tests, ``benchmarks/`` and ``python -m cnnext {bench,env}`` all take their calls
 from __future__ import annotations
 
 import fnmatch
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any
 
 import torch
-from torch import Tensor
 
 import cnnext.functional
-import cnnext.nn
-from cnnext.runtime.operator import OPERATORS
-from cnnext.testing.cases import (
-    BENCHMARK_CASES,
-    Case,
-    Conv2dCase,
-    LinearCase,
-    LSTMCase,
-    LSTMCellCase,
-    PoolCase,
-    ReluCase,
-)
+from cnnext.testing.cases import Case
 from cnnext.testing.errors import assert_bitwise_equal, assert_contract, make_input
+from cnnext.testing.spec import NATIVE, Tensors
+from cnnext.testing.specs import MEASURED
 
 MODES = ("forward", "backward", "training")
 
-Tensors = tuple[Tensor, ...]
 Call = Callable[[], Tensors]
 
-#: Native PyTorch's functions by our names.
-NATIVE = SimpleNamespace(**{op.name: op.native for op in OPERATORS.values() if op.native})
-
-# Forward results that are selected from the input, not computed.
-_EXACT = ("adaptive_max_pool2d", "max_pool2d", "relu")
-
-# Operators whose time depends on the memory layout of an image.
-_LAYOUT_DEPENDENT = (
-    "adaptive_avg_pool2d",
-    "adaptive_max_pool2d",
-    "avg_pool2d",
-    "conv2d",
-    "max_pool2d",
-)
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
@@ -72,7 +44,7 @@ class Comparison:
         Selected values must equal native PyTorch's in every bit; computed ones keep the numerics
         contract, against float64 and native PyTorch in the same layout.
         """
-        exact = self.op in _EXACT and self.mode == "forward"
+        exact = MEASURED[self.op].results == "selected" and self.mode == "forward"
         references = None if exact else self.reference()
         for name, call in self.calls.items():
             if not name.startswith("cnnext"):
@@ -86,17 +58,9 @@ class Comparison:
                     assert_contract(result, native, references[index], what=what)
 
 
-@dataclass(frozen=True)
-class Problem:
-    """Operands, and the operator as a function of a library and of operands."""
-
-    operands: Tensors
-    apply: Callable[[Any, Tensors], Tensors]
-
-
 def implementations(op: str) -> tuple[str, ...]:
     """Names of an operator's implementations: native PyTorch first, by layout where it matters."""
-    if op in _LAYOUT_DEPENDENT:
+    if MEASURED[op].in_layouts:
         return tuple(f"{name} {layout}" for name in ("torch", "cnnext") for layout in LAYOUTS)
     return ("torch", "cnnext")
 
@@ -105,7 +69,7 @@ def comparison(op: str, case: Case, mode: str = "forward", *, seed: int = 0) -> 
     """Set up one operator on one case.
 
     Args:
-        op: a key of ``cases.BENCHMARK_CASES``.
+        op: a key of ``specs.MEASURED``.
         case: a case of that operator.
         mode: one of ``MODES``.
         seed: of the random operands.
@@ -113,37 +77,36 @@ def comparison(op: str, case: Case, mode: str = "forward", *, seed: int = 0) -> 
     Raises:
         ValueError: the operator or the mode is unknown.
     """
-    if op not in PROBLEMS:
-        raise ValueError(f"op must be one of {', '.join(PROBLEMS)}, got {op!r}")
+    if op not in MEASURED:
+        raise ValueError(f"op must be one of {', '.join(MEASURED)}, got {op!r}")
     if mode not in MODES:
         raise ValueError(f"mode must be one of {', '.join(MODES)}, got {mode!r}")
     generator = torch.Generator().manual_seed(seed)
-    problem = PROBLEMS[op](case, generator)
+    spec = MEASURED[op]
+    operands, function = spec.operands(case, generator), spec.function(case)
     grads = tuple(
-        make_input("normal", output.shape, generator)
-        for output in problem.apply(NATIVE, problem.operands)
+        make_input("normal", output.shape, generator) for output in function(NATIVE, operands)
     )
 
-    def call(library: Any, operands: Tensors) -> Call:
-        return call_in(mode, lambda values: problem.apply(library, values), operands, grads)
+    def call(library: object, values: Tensors) -> Call:
+        return call_in(mode, lambda values: function(library, values), values, grads)
 
     def reference() -> Tensors:
-        doubles = tuple(operand.double() for operand in problem.operands)
-        return call(NATIVE, doubles)()
+        return call(NATIVE, tuple(operand.double() for operand in operands))()
 
     calls = {}
     for name in implementations(op):
         package, _, layout = name.partition(" ")
         library = NATIVE if package == "torch" else cnnext.functional
-        calls[name] = call(library, _in_layout(problem.operands, layout or "NCHW"))
+        calls[name] = call(library, _in_layout(operands, layout or "NCHW"))
     return Comparison(op, case, mode, calls, reference)
 
 
 def select(op: str | None = None, pattern: str = "*") -> Iterator[tuple[str, Case]]:
     """The benchmark cases whose operator is ``op`` and whose name matches a shell pattern."""
-    for name, cases in BENCHMARK_CASES.items():
+    for name, spec in MEASURED.items():
         if op in (None, name):
-            for case in cases:
+            for case in spec.cases:
                 if fnmatch.fnmatchcase(case.name, pattern):
                     yield name, case
 
@@ -181,100 +144,3 @@ def _in_layout(operands: Tensors, layout: str) -> Tensors:
         operand.contiguous(memory_format=LAYOUTS[layout]) if operand.ndim == 4 else operand
         for operand in operands
     )
-
-
-def _weight(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Normal weights, scaled so that the output has the input's variance."""
-    fan_in = math.prod(shape[1:])
-    return make_input("normal", shape, generator) / max(fan_in, 1) ** 0.5
-
-
-def _bias(size: int, generator: torch.Generator) -> Tensor:
-    return make_input("normal", (size,), generator)
-
-
-def _conv2d(case: Conv2dCase, generator: torch.Generator) -> Problem:
-    operands = (
-        make_input("normal", case.input_shape, generator),
-        _weight(case.weight_shape, generator),
-        _bias(case.c_out, generator),
-    )
-    kwargs = case.kwargs()
-    return Problem(operands, lambda library, values: (library.conv2d(*values, **kwargs),))
-
-
-def _pool(op: str) -> Callable[[Any, torch.Generator], Problem]:
-    def problem(case: PoolCase, generator: torch.Generator) -> Problem:
-        operands = (make_input("normal", case.input_shape, generator),)
-        kwargs = case.kwargs()
-        return Problem(operands, lambda library, values: (getattr(library, op)(*values, **kwargs),))
-
-    return problem
-
-
-def _relu(case: ReluCase, generator: torch.Generator) -> Problem:
-    operands = (make_input("normal", case.input_shape, generator),)
-    return Problem(operands, lambda library, values: (library.relu(*values),))
-
-
-def _linear(case: LinearCase, generator: torch.Generator) -> Problem:
-    operands = (
-        make_input("normal", case.input_shape, generator),
-        _weight(case.weight_shape, generator),
-        _bias(case.n, generator),
-    )
-    return Problem(operands, lambda library, values: (library.linear(*values),))
-
-
-def _lstm_cell(case: LSTMCellCase, generator: torch.Generator) -> Problem:
-    state = (case.batch, case.hidden)
-    gates = 4 * case.hidden
-    operands = (
-        make_input("normal", case.input_shape, generator),
-        make_input("normal", state, generator),
-        make_input("normal", state, generator),
-        _weight((gates, case.input), generator),
-        _weight((gates, case.hidden), generator),
-        _bias(gates, generator),
-        _bias(gates, generator),
-    )
-
-    def apply(library: Any, values: Tensors) -> Tensors:
-        x, h, c, *weights = values
-        return tuple(library.lstm_cell(x, (h, c), *weights))
-
-    return Problem(operands, apply)
-
-
-def _lstm(case: LSTMCase, generator: torch.Generator) -> Problem:
-    """The modules, called with weights of our own: `torch.lstm` is not a function of torch.nn."""
-    state, gates = (1, case.batch, case.hidden), 4 * case.hidden
-    operands = (
-        make_input("normal", case.input_shape, generator),
-        make_input("normal", state, generator),
-        make_input("normal", state, generator),
-        _weight((gates, case.input), generator),
-        _weight((gates, case.hidden), generator),
-        _bias(gates, generator),
-        _bias(gates, generator),
-    )
-    ours, native = (lib.LSTM(case.input, case.hidden) for lib in (cnnext.nn, torch.nn))
-
-    def apply(library: Any, values: Tensors) -> Tensors:
-        x, h, c, *weights = values
-        layer = native if library is NATIVE else ours
-        layer._flat_weights = weights  # what both compute with
-        output, (h_n, c_n) = layer(x, (h, c))
-        return output, h_n, c_n
-
-    return Problem(operands, apply)
-
-
-PROBLEMS: dict[str, Callable[[Any, torch.Generator], Problem]] = {
-    "conv2d": _conv2d,
-    **{op: _pool(op) for op in BENCHMARK_CASES if "pool" in op},
-    "relu": _relu,
-    "linear": _linear,
-    "lstm_cell": _lstm_cell,
-    "lstm": _lstm,
-}

@@ -64,8 +64,8 @@ class ModelPair:
         self._labels = labels
         self.models = {
             NCHW: native,
-            CHANNELS_LAST: _twin(build, torch.nn, state).to(**channels_last),
-            CNNEXT: _twin(build, cnnext.nn, state),
+            CHANNELS_LAST: _with_state(build, torch.nn, state).to(**channels_last),
+            CNNEXT: _with_state(build, cnnext.nn, state),
         }
         self.inputs = {
             NCHW: images,
@@ -158,7 +158,7 @@ class ModelPair:
             key: value.to("cpu", torch.float64 if value.is_floating_point() else None, copy=True)
             for key, value in state.items()
         }
-        return _twin(self._build, torch.nn, doubles).eval()
+        return _with_state(self._build, torch.nn, doubles).eval()
 
     def _forward_call(self, name: str) -> Callable[[], Tensor]:
         model, images = self.models[name], self.inputs[name]
@@ -193,7 +193,7 @@ def _loss(output: Tensor, labels: Tensor) -> Tensor:
     return output.square().mean()
 
 
-def _twin(build: Build, layers: Any, state: dict[str, Tensor]) -> torch.nn.Module:
+def _with_state(build: Build, layers: Any, state: dict[str, Tensor]) -> torch.nn.Module:
     """A model that takes the tensors of ``state`` as they are, without a copy."""
     with torch.device("meta"):
         model = build(layers)

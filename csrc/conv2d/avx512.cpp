@@ -12,35 +12,15 @@
 
 namespace cnnext {
 namespace {
-using Tile = TallTile<16>;
-using Wide = WideTile<16>;
+constexpr int kLanes = 16;
+using Tile = TallTile<kLanes>;
+using Wide = WideTile<kLanes>;
 }  // namespace
 
-#define CNNEXT_DEFINE(name, ...) \
-  CNNEXT_DEFINE_KERNEL(Conv2dShape, Conv2dOperands<float>, name##_avx512, __VA_ARGS__)
+#define CNNEXT_KERNELS "conv2d/kernels.inc"
+#define CNNEXT_ISA avx512
+#include "common/kernel/define_kernels.inc"
 
-CNNEXT_DEFINE(conv2d_direct_f32, DirectConv<Tile, Pass::forward>)
-CNNEXT_DEFINE(conv2d_direct_bwd_input_f32, DirectConv<Tile, Pass::bwd_input>)
-CNNEXT_DEFINE(conv2d_direct_bwd_weight_f32, DirectBackwardWeight<Tile>)
-CNNEXT_DEFINE(conv2d_pointwise_f32, Pointwise<Wide, Pass::forward>)
-CNNEXT_DEFINE(conv2d_pointwise_bwd_input_f32, Pointwise<Wide, Pass::bwd_input>)
-CNNEXT_DEFINE(conv2d_pointwise_bwd_weight_f32, PointwiseBackwardWeight<Wide>)
-CNNEXT_DEFINE(conv2d_implicit_gemm_f32, ImplicitGemm<Wide>)
-CNNEXT_DEFINE(conv2d_depthwise_f32, DepthwiseConv<Tile::kLanes, Pass::forward>)
-CNNEXT_DEFINE(conv2d_depthwise_bwd_input_f32, DepthwiseConv<Tile::kLanes, Pass::bwd_input>)
-CNNEXT_DEFINE(conv2d_depthwise_bwd_weight_f32, DepthwiseBackwardWeight<Tile::kLanes>)
-CNNEXT_DEFINE(conv2d_winograd4_fused_f32, WinogradFused<Tile, Pass::forward, 4, 3>)
-CNNEXT_DEFINE(conv2d_winograd4_fused_bwd_input_f32, WinogradFused<Tile, Pass::bwd_input, 4, 3>)
-CNNEXT_DEFINE(conv2d_winograd4_shared_f32, WinogradShared<Tile, Pass::forward, 4, 3>)
-CNNEXT_DEFINE(conv2d_winograd4_shared_bwd_input_f32, WinogradShared<Tile, Pass::bwd_input, 4, 3>)
-CNNEXT_DEFINE(conv2d_winograd4_bwd_weight_f32, WinogradBackwardWeight<Tile, 4, 3>)
-CNNEXT_DEFINE(conv2d_winograd2_fused_f32, WinogradTwo<WinogradFused, Tile, Pass::forward>)
-CNNEXT_DEFINE(conv2d_winograd2_fused_bwd_input_f32,
-              WinogradTwo<WinogradFused, Tile, Pass::bwd_input>)
-CNNEXT_DEFINE(conv2d_winograd2_shared_f32, WinogradTwo<WinogradShared, Tile, Pass::forward>)
-CNNEXT_DEFINE(conv2d_winograd2_shared_bwd_input_f32,
-              WinogradTwo<WinogradShared, Tile, Pass::bwd_input>)
-
-CNNEXT_DEFINE_VALUE_LOOKS(avx512, Tile::kLanes)
+CNNEXT_DEFINE_VALUE_LOOKS(avx512, kLanes)
 
 }  // namespace cnnext

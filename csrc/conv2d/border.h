@@ -3,8 +3,8 @@
 // Inf or NaN of the filter: the outputs of such filters at the border, added up again without it.
 #pragma once
 
-#include "common/simd.h"
-#include "common/window.h"
+#include "common/kernel/window.h"
+#include "common/simd/simd.h"
 #include "conv2d/conv2d.h"
 
 namespace cnnext {

@@ -19,7 +19,7 @@
 
 #include <cstdint>
 
-#include "common/kernel.h"
+#include "common/kernel/kernel.h"
 
 namespace cnnext {
 
@@ -103,9 +103,12 @@ struct Conv2dOperands {
   int64_t w_strides[4];  // of w or dw, in elements: k, c, r, s
 };
 
-#define CNNEXT_KERNEL(type, pass, isa, name, cost) \
-  CNNEXT_DECLARE_KERNEL(Conv2dShape, Conv2dOperands<type>, name)
-#include "conv2d/kernels.inc"
-#undef CNNEXT_KERNEL
+struct Conv2d {
+  static constexpr const char* kName = "conv2d";
+  using Shape = Conv2dShape;
+  template <class T>
+  using Operands = Conv2dOperands<T>;
+  static double work(const Shape& s) { return s.macs(); }
+};
 
 }  // namespace cnnext

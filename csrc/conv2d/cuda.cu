@@ -14,8 +14,8 @@
 //
 // bwd_weight has few results and a depth of all pixels, so the depth is cut into slices, each
 // summed by blocks of its own; a second kernel adds the slices in order, without atomics.
-#include "common/cuda_launch.h"
-#include "common/divisor.h"
+#include "common/cuda/launch.h"
+#include "common/kernel/divisor.h"
 #include "conv2d/cuda.h"
 
 namespace cnnext {

@@ -4,7 +4,7 @@
 // shape alone decides, and every result is rounded once.
 #pragma once
 
-#include "common/cuda_types.h"
+#include "common/cuda/types.h"
 #include "conv2d/conv2d.h"
 
 namespace cnnext {

@@ -126,7 +126,7 @@ FilterLook look_at_filter(const WinogradShape& g, int64_t side, const float* w) 
   return {kind, values.largest > 0 && steps(values) <= kFixedPointSteps};
 }
 
-// Of the whole filter.
+// The fixed point of the whole filter.
 FixedPoint filter_fixed_point(const WinogradShape& g, int64_t side, const float* w, int threads,
                               const ParallelCalls& parallel) {
   const int64_t taps = side * side, count = g.k * g.c * taps;
@@ -235,7 +235,7 @@ class TileLook {
   }
 };
 
-// Of every `step`-th row of tiles.
+// The counts in every `step`-th row of tiles.
 TileCounts look_at_tiles(const WinogradShape& g, int64_t side, Windows spoiled, const float* x,
                          int64_t step, int threads, const ParallelCalls& parallel) {
   const TileLook look(g, side, spoiled, x);

@@ -7,8 +7,8 @@
 // element by element, walking the filter in the order of its memory.
 #pragma once
 
-#include "common/kernel.h"
-#include "common/simd.h"
+#include "common/kernel/kernel.h"
+#include "common/simd/simd.h"
 
 namespace cnnext {
 namespace {

@@ -10,8 +10,8 @@
 // neighbours in dx read neighbours in dy. Taps are always numbered so that offsets ascend.
 #pragma once
 
-#include "common/kernel.h"
-#include "common/window.h"
+#include "common/kernel/kernel.h"
+#include "common/kernel/window.h"
 #include "conv2d/conv2d.h"
 #include "conv2d/filter.h"
 

@@ -63,9 +63,9 @@ struct ImplicitGemmNchw {
 
  private:
   struct Scratch {
-    // Of each column, where its window begins: in the image, and from the first plane on.
+    // Where the window of each column begins: in the image, and from the first plane on.
     int32_t h[kGroup], w[kGroup], first[kGroup];
-    // Of one tap: offsets from the plane of its channel, -1 for the border.
+    // The offsets of one tap from the plane of its channel, -1 for the border.
     int32_t offsets[kGroup];
     bool adjacent[kGroup / N];  // vectors whose offsets follow each other
     float sums[Tile::kMaxRows * kColumns];
@@ -85,7 +85,7 @@ struct ImplicitGemmNchw {
                    (s.c_in == 1 || o.w_strides[1] == s.k_h * s.k_w);
     }
 
-    // Of filters in another order just near element k of row i.
+    // Element k of row i, or in filters of another order just one near it.
     const float* at(int64_t i, int64_t k) const { return o.second + i * step + k; }
 
     void pack(int64_t i, int64_t count, int64_t k0, int64_t depth, float* packed) const {

@@ -9,7 +9,7 @@
 #include <memory>
 #include <mutex>
 
-#include "common/checksum.h"
+#include "common/kernel/checksum.h"
 #include "conv2d/select.h"
 
 namespace cnnext {
@@ -33,7 +33,7 @@ struct FilterSource {
 
 struct KeptFilter {
   FilterSource source;
-  std::shared_ptr<void> storage;  // the weight's memory, lest another tensor come to lie there
+  std::shared_ptr<void> storage;  // the weight's memory, which no other tensor can get meanwhile
   std::unique_ptr<unsigned char, decltype(&std::free)> packed{nullptr, &std::free};
   int64_t bytes = 0;
 };

@@ -1,47 +1,34 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// conv2d for NumPy arrays: see common/numpy_bindings.h. The filter has the strides `w_strides` (k,
+// conv2d for NumPy arrays: see common/numpy/bindings.h. The filter has the strides `w_strides` (k,
 // c, r, s) and no elements past the last that they reach. Kernels keep to the sums of exact_sums.h.
 #include <array>
 #include <type_traits>
 
-#include "common/numpy_bindings.h"
+#include "common/numpy/bindings.h"
 #include "conv2d/exact_sums.h"
 
 namespace cnnext {
+
+template <>
+Conv2dShape read_shape<Conv2d>(Fields& f) {
+  const Conv2dShape s{f.positive("n"),          f.positive("c_in"),     f.natural("h_in"),
+                      f.natural("w_in"),        f.positive("c_out"),    f.positive("k_h"),
+                      f.positive("k_w"),        f.positive("stride_h"), f.positive("stride_w"),
+                      f.natural("pad_h"),       f.natural("pad_w"),     f.positive("dilation_h"),
+                      f.positive("dilation_w"), f.positive("groups"),   f.layout()};
+  if (s.c_in % s.groups != 0 || s.c_out % s.groups != 0) {
+    throw py::value_error("groups must divide c_in and c_out");
+  }
+  if (s.h_in + 2 * s.pad_h <= s.dilation_h * (s.k_h - 1) ||
+      s.w_in + 2 * s.pad_w <= s.dilation_w * (s.k_w - 1)) {
+    throw py::value_error("the kernel is larger than the padded image");
+  }
+  return s;
+}
+
 namespace {
 
 using Strides = std::array<int64_t, 4>;
-
-struct Conv2d {
-  static constexpr const char* kName = "conv2d";
-  using Shape = Conv2dShape;
-
-  template <class T>
-  static const auto& registry() {
-    return conv2d_registry<T>();
-  }
-
-  template <class T>
-  static const auto& select(Pass pass, const Shape& shape, int threads) {
-    return select_conv2d<T>(pass, shape, threads);
-  }
-
-  static Shape shape(Fields& f) {
-    const Shape s{f.positive("n"),          f.positive("c_in"),     f.natural("h_in"),
-                  f.natural("w_in"),        f.positive("c_out"),    f.positive("k_h"),
-                  f.positive("k_w"),        f.positive("stride_h"), f.positive("stride_w"),
-                  f.natural("pad_h"),       f.natural("pad_w"),     f.positive("dilation_h"),
-                  f.positive("dilation_w"), f.positive("groups"),   f.layout()};
-    if (s.c_in % s.groups != 0 || s.c_out % s.groups != 0) {
-      throw py::value_error("groups must divide c_in and c_out");
-    }
-    if (s.h_in + 2 * s.pad_h <= s.dilation_h * (s.k_h - 1) ||
-        s.w_in + 2 * s.pad_w <= s.dilation_w * (s.k_w - 1)) {
-      throw py::value_error("the kernel is larger than the padded image");
-    }
-    return s;
-  }
-};
 
 int64_t w_size(const Conv2dShape& s, const Strides& strides) {
   const Strides sizes{s.c_out, s.c_in_per_group(), s.k_h, s.k_w};

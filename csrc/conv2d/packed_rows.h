@@ -5,8 +5,8 @@
 // meet it.
 #pragma once
 
-#include "common/kernel.h"
-#include "common/simd.h"
+#include "common/kernel/kernel.h"
+#include "common/simd/simd.h"
 #include "conv2d/geometry.h"
 
 namespace cnnext {

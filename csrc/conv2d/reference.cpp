@@ -132,14 +132,8 @@ struct BackwardWeight {
 
 }  // namespace
 
-#define CNNEXT_DEFINE(type, name, Algorithm) \
-  CNNEXT_DEFINE_KERNEL(Conv2dShape, Conv2dOperands<type>, name, Algorithm)
-
-CNNEXT_DEFINE(float, conv2d_reference_f32, Forward<float>)
-CNNEXT_DEFINE(float, conv2d_reference_bwd_input_f32, BackwardInput<float>)
-CNNEXT_DEFINE(float, conv2d_reference_bwd_weight_f32, BackwardWeight<float>)
-CNNEXT_DEFINE(double, conv2d_reference_f64, Forward<double>)
-CNNEXT_DEFINE(double, conv2d_reference_bwd_input_f64, BackwardInput<double>)
-CNNEXT_DEFINE(double, conv2d_reference_bwd_weight_f64, BackwardWeight<double>)
+#define CNNEXT_KERNELS "conv2d/kernels.inc"
+#define CNNEXT_ISA reference
+#include "common/kernel/define_kernels.inc"
 
 }  // namespace cnnext

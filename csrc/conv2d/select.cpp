@@ -7,11 +7,12 @@
 #include <sstream>
 #include <stdexcept>
 
-#include "common/cost.h"
+#include "common/kernel/cost.h"
 
 namespace cnnext {
 namespace {
 
+template <Isa>
 double reference_cost(const Conv2dShape& s, int threads) {
   return s.macs() / (kReferenceMacsPerSecond * threads);
 }
@@ -73,7 +74,7 @@ double checksum_seconds(const Conv2dShape& s) {
   return 4 * filter_floats(s) / constants.stream_bytes_per_second;
 }
 
-// Of nchw images, by kernels whose vectors hold channels.
+// For nchw images in kernels whose vectors hold channels.
 double transpose_seconds(const Conv2dShape& s) {
   if (s.channels_contiguous()) return 0;
   const double in = static_cast<double>(s.n * s.c_in) * static_cast<double>(s.h_in * s.w_in);
@@ -269,20 +270,10 @@ constexpr auto winograd2_shared_cost = winograd_shared_cost<isa, 2>;
 
 }  // namespace
 
-template <class T>
-const std::vector<Conv2dKernel<T>>& conv2d_registry() {
-  static const std::vector<Conv2dKernel<T>> kernels = [] {
-    std::vector<Conv2dKernel<T>> list;
-#define CNNEXT_KERNEL CNNEXT_REGISTRY_ENTRY
-#include "conv2d/kernels.inc"
-#undef CNNEXT_KERNEL
-    return list;
-  }();
-  return kernels;
-}
+#define CNNEXT_KERNELS "conv2d/kernels.inc"
+#include "common/kernel/register_kernels.inc"
 
-template const std::vector<Conv2dKernel<float>>& conv2d_registry();
-template const std::vector<Conv2dKernel<double>>& conv2d_registry();
+CNNEXT_REGISTER(Conv2d)
 
 template <class T>
 const Conv2dKernel<T>& select_conv2d(Pass pass, const Conv2dShape& shape, int threads) {
@@ -290,7 +281,7 @@ const Conv2dKernel<T>& select_conv2d(Pass pass, const Conv2dShape& shape, int th
   if (preferred_algorithm("conv2d") == "exact" && forced_kernel("conv2d").empty()) {
     s.transforms = Transforms::none;
   }
-  return select_kernel("conv2d", conv2d_registry<T>(), pass, s, threads);
+  return select<Conv2d, T>(pass, s, threads);
 }
 
 template const Conv2dKernel<float>& select_conv2d(Pass, const Conv2dShape&, int);
@@ -313,10 +304,6 @@ void set_conv2d_cost_constant(const std::string& name, double value) {
     }
   }
   throw std::runtime_error("conv2d has no cost constant '" + name + "'");
-}
-
-std::string list_conv2d_kernels() {
-  return list_kernels(conv2d_registry<float>()) + list_kernels(conv2d_registry<double>());
 }
 
 }  // namespace cnnext

@@ -1,37 +1,29 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Which conv2d kernel runs: a pure function of shape, ISA and threads (and of flags). The shape
-// tells what is known of the values; exact_sums.h finds it out.
+// Which conv2d kernel runs, where the shape tells what is known of the values; exact_sums.h finds
+// it out.
 #pragma once
 
 #include <string>
-#include <vector>
 
-#include "common/registry.h"
+#include "common/kernel/registry.h"
 #include "conv2d/conv2d.h"
 
 namespace cnnext {
 
 template <class T>
-using Conv2dKernel = Kernel<Conv2dShape, Conv2dOperands<T>>;
+using Conv2dKernel = KernelOf<Conv2d, T>;
 
-// Of a packed filter that is kept: larger ones leave the caches between calls, and would be read at
-// no more than the speed of packing them again.
+// The largest packed filter that is kept: others leave the caches between calls, and would be read
+// at no more than the speed of packing them again.
 constexpr int64_t kMaxKeptFilterBytes = int64_t{16} << 20;
 
-// T is float or double. Throws std::runtime_error if a forced kernel does not apply.
+// Unlike select<Conv2d, T> it leaves out Winograd's transforms where exact sums are preferred.
 template <class T>
 const Conv2dKernel<T>& select_conv2d(Pass pass, const Conv2dShape& shape, int threads);
-
-// All kernels whose elements are of type T, float or double.
-template <class T>
-const std::vector<Conv2dKernel<T>>& conv2d_registry();
 
 // The constants behind the predicted times, "name value" a line. To set one, for the whole process,
 // is for the script that fits them, while nothing else runs.
 std::string list_conv2d_cost_constants();
 void set_conv2d_cost_constant(const std::string& name, double value);
-
-// All of the registry, "name pass isa" a line.
-std::string list_conv2d_kernels();
 
 }  // namespace cnnext

@@ -3,7 +3,7 @@
 // torch_cpu.cpp and torch_cuda.cpp define theirs.
 #pragma once
 
-#include "common/torch_checks.h"
+#include "common/torch/checks.h"
 #include "conv2d/conv2d.h"
 
 namespace cnnext {

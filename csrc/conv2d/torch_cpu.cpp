@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // conv2d on the CPU, for torch.
-#include "common/torch_cpu.h"
-
 #include <atomic>
 
+#include "common/torch/cpu.h"
 #include "conv2d/exact_sums.h"
 #include "conv2d/torch_adapter.h"
 #include "conv2d/torch_kept_filters.h"
@@ -87,9 +86,9 @@ std::string candidates(std::string direction, bool is_double, bool channels_last
   for (Pass pass : {Pass::forward, Pass::bwd_input, Pass::bwd_weight}) {
     if (direction != pass_name(pass)) continue;
     return is_double ? std::string(select_conv2d<double>(pass, s, threads).name) + '\n' +
-                           list_candidates(conv2d_registry<double>(), pass, s, threads)
+                           list_candidates(registry<Conv2d, double>(), pass, s, threads)
                      : std::string(select_conv2d<float>(pass, s, threads).name) + '\n' +
-                           list_candidates(conv2d_registry<float>(), pass, s, threads);
+                           list_candidates(registry<Conv2d, float>(), pass, s, threads);
   }
   throw std::runtime_error("conv2d has no pass '" + direction + "'");
 }
@@ -146,7 +145,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
   m.def("conv2d_forget_filters(int owner) -> ()");
   m.def("conv2d_forget_all_filters() -> ()");
   m.def("conv2d_kept_filter_bytes(int owner) -> int");
-  m.def("conv2d_kernels() -> str");
+  define_kernel_lists<Conv2d>(m);
   m.def("conv2d_cost_constants() -> str");
   m.def("conv2d_set_cost_constant(str name, float value) -> ()");
 }
@@ -163,7 +162,7 @@ STABLE_TORCH_LIBRARY_IMPL(cnnext, CompositeExplicitAutograd, m) {
   m.impl("conv2d_kept_filter_bytes", TORCH_BOX(&kept_filter_bytes));
   m.impl("conv2d_cost_constants", TORCH_BOX(&list_conv2d_cost_constants));
   m.impl("conv2d_set_cost_constant", TORCH_BOX(&set_cost_constant));
-  m.impl("conv2d_kernels", TORCH_BOX(&list_conv2d_kernels));
+  implement_kernel_lists<Conv2d>(m);
   m.impl("conv2d_candidates", TORCH_BOX(&candidates));
   m.impl("conv2d_many_plain_tiles_address", TORCH_BOX(&many_plain_tiles_address));
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // conv2d on CUDA, for torch.
-#include "common/torch_cuda.h"
-
+#include "common/torch/cuda.h"
 #include "conv2d/cuda.h"
 #include "conv2d/torch_adapter.h"
 

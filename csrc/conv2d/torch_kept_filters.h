@@ -2,7 +2,7 @@
 // conv2d with a filter that may lie packed from an earlier call with the same weight.
 #pragma once
 
-#include "common/torch_cpu.h"
+#include "common/torch/cpu.h"
 #include "conv2d/kept_filters.h"
 
 namespace cnnext {
@@ -14,7 +14,8 @@ struct OwnedWeight {
   int64_t owner, version;
 };
 
-// Of the elements from first to last, gaps between them included, in blocks that threads share.
+// The checksum of the elements from first to last, gaps between them included, in blocks that
+// threads share.
 inline uint64_t checksum_of(const float* first, int64_t floats, int threads) {
   constexpr int64_t kBlock = 64 * 1024;
   const uint32_t* const words = reinterpret_cast<const uint32_t*>(first);

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "common/simd.h"
+#include "common/simd/simd.h"
 #include "conv2d/conv2d.h"
 
 namespace cnnext {

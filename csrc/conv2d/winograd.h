@@ -111,7 +111,8 @@ struct WinogradFused {
 template <class Tile, Pass kPass, int Outputs, int Taps>
 struct WinogradShared {
   using Steps = WinogradSteps<Tile, kPass, Outputs, Taps>;
-  // Of a round: the filter's transform, repeated in each, stays below 5 % of the products.
+  // The tiles of a round: the filter's transform, repeated in each, stays below 5 % of the
+  // products.
   static constexpr int64_t kMaxTiles = 112;
   static constexpr int64_t kMaxFloats = 8 << 20;  // 32 MB of V; 512 channels take a quarter
 

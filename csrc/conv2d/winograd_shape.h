@@ -5,7 +5,7 @@
 // 180 degrees, channels in and out exchanged, and the complementary padding.
 #pragma once
 
-#include "common/kernel.h"
+#include "common/kernel/kernel.h"
 #include "conv2d/conv2d.h"
 
 namespace cnnext {

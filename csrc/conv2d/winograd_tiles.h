@@ -6,7 +6,7 @@
 // N channels at a time, and a band of outputs back, so that no pass over the whole image is needed.
 #pragma once
 
-#include "common/simd.h"
+#include "common/simd/simd.h"
 #include "conv2d/winograd_shape.h"
 #include "conv2d/winograd_transforms.h"
 
@@ -84,7 +84,8 @@ struct WinogradTiles {
   static constexpr int N = Tile::kLanes;
   static constexpr int kSide = Math::kPoints;  // of a tile's inputs, and of its points
   static constexpr int kPoints = kSide * kSide;
-  // Of the largest band: a part of a long row of tiles, or short rows from the end of one on.
+  // The floats of the largest band: a part of a long row of tiles, or short rows from the end of
+  // one on.
   static constexpr int64_t kBandFloats = [] {
     int64_t pixels = kSide * ((Tile::kMaxRows - 1) * Outputs + kSide);
     for (int64_t columns = 1; columns <= TileRun::kShortRow; ++columns) {

@@ -13,7 +13,7 @@
 // Scales are folded into G, which is applied least often.
 #pragma once
 
-#include "common/simd.h"
+#include "common/simd/simd.h"
 
 namespace cnnext {
 namespace {

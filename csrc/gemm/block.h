@@ -18,7 +18,7 @@
 
 #include <limits>
 
-#include "common/kernel.h"
+#include "common/kernel/kernel.h"
 #include "gemm/packed.h"
 
 namespace cnnext {

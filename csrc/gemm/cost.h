@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "common/cost.h"
+#include "common/kernel/cost.h"
 
 namespace cnnext {
 
@@ -16,7 +16,8 @@ constexpr double kStreamedWeightsPerSecond = 2.6e9;
 
 constexpr double kPhaseSeconds = 1e-5;  // to pack and wait for it
 
-// Of the tiles' rate: blocks reach most of it, dots are slowed by their loads and final sums.
+// The part of the tiles' rate that others reach: blocks most of it; dots are slowed by their loads
+// and final sums.
 constexpr double kBlockedRate = 0.8;
 constexpr double kDotRate = 0.25;
 
@@ -26,7 +27,8 @@ inline double blocked_seconds(int64_t m, double macs, Isa isa, int threads) {
          threads;
 }
 
-// Of y^T = w x^T: the activations are packed instead, and the result is transposed. Lanes are rows.
+// Seconds of y^T = w x^T: the activations are packed instead, and the result is transposed. Lanes
+// are rows.
 inline double transposed_seconds(int64_t m, int64_t n, int64_t k, Isa isa, int threads) {
   const auto lanes = static_cast<double>(round_up(m, simd_lanes(isa)));
   const double weights = static_cast<double>(n) * static_cast<double>(k);

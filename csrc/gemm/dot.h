@@ -7,8 +7,8 @@
 // at the end of that, hide the latency of the multiply-adds.
 #pragma once
 
-#include "common/kernel.h"
-#include "common/simd.h"
+#include "common/kernel/kernel.h"
+#include "common/simd/simd.h"
 
 namespace cnnext {
 namespace {

@@ -21,7 +21,7 @@
 // are as exact as those of a product of depth kChain, and there are few of them.
 #pragma once
 
-#include "common/simd.h"
+#include "common/simd/simd.h"
 
 namespace cnnext {
 
@@ -40,7 +40,7 @@ struct TileShape {
   CNNEXT_INLINE static constexpr int vectors(int64_t columns) {
     return columns >= kColumns ? kVectors : static_cast<int>(ceil_div(columns, kLanes));
   }
-  // Of a panel of so many columns.
+  // The rows of a panel of so many columns.
   CNNEXT_INLINE static constexpr int64_t panel_rows(int64_t columns) {
     return rows(vectors(columns));
   }

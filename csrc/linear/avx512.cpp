@@ -6,16 +6,12 @@
 
 namespace cnnext {
 namespace {
-using Tile = WideTile<16>;
-}
+constexpr int kLanes = 16;
+using Tile = WideTile<kLanes>;
+}  // namespace
 
-#define CNNEXT_DEFINE(name, ...) \
-  CNNEXT_DEFINE_KERNEL(LinearShape, LinearOperands<float>, name##_avx512, __VA_ARGS__)
-
-CNNEXT_DEFINE(linear_gemm_f32, LinearGemm<Tile, Pass::forward>)
-CNNEXT_DEFINE(linear_gemm_bwd_input_f32, LinearGemm<Tile, Pass::bwd_input>)
-CNNEXT_DEFINE(linear_gemm_bwd_weight_f32, LinearGemm<Tile, Pass::bwd_weight>)
-CNNEXT_DEFINE(linear_transposed_f32, LinearTransposed<Tile>)
-CNNEXT_DEFINE(linear_dot_f32, LinearDot<Tile::kLanes>)
+#define CNNEXT_KERNELS "linear/kernels.inc"
+#define CNNEXT_ISA avx512
+#include "common/kernel/define_kernels.inc"
 
 }  // namespace cnnext

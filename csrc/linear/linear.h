@@ -10,7 +10,7 @@
 
 #include <cstdint>
 
-#include "common/kernel.h"
+#include "common/kernel/kernel.h"
 
 namespace cnnext {
 
@@ -35,9 +35,12 @@ struct LinearOperands {
   T* result;
 };
 
-#define CNNEXT_KERNEL(type, pass, isa, name, cost) \
-  CNNEXT_DECLARE_KERNEL(LinearShape, LinearOperands<type>, name)
-#include "linear/kernels.inc"
-#undef CNNEXT_KERNEL
+struct Linear {
+  static constexpr const char* kName = "linear";
+  using Shape = LinearShape;
+  template <class T>
+  using Operands = LinearOperands<T>;
+  static double work(const Shape& s) { return s.macs(); }
+};
 
 }  // namespace cnnext

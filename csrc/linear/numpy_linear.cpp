@@ -1,29 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// linear for NumPy arrays: see common/numpy_bindings.h.
+// linear for NumPy arrays: see common/numpy/bindings.h.
 #include <array>
 
-#include "common/numpy_bindings.h"
-#include "linear/select.h"
+#include "common/numpy/bindings.h"
+#include "linear/linear.h"
 
 namespace cnnext {
+
+template <>
+LinearShape read_shape<Linear>(Fields& f) {
+  return {f.positive("m"), f.positive("n"), f.positive("k")};
+}
+
 namespace {
-
-struct Linear {
-  static constexpr const char* kName = "linear";
-  using Shape = LinearShape;
-
-  template <class T>
-  static const auto& registry() {
-    return linear_registry<T>();
-  }
-
-  template <class T>
-  static const auto& select(Pass pass, const Shape& shape, int threads) {
-    return select_linear<T>(pass, shape, threads);
-  }
-
-  static Shape shape(Fields& f) { return {f.positive("m"), f.positive("n"), f.positive("k")}; }
-};
 
 py::array run(Pass pass, const std::string& name, const py::array& first, const py::array& second,
               const std::optional<py::array>& bias, int threads, const py::kwargs& shape) {

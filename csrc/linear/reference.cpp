@@ -45,14 +45,8 @@ struct Reference {
 
 }  // namespace
 
-#define CNNEXT_DEFINE(type, name, ...) \
-  CNNEXT_DEFINE_KERNEL(LinearShape, LinearOperands<type>, name, __VA_ARGS__)
-
-CNNEXT_DEFINE(float, linear_reference_f32, Reference<float, Pass::forward>)
-CNNEXT_DEFINE(float, linear_reference_bwd_input_f32, Reference<float, Pass::bwd_input>)
-CNNEXT_DEFINE(float, linear_reference_bwd_weight_f32, Reference<float, Pass::bwd_weight>)
-CNNEXT_DEFINE(double, linear_reference_f64, Reference<double, Pass::forward>)
-CNNEXT_DEFINE(double, linear_reference_bwd_input_f64, Reference<double, Pass::bwd_input>)
-CNNEXT_DEFINE(double, linear_reference_bwd_weight_f64, Reference<double, Pass::bwd_weight>)
+#define CNNEXT_KERNELS "linear/kernels.inc"
+#define CNNEXT_ISA reference
+#include "common/kernel/define_kernels.inc"
 
 }  // namespace cnnext

@@ -3,7 +3,7 @@
 // the input are rows of one matrix.
 #pragma once
 
-#include "common/torch_checks.h"
+#include "common/torch/checks.h"
 #include "linear/linear.h"
 
 namespace cnnext {

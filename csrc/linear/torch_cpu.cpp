@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // linear on the CPU, for torch.
-#include "common/torch_cpu.h"
-
-#include "linear/select.h"
+#include "common/torch/cpu.h"
 #include "linear/torch_adapter.h"
 
 namespace cnnext {
@@ -41,7 +39,7 @@ struct Device {
       const LinearOperands<T> o{cpu.read<T>(first), cpu.read<T>(second), cpu.read<T>(bias),
                                 cpu.write<T>(result)};
       const int threads = num_threads_for(s.macs());
-      run_on_torch_threads(select_linear<T>(pass, s, threads), s, o, threads);
+      run_on_torch_threads(select<Linear, T>(pass, s, threads), s, o, threads);
     });
   }
 };
@@ -50,13 +48,13 @@ struct Device {
 
 STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
   linear::define_operators(m);
-  m.def("linear_kernels() -> str");
+  define_kernel_lists<Linear>(m);
 }
 
 STABLE_TORCH_LIBRARY_IMPL(cnnext, CPU, m) { linear::implement_operators<Device>(m); }
 
 STABLE_TORCH_LIBRARY_IMPL(cnnext, CompositeExplicitAutograd, m) {
-  m.impl("linear_kernels", TORCH_BOX(&list_linear_kernels));
+  implement_kernel_lists<Linear>(m);
 }
 
 }  // namespace cnnext

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // linear on CUDA is ATen's: cuBLAS is at the limit of the memory, or of the tensor cores, and
 // follows torch's precision flags. These operators are here for what is built on linear.
-#include "common/torch_cuda.h"
-
 #include <vector>
 
-#include "common/torch_product.h"
+#include "common/torch/cuda.h"
+#include "common/torch/product.h"
 #include "linear/torch_adapter.h"
 
 namespace cnnext {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The gates of lstm_cell, a thread a unit of the batch: it adds up its four gates, and no value
 // between them and the new state goes through memory. The gates are kept for the backward pass.
-#include "common/cuda_launch.h"
-#include "common/divisor.h"
+#include "common/cuda/launch.h"
+#include "common/kernel/divisor.h"
 #include "lstm_cell/cuda.h"
 
 namespace cnnext {

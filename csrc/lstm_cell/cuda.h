@@ -3,7 +3,7 @@
 // and after them are the adapter's.
 #pragma once
 
-#include "common/cuda_types.h"
+#include "common/cuda/types.h"
 #include "lstm_cell/lstm_cell.h"
 
 namespace cnnext {

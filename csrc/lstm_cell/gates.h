@@ -4,7 +4,7 @@
 // small to be worth packing the weights (gemm/dot.h).
 #pragma once
 
-#include "common/math.h"
+#include "common/simd/math.h"
 #include "gemm/block.h"
 #include "gemm/dot.h"
 #include "lstm_cell/lstm_cell.h"

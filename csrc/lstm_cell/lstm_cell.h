@@ -19,7 +19,7 @@
 
 #include <cstdint>
 
-#include "common/kernel.h"
+#include "common/kernel/kernel.h"
 
 namespace cnnext {
 

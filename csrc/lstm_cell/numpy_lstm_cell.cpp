@@ -1,29 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// lstm_cell for NumPy arrays: see common/numpy_bindings.h.
-#include "common/numpy_bindings.h"
+// lstm_cell for NumPy arrays: see common/numpy/bindings.h.
+#include "common/numpy/bindings.h"
 #include "lstm_cell/select.h"
 
 namespace cnnext {
+
+template <>
+LSTMCellShape read_shape<LSTMCell>(Fields& f) {
+  return {f.positive("batch"), f.natural("input"), f.positive("hidden")};
+}
+
 namespace {
-
-struct LSTMCell {
-  static constexpr const char* kName = "lstm_cell";
-  using Shape = LSTMCellShape;
-
-  template <class T>
-  static const auto& registry() {
-    return lstm_cell_registry<T>();
-  }
-
-  template <class T>
-  static const auto& select(Pass pass, const Shape& shape, int threads) {
-    return select_lstm_cell<T>(pass, shape, threads);
-  }
-
-  static Shape shape(Fields& f) {
-    return {f.positive("batch"), f.natural("input"), f.positive("hidden")};
-  }
-};
 
 py::tuple forward(const std::string& name, const py::array& x, const py::array& h,
                   const py::array& c, const py::array& w_ih, const py::array& w_hh,

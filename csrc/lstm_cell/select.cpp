@@ -50,7 +50,7 @@ template const LSTMCellKernel<float>& select_lstm_cell(Pass, const LSTMCellShape
 template const LSTMCellKernel<double>& select_lstm_cell(Pass, const LSTMCellShape&, int);
 
 std::string list_lstm_cell_kernels() {
-  return list_kernels(lstm_cell_registry<float>()) + list_kernels(lstm_cell_registry<double>());
+  return lines_of(lstm_cell_registry<float>()) + lines_of(lstm_cell_registry<double>());
 }
 
 }  // namespace cnnext

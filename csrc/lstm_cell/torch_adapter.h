@@ -4,7 +4,7 @@
 
 #include <tuple>
 
-#include "common/torch_checks.h"
+#include "common/torch/checks.h"
 #include "lstm_cell/lstm_cell.h"
 
 namespace cnnext {

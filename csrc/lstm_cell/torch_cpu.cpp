@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // lstm_cell on the CPU, for torch.
-#include "common/torch_cpu.h"
-
+#include "common/torch/cpu.h"
 #include "lstm_cell/select.h"
 #include "lstm_cell/torch_adapter.h"
 

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // lstm_cell on CUDA, for torch: ATen's matrix products, and our gates.
-#include "common/torch_cuda.h"
-
-#include "common/torch_product.h"
+#include "common/torch/cuda.h"
+#include "common/torch/product.h"
 #include "lstm_cell/cuda.h"
 #include "lstm_cell/torch_adapter.h"
 

@@ -10,7 +10,7 @@
 // is a copy of that.
 #pragma once
 
-#include "common/simd.h"
+#include "common/simd/simd.h"
 #include "pooling/average.h"
 #include "pooling/axis.h"
 #include "pooling/channels.h"
@@ -54,8 +54,8 @@ struct AverageBackwardInput {
   // Most windows that a column is gathered from; from more, one at a time.
   static constexpr int64_t kMaxGathered = 8;
 
-  // Of each column of dx the windows that hold it; of each row and column of dy its factor of the
-  // divisor; and room for one row of sums. If few windows hold a column, `gathered` has `depth`
+  // The windows that hold each column of dx; the factor of the divisor that each row and column of
+  // dy has; and room for one row of sums. If few windows hold a column, `gathered` has `depth`
   // rows of its windows one by one, negative where there are no more, and padded to whole vectors.
   struct Tables {
     WindowRange* columns;

@@ -15,7 +15,7 @@
 // rounded at most kFlush times, and after that once for each flush. Memory is the limit.
 #pragma once
 
-#include "common/simd.h"
+#include "common/simd/simd.h"
 #include "pooling/average.h"
 #include "pooling/axis.h"
 #include "pooling/channels.h"
@@ -71,7 +71,7 @@ struct AverageForward {
   }
 
  private:
-  // Of each output column its window, and room for one row of sums. Outputs [first, last) have
+  // The window of each output column, and room for one row of sums. Outputs [first, last) have
   // small windows of the same width, each `step` positions behind the one before it.
   struct Columns {
     Window* windows;

@@ -3,8 +3,8 @@
 // position: the two ways to walk, for the forward and for the backward pass.
 #pragma once
 
-#include "common/divisor.h"
-#include "common/kernel.h"
+#include "common/kernel/divisor.h"
+#include "common/kernel/kernel.h"
 
 namespace cnnext {
 

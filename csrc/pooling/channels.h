@@ -3,7 +3,7 @@
 // a small image may have few rows and many channels.
 #pragma once
 
-#include "common/kernel.h"
+#include "common/kernel/kernel.h"
 
 namespace cnnext {
 namespace {

@@ -7,8 +7,8 @@
 // added up by one thread alone, which is slow where there are few of them.
 #pragma once
 
-#include "common/cuda_launch.h"
-#include "common/cuda_types.h"
+#include "common/cuda/launch.h"
+#include "common/cuda/types.h"
 #include "pooling/average.h"
 #include "pooling/axis.h"
 #include "pooling/cuda_walk.h"

@@ -3,8 +3,8 @@
 // of images, and on to elements of the other.
 #pragma once
 
-#include "common/divisor.h"
-#include "common/kernel.h"
+#include "common/kernel/divisor.h"
+#include "common/kernel/kernel.h"
 
 namespace cnnext {
 namespace {

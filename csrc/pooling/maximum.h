@@ -2,7 +2,7 @@
 // What max-pools compute with on vectors: the running maximum of N windows.
 #pragma once
 
-#include "common/simd.h"
+#include "common/simd/simd.h"
 
 namespace cnnext {
 namespace {

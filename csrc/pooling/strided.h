@@ -2,7 +2,7 @@
 // Vectors of elements that lie some steps apart: the same taps of neighbouring windows.
 #pragma once
 
-#include "common/simd.h"
+#include "common/simd/simd.h"
 
 namespace cnnext {
 namespace {

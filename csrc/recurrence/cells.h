@@ -8,8 +8,8 @@
 // both do not share.
 #pragma once
 
-#include "common/math.h"
-#include "common/simd.h"
+#include "common/simd/math.h"
+#include "common/simd/simd.h"
 #include "recurrence/recurrence.h"
 
 namespace cnnext {

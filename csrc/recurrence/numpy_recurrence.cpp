@@ -1,38 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// recurrence for NumPy arrays: see common/numpy_bindings.h. The sequences are all of one length
+// recurrence for NumPy arrays: see common/numpy/bindings.h. The sequences are all of one length
 // unless `batch_sizes` says how many take part in each step.
-#include "common/numpy_bindings.h"
+#include "common/numpy/bindings.h"
 #include "recurrence/select.h"
 
 namespace cnnext {
+
+template <>
+RecurrenceShape read_shape<Recurrence>(Fields& f) {
+  return {f.choice<CellKind>("cell", {{"lstm", CellKind::lstm},
+                                      {"gru", CellKind::gru},
+                                      {"rnn_tanh", CellKind::rnn_tanh},
+                                      {"rnn_relu", CellKind::rnn_relu}}),
+          f.positive("steps"),
+          f.positive("rows"),
+          f.positive("batch"),
+          f.natural("input"),
+          f.positive("hidden")};
+}
+
 namespace {
-
-struct Recurrence {
-  static constexpr const char* kName = "recurrence";
-  using Shape = RecurrenceShape;
-
-  template <class T>
-  static const auto& registry() {
-    return recurrence_registry<T>();
-  }
-
-  template <class T>
-  static const auto& select(Pass pass, const Shape& shape, int threads) {
-    return select_recurrence<T>(pass, shape, threads);
-  }
-
-  static Shape shape(Fields& f) {
-    return {f.choice<CellKind>("cell", {{"lstm", CellKind::lstm},
-                                        {"gru", CellKind::gru},
-                                        {"rnn_tanh", CellKind::rnn_tanh},
-                                        {"rnn_relu", CellKind::rnn_relu}}),
-            f.positive("steps"),
-            f.positive("rows"),
-            f.positive("batch"),
-            f.natural("input"),
-            f.positive("hidden")};
-  }
-};
 
 using BatchSizes = std::optional<std::vector<int64_t>>;
 

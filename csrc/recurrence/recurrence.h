@@ -39,7 +39,7 @@
 
 #include <cstdint>
 
-#include "common/kernel.h"
+#include "common/kernel/kernel.h"
 
 namespace cnnext {
 

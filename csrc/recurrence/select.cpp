@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "common/cost.h"
+#include "common/kernel/cost.h"
 
 namespace cnnext {
 namespace {
@@ -128,7 +128,7 @@ template const RecurrenceKernel<float>& select_recurrence(Pass, const Recurrence
 template const RecurrenceKernel<double>& select_recurrence(Pass, const RecurrenceShape&, int);
 
 std::string list_recurrence_kernels() {
-  return list_kernels(recurrence_registry<float>()) + list_kernels(recurrence_registry<double>());
+  return lines_of(recurrence_registry<float>()) + lines_of(recurrence_registry<double>());
 }
 
 }  // namespace cnnext

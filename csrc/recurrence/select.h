@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "common/registry.h"
+#include "common/kernel/registry.h"
 #include "recurrence/recurrence.h"
 
 namespace cnnext {
@@ -20,6 +20,22 @@ const RecurrenceKernel<T>& select_recurrence(Pass pass, const RecurrenceShape& s
 // All kernels whose elements are of type T, float or double.
 template <class T>
 const std::vector<RecurrenceKernel<T>>& recurrence_registry();
+
+struct Recurrence {
+  static constexpr const char* kName = "recurrence";
+  using Shape = RecurrenceShape;
+  template <class T>
+  using Operands = RecurrenceOperands<T>;
+};
+
+template <>
+inline const std::vector<RecurrenceKernel<float>>& registry<Recurrence, float>() {
+  return recurrence_registry<float>();
+}
+template <>
+inline const std::vector<RecurrenceKernel<double>>& registry<Recurrence, double>() {
+  return recurrence_registry<double>();
+}
 
 // All of the registry, "name pass isa" a line.
 std::string list_recurrence_kernels();

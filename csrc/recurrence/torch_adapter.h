@@ -5,7 +5,7 @@
 #include <tuple>
 #include <vector>
 
-#include "common/torch_checks.h"
+#include "common/torch/checks.h"
 #include "recurrence/recurrence.h"
 
 namespace cnnext {

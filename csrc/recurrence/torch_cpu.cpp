@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // recurrence on the CPU, for torch.
-#include "common/torch_cpu.h"
-
+#include "common/torch/cpu.h"
 #include "recurrence/select.h"
 #include "recurrence/torch_adapter.h"
 

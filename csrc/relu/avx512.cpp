@@ -3,11 +3,12 @@
 #include "relu/simd.h"
 
 namespace cnnext {
+namespace {
+constexpr int kLanes = 16;
+}  // namespace
 
-#define CNNEXT_DEFINE(name, ...) \
-  CNNEXT_DEFINE_KERNEL(ReluShape, ReluOperands<float>, name##_avx512, __VA_ARGS__)
-
-CNNEXT_DEFINE(relu_simd_f32, ReluSimd<16, Pass::forward>)
-CNNEXT_DEFINE(relu_simd_bwd_input_f32, ReluSimd<16, Pass::bwd_input>)
+#define CNNEXT_KERNELS "relu/kernels.inc"
+#define CNNEXT_ISA avx512
+#include "common/kernel/define_kernels.inc"
 
 }  // namespace cnnext

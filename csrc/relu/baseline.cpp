@@ -3,11 +3,12 @@
 #include "relu/simd.h"
 
 namespace cnnext {
+namespace {
+constexpr int kLanes = 4;
+}  // namespace
 
-#define CNNEXT_DEFINE(name, ...) \
-  CNNEXT_DEFINE_KERNEL(ReluShape, ReluOperands<float>, name##_baseline, __VA_ARGS__)
-
-CNNEXT_DEFINE(relu_simd_f32, ReluSimd<4, Pass::forward>)
-CNNEXT_DEFINE(relu_simd_bwd_input_f32, ReluSimd<4, Pass::bwd_input>)
+#define CNNEXT_KERNELS "relu/kernels.inc"
+#define CNNEXT_ISA baseline
+#include "common/kernel/define_kernels.inc"
 
 }  // namespace cnnext

@@ -2,7 +2,7 @@
 // relu moves memory and does nothing else, so each thread takes 16 bytes, the most that one
 // instruction loads. What does not fill 16 bytes is left to threads of one element each; so is
 // everything where an array does not begin at a multiple of 16.
-#include "common/cuda_launch.h"
+#include "common/cuda/launch.h"
 #include "relu/cuda.h"
 
 namespace cnnext {

@@ -2,7 +2,7 @@
 // relu on CUDA, for float, double, Half and BFloat16.
 #pragma once
 
-#include "common/cuda_types.h"
+#include "common/cuda/types.h"
 #include "relu/relu.h"
 
 namespace cnnext {

@@ -1,28 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// relu for NumPy arrays: see common/numpy_bindings.h. With `in_place` the result takes the place of
+// relu for NumPy arrays: see common/numpy/bindings.h. With `in_place` the result takes the place of
 // the first array, as the contract allows.
-#include "common/numpy_bindings.h"
-#include "relu/select.h"
+#include "common/numpy/bindings.h"
+#include "relu/relu.h"
 
 namespace cnnext {
+
+template <>
+ReluShape read_shape<Relu>(Fields& f) {
+  return {f.positive("size")};
+}
+
 namespace {
-
-struct Relu {
-  static constexpr const char* kName = "relu";
-  using Shape = ReluShape;
-
-  template <class T>
-  static const auto& registry() {
-    return relu_registry<T>();
-  }
-
-  template <class T>
-  static const auto& select(Pass pass, const Shape& shape, int threads) {
-    return select_relu<T>(pass, shape, threads);
-  }
-
-  static Shape shape(Fields& f) { return {f.positive("size")}; }
-};
 
 py::array run(Pass pass, const std::string& name, const py::array& first,
               const std::optional<py::array>& second, bool in_place, int threads,

@@ -29,12 +29,8 @@ struct BackwardInput {
 
 }  // namespace
 
-#define CNNEXT_DEFINE(type, name, Algorithm) \
-  CNNEXT_DEFINE_KERNEL(ReluShape, ReluOperands<type>, name, Algorithm)
-
-CNNEXT_DEFINE(float, relu_reference_f32, Forward<float>)
-CNNEXT_DEFINE(float, relu_reference_bwd_input_f32, BackwardInput<float>)
-CNNEXT_DEFINE(double, relu_reference_f64, Forward<double>)
-CNNEXT_DEFINE(double, relu_reference_bwd_input_f64, BackwardInput<double>)
+#define CNNEXT_KERNELS "relu/kernels.inc"
+#define CNNEXT_ISA reference
+#include "common/kernel/define_kernels.inc"
 
 }  // namespace cnnext

@@ -9,7 +9,7 @@
 
 #include <cstdint>
 
-#include "common/kernel.h"
+#include "common/kernel/kernel.h"
 
 namespace cnnext {
 
@@ -27,9 +27,12 @@ struct ReluOperands {
   T* result;
 };
 
-#define CNNEXT_KERNEL(type, pass, isa, name, cost) \
-  CNNEXT_DECLARE_KERNEL(ReluShape, ReluOperands<type>, name)
-#include "relu/kernels.inc"
-#undef CNNEXT_KERNEL
+struct Relu {
+  static constexpr const char* kName = "relu";
+  using Shape = ReluShape;
+  template <class T>
+  using Operands = ReluOperands<T>;
+  static double work(const Shape& s) { return static_cast<double>(s.size); }
+};
 
 }  // namespace cnnext

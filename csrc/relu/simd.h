@@ -3,7 +3,7 @@
 // task is a block large enough (128 KB) that handing it to another core costs nothing beside it.
 #pragma once
 
-#include "common/simd.h"
+#include "common/simd/simd.h"
 #include "relu/relu.h"
 
 namespace cnnext {

@@ -3,7 +3,7 @@
 // the order of its dimensions, and so is the result, in the same order; the rest is copied first.
 #pragma once
 
-#include "common/torch_checks.h"
+#include "common/torch/checks.h"
 #include "relu/relu.h"
 
 namespace cnnext {

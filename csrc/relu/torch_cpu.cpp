@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // relu on the CPU, for torch.
-#include "common/torch_cpu.h"
-
-#include "relu/select.h"
+#include "common/torch/cpu.h"
 #include "relu/torch_adapter.h"
 
 namespace cnnext {
@@ -14,7 +12,7 @@ struct Device : CpuDevice {
   template <class T>
   void compute(Pass pass, const ReluShape& s, const ReluOperands<T>& o) const {
     const int threads = num_threads_for(static_cast<double>(s.size));
-    run_on_torch_threads(select_relu<T>(pass, s, threads), s, o, threads);
+    run_on_torch_threads(select<Relu, T>(pass, s, threads), s, o, threads);
   }
 };
 
@@ -22,13 +20,11 @@ struct Device : CpuDevice {
 
 STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
   relu::define_operators(m);
-  m.def("relu_kernels() -> str");
+  define_kernel_lists<Relu>(m);
 }
 
 STABLE_TORCH_LIBRARY_IMPL(cnnext, CPU, m) { relu::implement_operators<Device>(m); }
 
-STABLE_TORCH_LIBRARY_IMPL(cnnext, CompositeExplicitAutograd, m) {
-  m.impl("relu_kernels", TORCH_BOX(&list_relu_kernels));
-}
+STABLE_TORCH_LIBRARY_IMPL(cnnext, CompositeExplicitAutograd, m) { implement_kernel_lists<Relu>(m); }
 
 }  // namespace cnnext

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // relu on CUDA, for torch.
-#include "common/torch_cuda.h"
-
+#include "common/torch/cuda.h"
 #include "relu/cuda.h"
 #include "relu/torch_adapter.h"
 

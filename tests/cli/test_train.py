@@ -58,7 +58,7 @@ def losses(layers, split, steps):
     return torch.tensor(found[:steps])
 
 
-def test_loss_follows_the_native_twin(digits):
+def test_loss_follows_the_native_model(digits):
     ours, native = (losses(layers, digits, 50) for layers in ("cnnext", "torch"))
     assert native[-1] < 0.8 * native[0]  # it moves
     assert (ours - native).abs().max() < 1e-3
@@ -106,7 +106,7 @@ def test_prints_and_writes(few_digits, out, capsys):
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_native_twin_says_so(few_digits, out, capsys):
+def test_native_model_says_so(few_digits, out, capsys):
     assert command(out, "--epochs", 1, "--layers", "torch") == 0
     assert "0 cnnext, 13 native" in capsys.readouterr().out
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from cnnext.testing.errors import assert_bitwise_equal
+from cnnext.testing.cases import Terms
+from cnnext.testing.errors import assert_bitwise_equal, measure
 from tests.cuda.devices import Device
 from tests.ops.support import Problem, generator_for, order_in_memory, seed_gradient
-
-#: The number of terms of each output, and of each gradient.
-Terms = tuple[tuple[int, ...], tuple[int, ...]]
 
 # In which sums of a dtype are added up.
 _ACCUMULATORS = {torch.float64: torch.float64}
@@ -57,7 +54,7 @@ def check_rounding(
     device: Device,
     problem: Problem,
     dtype: torch.dtype,
-    terms: Callable[[Problem], Terms],
+    terms: Terms,
 ) -> None:
     """Errors of outputs and gradients stay below what sums of so many terms can lose.
 
@@ -69,7 +66,7 @@ def check_rounding(
     sizes = replace(
         problem.to(torch.float64).mapped(torch.abs), seed=lambda y: problem.seed(y).abs()
     )
-    of_outputs, of_gradients = terms(problem)
+    of_outputs, of_gradients = terms
     results = (
         (device.outputs(problem), problem.reference_outputs, sizes.reference_outputs, of_outputs),
         (
@@ -87,6 +84,19 @@ def check_rounding(
             error = (result.double() - reference).abs()
             worst = (error / bound).max().item() if error.numel() else 0.0
             assert worst <= 1, f"{worst:.2f} times the bound"
+
+
+def check_near(device: Device, problem: Problem, dtype: torch.dtype) -> None:
+    """Twice native's error, and four roundings of the largest value."""
+    problem = problem.to(dtype)
+    for ours, natives, references in (
+        (device.outputs(problem), problem.native_outputs, problem.reference_outputs),
+        (device.gradients(problem), problem.native_gradients, problem.reference_gradients),
+    ):
+        for result, native, reference in zip(ours, natives, references, strict=True):
+            assert result.dtype == dtype
+            slack = 4 * torch.finfo(dtype).eps * reference.abs().max().item()
+            assert measure(result, reference).max <= 2 * measure(native, reference).max + slack
 
 
 def check_deterministic(device: Device, problem: Problem) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cnnext.testing.cases import EDGE_LINEARS, LinearCase
+from cnnext.testing.cases import LinearCase
+from cnnext.testing.specs.linear import EDGE_LINEARS
 from tests.cuda.devices import DTYPES, Device
 from tests.cuda.numerics import integers_like
 from tests.ops import problems

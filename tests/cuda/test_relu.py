@@ -5,14 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cnnext.testing.cases import EDGE_RELUS, VECTOR_SIZES, ReluCase
+from cnnext.testing.cases import ReluCase
+from cnnext.testing.specs.relu import SPEC
 from tests.cuda.devices import DTYPES, Device
 from tests.cuda.numerics import assert_same
 from tests.ops import problems
-from tests.ops.support import CNNEXT, VIEWS, VIEWS_4D, Problem, order_in_memory
+from tests.ops.support import CNNEXT, VIEWS, Problem, order_in_memory
 from tests.ops.test_relu import IMAGE, with_special_values
-
-CASES = (*EDGE_RELUS, *(ReluCase(f"{size}", (size,)) for size in (*VECTOR_SIZES, 255, 256, 2049)))
 
 
 def check_equal(device: Device, problem: Problem) -> None:
@@ -25,14 +24,9 @@ def check_equal(device: Device, problem: Problem) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", (*SPEC.edge_cases, *SPEC.gpu_cases), ids=str)
 def test_special_values(case: ReluCase, dtype: torch.dtype, device: Device) -> None:
     check_equal(device, with_special_values(problems.relu(case, dtype=dtype)))
-
-
-@pytest.mark.parametrize("view", VIEWS_4D)
-def test_views(view: str, device: Device) -> None:
-    check_equal(device, problems.relu(IMAGE).mapped(VIEWS_4D[view]))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

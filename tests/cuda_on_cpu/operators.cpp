@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The operators whose CUDA adapters and kernels run on the engine.
-#include "adaptive_avg_pool2d/torch_adapter.h"
-#include "adaptive_max_pool2d/torch_adapter.h"
-#include "avg_pool2d/torch_adapter.h"
 #include "conv2d/torch_adapter.h"
 #include "cuda_on_cpu/engine.h"
 #include "linear/torch_adapter.h"
 #include "lstm_cell/torch_adapter.h"
-#include "max_pool2d/torch_adapter.h"
+#include "pooling/torch_adapter.h"
 #include "relu/torch_adapter.h"
 
 namespace cnnext {
@@ -18,13 +15,10 @@ void set_seed(int64_t seed) { cuda_on_cpu::set_seed(static_cast<uint64_t>(seed))
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(cnnext_cuda_on_cpu, m) {
-  adaptive_avg_pool2d::define_operators(m);
-  adaptive_max_pool2d::define_operators(m);
-  avg_pool2d::define_operators(m);
   conv2d::define_operators(m);
   linear::define_operators(m);
   lstm_cell::define_operators(m);
-  max_pool2d::define_operators(m);
+  pooling::define_operators(m);
   relu::define_operators(m);
   m.def("set_seed(int seed) -> ()");
 }

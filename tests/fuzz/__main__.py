@@ -22,7 +22,8 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.fuzz.calls import Call
 from tests.fuzz.checks import check
-from tests.fuzz.strategies import OPERATORS, calls
+from tests.fuzz.strategies import calls
+from tests.ops.calls import OPS
 
 #: A wrong size must be an error of the allocator, not the end of the machine.
 MEMORY = 16 << 30
@@ -91,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--minutes", type=float, default=60, help="how long (default: 60)")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="of all rounds")
-    parser.add_argument("--ops", nargs="+", choices=OPERATORS, default=list(OPERATORS))
+    parser.add_argument("--ops", nargs="+", choices=OPS, default=list(OPS))
     parser.add_argument("--call", help="check this call, in JSON, and nothing else")
     parser.add_argument("--round", type=Path, help="one round in this process, noting calls here")
     options = parser.parse_args(arguments)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cnnext.testing.errors import INPUT_KINDS
+from cnnext.testing.specs import SPECS
 from tests.ops.support import VIEWS_4D, Tensors
 
 SPECIALS = (float("nan"), float("inf"), -float("inf"), -0.0, 0.0, 1.0)
@@ -38,9 +39,6 @@ DTYPES = {
     name: getattr(torch, name)
     for name in ("float32", "float64", "float16", "bfloat16", "int64", "complex64")
 }
-
-#: Operators whose outputs are selected from what they are given, and not computed.
-SELECTING = ("adaptive_max_pool2d", "max_pool2d", "relu")
 
 
 @dataclass(frozen=True)
@@ -116,14 +114,9 @@ class Call:
 
     def apply(self, library: Any, operands: list[Any]) -> Tensors:
         """The outputs, whatever the operator returns."""
-        function = getattr(library, self.op)
-        if self.op == "lstm_cell":
-            x, h, c, *parameters = operands
-            outputs = function(x, (h, c), *parameters)
-        elif self.options.get("inplace") is True and isinstance(operands[0], Tensor):
-            outputs = function(VIEWS[self._operand_view()](operands[0]), **self.options)
-        else:
-            outputs = function(*operands, **self.options)
+        if self.options.get("inplace") is True and isinstance(operands[0], Tensor):
+            operands = [VIEWS[self._operand_view()](operands[0]), *operands[1:]]
+        outputs = SPECS[self.op].apply(library, operands, **self.options)
         return outputs if isinstance(outputs, tuple) else (outputs,)
 
     def _operand_view(self) -> str:

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from cnnext.testing import kernels
 from cnnext.testing.errors import GRADIENT_TOLERANCE, assert_bitwise_equal, gradient_error
-from tests.fuzz.calls import SELECTING, VIEWS, Call
+from cnnext.testing.specs import SPECS
+from tests.fuzz.calls import VIEWS, Call
 from tests.ops.support import (
     CNNEXT,
     NATIVE,
@@ -20,9 +21,6 @@ from tests.ops.support import (
     positive_gradient,
     use_threads,
 )
-
-#: Operators whose results are sums of what they are given.
-SUMS = ("adaptive_avg_pool2d", "avg_pool2d", "conv2d", "linear")
 
 #: Of fewer sums, all may cancel to nearly zero, where no relative error is small.
 ENOUGH = 64
@@ -51,7 +49,7 @@ def is_beyond_native(call: Call) -> bool:
     """
     shapes = [None if operand is None else operand.shape for operand in call.operands]
     if call.op.endswith("_cell"):  # vectors among matrices
-        matrices = shapes[: 5 if call.op == "lstm_cell" else 4]
+        matrices = shapes[: max(SPECS[call.op].weights) + 1]
         return any(shape is None or len(shape) != 2 for shape in matrices)
     if call.op == "max_pool2d" and shapes[0] is not None:  # windows with nothing inside the image
         dilation = call.options.get("dilation", 1)
@@ -120,7 +118,8 @@ def check(call: Call) -> None:
 
 def _check(call: Call) -> None:
     native = outcome(NATIVE, call)
-    if isinstance(native, Results) and call.op in SUMS and _is_small(native):
+    results = SPECS[call.op].results
+    if isinstance(native, Results) and results in ("sums", "averages") and _is_small(native):
         call = call.positive()
         native = outcome(NATIVE, call)
     ours = _ours(call)
@@ -138,10 +137,10 @@ def _check(call: Call) -> None:
     reference = native if exact else outcome(NATIVE, call, torch.float64)
     assert isinstance(reference, Results), reference
     for part in ("outputs", "gradients"):
-        parts = [getattr(results, part) for results in (ours, native, reference)]
+        parts = [getattr(result, part) for result in (ours, native, reference)]
         for index, (mine, theirs, wide) in enumerate(zip(*parts, strict=True)):
             what = f"{part}[{index}]"
-            if exact or call.op == "relu" or (call.op in SELECTING and part == "outputs"):
+            if exact or call.op == "relu" or (results == "selected" and part == "outputs"):
                 _assert_same(mine, theirs, what)
             elif not _is_close_to_one(call, mine, wide):
                 assert_agrees(mine, theirs, wide, what=what)

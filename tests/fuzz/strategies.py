@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +11,8 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from cnnext.testing import kernels
-from tests.fuzz.calls import DTYPES, KINDS, SELECTING, VIEWS, Call, Operand
+from cnnext.testing.specs import SPECS
+from tests.fuzz.calls import DTYPES, KINDS, VIEWS, Call, Operand
 
 Draw = st.DrawFn
 Shape = tuple[int, ...]
@@ -127,7 +127,7 @@ def adaptive_max_pool2d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]
 
 
 @st.composite
-def relu(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
+def elementwise(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
     shape = draw(
         st.one_of(
             st.lists(st.integers(0, 9), max_size=5).map(tuple),
@@ -135,7 +135,13 @@ def relu(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
             st.tuples(st.integers(1, 5000)),
         )
     )
-    return [shape], draw(st.sampled_from(({}, {"inplace": False}, {"inplace": True})))
+    return [shape], {}
+
+
+@st.composite
+def relu(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
+    operands, _ = draw(elementwise())
+    return operands, draw(st.sampled_from(({}, {"inplace": False}, {"inplace": True})))
 
 
 @st.composite
@@ -155,58 +161,39 @@ def lstm_cell(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
 
 
 @st.composite
-def cell(draw: Draw, gates: int) -> tuple[list[Shape | None], dict[str, Any]]:
+def _cell(draw: Draw, gates: int) -> tuple[list[Shape | None], dict[str, Any]]:
     batch, inputs, hidden = draw(st.integers(1, 20)), draw(SIZES), draw(SIZES)
     bias = (gates * hidden,) if draw(st.booleans()) else None
     weights: list[Shape | None] = [(gates * hidden, inputs), (gates * hidden, hidden), bias, bias]
     return [(batch, inputs), (batch, hidden), *weights], {}
 
 
-#: The shapes of an operator's operands, and its options, by the operator's name.
-OPERATORS: dict[str, Callable[[], st.SearchStrategy[tuple[list[Shape | None], dict[str, Any]]]]] = {
-    "adaptive_avg_pool2d": adaptive_avg_pool2d,
-    "adaptive_max_pool2d": adaptive_max_pool2d,
-    "avg_pool2d": avg_pool2d,
-    "conv2d": conv2d,
-    "gru_cell": functools.partial(cell, 3),
-    "linear": linear,
-    "lstm_cell": lstm_cell,
-    "max_pool2d": max_pool2d,
-    "relu": relu,
-    "rnn_relu_cell": functools.partial(cell, 1),
-    "rnn_tanh_cell": functools.partial(cell, 1),
-}
+gru_cell = functools.partial(_cell, 3)
+rnn_relu_cell = rnn_tanh_cell = functools.partial(_cell, 1)
 
-#: Which operands are weights.
-WEIGHTS = {
-    **{"conv2d": (1,), "linear": (1,), "lstm_cell": (3, 4)},
-    **dict.fromkeys(("gru_cell", "rnn_relu_cell", "rnn_tanh_cell"), (2, 3)),
-}
 
-#: Those whose kernels an operator may run, if not only its own.
-RUNS = {
-    "lstm_cell": ("lstm_cell", "linear"),
-    **dict.fromkeys(("gru_cell", "rnn_relu_cell", "rnn_tanh_cell"), ("recurrence", "linear")),
-}
+def shapes_of(op: str) -> st.SearchStrategy[tuple[list[Shape | None], dict[str, Any]]]:
+    """The shapes of an operator's operands, and its options: the strategy of its name."""
+    return globals().get(op, elementwise)()
 
 
 @functools.cache
 def _kernels(op: str) -> tuple[tuple[str, str] | None, ...]:
     """Nothing forced, or one of the kernels."""
-    names = [(each, name) for each in RUNS.get(op, (op,)) for name in kernels.kernels(each)]
+    names = [(each, name) for each in SPECS[op].kernels for name in kernels.kernels(each)]
     return (None, *names)
 
 
 @st.composite
 def good_calls(draw: Draw, op: str) -> Call:
     """Calls that native PyTorch takes, but for some combinations of dtype and option."""
-    shapes, options = draw(OPERATORS[op]())
+    shapes, options = draw(shapes_of(op))
     dtype = draw(st.sampled_from(("float32",) * 8 + ("float64",) * 2 + tuple(DTYPES)))
     order = 0
     if dtype in ("float32", "float64"):
         order = draw(st.sampled_from((0, 1, 1, 1, 2)))
     # A sum with an infinity in it depends on whether padding is multiplied.
-    kinds = KINDS if op in SELECTING and order < 2 else KINDS[:-1]
+    kinds = KINDS if SPECS[op].results == "selected" and order < 2 else KINDS[:-1]
     operands = tuple(
         shape
         if shape is None
@@ -216,7 +203,7 @@ def good_calls(draw: Draw, op: str) -> Call:
             view=draw(st.sampled_from(("dense",) * 6 + tuple(VIEWS))),
             dtype=dtype,
             grad=order > 0 and draw(st.integers(0, 3)) > 0,
-            weight=index in WEIGHTS.get(op, ()),
+            weight=index in SPECS[op].weights,
         )
         for index, shape in enumerate(shapes)
     )

@@ -7,10 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fuzz.checks import check
-from tests.fuzz.strategies import OPERATORS, calls
+from tests.fuzz.strategies import calls
+from tests.ops.calls import OPS
 
 
-@pytest.mark.parametrize("op", OPERATORS)
+@pytest.mark.parametrize("op", OPS)
 @settings(
     derandomize=True,
     deadline=None,

@@ -14,13 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from tests.fuzz import __main__ as runner
 from tests.fuzz.calls import Call, Operand
 from tests.fuzz.checks import check, outcome
-from tests.fuzz.strategies import OPERATORS, calls
+from tests.fuzz.strategies import calls
+from tests.ops.calls import OPS
 from tests.ops.support import CNNEXT, NATIVE
 
 RELU = Call("relu", (Operand((2, 5), grad=True),), {}, order=1, seed=3)
 
 
-@pytest.mark.parametrize("op", OPERATORS)
+@pytest.mark.parametrize("op", OPS)
 def test_calls_survive_json(op: str) -> None:
     @settings(
         derandomize=True, deadline=None, max_examples=20, suppress_health_check=list(HealthCheck)

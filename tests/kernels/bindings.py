@@ -22,16 +22,9 @@ _kernels: Any = pytest.importorskip(
 Array = NDArray[Any]
 Shape = dict[str, Any]
 
-OPERATORS = (
-    "adaptive_avg_pool2d",
-    "adaptive_max_pool2d",
-    "avg_pool2d",
-    "conv2d",
-    "linear",
-    "lstm_cell",
-    "max_pool2d",
-    "recurrence",
-    "relu",
+#: Those that are bound.
+OPERATORS = tuple(
+    sorted(name for name, bindings in vars(_kernels).items() if hasattr(bindings, "kernels"))
 )
 ISAS = ("baseline", "avx2", "avx512")
 THREADS = (1, 2, 3, 5)

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-import test_adaptive_max_pool2d_kernels as adaptive_max_pool2d
 import test_average_pool_kernels as average_pools
 import test_conv2d_kernels as conv2d
 import test_linear_kernels as linear
 import test_lstm_cell_kernels as lstm_cell
-import test_max_pool2d_kernels as max_pool2d
+import test_max_pool_kernels as max_pools
 import test_recurrence_kernels as recurrence
 import test_relu_kernels as relu
 from bindings import Kernel, Shape, _kernels, registry
@@ -53,20 +52,23 @@ def of_lstm_cell(kernel: Kernel) -> Iterator[Call]:
                 yield case, case.shape, partial(lstm_cell.run_backward, kernel, case, backward)
 
 
-def of_max_pool2d(kernel: Kernel) -> Iterator[Call]:
-    for case in max_pool2d.CASES:
-        pooled = max_pool2d.exact(case, "normal", kernel.dtype)
+def of_max_pool(kernel: Kernel) -> Iterator[Call]:
+    for case in max_pools.CASES[kernel.operator]:
+        pooled = max_pools.exact(case, "normal", kernel.dtype)
         for layout in LAYOUTS:
             for record in case.records:
+                options: tuple[bool, ...] = ()
                 if kernel.direction == "forward":
-                    arrays = [max_pool2d.draw(case, "normal", kernel.dtype)]
+                    arrays = [max_pools.draw(case, "normal", kernel.dtype)]
+                    options = case.options(record)
                 elif record == "nothing":
                     continue
                 else:
                     arrays = [pooled.y, getattr(pooled, record)]
                 packed = [pack(a, layout) for a in arrays]
                 shape = case.shape(layout, record)
-                yield (case.name, layout, record), shape, partial(kernel.run, *packed, **shape)
+                call = partial(kernel.run, *packed, *options, **shape)
+                yield (case.name, layout, record), shape, call
 
 
 def of_average_pool(kernel: Kernel) -> Iterator[Call]:
@@ -75,20 +77,6 @@ def of_average_pool(kernel: Kernel) -> Iterator[Call]:
             values = pack(average_pools.draw(case, kernel.direction, kernel.dtype), layout)
             shape = case.shape(layout)
             yield (case.name, layout), shape, partial(kernel.run, values, **shape)
-
-
-def of_adaptive_max_pool2d(kernel: Kernel) -> Iterator[Call]:
-    for case in adaptive_max_pool2d.CASES:
-        pooled = adaptive_max_pool2d.exact(case, "normal", kernel.dtype)
-        for layout in LAYOUTS:
-            if kernel.direction == "forward":
-                x = pack(adaptive_max_pool2d.draw(case, "normal", kernel.dtype), layout)
-                calls = [partial(kernel.run, x, record) for record in (True, False)]
-            else:
-                calls = [partial(kernel.run, *[pack(array, layout) for array in pooled])]
-            shape = case.shape(layout)
-            for call in calls:
-                yield (case.name, layout), shape, partial(call, **shape)
 
 
 def of_recurrence(kernel: Kernel) -> Iterator[Call]:
@@ -113,12 +101,12 @@ def of_relu(kernel: Kernel) -> Iterator[Call]:
 
 CALLS: dict[str, Callable[[Kernel], Iterator[Call]]] = {
     "adaptive_avg_pool2d": of_average_pool,
-    "adaptive_max_pool2d": of_adaptive_max_pool2d,
+    "adaptive_max_pool2d": of_max_pool,
     "avg_pool2d": of_average_pool,
     "conv2d": of_conv2d,
     "linear": of_linear,
     "lstm_cell": of_lstm_cell,
-    "max_pool2d": of_max_pool2d,
+    "max_pool2d": of_max_pool,
     "recurrence": of_recurrence,
     "relu": of_relu,
 }

@@ -67,6 +67,12 @@ def select(kernel: Kernel, shape: Shape, threads: int = 1) -> str:
     return kernel.bindings.select(kernel.direction, kernel.dtype, threads=threads, **shape)
 
 
+def test_every_operator_is_called() -> None:
+    from run_at_edge import CALLS
+
+    assert set(SHAPES) == set(CALLS) == set(OPERATORS)
+
+
 def test_names_say_what_a_kernel_is() -> None:
     assert len({kernel.name for kernel in KERNELS}) == len(KERNELS)
     for kernel in KERNELS:

@@ -1,4 +1,4 @@
-"""The bindings notice kernels that misbehave: those of csrc/common/numpy_faults.cpp do."""
+"""The bindings notice kernels that misbehave: those of csrc/common/numpy/faults.cpp do."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def losses_on_digits(model: torch.nn.Module, steps: int) -> Tensor:
 
 
 @pytest.mark.slow
-def test_vgg11_trains_with_its_native_twin_while_native_agrees_with_itself() -> None:
+def test_vgg11_trains_with_its_native_counterpart_while_native_agrees_with_itself() -> None:
     native = losses_on_digits(vgg11_for_digits(torch.nn, "NCHW"), 200)
     other = losses_on_digits(vgg11_for_digits(torch.nn, "channels_last"), 200)
     ours = losses_on_digits(vgg11_for_digits(cnnext.nn, "NCHW"), 200)

@@ -186,7 +186,7 @@ def test_default_layers_are_cnnext(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_native_twin_has_no_cnnext_layer(name: str) -> None:
+def test_native_model_has_no_cnnext_layer(name: str) -> None:
     model = build_on_meta(name, torch.nn)
     assert not [module for module in model.modules() if type(module) in cnnext.nn.SWAPPED]
     assert list(shapes(model).items()) == list(shapes(build_on_meta(name)).items())

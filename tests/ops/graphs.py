@@ -55,17 +55,21 @@ class Compiled(SimpleNamespace):
 
     def __init__(self, backend: str, *, dynamic: bool | None = None) -> None:
         torch._dynamo.reset()
-        compile_graph = lookup_backend(backend)
         self.graphs: list[GraphModule] = []
+        for name in CNNEXT.__all__:
+            setattr(self, name, self.compile(getattr(CNNEXT, name), backend, dynamic=dynamic))
+
+    def compile(
+        self, function: Any, backend: str, *, fullgraph: bool = True, **options: Any
+    ) -> Any:
+        """Another function or module, compiled as they are."""
+        compile_graph = lookup_backend(backend)
 
         def record(graph: GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
             self.graphs.append(graph)
             return compile_graph(graph, inputs)
 
-        for name in CNNEXT.__all__:
-            function = getattr(CNNEXT, name)
-            compiled = torch.compile(function, fullgraph=True, backend=record, dynamic=dynamic)
-            setattr(self, name, compiled)
+        return torch.compile(function, fullgraph=fullgraph, backend=record, **options)
 
 
 def check_compiled(op: str, problem: Problem, backend: str) -> None:

@@ -257,8 +257,7 @@ def assert_same_sums(ours: Any, expected: Any, *, terms: float = 0.0) -> None:
 # ------------------------------------------------------------------------------------ kernels
 
 
-#: How many cases of each kernel are not slow: torch adds nothing to most of what tests/kernels
-#: shows of all kernels and cases.
+#: How many cases each kernel has here: torch adds nothing to what tests/kernels shows of all.
 _FEW = 5
 
 
@@ -269,12 +268,10 @@ def kernel_cases(
     large_cases: Sequence[Any] = (),
     may_apply: Callable[[str, Any], bool] = lambda kernel, case: True,
 ) -> list[Any]:
-    """Parameters (kernel, case): every registered kernel of a direction on every case.
+    """Parameters (kernel, case): every registered kernel of a direction on a few of the cases.
 
-    A few of them, from the first case to the last, are run; the others are marked slow. The large
-    cases are not for the reference kernels, which would take seconds. A kernel that this process
-    may not run is a single, skipped parameter. `may_apply(kernel, case)` leaves out what would be
-    skipped anyway.
+    From the first that `may_apply` to the last. The large cases are not for the reference kernels,
+    which would take seconds. A kernel that this process may not run is a single, skipped parameter.
     """
     isas = kernels.built_isas()
     active = kernels.active_isa()
@@ -290,9 +287,9 @@ def kernel_cases(
         more = () if "reference" in kernel.name else large_cases
         applicable = [case for case in (*cases, *more) if may_apply(kernel.name, case)]
         few = {round(i * (len(applicable) - 1) / (_FEW - 1)) for i in range(_FEW)}
-        for i, case in enumerate(applicable):
-            marks = (pytest.mark.by_name, *(() if i in few else (pytest.mark.slow,)))
-            params.append(pytest.param(kernel.name, case, id=f"{kernel.name}-{case}", marks=marks))
+        for case in (applicable[i] for i in sorted(few) if applicable):
+            name = f"{kernel.name}-{case}"
+            params.append(pytest.param(kernel.name, case, id=name, marks=pytest.mark.by_name))
     return params
 
 

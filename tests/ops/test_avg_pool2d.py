@@ -1,163 +1,25 @@
-"""avg_pool2d: values and gradients within the contract, native's layouts, and its errors."""
+"""avg_pool2d: what stays in a window, and native's errors."""
 
 from __future__ import annotations
 
 import random
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch._prims_common import suggest_memory_format
 
-import cnnext
-from cnnext.ops.avg_pool2d import AVG_POOL2D
 from cnnext.ops.common.pooling import prefers_channels_last
-from cnnext.testing.cases import AVG_POOLS, EDGE_AVG_POOLS, AvgPool2dCase
-from cnnext.testing.errors import INPUT_KINDS
-from tests.ops import problems
 from tests.ops.bad_calls import check_operator_error
-from tests.ops.graphs import (
-    BACKENDS,
-    check_compiled,
-    check_dynamic_batch,
-    check_exported,
-    check_op,
-)
 from tests.ops.pools import (
     check_delegated,
     check_infinities_stay_in_their_windows,
-    check_same_as_native,
-    check_sizes_of_one,
     check_unbatched_results,
-    check_views,
     image_of,
-    problem_of,
-)
-from tests.ops.support import (
-    CNNEXT,
-    DTYPES,
-    LAYOUTS,
-    check_derivatives,
-    check_deterministic,
-    check_sum_gradient,
-    dtype_of,
-    kernel_cases,
-    only_kernel,
-    seed_gradient,
-    use_threads,
 )
 
 OP = "avg_pool2d"
 IMAGE = image_of((2, 4, 6, 6))
-
-# ------------------------------------------------------------------------- forward vs float64
-
-
-@pytest.mark.parametrize(("kernel", "case"), kernel_cases(OP, "forward", EDGE_AVG_POOLS, AVG_POOLS))
-def test_forward(kernel: str, case: AvgPool2dCase) -> None:
-    for kind in INPUT_KINDS:
-        for layout in LAYOUTS:
-            problem = problems.cached(problems.avg_pool2d, case, kind, layout, dtype_of(kernel))
-            with only_kernel(OP, kernel), use_threads(3):
-                ours = problem.outputs(CNNEXT)
-            problem.check_outputs(ours, what=f"{kind} {layout} output")
-
-
-# ----------------------------------------------------------------------------------- backward
-
-
-@pytest.mark.parametrize(
-    ("kernel", "case"), kernel_cases(OP, "bwd_input", EDGE_AVG_POOLS, AVG_POOLS)
-)
-def test_backward(kernel: str, case: AvgPool2dCase) -> None:
-    for layout in LAYOUTS:
-        problem = problems.cached(problems.avg_pool2d, case, "normal", layout, dtype_of(kernel))
-        with only_kernel(OP, kernel), use_threads(3):
-            ours = problem.gradients(CNNEXT)
-        problem.check_gradients(ours, what=f"{layout} gradient")
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("case", EDGE_AVG_POOLS, ids=str)
-def test_gradient_of_a_sum(case: AvgPool2dCase, layout: str) -> None:
-    check_sum_gradient(problems.avg_pool2d(case).in_layout(layout))
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("case", AVG_POOLS[1:], ids=str)
-def test_same_bits_twice(case: AvgPool2dCase, layout: str) -> None:
-    check_deterministic(problems.avg_pool2d(case).in_layout(layout))
-
-
-# ------------------------------------------------------------------- gradcheck, gradgradcheck
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize(
-    "options",
-    (
-        {"kernel_size": 2},
-        {"kernel_size": 3, "stride": 1, "padding": 1, "count_include_pad": False},
-        {"kernel_size": (2, 3), "stride": (2, 1), "padding": (1, 0), "ceil_mode": True},
-        {"kernel_size": 2, "divisor_override": -3},
-    ),
-    ids=str,
-)
-def test_derivatives(options: dict[str, Any], layout: str) -> None:
-    image = image_of((2, 2, 5, 7), torch.float64)
-    check_derivatives(problem_of(OP, image, **options).in_layout(layout))
-
-
-# ---------------------------------------------------------------------------- opcheck, graphs
-
-GRAPH_CASES = (
-    AvgPool2dCase("plain", 2, 3, 6, 8, (2, 2), (2, 2)),
-    AvgPool2dCase("all_options", 2, 3, 11, 9, (3, 2), (2, 1), (1, 1), True, False, 7),
-)
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("case", GRAPH_CASES, ids=str)
-def test_opcheck(case: AvgPool2dCase, layout: str) -> None:
-    (image,) = problems.avg_pool2d(case).in_layout(layout).operands
-    _, *arguments = AVG_POOL2D.check(image, **case.kwargs())
-    check_op("avg_pool2d_forward", image, *arguments)
-    check_op("avg_pool2d", image.detach().requires_grad_(), *arguments)
-    gradient = seed_gradient(CNNEXT.avg_pool2d(image, **case.kwargs()))
-    channels_last = layout == "channels_last"
-    check_op("avg_pool2d_backward", gradient, case.h_in, case.w_in, channels_last, *arguments[2:])
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("case", GRAPH_CASES, ids=str)
-def test_compile(case: AvgPool2dCase, layout: str, backend: str) -> None:
-    check_compiled(OP, problems.avg_pool2d(case).in_layout(layout), backend)
-
-
-@pytest.mark.parametrize("case", GRAPH_CASES, ids=str)
-def test_compile_with_dynamic_batch(case: AvgPool2dCase) -> None:
-    check_dynamic_batch(OP, lambda batch: problems.avg_pool2d(case.with_batch(batch)))
-
-
-def test_export() -> None:
-    module = cnnext.AvgPool2d(3, stride=2, padding=1, count_include_pad=False)
-    check_exported(OP, module, lambda batch: (image_of((batch, 3, 9, 8)),))
-
-
-# ---------------------------------------------------------------- layouts, strides, edge shapes
-
-
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("arguments", ((2,), ((3, 2), (2, 1), (1, 0), True, False, 5)), ids=str)
-def test_views(arguments: tuple[Any, ...], dtype: torch.dtype) -> None:
-    check_views(OP, (2, 9, 8, 10), dtype, *arguments)
-
-
-def test_sizes_of_one() -> None:
-    check_sizes_of_one(OP, 1)
-    check_sizes_of_one(OP, 2, 1, 1)
 
 
 def test_unbatched_results() -> None:
@@ -167,18 +29,6 @@ def test_unbatched_results() -> None:
 def test_infinities_stay_in_their_windows() -> None:
     check_infinities_stay_in_their_windows(OP, (2, 4))
     check_infinities_stay_in_their_windows(OP, 3, 1, 1)
-
-
-@pytest.mark.parametrize("stride", (None, [], (), (2,), [2, 1], torch.Size((2, 2))), ids=repr)
-def test_forms_of_stride(stride: Any) -> None:
-    check_same_as_native(OP, torch.ones(1, 2, 6, 6), 2, stride)
-
-
-@pytest.mark.parametrize("two", (np.int64(2), np.uint8(2), torch.tensor(2)), ids=repr)
-@pytest.mark.parametrize("name", ("kernel_size", "stride", "padding", "divisor_override"))
-def test_forms_of_an_integer(name: str, two: Any) -> None:
-    options = {"kernel_size": 4, name: two}
-    check_same_as_native(OP, torch.ones(1, 2, 6, 6), **options)
 
 
 # ------------------------------------------------------------------------------------- errors

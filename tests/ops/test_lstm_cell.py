@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cnnext
-from cnnext.testing.cases import EDGE_LSTM_CELLS, LSTM_CELLS, VECTOR_SIZES, LSTMCellCase
+from cnnext.testing.cases import VECTOR_SIZES, LSTMCellCase
 from cnnext.testing.errors import INPUT_KINDS, assert_bitwise_equal, make_input
+from cnnext.testing.specs.lstm_cell import EDGE_LSTM_CELLS, LSTM_CELLS
 from tests.ops import problems
 from tests.ops.graphs import (
     ALL_CHECKS,

@@ -11,8 +11,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
-from torch._dynamo.backends.registry import lookup_backend
-from torch.fx import GraphModule
 
 from cnnext.autograd import RecurrenceFunction
 from cnnext.ops.recurrence import Cell, recurrence
@@ -20,7 +18,7 @@ from cnnext.testing.cases import VECTOR_SIZES, Case
 from cnnext.testing.errors import INPUT_KINDS, assert_bitwise_equal, make_input
 from tests.ops import problems
 from tests.ops.bad_calls import check_operator_error
-from tests.ops.graphs import ALL_CHECKS, BATCHES, FAKE_CHECK, check_op, ops_in
+from tests.ops.graphs import ALL_CHECKS, BATCHES, FAKE_CHECK, Compiled, check_op, ops_in
 from tests.ops.support import (
     CNNEXT,
     DTYPES,
@@ -28,7 +26,6 @@ from tests.ops.support import (
     VIEWS,
     Problem,
     Tensors,
-    assert_agrees,
     check_derivatives,
     check_deterministic,
     check_everything,
@@ -335,29 +332,6 @@ def test_derivatives(case: RecurrenceCase, cell: Cell, bias: bool) -> None:
     check_derivatives(problem_of(case.of(cell), bias=bias))
 
 
-@each_cell
-@each_way
-def test_second_derivatives_in_float32(case: RecurrenceCase, cell: Cell) -> None:
-    """The gradient of a gradient's norm agrees with float64."""
-
-    def penalty_gradients(problem: Problem, library: Any) -> Tensors:
-        leaves = problem.leaves(*problem.places)
-        wanted = [leaves[i] for i in problem.places]
-        outputs = problem.apply(library, leaves)
-        seeds = [seed_gradient(output) for output in outputs]
-        gradients = torch.autograd.grad(outputs, wanted, seeds, create_graph=True)
-        return torch.autograd.grad(sum(g.square().sum() for g in gradients), wanted)
-
-    problem = problem_of(case.of(cell))
-    answers = (
-        penalty_gradients(problem, CNNEXT),
-        penalty_gradients(problem, NATIVE),
-        penalty_gradients(problem.to(torch.float64), NATIVE),
-    )
-    for place, values in zip(problem.places, zip(*answers, strict=True), strict=True):
-        assert_agrees(*values, what=OPERANDS[place])
-
-
 # ------------------------------------------------------------------------------------ opcheck
 
 
@@ -431,21 +405,6 @@ def test_strides_of_fake_tensors(case: RecurrenceCase, cell: Cell) -> None:
 # ------------------------------------------------------------------------------------ compile
 
 
-class Compiled:
-    """`recurrence` compiled into one graph; remembers the graphs."""
-
-    def __init__(self, backend: str, *, dynamic: bool | None = None) -> None:
-        torch._dynamo.reset()
-        compile_graph = lookup_backend(backend)
-        self.graphs: list[GraphModule] = []
-
-        def record(graph: GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
-            self.graphs.append(graph)
-            return compile_graph(graph, inputs)
-
-        self.function = torch.compile(recurrence, fullgraph=True, backend=record, dynamic=dynamic)
-
-
 @pytest.mark.parametrize(
     ("case", "bias", "backend"),
     (
@@ -457,7 +416,7 @@ class Compiled:
 @each_cell
 def test_compile(cell: Cell, case: RecurrenceCase, bias: bool, backend: str) -> None:
     compiled = Compiled(backend)
-    problem = problem_of(case.of(cell), bias=bias, function=compiled.function)
+    problem = problem_of(case.of(cell), bias=bias, function=compiled.compile(recurrence, backend))
     problem.check_outputs(problem.outputs(CNNEXT), what="compiled output")
     problem.check_gradients(problem.gradients(CNNEXT), what="compiled gradient")
     assert compiled.graphs
@@ -467,10 +426,11 @@ def test_compile(cell: Cell, case: RecurrenceCase, bias: bool, backend: str) -> 
 @pytest.mark.parametrize("cell", CELLS[:2], ids=lambda cell: cell.name.lower())
 def test_compile_with_dynamic_batch(cell: Cell) -> None:
     """One graph serves every number of sequences."""
-    compiled = Compiled("aot_eager", dynamic=True)
+    compiled = Compiled("aot_eager")
+    function = compiled.compile(recurrence, "aot_eager", dynamic=True)
     for batch in BATCHES:
         case = replace(PLAIN.of(cell), batch=batch)
-        problem = problem_of(case, function=compiled.function)
+        problem = problem_of(case, function=function)
         problem.check_gradients(problem.gradients(CNNEXT), what=f"gradient at batch {batch}")
     assert len(compiled.graphs) == 1
     assert "recurrence" in ops_in(compiled.graphs[0])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
-import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,14 +12,12 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch._dynamo.backends.registry import lookup_backend
-from torch.fx import GraphModule
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_sequence
 from torch.utils._pytree import tree_leaves, tree_map
 
 import cnnext
 from cnnext.testing.errors import assert_bitwise_equal, make_input
-from tests.ops.graphs import ops_in
+from tests.ops.graphs import Compiled, ops_in
 from tests.ops.support import (
     VIEWS,
     assert_agrees,
@@ -30,6 +26,7 @@ from tests.ops.support import (
     seed_gradient,
     use_threads,
 )
+from tests.pytorch_integration.cases import outcome
 
 STEPS, BATCH, INPUT, HIDDEN = 5, 3, 6, 7
 LENGTHS = (3, 1, 5)  # sorted by a permutation that is not its own inverse
@@ -197,12 +194,6 @@ def test_wide_layers(kind: str) -> None:
         check_call(Trio(ours, native, copy.deepcopy(native).double()), sequences(9, 21, 130))
 
 
-@each_kind
-def test_float64(kind: str) -> None:
-    layers = trio(kind, dtype=torch.float64, **DEEP)
-    check_call(layers, sequences().double(), tree_map(torch.Tensor.double, states_for(layers.ours)))
-
-
 @pytest.mark.parametrize("view", VIEWS)
 @each_kind
 def test_views(kind: str, view: str) -> None:
@@ -236,17 +227,6 @@ def test_packed_sequences(
     assert type(result) is PackedSequence
     for mine, expected in zip(result[1:], layers.native(*call)[0][1:], strict=True):
         assert mine is expected is None or torch.equal(mine, expected)
-
-
-@each_kind
-def test_lengths_all_the_same(kind: str) -> None:
-    """Packed or not, the same numbers."""
-    ours = build(cnnext, kind, **DEEP)
-    x, states = sequences(), states_for(ours)
-    output, last = ours(x, states)
-    packed, packed_last = ours(pack_padded_sequence(x, [STEPS] * BATCH), states)
-    assert_same_bits(packed.data.view_as(output), output)
-    assert_same_bits(packed_last, last)
 
 
 # ------------------------------------------------------------------------------------ dropout
@@ -322,134 +302,18 @@ def test_frozen_layers(kind: str) -> None:
         assert_agrees(*gradients, what=str(wanted))
 
 
-@each_kind
-def test_truncated_backpropagation(kind: str) -> None:
-    """The last states go into the next call, detached after every second."""
-    layers = trio(kind, **DEEP)
-    gradients = []
-    for each in layers:
-        states, loss = None, torch.zeros(())
-        for call in range(4):
-            output, states = each(sequences().to(each.weight_ih_l0.dtype), states)
-            loss = loss + output.square().mean()
-            if call % 2:
-                states = tree_map(torch.Tensor.detach, states)
-        gradients.append(torch.autograd.grad(loss, tuple(each.parameters())))
-    for values in zip(*gradients, strict=True):
-        assert_agrees(*values, what="gradient")
-
-
-@pytest.mark.parametrize("mode", (torch.no_grad, torch.inference_mode))
-@each_kind
-def test_no_graph_without_grad_mode(kind: str, mode: Any) -> None:
-    layers = trio(kind, **DEEP)
-    expected = layers.ours(sequences())
-    with mode():
-        ours, native = layers.ours(sequences()), layers.native(sequences())
-    assert_same_bits(ours, expected)
-    for mine, other in zip(tensors_of(ours), tensors_of(native), strict=True):
-        assert not mine.requires_grad and mine.is_inference() == other.is_inference()
-        assert mine.stride() == other.stride()
-
-
-@pytest.mark.parametrize("packed", (False, True), ids=("padded", "packed"))
-@each_kind
-def test_same_bits_twice(kind: str, packed: bool) -> None:
-    ours = build(cnnext, kind, **DEEP)
-    x = packed_sequences() if packed else sequences()
-    (first, gradients), (second, second_gradients) = (
-        outputs_and_gradients(ours, x) for _ in range(2)
-    )
-    assert_same_bits(tuple(second), tuple(first))
-    assert_same_bits(tuple(second_gradients.values()), tuple(gradients.values()))
-
-
 # ------------------------------------------------------------------------------ the parameters
-
-
-def check_same_parameters(ours: Any, native: Any) -> None:
-    """A call uses the parameters as they are now."""
-    double = copy.deepcopy(native).double()
-    check_call(Trio(ours, native, double), sequences())
-
-
-@each_kind
-def test_parameters_changed_in_place(kind: str) -> None:
-    ours, native, _ = trio(kind, **DEEP)
-    for each in (ours, native):
-        each(sequences())
-        with torch.no_grad():
-            for parameter in each.parameters():
-                parameter.mul_(-1.5)
-    check_same_parameters(ours, native)
 
 
 @each_kind
 def test_a_parameter_replaced(kind: str) -> None:
-    ours, native, _ = trio(kind, **DEEP)
-    for each in (ours, native):
-        each(sequences())
-        each.weight_hh_l0 = nn.Parameter(each.weight_hh_l0.detach() + 0.5)
-        each.bias_ih_l1_reverse = nn.Parameter(each.bias_ih_l1_reverse.detach() + 0.5)
-    check_same_parameters(ours, native)
-
-
-@each_kind
-def test_the_data_of_a_parameter_replaced(kind: str) -> None:
-    ours, native, _ = trio(kind)
-    for each in (ours, native):
-        each(sequences())
-        each.weight_hh_l0.data = each.weight_hh_l0.data * 2
-    check_same_parameters(ours, native)
-
-
-@each_kind
-def test_functional_call_uses_the_given_parameters(kind: str) -> None:
-    ours = build(cnnext, kind, **DEEP)
-    before = ours(sequences())
-    given = {name: p.detach() * 2 for name, p in ours.named_parameters()}
-    replaced = torch.func.functional_call(ours, given, (sequences(),))
-    other = build(cnnext, kind, **DEEP)
-    other.load_state_dict(given)
-    assert_same_bits(replaced, other(sequences()))
-    assert_same_bits(ours(sequences()), before)
-
-
-@each_kind
-def test_a_parametrized_weight(kind: str) -> None:
-    layers = trio(kind)
+    """A call uses the parameters as they are now, of every layer and direction."""
+    layers = trio(kind, **DEEP)
     for each in layers:
-        nn.utils.parametrizations.weight_norm(each, "weight_hh_l0")
+        each(sequences().to(each.weight_ih_l0.dtype))
+        for name, parameter in list(each.named_parameters()):
+            setattr(each, name, nn.Parameter(parameter.detach() * -1.5))
     check_call(layers, sequences())
-
-
-@each_kind
-def test_state_dict_crosses_over(kind: str) -> None:
-    native = build(nn, kind, **DEEP)
-    for parameter in native.parameters():
-        nn.init.normal_(parameter, std=0.3)
-    ours = build(cnnext, kind, **DEEP)
-    assert str(ours.load_state_dict(native.state_dict())) == "<All keys matched successfully>"
-    check_same_parameters(ours, native)
-    file = io.BytesIO()
-    torch.save(ours.state_dict(), file)
-    file.seek(0)
-    loaded = build(nn, kind, **DEEP)
-    loaded.load_state_dict(torch.load(file, weights_only=True))
-    assert_same_bits(tuple(loaded.parameters()), tuple(native.parameters()))
-
-
-@each_kind
-def test_copies(kind: str) -> None:
-    ours = build(cnnext, kind, **DEEP)
-    ours(sequences())
-    for other in (copy.deepcopy(ours), pickle.loads(pickle.dumps(ours)), copy.copy(ours)):
-        assert type(other) is type(ours)
-        assert_same_bits(other(sequences()), ours(sequences()))
-    clone = copy.deepcopy(ours)
-    with torch.no_grad():
-        clone.weight_hh_l0.zero_()
-    assert not torch.equal(clone(sequences())[0], ours(sequences())[0])
 
 
 @each_kind
@@ -459,13 +323,12 @@ def test_convert_and_restore(kind: str) -> None:
     assert type(converted["layers"]) is getattr(cnnext, KINDS[kind][0])
     restored = cnnext.restore(converted)
     assert type(restored["layers"]) is type(model["layers"])
-    check_same_parameters(converted["layers"], model["layers"])
     assert_same_bits(restored["layers"](sequences()), model["layers"](sequences()))
     assert cnnext.convert(model, inplace=True) is model
     assert_same_bits(model["layers"](sequences()), converted["layers"](sequences()))
 
 
-# ----------------------------------------------------------------------- TorchScript, compile
+# ------------------------------------------------------------------------------------ compile
 
 
 class Reader(nn.Module):
@@ -481,56 +344,20 @@ class Reader(nn.Module):
         return self.linear(output[-1])
 
 
+@pytest.mark.parametrize("allow_rnn", (False, True), ids=("around_the_layers", "in_one_graph"))
 @each_kind
-def test_torch_script_compiles_natives(kind: str) -> None:
-    ours, native, _ = trio(kind, **DEEP)
-    reader, expected = Reader(ours), Reader(native)
-    expected.linear = reader.linear
-    scripted = torch.jit.script(reader)
-    assert "cnnext::" not in str(scripted.inlined_graph)
-    assert_same_bits(scripted(sequences()), expected(sequences()))
-
-
-def check_compiled(reader: Reader, compiled: Any) -> None:
+def test_compile(kind: str, allow_rnn: bool) -> None:
+    """Around our layers as around native's, unless torch is told otherwise."""
+    library = Compiled("eager")
+    reader = Reader(build(cnnext, kind, **DEEP))
+    compiled = library.compile(reader, "eager", fullgraph=allow_rnn)
     gradients = []
-    for module in (compiled, reader):
-        loss = module(sequences()).square().sum()
-        gradients.append(torch.autograd.grad(loss, tuple(reader.parameters())))
+    with torch._dynamo.config.patch(allow_rnn=allow_rnn):
+        for module in (compiled, reader):
+            loss = module(sequences()).square().sum()
+            gradients.append(torch.autograd.grad(loss, tuple(reader.parameters())))
     assert_same_sums(*gradients)
-    with torch.no_grad():
-        assert_same_sums(compiled(sequences()), reader(sequences()))
-
-
-@each_kind
-def test_compile_goes_around_the_layers(kind: str) -> None:
-    """As it does around native's, unless it is told otherwise."""
-    torch._dynamo.reset()
-    reader = Reader(build(cnnext, kind))
-    check_compiled(reader, torch.compile(reader, backend="eager"))
-
-
-@pytest.mark.parametrize(
-    ("backend", "options"),
-    (
-        pytest.param("eager", DEEP, id="eager-deep"),
-        pytest.param("aot_eager", {}, id="aot_eager"),
-        pytest.param("inductor", {}, id="inductor", marks=pytest.mark.slow),
-    ),
-)
-@each_kind
-def test_compile_in_one_graph(kind: str, backend: str, options: dict[str, Any]) -> None:
-    torch._dynamo.reset()
-    compile_graph = lookup_backend(backend)
-    graphs: list[GraphModule] = []
-
-    def record(graph: GraphModule, inputs: list[Tensor]) -> Callable[..., Any]:
-        graphs.append(graph)
-        return compile_graph(graph, inputs)
-
-    reader = Reader(build(cnnext, kind, **options))
-    with torch._dynamo.config.patch(allow_rnn=True):
-        check_compiled(reader, torch.compile(reader, backend=record, fullgraph=True))
-    assert graphs and all("recurrence" in ops_in(graph) for graph in graphs)
+    assert not allow_rnn or all("recurrence" in ops_in(graph) for graph in library.graphs)
 
 
 # ------------------------------------------------------------------------------------ fallback
@@ -552,77 +379,51 @@ def test_strictness_forbids_projections() -> None:
         ours(sequences())
 
 
-@pytest.mark.parametrize("dtype", (torch.half, torch.bfloat16), ids=str)
-@each_kind
-def test_other_dtypes(kind: str, dtype: torch.dtype, fallbacks: list[str]) -> None:
-    layers = trio(kind, dtype=dtype)
-    x = sequences().to(dtype)
-    assert_same_bits(layers.ours(x), layers.native(x))
-    name, _ = KINDS[kind]
-    assert fallbacks == [f"cnnext.{name} uses native PyTorch: there are no kernels for {dtype}"]
-
-
-@each_kind
-def test_autocast(kind: str, fallbacks: list[str]) -> None:
-    """Not every processor has a bfloat16 LSTM: then native's raises, and so does ours."""
-    layers = trio(kind)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        ours, native = (outcome(each, sequences()) for each in (layers.ours, layers.native))
-    if isinstance(native, type):
-        assert ours is native
-        return
-    assert_same_bits(ours, native)
-    assert len(fallbacks) == 1 and "autocast" in fallbacks[0]
-
-
-@each_kind
-def test_meta_tensors(kind: str, fallbacks: list[str]) -> None:
-    layers = trio(kind, device="meta")
-    results = (each(sequences().to("meta")) for each in (layers.ours, layers.native))
-    for mine, other in zip(*map(tensors_of, results), strict=True):
-        assert (mine.shape, mine.stride(), mine.device) == (
-            other.shape,
-            other.stride(),
-            other.device,
-        )
-    assert len(fallbacks) == 1 and "'meta'" in fallbacks[0]
-
-
-@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
-@each_kind
-def test_torch_jit_trace_records_native_calls(kind: str, fallbacks: list[str]) -> None:
-    layers = trio(kind)
-    traced = torch.jit.trace(layers.ours, (sequences(),))
-    assert "cnnext::" not in str(traced.inlined_graph)
-    assert_same_bits(traced(sequences()), layers.native(sequences()))
-    assert len(fallbacks) == 1 and "torch.jit" in fallbacks[0]
-
-
-@each_kind
-def test_torch_func(kind: str, fallbacks: list[str]) -> None:
-    layers = trio(kind, dtype=torch.float64)
-    x = sequences().double()
-    ours, native = (
-        torch.func.grad(lambda x, layers=each: layers(x)[0].square().sum())(x)
-        for each in (layers.ours, layers.native)
-    )
-    assert_bitwise_equal(ours, native)
-    assert len(fallbacks) == 1 and "torch.func" in fallbacks[0]
-
-
 class Subclass(Tensor):
     """A tensor subclass that only has another type."""
 
 
+def in_autocast(layers: Any, x: Tensor) -> Any:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        return layers(x)
+
+
+#: What has native compute: the dtype, and what is done with the layers and their input.
+NATIVE_CALLS: dict[str, tuple[torch.dtype, Callable[[Any, Tensor], Any]]] = {
+    "no kernels for torch.float16": (torch.half, lambda layers, x: layers(x)),
+    "no kernels for torch.bfloat16": (torch.bfloat16, lambda layers, x: layers(x)),
+    "no kernels for device type 'meta'": (
+        torch.float32,
+        lambda layers, x: layers.to("meta")(x.to("meta"))[0].stride(),
+    ),
+    "torch.func": (
+        torch.float64,
+        lambda layers, x: torch.func.grad(lambda v: layers(v)[0].square().sum())(x),
+    ),
+    "autocast": (torch.float32, in_autocast),
+    "Subclass is not a plain tensor": (
+        torch.float32,
+        lambda layers, x: layers(x.as_subclass(Subclass)),
+    ),
+}
+
+
+@pytest.mark.parametrize("why", NATIVE_CALLS)
 @each_kind
-def test_subclasses_stay_subclasses(kind: str, fallbacks: list[str]) -> None:
-    layers = trio(kind)
-    x = sequences().as_subclass(Subclass)
-    ours, native = layers.ours(x), layers.native(x)
-    for mine, other in zip(tensors_of(ours), tensors_of(native), strict=True):
-        assert type(mine) is type(other)
-        assert_bitwise_equal(mine, other)
-    assert len(fallbacks) == 1 and "Subclass" in fallbacks[0]
+def test_calls_that_are_natives(kind: str, why: str, fallbacks: list[str]) -> None:
+    """Not every processor has a bfloat16 LSTM: then native's raises, and so does ours."""
+    dtype, call = NATIVE_CALLS[why]
+    layers = trio(kind, dtype=dtype)
+    ours, native = (
+        outcome(call, each, sequences().to(dtype)) for each in (layers.ours, layers.native)
+    )
+    if isinstance(native, type):
+        assert ours is native
+        return
+    assert list(map(type, tree_leaves(ours))) == list(map(type, tree_leaves(native)))
+    torch.testing.assert_close(ours, native, rtol=0, atol=0)
+    (said,) = fallbacks
+    assert said.startswith(f"cnnext.{KINDS[kind][0]} uses native PyTorch: ") and why in said
 
 
 # ----------------------------------------------------------------------------------- bad calls
@@ -632,37 +433,15 @@ def _ones(*shape: int, **options: Any) -> Tensor:
     return torch.ones(shape, **options)
 
 
+#: Beside those that tests/upstream_suites/adversarial makes of any argument.
 BAD_INPUTS: dict[str, Callable[[], Any]] = {
-    "none": lambda: None,
-    "list": lambda: [[1.0] * INPUT],
-    "scalar": _ones,
-    "vector": lambda: _ones(INPUT),
-    "image": lambda: _ones(1, STEPS, BATCH, INPUT),
-    "features": lambda: _ones(STEPS, BATCH, INPUT + 1),
     "unbatched_features": lambda: _ones(STEPS, INPUT - 1),
-    "no_features": lambda: _ones(STEPS, BATCH, 0),
-    "no_steps": lambda: _ones(0, BATCH, INPUT),
     "no_unbatched_steps": lambda: _ones(0, INPUT),
-    "no_sequences": lambda: _ones(STEPS, 0, INPUT),
-    "double": lambda: _ones(STEPS, BATCH, INPUT, dtype=torch.float64),
-    "half": lambda: _ones(STEPS, BATCH, INPUT, dtype=torch.half),
-    "integer": lambda: _ones(STEPS, BATCH, INPUT, dtype=torch.int64),
-    "complex": lambda: _ones(STEPS, BATCH, INPUT, dtype=torch.complex64),
-    "meta": lambda: _ones(STEPS, BATCH, INPUT, device="meta"),
-    "sparse": lambda: _ones(STEPS, BATCH, INPUT).to_sparse(),
     "packed_features": lambda: pack_sequence([_ones(STEPS, INPUT + 1)]),
     "packed_vectors": lambda: pack_sequence([_ones(STEPS)]),
     "packed_images": lambda: pack_sequence([_ones(STEPS, 2, INPUT)]),
     "packed_double": lambda: pack_sequence([_ones(STEPS, INPUT, dtype=torch.float64)]),
 }
-
-
-def outcome(layers: Any, *call: Any) -> Any:
-    """What a call returns, or the type of what it raises."""
-    try:
-        return layers(*call)
-    except Exception as error:  # noqa: BLE001 (whatever it is, it is what we compare)
-        return type(error)
 
 
 def without_onednn() -> AbstractContextManager[None]:
@@ -690,7 +469,7 @@ def test_bad_inputs(kind: str, bad: str, batch_first: bool) -> None:
     layers = trio(kind, batch_first=batch_first)
     with without_onednn():
         ours = check_outcome(layers, BAD_INPUTS[bad]())
-    assert isinstance(ours, type) or bad in ("no_steps", "no_sequences")
+    assert isinstance(ours, type)
 
 
 STATE = (1, BATCH, HIDDEN)
@@ -782,28 +561,3 @@ def test_bad_parameters(kind: str, name: str) -> None:
 def test_no_arguments() -> None:
     for kind in KINDS:
         assert check_outcome(trio(kind)) is TypeError
-
-
-@pytest.mark.parametrize(
-    ("arguments", "options"),
-    (
-        ((), {}),
-        ((INPUT,), {}),
-        ((INPUT, 0), {}),
-        ((0, HIDDEN), {}),
-        ((INPUT, 1.5), {}),
-        ((INPUT, HIDDEN), {"num_layers": 0}),
-        ((INPUT, HIDDEN), {"dropout": 2}),
-        ((INPUT, HIDDEN), {"bias": 1}),
-        ((INPUT, HIDDEN), {"proj_size": HIDDEN}),
-        ((INPUT, HIDDEN), {"nonlinearity": "sigmoid"}),
-    ),
-    ids=str,
-)
-@pytest.mark.parametrize("name", ("LSTM", "GRU", "RNN"))
-def test_constructor_errors(name: str, arguments: tuple[Any, ...], options: Any) -> None:
-    with pytest.raises(Exception) as native:  # noqa: PT011
-        getattr(nn, name)(*arguments, **options)
-    with pytest.raises(native.type) as ours:
-        getattr(cnnext, name)(*arguments, **options)
-    assert str(ours.value) == str(native.value)

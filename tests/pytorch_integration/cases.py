@@ -1,10 +1,7 @@
-"""The table of all operators and modules that the tests of this folder go through.
-
-A new operator is one more line in OPERATORS, its module one more in MODULES.
-"""
+"""The operators and modules of `cnnext.testing.specs`, as the tests of this folder call them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -13,7 +10,10 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_flatten, tree_leaves
 
 import cnnext
+from cnnext.testing import spec
 from cnnext.testing.errors import assert_bitwise_equal, make_input
+from cnnext.testing.spec import IMAGES as IMAGES
+from cnnext.testing.specs import SPECS
 from tests.ops.support import CNNEXT, NATIVE, assert_same_sums, generator_for
 
 Tensors = tuple[Tensor, ...]
@@ -30,7 +30,7 @@ class Operator:
     @property
     def slice(self) -> str:
         """Whose kernels it runs: cells with one state are a recurrence of one step."""
-        return "recurrence" if self.name.startswith(("gru", "rnn")) else self.name
+        return SPECS[self.name].kernels[0]
 
     def operands(self, dtype: torch.dtype = torch.float32) -> Tensors:
         return _values(self.name, self.shapes, dtype)
@@ -42,22 +42,8 @@ class Operator:
         return outputs_of(self.apply(library, *operands))
 
 
-@dataclass(frozen=True)
-class Layer:
-    """A module by its name, and the shapes of what it is called with (see `states`)."""
-
-    name: str
-    arguments: tuple[Any, ...]
-    shapes: tuple[tuple[int, ...], ...]
-    options: dict[str, Any] = field(default_factory=dict)
-    #: All inputs but the first are one tuple.
-    states: bool = False
-
-    def build(self, layers: Any, **options: Any) -> nn.Module:
-        """The same parameters whatever the library."""
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            return getattr(layers, self.name)(*self.arguments, **self.options, **options)
+class Layer(spec.Layer):
+    """A module of ours and its namesake, with what they are called with."""
 
     @property
     def recurrent(self) -> bool:
@@ -83,58 +69,12 @@ def _values(name: str, shapes: tuple[tuple[int, ...], ...], dtype: torch.dtype) 
     return tuple(make_input("normal", shape, generator, dtype) for shape in shapes)
 
 
-IMAGES = (2, 3, 6, 5)
-ROWS, STATE = (2, 3), (2, 4)
-SEQUENCES = (2, 5, 3)
-
-
-def _cell(gates: int) -> tuple[tuple[int, ...], ...]:
-    """The operands of a cell with one state."""
-    rows = 4 * gates
-    return (ROWS, STATE, (rows, 3), (rows, 4), (rows,), (rows,))
-
-
-OPERATORS = (
-    Operator(
-        "adaptive_avg_pool2d", lambda library, x: library.adaptive_avg_pool2d(x, (4, 3)), (IMAGES,)
-    ),
-    Operator(
-        "adaptive_max_pool2d", lambda library, x: library.adaptive_max_pool2d(x, (4, 3)), (IMAGES,)
-    ),
-    Operator("avg_pool2d", lambda library, x: library.avg_pool2d(x, 2, padding=1), (IMAGES,)),
-    Operator(
-        "conv2d",
-        lambda library, *v: library.conv2d(*v, padding=1),
-        (IMAGES, (4, 3, 3, 3), (4,)),
-    ),
-    Operator("gru_cell", lambda library, *v: library.gru_cell(*v), _cell(3)),
-    Operator("linear", lambda library, *v: library.linear(*v), (ROWS, (4, 3), (4,))),
-    Operator(
-        "lstm_cell",
-        lambda library, x, h, c, *parameters: library.lstm_cell(x, (h, c), *parameters),
-        (ROWS, STATE, STATE, (16, 3), (16, 4), (16,), (16,)),
-    ),
-    Operator("max_pool2d", lambda library, x: library.max_pool2d(x, 2), (IMAGES,)),
-    Operator("rnn_relu_cell", lambda library, *v: library.rnn_relu_cell(*v), _cell(1)),
-    Operator("rnn_tanh_cell", lambda library, *v: library.rnn_tanh_cell(*v), _cell(1)),
-    Operator("relu", lambda library, x: library.relu(x), (IMAGES,)),
+OPERATORS = tuple(
+    Operator(name, spec.call, spec.shapes)
+    for name, spec in SPECS.items()
+    if spec.operator.function is not None
 )
-
-LAYERS = (
-    Layer("AdaptiveAvgPool2d", ((4, 3),), (IMAGES,)),
-    Layer("AdaptiveMaxPool2d", ((4, 3),), (IMAGES,)),
-    Layer("AvgPool2d", (2,), (IMAGES,), {"padding": 1}),
-    Layer("Conv2d", (3, 4, 3), (IMAGES,), {"padding": 1}),
-    Layer("GRUCell", (3, 4), (ROWS, STATE)),
-    Layer("GRU", (3, 4), (SEQUENCES,), {"batch_first": True}),
-    Layer("LSTM", (3, 4), (SEQUENCES,), {"batch_first": True}),
-    Layer("Linear", (3, 4), (ROWS,)),
-    Layer("LSTMCell", (3, 4), (ROWS, STATE, STATE), states=True),
-    Layer("MaxPool2d", (2,), (IMAGES,)),
-    Layer("RNN", (3, 4), (SEQUENCES,), {"batch_first": True}),
-    Layer("ReLU", (), (IMAGES,)),
-    Layer("RNNCell", (3, 4), (ROWS, STATE)),
-)
+LAYERS = tuple(Layer(**vars(layer)) for spec in SPECS.values() for layer in spec.layers)
 TRAINABLE = tuple(layer for layer in LAYERS if layer.parameters)
 
 

@@ -35,7 +35,7 @@ def assert_same(ours: Any, native: Any) -> None:
 
 @each_dtype
 @each_operator
-def test_operator(op: Operator, dtype: torch.dtype) -> None:
+def test_operator(op: Operator, dtype: torch.dtype, fallbacks: list[str]) -> None:
     results = []
     for library in (CNNEXT, NATIVE):
         leaves = op.leaves()
@@ -44,6 +44,7 @@ def test_operator(op: Operator, dtype: torch.dtype) -> None:
         gradients = torch.autograd.grad(sum(t.float().sum() for t in outputs), leaves)
         results.append((outputs, gradients))
     assert_same(*results)
+    assert fallbacks == [f"cnnext.{op.name} uses native PyTorch: autocast is on"]
 
 
 @each_dtype

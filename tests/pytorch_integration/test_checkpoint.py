@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
@@ -14,18 +16,33 @@ from torch.utils.checkpoint import (
 
 import cnnext
 from cnnext.testing.errors import assert_bitwise_equal
-from tests.ops.support import assert_same_sums
+from tests.ops.support import CNNEXT, assert_same_sums
 from tests.pytorch_integration.cases import (
     Layer,
     Network,
+    Operator,
     assert_same_bits,
     each_layer,
+    each_operator,
     gradients_of,
     loss_of,
 )
 
+each_way = pytest.mark.parametrize("reentrant", (True, False), ids=("reentrant", "not_reentrant"))
 
-@pytest.mark.parametrize("reentrant", (True, False), ids=("reentrant", "not_reentrant"))
+
+@each_way
+@each_operator
+def test_checkpointed_function(op: Operator, reentrant: bool) -> None:
+    gradients = []
+    for run in (partial(checkpoint, op.call, use_reentrant=reentrant), op.call):
+        leaves = op.leaves()
+        loss_of(run(CNNEXT, *leaves)).backward()
+        gradients.append([leaf.grad for leaf in leaves])
+    assert_same_bits(*gradients)
+
+
+@each_way
 @each_layer
 def test_checkpointed_module(layer: Layer, reentrant: bool) -> None:
     if reentrant and layer.name == "LSTM":

@@ -191,6 +191,7 @@ def test_a_copy_of_a_used_module(layer: Layer) -> None:
     """After a forward pass with a graph, which is not copied."""
     module = layer.build(cnnext.nn)
     outputs = module(*layer.inputs())
+    assert type(copy.copy(module)) is type(module)
     other = copy.deepcopy(module)
     assert not {p.data_ptr() for p in module.parameters()} & {
         p.data_ptr() for p in other.parameters()

@@ -55,6 +55,20 @@ def test_decompositions_keep_our_operators(layer: Layer) -> None:
     check(decomposed.module(), layer)
 
 
+@pytest.mark.parametrize("strict", (False, True), ids=("not_strict", "strict"))
+@each_layer
+def test_an_exported_module_trains(layer: Layer, strict: bool) -> None:
+    """A program exported without gradients has them all the same."""
+    module = layer.build(cnnext.nn)
+    program = torch.export.export(module, layer.inputs(), strict=strict)
+    gradients = []
+    for run in (program.module(), module):
+        image, *states = layer.inputs()
+        image.requires_grad_()
+        gradients += torch.autograd.grad(loss_of(run(image, *states)), image)
+    assert_same_sums(*gradients)
+
+
 def test_an_exported_network_trains() -> None:
     ours, native = Network(cnnext.nn), Network(nn)
     images = Network.images()

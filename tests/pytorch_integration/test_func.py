@@ -34,6 +34,10 @@ pytestmark = [
 
 Function = Callable[[Tensor], Any]
 
+#: Why native computes; torch linearizes by forward mode, outside of any transform.
+TRANSFORMED = "a torch.func transform is active"
+FORWARD_MODE = "forward-mode automatic differentiation is active"
+
 #: What a transform makes of a function and its argument.
 TRANSFORMS: dict[str, Callable[[Function, Tensor], Any]] = {
     "grad": lambda f, x: grad(lambda v: loss_of(f(v)))(x),
@@ -64,19 +68,22 @@ def of_operand(op: Operator, library: Any, place: int) -> tuple[Function, Tensor
     return function, operands[place]
 
 
+each_operand = [
+    pytest.param(op, place, id=f"{op.name}-{place}")
+    for op in OPERATORS
+    for place in range(len(op.shapes))
+]
+
+
 @pytest.mark.parametrize("transform", TRANSFORMS)
-@pytest.mark.parametrize(
-    ("op", "place"),
-    [
-        pytest.param(op, place, id=f"{op.name}-{place}")
-        for op in OPERATORS
-        for place in range(len(op.shapes))
-    ],
-)
-def test_transform(op: Operator, place: int, transform: str) -> None:
+@pytest.mark.parametrize(("op", "place"), each_operand)
+def test_transform(op: Operator, place: int, transform: str, fallbacks: list[str]) -> None:
     apply = TRANSFORMS[transform]
     results = [outcome(apply, *of_operand(op, library, place)) for library in (CNNEXT, NATIVE)]
     assert_same_outcome(*results)
+    if not isinstance(results[0], type):
+        why = FORWARD_MODE if transform == "linearize" else TRANSFORMED
+        assert fallbacks == [f"cnnext.{op.name} uses native PyTorch: {why}"]
 
 
 # -------------------------------------------------------------------------------------- vmap
@@ -115,6 +122,22 @@ def test_vmap_of_vmap(op: Operator) -> None:
         for library in (CNNEXT, NATIVE)
     ]
     assert_same_outcome(*results)
+
+
+# -------------------------------------------------------------------------------- dual numbers
+
+
+@pytest.mark.parametrize(("op", "place"), each_operand)
+def test_dual_numbers(op: Operator, place: int, fallbacks: list[str]) -> None:
+    tangents = []
+    for library in (CNNEXT, NATIVE):
+        function, operand = of_operand(op, library, place)
+        with forward_ad.dual_level():
+            output = function(forward_ad.make_dual(operand, torch.ones_like(operand)))[0]
+            tangents.append(forward_ad.unpack_dual(output).tangent)
+    assert_same_sums(*tangents)
+    assert tangents[0].abs().sum() > 0
+    assert fallbacks == [f"cnnext.{op.name} uses native PyTorch: {FORWARD_MODE}"]
 
 
 # ----------------------------------------------------------------------------------- modules
@@ -184,9 +207,10 @@ def test_dual_parameters(layer: Layer) -> None:
 # ----------------------------------------------------------------- torch.autograd.functional
 
 
+@pytest.mark.parametrize("create_graph", (False, True))
 @pytest.mark.parametrize("strategy", ("reverse-mode", "forward-mode"))
 @each_operator
-def test_vectorized_jacobian(op: Operator, strategy: str) -> None:
+def test_vectorized_jacobian(op: Operator, strategy: str, create_graph: bool) -> None:
     results = [
         outcome(
             torch.autograd.functional.jacobian,
@@ -194,6 +218,7 @@ def test_vectorized_jacobian(op: Operator, strategy: str) -> None:
             op.operands(torch.float64),
             vectorize=True,
             strategy=strategy,
+            create_graph=create_graph,
         )
         for library in (CNNEXT, NATIVE)
     ]
@@ -216,3 +241,34 @@ def test_products(op: Operator, product: str) -> None:
         apply = getattr(torch.autograd.functional, product)
         results.append(outcome(apply, function, operands, cotangents))
     assert_same_outcome(*results)
+
+
+# ------------------------------------------------------------------------ double backward
+
+
+@each_operator
+def test_gradient_penalty(op: Operator) -> None:
+    """The gradient of a gradient's norm, in float32."""
+    results = []
+    for library in (CNNEXT, NATIVE):
+        leaves = op.leaves()
+        loss = loss_of(op.call(library, *leaves))
+        penalty = loss_of(torch.autograd.grad(loss, leaves, create_graph=True))
+        results.append(torch.autograd.grad(penalty, leaves, materialize_grads=True))
+    assert_same_sums(*results)
+    assert any(t.abs().sum() > 0 for t in results[0])
+
+
+@each_operator
+def test_gradients_of_batched_gradients(op: Operator) -> None:
+    """Another term has a graph of its own, so that a lost one would not be an error."""
+    results = []
+    for library in (CNNEXT, NATIVE):
+        leaves = op.leaves(torch.float64)
+        output = op.call(library, *leaves)[0].square()
+        seeds = torch.stack((output, output.cos(), output.sin())).detach()
+        found = torch.autograd.grad(
+            output, leaves, seeds, is_grads_batched=True, create_graph=True, materialize_grads=True
+        )
+        results.append(torch.autograd.grad(loss_of((*found, *leaves)), leaves))
+    assert_same_sums(*results)

@@ -83,6 +83,18 @@ def test_a_training_run_repeats_bit_by_bit() -> None:
 # ---------------------------------------------------------------------------- inference mode
 
 
+@pytest.mark.parametrize("mode", (torch.no_grad, torch.inference_mode))
+@each_operator
+def test_no_graph_without_grad_mode(op: Operator, mode: Any) -> None:
+    leaves = op.leaves()
+    with mode():
+        ours, native = (op.call(library, *leaves) for library in (CNNEXT, NATIVE))
+    assert_same_sums(ours, native)
+    for t in ours:
+        assert t.grad_fn is None and not t.requires_grad
+        assert t.is_inference() == (mode is torch.inference_mode)
+
+
 @each_layer
 def test_inference_mode(layer: Layer) -> None:
     results = []

@@ -9,6 +9,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from cnnext.runtime.operator import OPERATORS
 from tests.ops.support import CNNEXT, NATIVE, assert_same_sums
 from tests.pytorch_integration.cases import (
     Operator,
@@ -49,7 +50,10 @@ def test_a_dispatch_mode_sees_our_operators(op: Operator, graph: bool) -> None:
         outputs = op.call(CNNEXT, *operands)
     assert mode.names.count(f"cnnext::{op.slice}_forward") == 1
     assert_same_sums(outputs, op.call(NATIVE, *operands))
+    assert outputs[0].requires_grad == graph
     if graph:
+        function = OPERATORS[op.slice].autograd
+        assert type(outputs[0].grad_fn).__name__ == f"{function.__name__}Backward"
         with Dispatched() as mode:
             torch.autograd.grad(loss_of(outputs), operands)
         assert any(name.startswith("cnnext::") for name in mode.names)

@@ -60,7 +60,9 @@ UNDONE: dict[str, Callable[[nn.Module, str], Any]] = {
     "old_spectral_norm": remove_spectral_norm,
     **dict.fromkeys(("l1_pruning", "structured_pruning", "custom_pruning"), prune.remove),
 }
+PLAIN = "plain"  # a parameter as the layer has it
 each_way = pytest.mark.parametrize("way", WAYS)
+plain_and_each_way = pytest.mark.parametrize("way", (PLAIN, *WAYS))
 
 
 def weight_of(layer: Layer) -> str:
@@ -72,7 +74,8 @@ def pair_of(layer: Layer, way: str) -> tuple[nn.Module, nn.Module]:
     pair = layer.pair()
     for module in pair:
         torch.manual_seed(0)
-        WAYS[way](module, weight_of(layer))
+        if way != PLAIN:
+            WAYS[way](module, weight_of(layer))
     return pair
 
 
@@ -85,7 +88,7 @@ def trained(module: nn.Module, layer: Layer) -> dict[str, Tensor]:
     return module.state_dict()
 
 
-@each_way
+@plain_and_each_way
 @each_trainable_layer
 def test_training(layer: Layer, way: str) -> None:
     ours, native = (dict(trained(module, layer)) for module in pair_of(layer, way))
@@ -105,13 +108,14 @@ def test_removal(layer: Layer, way: str) -> None:
     assert_same_sums(outputs_of(ours(*layer.inputs())), outputs_of(native(*layer.inputs())))
 
 
-@each_way
+@plain_and_each_way
 @each_trainable_layer
 def test_the_state_of_one_loads_into_the_other(layer: Layer, way: str) -> None:
     ours, native = pair_of(layer, way)
-    for parameter in native.parameters():
-        parameter.data.mul_(1.5)
-    ours.load_state_dict(native.state_dict())
+    for module, other in ((native, ours), (ours, native)):
+        for parameter in module.parameters():
+            parameter.data.mul_(1.5)
+        other.load_state_dict(module.state_dict())
     assert_same_sums(
         outputs_of(ours.eval()(*layer.inputs())), outputs_of(native.eval()(*layer.inputs()))
     )

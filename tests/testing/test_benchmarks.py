@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from cnnext.testing.cases import OPS
-
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "benchmarks"
 
@@ -24,13 +22,6 @@ def pytest_run(*arguments):
     )
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout
-
-
-def test_every_operator_has_one():
-    assert {path.stem for path in FOLDER.glob("bench_*.py")} == {
-        *(f"bench_{op}" for op in OPS),
-        "bench_models",
-    }
 
 
 @pytest.mark.slow

@@ -8,15 +8,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from cnnext import models
-from cnnext.testing import cases
+from cnnext.testing import conv2d_cases
 from cnnext.testing.cases import Conv2dCase, LinearCase, LSTMCase, MaxPool2dCase
+from cnnext.testing.specs import MEASURED, SPECS
 
-ALL_CASES = [
-    case
-    for table in (cases.BENCHMARK_CASES, cases.EDGE_CASES)
-    for group in table.values()
-    for case in group
-]
+ALL_CASES = [case for spec in SPECS.values() for case in (*spec.cases, *spec.edge_cases)]
 CONV2D_CASES = [case for case in ALL_CASES if isinstance(case, Conv2dCase)]
 POOL_CASES = [case for case in ALL_CASES if isinstance(case, MaxPool2dCase)]
 
@@ -62,9 +58,9 @@ def layers_run(model, layer_type, shape):
 @pytest.mark.parametrize(
     ("name", "image", "expected"),
     [
-        ("lenet5", (1, 32, 32), cases.LENET5),
-        ("vgg16", (3, 224, 224), cases.VGG16),
-        ("resnet50", (3, 224, 224), cases.RESNET50),
+        ("lenet5", (1, 32, 32), conv2d_cases.LENET5),
+        ("vgg16", (3, 224, 224), conv2d_cases.VGG16),
+        ("resnet50", (3, 224, 224), conv2d_cases.RESNET50),
     ],
 )
 def test_convolutions_are_those_of_the_network(name, image, expected):
@@ -81,7 +77,13 @@ def test_convolutions_are_those_of_the_network(name, image, expected):
 
 
 def test_a_network_names_a_convolution_once():
-    for network in (cases.LENET5, cases.ALEXNET, cases.VGG16, cases.GOOGLENET, cases.RESNET50):
+    for network in (
+        conv2d_cases.LENET5,
+        conv2d_cases.ALEXNET,
+        conv2d_cases.VGG16,
+        conv2d_cases.GOOGLENET,
+        conv2d_cases.RESNET50,
+    ):
         assert len({dataclasses.replace(case, name="", count=1) for case in network}) == len(
             network
         )
@@ -90,14 +92,14 @@ def test_a_network_names_a_convolution_once():
 def test_googlenet_has_the_papers_operations():
     """Szegedy et al. 2014, table 1, column "ops", from the second convolution on."""
     millions = (360, 128, 304, 73, 88, 100, 119, 170, 54, 71)
-    papers = [case for case in cases.GOOGLENET if "3x3" not in case.name or case.c_in >= 64]
+    papers = [case for case in conv2d_cases.GOOGLENET if "3x3" not in case.name or case.c_in >= 64]
     macs = sum(case.count * case.flops / 2 for case in papers)
     assert macs == pytest.approx(sum(millions) * 1e6, rel=0.01)
 
 
 def test_alexnet_has_its_operations():
     """Krizhevsky 2014 (one tower): 714e6 multiply-adds, of which 59e6 in the classifier."""
-    macs = sum(case.flops / 2 for case in cases.ALEXNET)
+    macs = sum(case.flops / 2 for case in conv2d_cases.ALEXNET)
     assert macs == pytest.approx(714e6 - 59e6, rel=0.01)
 
 
@@ -116,9 +118,9 @@ def test_linears_and_pools_are_those_of_the_network(name, image):
     assert pools == {c.input_shape for c in named if isinstance(c, MaxPool2dCase)}
 
 
-@pytest.mark.parametrize("group", cases.BENCHMARK_CASES.values(), ids=cases.OPS)
-def test_with_batch_changes_batch_and_name(group):
-    case = group[0]
+@pytest.mark.parametrize("op", MEASURED)
+def test_with_batch_changes_batch_and_name(op):
+    case = MEASURED[op].cases[0]
     larger = case.with_batch(3)
     shape = list(case.input_shape)
     shape[1 if isinstance(case, LSTMCase) else 0] = 3

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.cuda.devices import DEVICES, Device
-from tests.upstream_suites.adversarial.worker import cases_of
+from tests.upstream_suites.adversarial.known import KNOWN
+from tests.upstream_suites.adversarial.worker import CALLS, cases_of
 
 _ROOT = Path(__file__).parents[2]
 _EMULATED = DEVICES[1]  # skipped where the engine is not built
@@ -38,6 +39,16 @@ def _verdicts_from(kind: str, first: int) -> tuple[list[str], str]:
     lines = [json.loads(line) for line in output.splitlines()]
     assert lines[:1] == ["begun"], end
     return lines[1:], end
+
+
+def test_known_differences_are_of_calls_that_are_made() -> None:
+    made = {
+        (subject, *case)
+        for calls in CALLS.values()
+        for subject, call in calls.items()
+        for case in call.odd_cases()
+    }
+    assert made.issuperset(KNOWN), set(KNOWN) - made
 
 
 @pytest.mark.parametrize("kind", ("functions", "modules", "raw"))

@@ -41,9 +41,17 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "nested": lambda t: torch.nested.nested_tensor(list(t)),
     "meta": lambda t: t.to("meta"),
 }
+#: What the user hears of them.
+WHY = {
+    "coo": "torch.sparse_coo",
+    "csr": "torch.sparse_csr",
+    "mkldnn": "torch._mkldnn",
+    "nested": "nested tensors",
+    "meta": "device type 'meta'",
+}
 
 
-def _check(op: str, make: Callable[[], tuple[Tensor, ...]]) -> None:
+def _check(op: str, make: Callable[[], tuple[Tensor, ...]], why: str) -> None:
     native = outcome_of(lambda: call(NATIVE, op, *make()))
     fallback._noticed.clear()
     with warnings.catch_warnings(record=True) as caught:
@@ -52,9 +60,12 @@ def _check(op: str, make: Callable[[], tuple[Tensor, ...]]) -> None:
             assert_same_outcome(outcome_of(lambda: call(cnnext.functional, op, *make())), native)
     said = [str(w.message) for w in caught if w.category is NativeFallbackWarning]
     assert len(said) == (0 if isinstance(native, Exception) else 1)
-    assert all(op in notice for notice in said)
+    assert all(f"cnnext.{op} uses native PyTorch: " in notice and why in notice for notice in said)
     operands = make()
-    with cnnext.flags(strict=True), pytest.raises(RuntimeError, match=f"cnnext.{op}: .*STRICT"):
+    with (
+        cnnext.flags(strict=True),
+        pytest.raises(RuntimeError, match=f"cnnext.{op}: .*{why}.*STRICT"),
+    ):
         call(cnnext.functional, op, *operands)
 
 
@@ -62,7 +73,7 @@ def _check(op: str, make: Callable[[], tuple[Tensor, ...]]) -> None:
 @pytest.mark.parametrize("dtype", _OTHER_DTYPES, ids=str)
 def test_dtypes(op: str, dtype: torch.dtype) -> None:
     operands = operands_of(op, dtype)
-    _check(op, lambda: operands)
+    _check(op, lambda: operands, f"there are no kernels for {dtype}")
 
 
 @pytest.mark.parametrize("op", OPS)
@@ -70,14 +81,14 @@ def test_dtypes(op: str, dtype: torch.dtype) -> None:
 def test_layouts_of_all_operands(op: str, layout: str) -> None:
     held = [(outcome_of(partial(LAYOUTS[layout], t)), t) for t in operands_of(op)]
     operands = tuple(t if isinstance(h, Exception) else h for h, t in held)
-    _check(op, lambda: operands)
+    _check(op, lambda: operands, WHY[layout])
 
 
 @pytest.mark.parametrize("op", OPS)
 @pytest.mark.parametrize("layout", [layout for layout in LAYOUTS if layout != "meta"])
 def test_layouts_of_the_input(op: str, layout: str) -> None:
     first, *rest = operands_of(op)
-    _check(op, lambda: (LAYOUTS[layout](first), *rest))
+    _check(op, lambda: (LAYOUTS[layout](first), *rest), WHY[layout])
 
 
 @pytest.mark.parametrize("op", OPS)

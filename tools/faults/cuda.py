@@ -8,12 +8,12 @@ CUDA = (
     Fault(
         name="threads-beyond-the-last-element",
         kind="bound of a CUDA grid",
-        file="csrc/max_pool2d/cuda.cu",
+        file="csrc/pooling/cuda_max_pool2d.h",
         old="if (number >= size) return;",
         new="if (number > size) return;",
         within="  if (number >= size) return;\n  const Element y = outputs.split(number);\n"
         "  const int64_t h0",
-        tests=("tests/cuda/test_max_pool2d.py", "-k", "float32 or views"),
+        tests=("tests/cuda/test_operators.py", "-k", "max_pool2d and (float32 or views)"),
     ),
     Fault(
         name="tile-overwritten-while-it-is-read",
@@ -22,7 +22,7 @@ CUDA = (
         old="__syncthreads();",
         new="",
         within="sum[i][j] += a[i] * b[j];\n      }\n    }\n    __syncthreads();",
-        tests=("tests/cuda/test_conv2d.py", "-k", "integers and float32"),
+        tests=("tests/cuda/test_operators.py", "-k", "conv2d and cases and float32"),
     ),
     Fault(
         name="tile-stores-columns-that-are-not-there",
@@ -30,7 +30,7 @@ CUDA = (
         file="csrc/conv2d/cuda.cu",
         old="row < tiling.rows && column < tiling.columns",
         new="row < tiling.rows",
-        tests=("tests/cuda/test_conv2d.py", "-k", "integers and float32"),
+        tests=("tests/cuda/test_operators.py", "-k", "conv2d and cases and float32"),
     ),
     Fault(
         name="half-precision-sums-in-half-precision",
@@ -38,7 +38,7 @@ CUDA = (
         file="csrc/pooling/cuda_average.h",
         old="row_sum += widen(o.in[outputs.other(y, h, w)]);",
         new="row_sum = widen(narrow<T>(row_sum + widen(o.in[outputs.other(y, h, w)])));",
-        tests=("tests/cuda/test_avg_pool2d.py", "tests/cuda/test_adaptive_avg_pool2d.py"),
+        tests=("tests/cuda/test_operators.py", "-k", "avg_pool2d"),
     ),
     Fault(
         name="packs-that-are-not-aligned",

@@ -149,7 +149,7 @@ PACKAGE = (
     Fault(
         name="header-without-internal-linkage",
         kind="weak symbol",
-        file="csrc/max_pool2d/forward.h",
+        file="csrc/pooling/max_pool2d_forward.h",
         old="namespace {\n",
         new="inline namespace forward {\n",
         check=("python", "tools/check_symbols.py"),

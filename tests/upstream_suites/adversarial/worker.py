@@ -19,9 +19,8 @@ from torch.utils._pytree import tree_leaves
 import cnnext
 from tests.cuda.devices import emulated_operators
 from tests.ops.support import NATIVE
-from tests.upstream_suites.adversarial.calls import FUNCTIONS, MODULES, Call
+from tests.upstream_suites.adversarial.calls import FUNCTIONS, MODULES, RAW, Call
 from tests.upstream_suites.adversarial.known import KNOWN
-from tests.upstream_suites.adversarial.raw import OPERATORS
 from tests.upstream_suites.adversarial.values import WITHOUT_MEMORY
 from tests.upstream_suites.outcomes import assert_same_outcome, outcome_of
 
@@ -31,8 +30,8 @@ _MEMORY_LIMIT = 12 * 2**30
 CALLS: dict[str, dict[str, Call]] = {
     "functions": FUNCTIONS,
     "modules": MODULES,
-    "raw": OPERATORS,
-    "emulated": OPERATORS,
+    "raw": RAW,
+    "emulated": RAW,
 }
 
 Case = tuple[str, str, str, bool]  # subject, argument, its value, whether it is for training

@@ -1,0 +1,74 @@
+"""conv2d; its convolutions stand in `cnnext.testing.conv2d_cases`."""
+
+from __future__ import annotations
+
+from cnnext.ops.conv2d import CONV2D
+from cnnext.testing.conv2d_cases import (
+    ALEXNET,
+    EDGE,
+    GOOGLENET,
+    GPU,
+    LENET5,
+    RESNET50,
+    VGG16,
+)
+from cnnext.testing.spec import IMAGES, Arguments, Drawn, Layer, OperatorSpec
+
+_INPUT, _WEIGHT, _BIAS = Drawn(2, 4, 6, 6), Drawn(6, 2, 3, 3), Drawn(6)
+_GRADIENT = Drawn(2, 6, 4, 4)
+_OPERANDS = {"input": _INPUT, "weight": _WEIGHT, "bias": _BIAS}
+_OPTIONS = {"stride": 1, "padding": 0, "dilation": 1, "groups": 2}
+_GEOMETRY = {
+    **{"stride_h": 1, "stride_w": 1, "pad_h": 0, "pad_w": 0},
+    **{"dilation_h": 1, "dilation_w": 1, "groups": 2},
+}
+_SIZE_IN = {"h_in": 6, "w_in": 6}
+
+SPEC = OperatorSpec(
+    CONV2D,
+    results="sums",
+    in_layouts=True,
+    weights=(1,),
+    cases=(
+        *(case.with_batch(64) for case in LENET5),
+        *ALEXNET,
+        *VGG16,
+        *GOOGLENET,
+        *RESNET50,
+    ),
+    edge_cases=EDGE,
+    gpu_cases=GPU,
+    shapes=(IMAGES, (4, 3, 3, 3), (4,)),
+    options=(1, 1),  # stride, padding
+    layers=(Layer("Conv2d", (3, 4, 3), (IMAGES,), {"padding": 1}),),
+    calls={"conv2d": Arguments({**_OPERANDS, **_OPTIONS})},
+    modules={
+        "Conv2d": Arguments(
+            {
+                **{"input": _INPUT, "in_channels": 4, "out_channels": 6, "kernel_size": 3},
+                **{**_OPTIONS, "bias": True, "padding_mode": "zeros"},
+            }
+        ),
+        "Conv2d-reflect": Arguments(
+            {"input": _INPUT, "kernel_size": 3, "padding": 1},
+            {"in_channels": 4, "out_channels": 6, "padding_mode": "reflect"},
+        ),
+    },
+    raw={
+        "conv2d_forward": Arguments({**_OPERANDS, **_GEOMETRY}),
+        "conv2d_backward_input": Arguments(
+            {"grad_output": _GRADIENT, "weight": _WEIGHT, **_SIZE_IN, **_GEOMETRY}
+        ),
+        "conv2d_backward_weight": Arguments(
+            {"grad_output": _GRADIENT, "input": _INPUT, "weight": _WEIGHT, **_GEOMETRY}
+        ),
+        "conv2d_backward_bias": Arguments({"grad_output": _GRADIENT}),
+        "conv2d_keeping": Arguments({**_OPERANDS, **_GEOMETRY, "owner": 1, "version": -1}),
+        "conv2d_value_facts": Arguments(
+            {
+                **{"direction": "forward", "first": _INPUT, "weight": _WEIGHT},
+                **{**_SIZE_IN, **_GEOMETRY, "filter_kept": False},
+            }
+        ),
+    },
+)

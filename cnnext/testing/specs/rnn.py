@@ -1,0 +1,8 @@
+"""RNN."""
+
+from __future__ import annotations
+
+from cnnext.ops.recurrent_layers import RNN
+from cnnext.testing.specs._recurrent import layer_over_sequences
+
+SPEC = layer_over_sequences(RNN, {"nonlinearity": "relu"})

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a kernel is. A kernel is pure arithmetic on pointers: it owns no threads, allocates nothing
+// and reports no errors. It runs in phases; a phase is a range of independent tasks, which the
+// caller may split over threads in any contiguous way; a phase starts when the one before is done.
+// All phases may be repeated in rounds, so that what one phase leaves for the next stays small.
+#pragma once
+
+#include <cstdint>
+
+#include "common/kernel/isa.h"
+
+namespace cnnext {
+
+// Memory order of a 4-D activation: channels second (torch's default) or last.
+enum class Layout : int { nchw, channels_last };
+
+// The direction of a kernel. `backward` is for operators that have one kernel for all gradients.
+enum class Pass : int { forward, bwd_input, bwd_weight, backward };
+
+constexpr int kMaxPhases = 4;
+
+// How a kernel wants to be run on one shape with a number of threads.
+struct Plan {
+  int n_phases = 1;
+  int64_t rounds = 1;
+  bool packs_filter = false;    // phase 0 fills all of shared_bytes, from a filter alone
+  bool rereads_filter = false;  // the phases after it may nevertheless read the filter
+  int64_t tasks[kMaxPhases] = {};
+  int64_t shared_bytes = 0;  // scratch that all tasks of all phases see
+  int64_t chunk_bytes = 0;   // scratch private to one chunk of tasks; contents do not survive it
+  int64_t block[4] = {};     // the kernel's own choice of blocking, from plan() to run()
+};
+
+// A chunk of one phase. Scratch is aligned to 64 bytes and uninitialised.
+struct Slice {
+  int64_t round;
+  int phase;
+  int64_t begin, end;
+  unsigned char* shared;
+  unsigned char* chunk;
+};
+
+// One line of a registry. `cost` predicts seconds, infinite where the kernel does not apply.
+template <class Shape_, class Operands_>
+struct Kernel {
+  using Shape = Shape_;
+  using Operands = Operands_;
+  const char* name;
+  Pass pass;
+  Isa isa;
+  double (*cost)(const Shape&, int threads);
+  Plan (*plan)(const Shape&, int threads);
+  void (*run)(const Shape&, const Plan&, const Operands&, const Slice&);
+};
+
+// The list of a folder's kernels, kernels.inc, has one line a kernel, of one of these forms:
+//
+//   CNNEXT_REFERENCE(name, Op, pass, cost, Body)        the oracle: name_f32 and name_f64; Body
+//                                                       names the type of the elements T
+//   CNNEXT_KERNEL(name, Op, pass, cost, Body)           name_f32_<isa> for every ISA
+//   CNNEXT_FMA_KERNEL(name, Op, pass, cost, Body)       but the baseline
+//   CNNEXT_BASELINE_KERNEL(name, Op, pass, cost, Body)  for the baseline alone
+//
+// Op is the operator's trait (registry.h), cost<Isa> predicts seconds, and Body is a class with
+// static plan() and run(). register_kernels.inc makes the registry of the list; define_kernels.inc
+// defines its kernels, in reference.cpp and in each <isa>.cpp. The order carries no meaning.
+#if CNNEXT_X86
+#define CNNEXT_FOR_FMA_ISAS(macro, ...) macro(avx2, __VA_ARGS__) macro(avx512, __VA_ARGS__)
+#else
+#define CNNEXT_FOR_FMA_ISAS(macro, ...)
+#endif
+#define CNNEXT_FOR_ISAS(macro, ...) \
+  macro(baseline, __VA_ARGS__) CNNEXT_FOR_FMA_ISAS(macro, __VA_ARGS__)
+
+// Declares, respectively defines from a class with static plan() and run(), the kernel `name`.
+#define CNNEXT_DECLARE_KERNEL(Shape, Operands, name)                              \
+  Plan name##_plan(const Shape& shape, int threads);                              \
+  void name##_run(const Shape& shape, const Plan& plan, const Operands& operands, \
+                  const Slice& slice);
+
+#define CNNEXT_DEFINE_KERNEL(Shape, Operands, name, ...)                                          \
+  Plan name##_plan(const Shape& shape, int threads) { return __VA_ARGS__::plan(shape, threads); } \
+  void name##_run(const Shape& shape, const Plan& plan, const Operands& operands,                 \
+                  const Slice& slice) {                                                           \
+    __VA_ARGS__::run(shape, plan, operands, slice);                                               \
+  }
+
+CNNEXT_INLINE constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+CNNEXT_INLINE constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
+CNNEXT_INLINE constexpr int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+CNNEXT_INLINE constexpr int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
+
+}  // namespace cnnext

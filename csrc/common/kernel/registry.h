@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What every operator does with its list of kernels: choose one, name them all, run one.
+#pragma once
+
+#include <limits>
+#include <locale>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "common/kernel/kernel.h"
+
+namespace cnnext {
+
+// An operator, to lists of kernels, selection, adapters and bindings. Its contract has one:
+//
+//   struct Relu {
+//     static constexpr const char* kName = "relu";
+//     using Shape = ReluShape;
+//     template <class T> using Operands = ReluOperands<T>;
+//     static double work(const Shape&);  // operations of a pass, by which threads are woken
+//   };
+template <class Op, class T>
+using KernelOf = Kernel<typename Op::Shape, typename Op::template Operands<T>>;
+
+// All kernels of Op whose elements are of type T, float or double.
+template <class Op, class T>
+const std::vector<KernelOf<Op, T>>& registry();
+
+constexpr double kNotApplicable = std::numeric_limits<double>::infinity();
+
+// Forces `op` to use the kernel of that name wherever its pass is asked for; "" frees it again.
+// Every registered kernel can thus be tested through both bindings.
+void force_kernel(const std::string& op, const std::string& name);
+std::string forced_kernel(const std::string& op);
+
+// Narrows the choice for `op` to the kernels of an algorithm, as named in <op>_<algorithm>...,
+// wherever one of them applies; "" frees it again.
+void prefer_algorithm(const std::string& op, const std::string& algorithm);
+std::string preferred_algorithm(const std::string& op);
+
+const char* pass_name(Pass pass);
+
+// The usable kernel of least predicted time. The order of the list carries no meaning: of two
+// equal predictions the higher ISA wins, then the name. A forced kernel that does not fit is an
+// error, never silently replaced.
+template <class K>
+const K& select_kernel(const char* op, const std::vector<K>& kernels, Pass pass,
+                       const typename K::Shape& shape, int threads) {
+  const Isa isa = active_isa();
+  const std::string forced = forced_kernel(op);
+  const std::string preferred = preferred_algorithm(op);
+  const std::string prefix = std::string(op) + '_' + preferred;
+  struct Choice {
+    const K* kernel = nullptr;
+    double cost = kNotApplicable;
+
+    void consider(const K& other, double other_cost) {
+      const bool tie_won =
+          kernel != nullptr && other_cost == cost &&
+          (other.isa > kernel->isa ||
+           (other.isa == kernel->isa && std::string(other.name) < std::string(kernel->name)));
+      if (kernel == nullptr || other_cost < cost || tie_won) {
+        kernel = &other;
+        cost = other_cost;
+      }
+    }
+  };
+  Choice best, best_preferred;
+  for (const K& kernel : kernels) {
+    if (kernel.pass != pass || kernel.isa > isa) continue;
+    const double cost = kernel.cost(shape, threads);
+    if (cost == kNotApplicable) continue;
+    if (!forced.empty()) {
+      if (forced == kernel.name) return kernel;
+    } else if (!preferred.empty()) {
+      if (std::string(kernel.name).rfind(prefix, 0) == 0) best_preferred.consider(kernel, cost);
+    }
+    best.consider(kernel, cost);
+  }
+  for (const K& kernel : kernels) {
+    if (!forced.empty() && forced == kernel.name && kernel.pass == pass) {
+      throw std::runtime_error("kernel '" + forced + "' was asked for, but it does not apply to " +
+                               "this shape or this machine");
+    }
+  }
+  if (best.kernel == nullptr) {
+    throw std::runtime_error(std::string(op) + ": no " + pass_name(pass) + " kernel applies");
+  }
+  return best_preferred.kernel != nullptr ? *best_preferred.kernel : *best.kernel;
+}
+
+// What the choice is made from: one line a usable kernel, "name seconds scratch_bytes" and behind
+// them, of each phase, how many tasks it has in how many rounds, as "tasks*rounds".
+template <class K>
+std::string list_candidates(const std::vector<K>& kernels, Pass pass,
+                            const typename K::Shape& shape, int threads) {
+  std::ostringstream lines;
+  lines.imbue(std::locale::classic());
+  for (const K& kernel : kernels) {
+    const double cost = kernel.cost(shape, threads);
+    if (kernel.pass != pass || kernel.isa > active_isa() || cost == kNotApplicable) continue;
+    const Plan plan = kernel.plan(shape, threads);
+    lines << kernel.name << ' ' << cost << ' ' << plan.shared_bytes + threads * plan.chunk_bytes;
+    for (int phase = 0; phase < plan.n_phases; ++phase) {
+      lines << ' ' << plan.tasks[phase] << '*' << plan.rounds;
+    }
+    lines << '\n';
+  }
+  return lines.str();
+}
+
+// Which kernel runs: a pure function of shape, ISA and threads, and of a forced name or a preferred
+// algorithm.
+template <class Op, class T>
+const KernelOf<Op, T>& select(Pass pass, const typename Op::Shape& shape, int threads) {
+  return select_kernel(Op::kName, registry<Op, T>(), pass, shape, threads);
+}
+
+// What a line of kernels.inc expands to inside a function that fills `list` with the kernels of T.
+#define CNNEXT_REGISTRY_ENTRY(type, pass, isa, name, cost)             \
+  if constexpr (std::is_same_v<T, type>) {                             \
+    list.push_back({#name, pass, isa, cost, name##_plan, name##_run}); \
+  }
+
+// One line a kernel: "name pass isa".
+template <class K>
+std::string lines_of(const std::vector<K>& kernels) {
+  std::string lines;
+  for (const K& kernel : kernels) {
+    lines += std::string(kernel.name) + ' ' + pass_name(kernel.pass) + ' ' + isa_name(kernel.isa);
+    lines += '\n';
+  }
+  return lines;
+}
+
+template <class Op>
+std::string list_kernels() {
+  return lines_of(registry<Op, float>()) + lines_of(registry<Op, double>());
+}
+
+// Shared scratch that outlives a call, for a kernel that packs a filter; `filled` by an earlier
+// one.
+struct SharedScratch {
+  unsigned char* bytes = nullptr;
+  bool filled = false;
+};
+
+// Runs all phases of all rounds. `allocate(bytes)` returns scratch aligned to 64 bytes;
+// `parallel(n, body)` calls body(i) for every i < n, on any threads, and returns when all are done.
+template <class K, class Allocate, class Parallel>
+void run_kernel(const K& kernel, const typename K::Shape& shape,
+                const typename K::Operands& operands, int threads, Allocate&& allocate,
+                Parallel&& parallel, const SharedScratch& kept = {}) {
+  const Plan plan = kernel.plan(shape, threads);
+  const int64_t shared_bytes = kept.bytes == nullptr ? round_up(plan.shared_bytes, 64) : 0;
+  const int64_t chunk_bytes = round_up(plan.chunk_bytes, 64);
+  unsigned char* const scratch = allocate(shared_bytes + threads * chunk_bytes);
+  for (int64_t step = 0; step < plan.rounds * plan.n_phases; ++step) {
+    const int phase = static_cast<int>(step % plan.n_phases);
+    if (phase == 0 && kept.filled) continue;
+    const int64_t tasks = plan.tasks[phase];
+    const int64_t chunks = min(threads, tasks);
+    parallel(chunks, [&](int64_t i) {
+      Slice slice;
+      slice.round = step / plan.n_phases;
+      slice.phase = phase;
+      slice.begin = tasks * i / chunks;
+      slice.end = tasks * (i + 1) / chunks;
+      slice.shared = kept.bytes == nullptr ? scratch : kept.bytes;
+      slice.chunk = scratch + shared_bytes + i * chunk_bytes;
+      kernel.run(shape, plan, operands, slice);
+    });
+  }
+}
+
+}  // namespace cnnext

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the torch adapters share: checks, layouts, allocation, the choice of element type.
+#pragma once
+
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include <initializer_list>
+#include <optional>
+#include <vector>
+
+#include "common/kernel/huge_pages.h"
+#include "common/kernel/kernel.h"
+
+// The text names the operator's argument and its value; the condition itself says nothing to a
+// user.
+#define CNNEXT_CHECK(condition, ...) STD_TORCH_CHECK(condition, __VA_ARGS__)
+
+namespace cnnext {
+
+constexpr int64_t kMaxElements = int64_t{1} << 58;     // of a result: its bytes can be counted
+constexpr int64_t kLargestStep = int64_t{1} << 40;     // of strides, paddings and dilations
+constexpr int64_t kLargestPadding = kLargestStep / 4;  // no padded input is as long as that step
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+using torch::stable::detail::StableLibrary;
+
+inline void check_dim(const Tensor& t, int64_t dim, const char* name) {
+  CNNEXT_CHECK(t.dim() == dim, name, " must have ", dim, " dimensions, but has ", t.dim());
+}
+
+inline void check_like(const Tensor& t, const Tensor& like, const char* name) {
+  CNNEXT_CHECK(t.scalar_type() == like.scalar_type(), name,
+               " must have the dtype of the other operands");
+  CNNEXT_CHECK(t.device() == like.device(), name, " must be on the device of the other operands");
+}
+
+inline void check_positive(int64_t h, int64_t w, const char* name) {
+  CNNEXT_CHECK(h > 0 && w > 0, name, " must be positive, but is (", h, ", ", w, ")");
+}
+
+inline void check_steps(std::initializer_list<int64_t> steps) {
+  for (const int64_t step : steps) {
+    CNNEXT_CHECK(step <= kLargestStep, "kernel size, stride, padding and dilation must not exceed ",
+                 kLargestStep, ", but one is ", step);
+  }
+}
+
+// A step longer than every padded input takes part in nothing, however long it is.
+inline int64_t bounded_step(int64_t step) { return step < kLargestStep ? step : kLargestStep; }
+
+// A storage can be resized under its tensors, which then reach for memory that is not theirs.
+inline void check_allocated(const Tensor& t) {
+  int64_t last = t.storage_offset();
+  for (int64_t d = 0; d < t.dim(); ++d) {
+    if (t.size(d) == 0) return;
+    last += (t.size(d) - 1) * t.stride(d);
+  }
+  int64_t bytes;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_storage_size(t.get(), &bytes));
+  CNNEXT_CHECK(last < bytes / static_cast<int64_t>(t.element_size()),
+               "The tensor has a non-zero number of elements, but its data is not allocated yet: "
+               "it reaches to element ",
+               last, " of a storage of ", bytes, " bytes");
+}
+
+inline void check_same_sizes(const Tensor& grad_output, const Tensor& output) {
+  check_dim(grad_output, output.dim(), "grad_output");
+  for (int64_t d = 0; d < output.dim(); ++d) {
+    CNNEXT_CHECK(grad_output.size(d) == output.size(d), "grad_output has size ",
+                 grad_output.size(d), " in dimension ", d, ", the output has ", output.size(d));
+  }
+}
+
+// ATen's rule (c10::is_channels_last_strides_2d): ascending strides in the order C, W, H, N.
+inline bool prefers_channels_last(const Tensor& t) {
+  if (t.dim() != 4 || t.stride(1) == 0) return false;
+  int64_t min_stride = 0;
+  for (const int64_t d : {1, 3, 2, 0}) {
+    if (t.size(d) == 0 || t.stride(d) < min_stride) return false;
+    if (d == 0 && min_stride == t.stride(1)) return false;  // N111 is ambiguous, hence not
+    min_stride = t.stride(d) * (t.size(d) > 1 ? t.size(d) : 1);
+  }
+  return true;
+}
+
+inline Layout preferred_layout(const Tensor& t) {
+  return prefers_channels_last(t) ? Layout::channels_last : Layout::nchw;
+}
+
+// Whether t is dense in `layout`; the strides of dimensions of size one mean nothing.
+inline bool is_dense(const Tensor& t, Layout layout) {
+  if (layout == Layout::nchw) return t.is_contiguous();
+  int64_t stride = 1;
+  for (const int64_t d : {1, 3, 2, 0}) {
+    if (t.size(d) != 1 && t.stride(d) != stride) return false;
+    stride *= t.size(d);
+  }
+  return true;
+}
+
+inline Tensor dense(const Tensor& t) {
+  if (t.is_contiguous()) return t;
+  check_allocated(t);
+  return torch::stable::contiguous(t);
+}
+
+inline Tensor dense(const Tensor& t, Layout layout) {
+  if (is_dense(t, layout)) return t;
+  check_allocated(t);
+  return torch::stable::contiguous(t, layout == Layout::nchw
+                                          ? torch::headeronly::MemoryFormat::Contiguous
+                                          : torch::headeronly::MemoryFormat::ChannelsLast);
+}
+
+// On the device of `like`. The shim spares the look-up of aten::empty by name, a fifth of a small
+// operator's time.
+inline Tensor empty_strided(int64_t dim, const int64_t* sizes, const int64_t* strides,
+                            const Tensor& like, ScalarType dtype) {
+  AtenTensorHandle handle;
+  int32_t device_type, device_index;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(like.get(), &device_type));
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_index(like.get(), &device_index));
+  const int32_t type = torch::stable::detail::to<int32_t>(torch::stable::detail::from(dtype));
+  STABLE_TORCH_ERROR_CODE_CHECK(
+      aoti_torch_empty_strided(dim, sizes, strides, type, device_type, device_index, &handle));
+  const Tensor result(handle);
+  if (device_type == aoti_torch_device_type_cpu()) {
+    prefer_huge_pages(result.mutable_data_ptr(),
+                      static_cast<size_t>(result.numel()) * result.element_size());
+  }
+  return result;
+}
+
+// Empty and contiguous, of t's sizes but for the last.
+inline Tensor empty_contiguous(const Tensor& t, int64_t last) {
+  std::vector<int64_t> sizes(t.sizes().begin(), t.sizes().end());
+  if (!sizes.empty()) sizes.back() = last;
+  std::vector<int64_t> strides(sizes.size(), 1);
+  for (size_t d = sizes.size(); d > 1; --d) {
+    strides[d - 2] = strides[d - 1] * (sizes[d - 1] > 1 ? sizes[d - 1] : 1);
+  }
+  return empty_strided(t.dim(), sizes.data(), strides.data(), t, t.scalar_type());
+}
+
+inline Tensor empty_1d(int64_t size, const Tensor& like, ScalarType dtype) {
+  const int64_t stride = 1;
+  return empty_strided(1, &size, &stride, like, dtype);
+}
+
+inline Tensor empty_2d(int64_t rows, int64_t columns, const Tensor& like) {
+  const int64_t sizes[2] = {rows, columns};
+  const int64_t strides[2] = {columns, 1};
+  return empty_strided(2, sizes, strides, like, like.scalar_type());
+}
+
+inline Tensor empty_4d(int64_t n, int64_t c, int64_t h, int64_t w, Layout layout,
+                       const Tensor& like, ScalarType dtype) {
+  const int64_t sizes[4] = {n, c, h, w};
+  int64_t elements = 1;
+  for (const int64_t size : sizes) {
+    CNNEXT_CHECK(size == 0 || elements <= kMaxElements / size, "a result of shape (", n, ", ", c,
+                 ", ", h, ", ", w, ") is too large");
+    elements *= size;
+  }
+  const bool last = layout == Layout::channels_last;
+  const int64_t strides[4] = {c * h * w, last ? 1 : h * w, last ? w * c : w, last ? c : 1};
+  return empty_strided(4, sizes, strides, like, dtype);
+}
+
+inline Tensor empty_4d(int64_t n, int64_t c, int64_t h, int64_t w, Layout layout,
+                       const Tensor& like) {
+  return empty_4d(n, c, h, w, layout, like, like.scalar_type());
+}
+
+// How an adapter's device gets at the memory of tensors for its kernels.
+struct TensorMemory {
+  template <class T>
+  const T* read(const Tensor& t) const {
+    check_allocated(t);
+    return static_cast<const T*>(t.const_data_ptr());  // leaves copy-on-write tensors shared
+  }
+
+  template <class T>
+  const T* read(const std::optional<Tensor>& t) const {
+    return t.has_value() ? read<T>(*t) : nullptr;
+  }
+
+  template <class T>
+  T* write(const Tensor& t) const {
+    return static_cast<T*>(t.mutable_data_ptr());
+  }
+};
+
+}  // namespace cnnext
