@@ -128,7 +128,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     input, weight = ctx.saved_tensors
-    needed = ctx.needs_input_grad[:3]
+    needed = (*ctx.needs_input_grad, False)[:3]  # bias is not given to all Functions
     return gradients(grad_output, input, weight, ctx.geometry, ctx.layout, needed)
 
 

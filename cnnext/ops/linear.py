@@ -41,7 +41,7 @@ def _fake_backward_weight(grad_output: Tensor, input: Tensor) -> Tensor:
 def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """The gradients of input, weight and bias that ctx.needs_input_grad asks for."""
     input, weight = ctx.saved_tensors
-    need_input, need_weight, need_bias = ctx.needs_input_grad[:3]
+    need_input, need_weight, *need_bias = ctx.needs_input_grad
     grad_input = grad_weight = grad_bias = None
     rows = grad_output.reshape(-1, grad_output.shape[-1])
     if torch.is_grad_enabled():  # a graph of the backward pass is wanted: ATen's is differentiable
@@ -54,7 +54,7 @@ def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, Tensor | No
             grad_input = ops.linear_backward_input.default(grad_output, weight)
         if need_weight:
             grad_weight = ops.linear_backward_weight.default(grad_output, input)
-    if need_bias:
+    if any(need_bias):
         grad_bias = rows.sum(0)
     return grad_input, grad_weight, grad_bias
 
