@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cnnext.ops.common.arguments import int_pairs
-from cnnext.ops.conv2d import Conv2d, result_format, same_padding
+from cnnext.ops.conv2d import CONV2D, Conv2d, pad_by_mode, pad_by_name, result_format
 from cnnext.runtime import kept_filters
 from cnnext.runtime.fallback import fallback_reason
 from cnnext.runtime.library import ops
@@ -90,35 +91,29 @@ def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") 
         An `Explanation`; print it.
 
     Raises:
-        TypeError: the module is no `torch.nn.Conv2d`.
+        TypeError: the module is not a `torch.nn.Conv2d`.
         ValueError: the direction has another value.
         RuntimeError: the input does not fit the layer, as in torch.nn.functional.conv2d.
     """
     if not isinstance(module, torch.nn.Conv2d):
-        raise TypeError(f"explain() knows Conv2d, got {type(module).__name__}")
+        raise TypeError(f"module must be a torch.nn.Conv2d, got {type(module).__name__}")
     if direction not in DIRECTIONS:
         raise ValueError(f"direction must be one of {', '.join(DIRECTIONS)}, got {direction!r}")
     threads = torch.get_num_threads()
     weight = module.weight
-    reason = fallback_reason("conv2d", input, weight, optional=(module.bias,))
+    reason = fallback_reason(CONV2D, (input, weight, module.bias))
     if reason is None and not input.is_cpu:
-        reason = f"explain() knows the kernels of the CPU, not those of {input.device.type}"
+        reason = f"explain() knows only kernels of the CPU, input is on {input.device.type}"
     if reason is not None:
         return Explanation(direction, threads, None, reason, ())
     batched = input if input.dim() == 4 else input.unsqueeze(0)
     stride, dilation = int_pairs("conv2d", stride=module.stride, dilation=module.dilation)
-    height, width = batched.shape[2:]
-    padding: Any = (0, 0)
-    if module.padding_mode != "zeros":  # padded before the convolution
-        left, right, top, bottom = module._reversed_padding_repeated_twice
-        height, width = height + top + bottom, width + left + right
-    elif module.padding == "same":
-        padding, (below, beside) = same_padding(weight, dilation)
-        height, width = height + below, width + beside
-    elif module.padding != "valid":
-        padding = module.padding
+    padded, padding = pad_by_mode(module, batched)
+    if isinstance(padding, str | bytes):
+        by_name = pad_by_name(padded, weight, stride, padding, dilation)
+        padded, padding = by_name or (padded, padding)
     output = torch.nn.functional.conv2d(  # on no data: raises what conv2d would
-        torch.empty((*batched.shape[:2], height, width), device="meta", dtype=input.dtype),
+        torch.empty_like(padded, device="meta"),
         torch.empty_like(weight, device="meta"),
         None,
         stride,
@@ -128,8 +123,9 @@ def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") 
     )
     if 0 in (batched.numel(), output.numel()):
         return Explanation(direction, threads, None, "there is nothing to compute", ())
+    (padding,) = int_pairs("conv2d", padding=padding)
     shape: tuple[Any, ...] = (
-        *(batched.shape[0], batched.shape[1], height, width),
+        *padded.shape,
         *(weight.shape[0], weight.shape[2], weight.shape[3]),
         *(*stride, *padding, *dilation, module.groups),
     )
@@ -142,11 +138,8 @@ def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") 
     )
     facts = None
     if not is_double and direction != "bwd_weight":
-        if direction == "forward":
-            first = _padded(module, batched)
-        else:
-            first = torch.zeros_like(output, device="cpu")
-        facts = _Facts.of(direction, first, weight, (height, width), shape[7:], keeps)
+        first = padded if direction == "forward" else torch.zeros_like(output, device="cpu")
+        facts = _Facts.of(direction, first, weight, padded.shape[2:], shape[7:], keeps)
     transforms = _ANY if facts is None else facts.transforms
     chosen, candidates = predicted_candidates(
         direction, is_double, channels_last, shape, keeps, transforms
@@ -158,18 +151,6 @@ def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") 
         *(direction, threads, facts.kernel, None, candidates, kept),
         *(facts.rule(), facts.tiles, facts.plain_tiles),
     )
-
-
-def _padded(module: torch.nn.Conv2d, input: Tensor) -> Tensor:
-    """The input with what is padded before the convolution."""
-    if module.padding_mode != "zeros":
-        padding = module._reversed_padding_repeated_twice
-        return torch.nn.functional.pad(input, padding, mode=module.padding_mode)
-    if module.padding == "same":
-        dilation = int_pairs("conv2d", dilation=module.dilation)[0]
-        _, (below, beside) = same_padding(module.weight, dilation)
-        return torch.nn.functional.pad(input, (0, beside, 0, below))
-    return input
 
 
 #: Of csrc/conv2d/conv2d.h: Winograd's transforms that the values allow.
@@ -198,7 +179,7 @@ class _Facts(NamedTuple):
         direction: str,
         first: Tensor,
         weight: Tensor,
-        size: tuple[int, int],
+        size: Sequence[int],
         geometry: tuple[Any, ...],
         keeps: bool,
     ) -> _Facts:

@@ -36,7 +36,7 @@ def resume(path: Path, settings: Settings, training: Training) -> list[Epoch]:
     """Bring a new training to where the file's was, and return its epochs.
 
     Raises:
-        UserError: there is no checkpoint, it is damaged, or its settings are others.
+        UserError: there is no checkpoint, it is damaged, or its settings differ.
     """
     if not path.exists():
         raise UserError(f"nothing to resume: there is no {str(path)!r}")
@@ -53,7 +53,7 @@ def resume(path: Path, settings: Settings, training: Training) -> list[Epoch]:
     except Exception as error:  # a damaged file may raise anything
         first_line = str(error).partition("\n")[0]
         raise UserError(
-            f"{str(path)!r} is damaged, or no checkpoint of this command:"
+            f"{str(path)!r} is damaged, or not a checkpoint of this command:"
             f" {type(error).__name__}: {first_line}"
         ) from error
 

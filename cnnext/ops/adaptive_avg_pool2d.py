@@ -12,18 +12,17 @@ from torch.nn.functional import adaptive_avg_pool2d as native_adaptive_avg_pool2
 from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.ops.common.pooling import (
     IntOrSize,
-    Pair,
     adaptive_size,
     as_batch,
-    delegate_to_native,
     differentiate_backward,
     empty_in_layout,
     prefers_channels_last,
     without_batch,
 )
-from cnnext.runtime.fallback import call_native, fallback_reason, gradient_needed, is_scripting
+from cnnext.runtime.fallback import is_scripting
+from cnnext.runtime.launch import launch
 from cnnext.runtime.library import direct, ops
-from cnnext.runtime.operator import CudaRule, Operator, declare
+from cnnext.runtime.operator import Checked, CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
 
 # ------------------------------------------------------------------------------- fake kernels
@@ -44,40 +43,29 @@ def _fake_backward(grad_output: Tensor, h_in: int, w_in: int, channels_last: boo
 # ----------------------------------------------------------------------------------- autograd
 
 
-def _remember(ctx: Any, input: Tensor) -> None:
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    input = inputs[0]
     ctx.backward_arguments = (input.shape[2], input.shape[3], prefers_channels_last(input))
 
 
-def _backward(ctx: Any, grad_output: Tensor) -> Tensor:
-    return ops.adaptive_avg_pool2d_backward.default(grad_output, *ctx.backward_arguments)
+def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor]:
+    return (ops.adaptive_avg_pool2d_backward.default(grad_output, *ctx.backward_arguments),)
 
 
-class AdaptiveAvgPool2dFunction(torch.autograd.Function):
+_Recorded: Any = register_autograd("adaptive_avg_pool2d", _backward, _save)
+differentiate_backward("adaptive_avg_pool2d", lambda grad_output, *_: (*grad_output.shape[2:],))
+
+
+class AdaptiveAvgPool2dFunction(_Recorded):
     """adaptive_avg_pool2d of a batched input to an output of (height, width) `size`.
 
     Differentiable any number of times.
     """
 
     @staticmethod
-    def forward(ctx: Any, input: Tensor, size: Pair) -> Tensor:
-        _remember(ctx, input)
-        return ops.adaptive_avg_pool2d_forward.default(input, *size)
+    def forward(ctx: Any, input: Tensor, size: tuple[int, int]) -> Tensor:
+        return _Recorded.forward(ctx, input, *size)
 
-    @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        return _backward(ctx, grad_output), None
-
-
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _remember(ctx, inputs[0])
-
-
-def _backward_of_op(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-    return _backward(ctx, grad_output), None, None
-
-
-register_autograd("adaptive_avg_pool2d", _backward_of_op, _setup_context)
-differentiate_backward("adaptive_avg_pool2d", lambda grad_output, *_: (*grad_output.shape[2:],))
 
 # ----------------------------------------------------------------------------------- function
 
@@ -100,27 +88,12 @@ def adaptive_avg_pool2d(input: Tensor, output_size: IntOrSize) -> Tensor:
         RuntimeError: shapes or values do not fit, as in torch.nn.functional.
         TypeError: an argument has a type that torch.nn.functional rejects.
     """
-    reason = fallback_reason("adaptive_avg_pool2d", input)
-    if reason is not None:
-        return call_native(
-            adaptive_avg_pool2d, reason, native_adaptive_avg_pool2d, input, output_size
-        )
+    return launch(ADAPTIVE_AVG_POOL2D, (input,), output_size)
+
+
+def _check(input: Tensor, output_size: IntOrSize) -> Checked:
     size = adaptive_size(input, output_size)
-    if size is None:
-        return delegate_to_native(
-            "adaptive_avg_pool2d", native_adaptive_avg_pool2d, input, output_size=output_size
-        )
-    if input.dim() == 3:
-        return without_batch(_averages(as_batch(input), size))
-    return _averages(input, size)
-
-
-def _averages(input: Tensor, size: Pair) -> Tensor:
-    if torch.compiler.is_compiling():
-        return ops.adaptive_avg_pool2d.default(input, *size)
-    if gradient_needed(input):
-        return AdaptiveAvgPool2dFunction.apply(input, size)
-    return direct.adaptive_avg_pool2d_forward(input, *size)
+    return None if size is None else (as_batch(input), *size)
 
 
 # ------------------------------------------------------------------------------------- module
@@ -148,11 +121,16 @@ ADAPTIVE_AVG_POOL2D = declare(
     Operator(
         name="adaptive_avg_pool2d",
         function=adaptive_avg_pool2d,
-        native=torch.nn.functional.adaptive_avg_pool2d,
+        native=native_adaptive_avg_pool2d,
         module=AdaptiveAvgPool2d,
         autograd=AdaptiveAvgPool2dFunction,
         raw=("adaptive_avg_pool2d", "adaptive_avg_pool2d_backward", "adaptive_avg_pool2d_forward"),
         kernels="adaptive_avg_pool2d",
+        check=_check,
+        compiled=ops.adaptive_avg_pool2d.default,
+        recorded=_Recorded.apply,
+        direct=direct.adaptive_avg_pool2d_forward,
+        unbatched=without_batch,
         cuda=CudaRule("native", "ATen adds up a large window with many threads"),
     )
 )

@@ -12,19 +12,18 @@ from torch.nn.functional import adaptive_max_pool2d as native_adaptive_max_pool2
 from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.ops.common.pooling import (
     IntOrSize,
-    Pair,
     adaptive_size,
     as_batch,
-    delegate_to_native,
     empty_in_layout,
     may_need_gradient,
     prefers_channels_last,
     scatter_to_planes,
     without_batch,
 )
-from cnnext.runtime.fallback import call_native, fallback_reason, is_scripting
+from cnnext.runtime.fallback import is_scripting
+from cnnext.runtime.launch import launch
 from cnnext.runtime.library import direct, ops
-from cnnext.runtime.operator import CudaRule, Operator, declare
+from cnnext.runtime.operator import Checked, CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
 
 # ------------------------------------------------------------------------------- fake kernels
@@ -48,47 +47,33 @@ def _fake_backward(grad_output: Tensor, indices: Tensor, h_in: int, w_in: int) -
 # ----------------------------------------------------------------------------------- autograd
 
 
-def _remember(ctx: Any, input: Tensor, indices: Tensor) -> None:
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    input, indices = inputs[0], output[1]
     ctx.size = (input.shape[2], input.shape[3])
     ctx.mark_non_differentiable(indices)
     ctx.save_for_backward(indices)
 
 
-def _backward(ctx: Any, grad_output: Tensor) -> Tensor:
+def _backward(ctx: Any, grad_output: Tensor, _: Tensor | None) -> tuple[Tensor]:
     (indices,) = ctx.saved_tensors
     if torch.is_grad_enabled():  # a graph of the backward pass is wanted: ATen's is differentiable
-        return scatter_to_planes(grad_output, indices, ctx.size)
-    return ops.adaptive_max_pool2d_backward.default(grad_output, indices, *ctx.size)
+        return (scatter_to_planes(grad_output, indices, ctx.size),)
+    return (ops.adaptive_max_pool2d_backward.default(grad_output, indices, *ctx.size),)
 
 
-class AdaptiveMaxPool2dFunction(torch.autograd.Function):
+_Recorded: Any = register_autograd("adaptive_max_pool2d", _backward, _save)
+
+
+class AdaptiveMaxPool2dFunction(_Recorded):
     """adaptive_max_pool2d of a batched input to an output of (height, width) `size`.
 
     Returns (output, indices). Twice differentiable.
     """
 
     @staticmethod
-    def forward(ctx: Any, input: Tensor, size: Pair) -> tuple[Tensor, Tensor]:
-        output, indices = ops.adaptive_max_pool2d_forward.default(input, *size, True)
-        _remember(ctx, input, indices)
-        return output, indices
+    def forward(ctx: Any, input: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        return _Recorded.forward(ctx, input, *size, True)
 
-    @staticmethod
-    def backward(
-        ctx: Any, grad_output: Tensor, grad_indices: Tensor | None
-    ) -> tuple[Tensor | None, ...]:
-        return _backward(ctx, grad_output), None
-
-
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    _remember(ctx, inputs[0], output[1])
-
-
-def _backward_of_op(ctx: Any, grad_output: Tensor, _: Tensor | None) -> tuple[Tensor | None, ...]:
-    return _backward(ctx, grad_output), None, None, None
-
-
-register_autograd("adaptive_max_pool2d", _backward_of_op, _setup_context)
 
 # ----------------------------------------------------------------------------------- function
 
@@ -114,41 +99,28 @@ def adaptive_max_pool2d(input: Tensor, output_size: IntOrSize, return_indices: b
         RuntimeError: shapes or values do not fit, as in torch.nn.functional.
         TypeError: an argument has a type that torch.nn.functional rejects.
     """
-    reason = fallback_reason("adaptive_max_pool2d", input)
-    if reason is not None:
-        return call_native(
-            adaptive_max_pool2d,
-            reason,
-            native_adaptive_max_pool2d,
-            input,
-            output_size,
-            return_indices,
-        )
-    return_indices = bool(return_indices)  # as torch.nn.functional, which asks no more of it
+    return launch(ADAPTIVE_MAX_POOL2D, (input,), output_size, return_indices)
+
+
+def _check(input: Tensor, output_size: IntOrSize, return_indices: Any) -> Checked:
     size = adaptive_size(input, output_size)
-    if size is None:
-        return delegate_to_native(
-            "adaptive_max_pool2d",
-            native_adaptive_max_pool2d,
-            input,
-            output_size=output_size,
-            return_indices=return_indices,
-        )
-    if input.dim() == 3:
-        output, indices = _maxima(as_batch(input), size, return_indices)
-        output = without_batch(output)
-        return (output, without_batch(indices)) if return_indices else output
-    output, indices = _maxima(input, size, return_indices)
-    return (output, indices) if return_indices else output
+    return None if size is None else (as_batch(input), *size, bool(return_indices))
 
 
-def _maxima(input: Tensor, size: Pair, return_indices: bool) -> tuple[Tensor, Tensor]:
-    need_gradient = may_need_gradient(input)
-    if torch.compiler.is_compiling():
-        return ops.adaptive_max_pool2d.default(input, *size, need_gradient or return_indices)
-    if need_gradient:
-        return AdaptiveMaxPool2dFunction.apply(input, size)
-    return direct.adaptive_max_pool2d_forward(input, *size, return_indices)
+def _compiled(input: Tensor, h_out: int, w_out: int, return_indices: bool) -> Any:
+    record = may_need_gradient(input) or return_indices
+    results = ops.adaptive_max_pool2d.default(input, h_out, w_out, record)
+    return results if return_indices else results[0]
+
+
+def _recorded(input: Tensor, h_out: int, w_out: int, return_indices: bool) -> Any:
+    results = _Recorded.apply(input, h_out, w_out, True)
+    return results if return_indices else results[0]
+
+
+def _direct(input: Tensor, h_out: int, w_out: int, return_indices: bool) -> Any:
+    results = direct.adaptive_max_pool2d_forward(input, h_out, w_out, return_indices)
+    return results if return_indices else results[0]
 
 
 # ------------------------------------------------------------------------------------- module
@@ -178,11 +150,16 @@ ADAPTIVE_MAX_POOL2D = declare(
     Operator(
         name="adaptive_max_pool2d",
         function=adaptive_max_pool2d,
-        native=torch.nn.functional.adaptive_max_pool2d,
+        native=native_adaptive_max_pool2d,
         module=AdaptiveMaxPool2d,
         autograd=AdaptiveMaxPool2dFunction,
         raw=("adaptive_max_pool2d", "adaptive_max_pool2d_backward", "adaptive_max_pool2d_forward"),
         kernels="adaptive_max_pool2d",
+        check=_check,
+        compiled=_compiled,
+        recorded=_recorded,
+        direct=_direct,
+        unbatched=without_batch,
         cuda=CudaRule("native", "ATen searches a large window with many threads"),
     )
 )

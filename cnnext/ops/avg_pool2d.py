@@ -10,27 +10,22 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d as native_avg_pool2d
 
-from cnnext.ops.common.arguments import IntOrPair
+from cnnext.ops.common.arguments import IntOrPair, shape_of
 from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.ops.common.pooling import (
-    Pair,
     as_batch,
-    as_pair,
-    delegate_to_native,
     differentiate_backward,
     empty_in_layout,
-    is_image,
-    output_extent,
+    pooled_size,
     prefers_channels_last,
+    window_geometry,
     without_batch,
 )
-from cnnext.runtime.fallback import call_native, fallback_reason, gradient_needed, is_scripting
+from cnnext.runtime.fallback import is_scripting
+from cnnext.runtime.launch import launch
 from cnnext.runtime.library import direct, ops
 from cnnext.runtime.operator import CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
-
-#: k_h, k_w, stride_h, stride_w, pad_h, pad_w, count_include_pad, divisor_override (0: none).
-Windows = tuple[int, int, int, int, int, int, bool, int]
 
 # ------------------------------------------------------------------------------- fake kernels
 
@@ -52,16 +47,24 @@ def _fake_backward(
 # ----------------------------------------------------------------------------------- autograd
 
 
-def _remember(ctx: Any, input: Tensor, windows: tuple[Any, ...]) -> None:
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    input, _, _, *windows = inputs
     channels_last = prefers_channels_last(input)
     ctx.backward_arguments = (input.shape[2], input.shape[3], channels_last, *windows)
 
 
-def _backward(ctx: Any, grad_output: Tensor) -> Tensor:
-    return ops.avg_pool2d_backward.default(grad_output, *ctx.backward_arguments)
+def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor]:
+    return (ops.avg_pool2d_backward.default(grad_output, *ctx.backward_arguments),)
 
 
-class AvgPool2dFunction(torch.autograd.Function):
+_Recorded: Any = register_autograd("avg_pool2d", _backward, _save)
+differentiate_backward(
+    "avg_pool2d",
+    lambda grad_output, h_in, w_in, channels_last, *windows: (*grad_output.shape[2:], *windows),
+)
+
+
+class AvgPool2dFunction(_Recorded):
     """avg_pool2d of a batched input, differentiable any number of times.
 
     Arguments as `cnnext.functional.avg_pool2d`.
@@ -78,71 +81,19 @@ class AvgPool2dFunction(torch.autograd.Function):
         count_include_pad: bool = True,
         divisor_override: int | None = None,
     ) -> Tensor:
-        windows = _windows(kernel_size, stride, padding, count_include_pad, divisor_override)
-        if windows is None:
-            raise ValueError("AvgPool2dFunction: not arguments that avg_pool2d has kernels for")
-        size = _output_size(input, windows, ceil_mode)
-        _remember(ctx, input, windows)
-        return ops.avg_pool2d_forward.default(input, *size, *windows)
+        arguments = _check(
+            input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+        )
+        if arguments is None:
+            raise ValueError(
+                f"AvgPool2dFunction: there are no kernels for input.shape={shape_of(input)}, "
+                f"{kernel_size=}, {stride=}, {padding=}, {ceil_mode=}, {count_include_pad=}, "
+                f"{divisor_override=}"
+            )
+        return _Recorded.forward(ctx, *arguments)
 
-    @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        return _backward(ctx, grad_output), *(None,) * 6
-
-
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    input, _, _, *windows = inputs
-    _remember(ctx, input, tuple(windows))
-
-
-def _backward_of_op(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-    return _backward(ctx, grad_output), *(None,) * 10
-
-
-register_autograd("avg_pool2d", _backward_of_op, _setup_context)
-differentiate_backward(
-    "avg_pool2d",
-    lambda grad_output, h_in, w_in, channels_last, *windows: (*grad_output.shape[2:], *windows),
-)
 
 # ----------------------------------------------------------------------------------- function
-
-
-def _windows(
-    kernel_size: Any, stride: Any, padding: Any, count_include_pad: Any, divisor_override: Any
-) -> Windows | None:
-    """The windows, or None if these are no arguments that kernels take."""
-    no_stride = stride is None or (isinstance(stride, tuple | list) and len(stride) == 0)
-    kernel, pad = as_pair(kernel_size), as_pair(padding)
-    step = kernel if no_stride else as_pair(stride)
-    if kernel is None or step is None or pad is None or not isinstance(count_include_pad, bool):
-        return None
-    if 0 in kernel or 0 in step or pad[0] > kernel[0] // 2 or pad[1] > kernel[1] // 2:
-        return None
-    divisor = 0 if divisor_override is None else _divisor(divisor_override)
-    return None if divisor is None else (*kernel, *step, *pad, count_include_pad, divisor)
-
-
-def _divisor(divisor_override: Any) -> int | None:
-    """The divisor, or None for native to judge: zero, no integer, or a bool, also in a tensor."""
-    tensor = isinstance(divisor_override, Tensor)
-    if tensor and (divisor_override.dim() > 0 or divisor_override.dtype == torch.bool):
-        return None
-    try:
-        divisor = operator.index(divisor_override)
-    except TypeError:
-        return None
-    if isinstance(divisor_override, bool) or not 0 < abs(divisor) < 2**63:
-        return None
-    return divisor
-
-
-def _output_size(input: Tensor, windows: Windows, ceil_mode: bool) -> Pair:
-    k_h, k_w, stride_h, stride_w, pad_h, pad_w, *_ = windows
-    return (
-        output_extent(input.shape[2], k_h, stride_h, pad_h, 1, ceil_mode),
-        output_extent(input.shape[3], k_w, stride_w, pad_w, 1, ceil_mode),
-    )
 
 
 def avg_pool2d(
@@ -175,42 +126,52 @@ def avg_pool2d(
         RuntimeError: shapes or values do not fit, as in torch.nn.functional.
         TypeError: an argument has a type that torch.nn.functional rejects.
     """
-    reason = fallback_reason("avg_pool2d", input)
-    if reason is not None:
-        return call_native(
-            avg_pool2d, reason, native_avg_pool2d, input, kernel_size, stride, padding, ceil_mode,
-            count_include_pad, divisor_override,
-        )  # fmt: skip
-    windows = _windows(kernel_size, stride, padding, count_include_pad, divisor_override)
-    if windows is not None and isinstance(ceil_mode, bool) and is_image(input):
-        images = input if input.dim() == 4 else as_batch(input)
-        size = _output_size(images, windows, ceil_mode)
-        if size[0] > 0 and size[1] > 0:
-            output = _averages(images, size, windows, ceil_mode)
-            return output if input.dim() == 4 else without_batch(output)
-    return delegate_to_native(
-        "avg_pool2d",
-        native_avg_pool2d,
-        input,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        ceil_mode=ceil_mode,
-        count_include_pad=count_include_pad,
-        divisor_override=divisor_override,
+    return launch(
+        AVG_POOL2D, (input,), kernel_size, stride, padding, ceil_mode, count_include_pad,
+        divisor_override,
+    )  # fmt: skip
+
+
+def _check(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: Any,
+    count_include_pad: Any,
+    divisor_override: Any,
+) -> tuple[Any, ...] | None:
+    geometry = window_geometry(kernel_size, stride, padding)
+    divisor = 0 if divisor_override is None else _divisor(divisor_override)
+    if geometry is None or divisor is None or not isinstance(count_include_pad, bool):
+        return None
+    shape = input.shape
+    if len(shape) not in (3, 4) or 0 in shape:
+        return None
+    size = pooled_size(shape[-2], shape[-1], geometry, ceil_mode)
+    if size is None:
+        return None
+    return (
+        input if len(shape) == 4 else as_batch(input),
+        *size,
+        *geometry[:6],
+        count_include_pad,
+        divisor,
     )
 
 
-def _averages(input: Tensor, size: Pair, windows: Windows, ceil_mode: bool) -> Tensor:
-    if torch.compiler.is_compiling():
-        return ops.avg_pool2d.default(input, *size, *windows)
-    if gradient_needed(input):
-        kernel, stride, padding = windows[0:2], windows[2:4], windows[4:6]
-        counts_padding, divisor = windows[6:]
-        return AvgPool2dFunction.apply(
-            input, kernel, stride, padding, ceil_mode, counts_padding, divisor or None
-        )
-    return direct.avg_pool2d_forward(input, *size, *windows)
+def _divisor(divisor_override: Any) -> int | None:
+    """The divisor, or None for native to judge: zero, no integer, or a bool, also in a tensor."""
+    tensor = isinstance(divisor_override, Tensor)
+    if tensor and (divisor_override.dim() > 0 or divisor_override.dtype == torch.bool):
+        return None
+    try:
+        divisor = operator.index(divisor_override)
+    except TypeError:
+        return None
+    if isinstance(divisor_override, bool) or not 0 < abs(divisor) < 2**63:
+        return None
+    return divisor
 
 
 # ------------------------------------------------------------------------------------- module
@@ -254,11 +215,16 @@ AVG_POOL2D = declare(
     Operator(
         name="avg_pool2d",
         function=avg_pool2d,
-        native=torch.nn.functional.avg_pool2d,
+        native=native_avg_pool2d,
         module=AvgPool2d,
         autograd=AvgPool2dFunction,
         raw=("avg_pool2d", "avg_pool2d_backward", "avg_pool2d_forward"),
         kernels="avg_pool2d",
+        check=_check,
+        compiled=ops.avg_pool2d.default,
+        recorded=_Recorded.apply,
+        direct=direct.avg_pool2d_forward,
+        unbatched=without_batch,
         cuda=CudaRule("native", "ATen moves as many bytes"),
     )
 )

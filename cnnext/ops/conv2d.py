@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABCMeta
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,19 +12,14 @@ from torch import Tensor
 from torch._prims_common import suggest_memory_format
 from torch.nn.functional import conv2d as native_conv2d
 
-from cnnext.ops.common.arguments import (
-    IntOrPair,
-    as_int,
-    check_positive,
-    int_pairs,
-    shape_of,
-)
+from cnnext.ops.common.arguments import IntOrPair, as_int, int_pairs
 from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.runtime import kept_filters
 from cnnext.runtime.exact_sums import warn_once
-from cnnext.runtime.fallback import call_native, fallback_reason, gradient_needed, is_scripting
+from cnnext.runtime.fallback import is_scripting
+from cnnext.runtime.launch import launch
 from cnnext.runtime.library import direct, ops
-from cnnext.runtime.operator import CudaRule, Operator, declare
+from cnnext.runtime.operator import Checked, CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
 
 Pair = tuple[int, int]
@@ -38,31 +34,19 @@ def result_format(activation: Tensor, weight: Tensor) -> torch.memory_format:
     return torch.channels_last if torch.channels_last in formats else torch.contiguous_format
 
 
-def _output_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
-    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+def output_size(input: Tensor, weight: Tensor, geometry: Sequence[int]) -> Pair:
+    """(height, width) of the output; not positive where the filter exceeds the padded input."""
+    stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, _ = geometry
+    (h, w), (k_h, k_w) = input.shape[-2:], weight.shape[-2:]
+    return (
+        (h + 2 * pad_h - dilation_h * (k_h - 1) - 1) // stride_h + 1,
+        (w + 2 * pad_w - dilation_w * (k_w - 1) - 1) // stride_w + 1,
+    )
 
 
 @register_fake("conv2d", "conv2d_forward")
-def _fake_forward(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride_h: int,
-    stride_w: int,
-    pad_h: int,
-    pad_w: int,
-    dilation_h: int,
-    dilation_w: int,
-    groups: int,
-) -> Tensor:
-    n, _, h, w = input.shape
-    c_out, _, k_h, k_w = weight.shape
-    size = (
-        n,
-        c_out,
-        _output_size(h, k_h, stride_h, pad_h, dilation_h),
-        _output_size(w, k_w, stride_w, pad_w, dilation_w),
-    )
+def _fake_forward(input: Tensor, weight: Tensor, bias: Tensor | None, *geometry: int) -> Tensor:
+    size = (input.shape[0], weight.shape[0], *output_size(input, weight, geometry))
     return input.new_empty(size).to(memory_format=result_format(input, weight))
 
 
@@ -137,13 +121,21 @@ def gradients(
     return grad_input, grad_weight, grad_bias
 
 
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(inputs[0], inputs[1])
+    ctx.geometry, ctx.layout = inputs[3:], layout_of(output)
+
+
 def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     input, weight = ctx.saved_tensors
-    needed = ctx.needs_input_grad[:3]
+    needed = (*ctx.needs_input_grad, False)[:3]  # bias is not given to all Functions
     return gradients(grad_output, input, weight, ctx.geometry, ctx.layout, needed)
 
 
-class Conv2dFunction(torch.autograd.Function):
+_Recorded: Any = register_autograd("conv2d", _backward, _save)
+
+
+class Conv2dFunction(_Recorded):
     """conv2d of a batched input; arguments as `cnnext.functional.conv2d`.
 
     `padding` is an int or a pair here. Twice differentiable.
@@ -160,29 +152,9 @@ class Conv2dFunction(torch.autograd.Function):
         dilation: IntOrPair = 1,
         groups: int = 1,
     ) -> Tensor:
-        ctx.save_for_backward(input, weight)
         pairs = int_pairs("conv2d", stride=stride, padding=padding, dilation=dilation)
-        ctx.geometry = (*pairs[0], *pairs[1], *pairs[2], groups)
-        output = ops.conv2d_forward.default(input, weight, bias, *ctx.geometry)
-        ctx.layout = layout_of(output)
-        return output
+        return _Recorded.forward(ctx, input, weight, bias, *pairs[0], *pairs[1], *pairs[2], groups)
 
-    @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        return *_backward(ctx, grad_output), None, None, None, None
-
-
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.save_for_backward(inputs[0], inputs[1])
-    ctx.geometry = inputs[3:]
-    ctx.layout = layout_of(output)
-
-
-def _backward_of_op(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-    return *_backward(ctx, grad_output), *(None,) * 7
-
-
-register_autograd("conv2d", _backward_of_op, _setup_context)
 
 # ----------------------------------------------------------------------------------- function
 
@@ -216,214 +188,119 @@ def conv2d(
         RuntimeError: shapes, dtypes or values do not fit, as in torch.nn.functional.
         TypeError: an argument has a type that torch.nn.functional rejects.
     """
-    return _conv2d(None, input, weight, bias, stride, padding, dilation, groups)
+    return launch(CONV2D, (input, weight, bias), stride, padding, dilation, groups)
 
 
-def _conv2d(
-    module: torch.nn.Module | None,
+def check(
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None,
     stride: IntOrPair,
-    padding: str | IntOrPair,
+    padding: str | bytes | IntOrPair,
     dilation: IntOrPair,
     groups: int,
-) -> Tensor:
-    """`conv2d`, of a module that may keep its filter packed, or of none."""
-    operands = (input, weight, bias)
-    geometry: tuple[Any, ...] = (stride, padding, dilation, groups)
-    reason = fallback_reason("conv2d", input, weight, optional=(bias,))
-    if reason is not None:
-        if module is not None and not torch.compiler.is_compiling():
-            kept_filters.release(module)
-        return call_native(conv2d, reason, native_conv2d, *operands, *geometry)
-    if 0 in input.shape or 0 in weight.shape:  # nothing to compute, everything to check
-        return native_conv2d(*operands, *geometry)
-
+) -> Checked:
+    """The operands and the geometry that our kernels take."""
+    if 0 in input.shape or 0 in weight.shape:
+        return None
     if input.dim() == 3:
-        return _conv2d(module, input.unsqueeze(0), weight, bias, *geometry).squeeze(0)
-    if isinstance(padding, bytes):  # a string to native, too
-        padding = padding.decode()
-    if isinstance(padding, str):
+        input = input.unsqueeze(0)
+    groups = as_int("conv2d", "groups", groups)
+    if isinstance(padding, str | bytes):  # bytes are a string to native, too
         if bias is not None and bias.dtype != input.dtype:  # rejected for padding in pixels only
-            reason = "bias has another dtype than input"
-            return call_native(conv2d, reason, native_conv2d, *operands, *geometry)
-        groups = as_int("conv2d", "groups", groups)
-        stride, dilation = int_pairs("conv2d", stride=stride, dilation=dilation)
-        _check_operands(input, weight, bias, stride, dilation, groups)
-        input, padding = _pad_by_name(input, weight, stride, padding, dilation)
-    steps = checked_geometry(input, weight, bias, stride, padding, dilation, groups)
-
-    if torch.compiler.is_compiling():
-        return ops.conv2d.default(input, weight, bias, *steps)
-    if gradient_needed(input, weight, bias):
-        if module is not None:
-            kept_filters.release(module)
-        output = Conv2dFunction.apply(
-            input, weight, bias, steps[0:2], steps[2:4], steps[4:6], steps[6]
-        )
-    elif module is not None and kept_filters.applies(input, weight):
-        owner, version = kept_filters.owner_of(module), kept_filters.version_of(weight)
-        output = direct.conv2d_keeping(input, weight, bias, *steps, owner, version)
+            return f"bias.dtype is {bias.dtype}, input.dtype {input.dtype}"
+        strides, dilations = int_pairs("conv2d", stride=stride, dilation=dilation)
+        padded = pad_by_name(input, weight, strides, padding, dilations)
+        if padded is None:
+            return None
+        input, pads = padded
     else:
-        output = direct.conv2d_forward(input, weight, bias, *steps)
+        strides, pads, dilations = int_pairs(
+            "conv2d", stride=stride, padding=padding, dilation=dilation
+        )
+    geometry = (*strides, *pads, *dilations, groups)
+    if not _fits(input, weight, bias, geometry):
+        return None
+    return input, weight, bias, *geometry
+
+
+def _fits(input: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> bool:
+    """Whether these are arguments that native takes too, of an output that is not empty."""
+    size, filters = input.shape, weight.shape
+    if len(size) != 4 or len(filters) != 4 or input.dtype != weight.dtype:
+        return False
+    c_out, c_in, k_h, k_w = filters
+    stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups = geometry
+    if bias is not None and (bias.shape != (c_out,) or bias.dtype != input.dtype):
+        return False
+    return (
+        min(stride_h, stride_w, dilation_h, dilation_w, groups) > 0
+        and min(pad_h, pad_w) >= 0
+        and c_out % groups == 0
+        and size[1] == c_in * groups
+        and size[2] + 2 * pad_h > dilation_h * (k_h - 1)
+        and size[3] + 2 * pad_w > dilation_w * (k_w - 1)
+    )
+
+
+def pad_by_name(
+    input: Tensor, weight: Tensor, stride: Pair, padding: str | bytes, dilation: Pair
+) -> tuple[Tensor, Pair] | None:
+    """'valid' and 'same' in pixels; what 'same' needs on one side only is padded right here.
+
+    None for what native rejects.
+    """
+    if weight.dim() != 4:
+        return None
+    if padding in ("valid", b"valid"):
+        return input, (0, 0)
+    if padding not in ("same", b"same") or stride != (1, 1):
+        return None
+    total_h = dilation[0] * (weight.shape[2] - 1)
+    total_w = dilation[1] * (weight.shape[3] - 1)
+    if total_h % 2 or total_w % 2:
+        input = F.pad(input, (0, total_w % 2, 0, total_h % 2))
+    return input, (total_h // 2, total_w // 2)
+
+
+def _recorded(*arguments: Any) -> Tensor:
+    output = _Recorded.apply(*arguments)
     warn_once()
     return output
 
 
-def checked_geometry(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: IntOrPair,
-    padding: IntOrPair,
-    dilation: IntOrPair,
-    groups: int,
-) -> Geometry:
-    """What the operators take after the operands of a batched call, all of it checked."""
-    groups = as_int("conv2d", "groups", groups)
-    stride, padding, dilation = int_pairs(
-        "conv2d", stride=stride, padding=padding, dilation=dilation
-    )
-    if min(padding) < 0:
-        raise RuntimeError(
-            f"conv2d(): negative padding is not supported, but got padding={padding}"
-        )
-    if not _fits(input, weight, bias, stride, padding, dilation, groups):
-        _check_operands(input, weight, bias, stride, dilation, groups)
-        _check_extent(input, weight, padding, dilation)
-        _check_weight_dtype(input, weight)
-    return *stride, *padding, *dilation, groups
-
-
-def _fits(
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: Pair,
-    padding: Pair,
-    dilation: Pair,
-    groups: int,
-) -> bool:
-    """Whether the checks below all pass: asked one by one they take as long as a small call."""
-    size, filters = input.shape, weight.shape
-    if len(size) != 4 or len(filters) != 4 or input.dtype != weight.dtype or groups <= 0:
-        return False
-    c_out, c_in, k_h, k_w = filters
-    if bias is not None and (bias.shape != (c_out,) or bias.dtype != input.dtype):
-        return False
-    return (
-        c_out % groups == 0
-        and size[1] == c_in * groups
-        and min(*stride, *dilation) > 0
-        and size[2] + 2 * padding[0] > dilation[0] * (k_h - 1)
-        and size[3] + 2 * padding[1] > dilation[1] * (k_w - 1)
-    )
-
-
-def _check_operands(
-    input: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, dilation: Pair, groups: int
-) -> None:
-    if input.dim() != 4:
-        raise RuntimeError(
-            "conv2d(): Expected 3D (unbatched) or 4D (batched) input to conv2d, "
-            f"but got input of size: {shape_of(input)}"
-        )
-    if weight.dim() != 4:
-        raise RuntimeError(
-            f"conv2d(): Expected {weight.dim()}-dimensional input for {weight.dim()}-dimensional "
-            f"weight {shape_of(weight)}, but got {input.dim()}-dimensional input of size "
-            f"{shape_of(input)} instead"
-        )
-    if bias is not None and bias.dtype != input.dtype:
-        raise _dtype_error("bias", _cpp_name(input), _cpp_name(bias), input, bias)
-    check_positive("conv2d", "stride", stride)
-    check_positive("conv2d", "dilation", dilation)
-    if groups <= 0:
-        raise RuntimeError(
-            f"conv2d(): non-positive groups is not supported, but got groups={groups}"
-        )
-    if weight.shape[0] % groups != 0:
-        need = f"at least {groups}" if weight.shape[0] < groups else f"divisible by {groups}"
-        raise RuntimeError(
-            f"conv2d(): Given groups={groups}, expected weight to be {need} at dimension 0, "
-            f"but got weight of size {shape_of(weight)} instead"
-        )
-    if input.shape[1] != weight.shape[1] * groups:
-        raise RuntimeError(
-            f"conv2d(): Given groups={groups}, weight of size {shape_of(weight)}, expected "
-            f"input{shape_of(input)} to have {weight.shape[1] * groups} channels, "
-            f"but got {input.shape[1]} channels instead"
-        )
-    if bias is not None and (bias.dim() != 1 or bias.shape[0] != weight.shape[0]):
-        raise RuntimeError(
-            f"conv2d(): Given weight of size {shape_of(weight)}, expected bias to be 1-dimensional "
-            f"with {weight.shape[0]} elements, but got bias of size {shape_of(bias)} instead"
-        )
-
-
-def _pad_by_name(
-    input: Tensor, weight: Tensor, stride: Pair, padding: str, dilation: Pair
-) -> tuple[Tensor, Pair]:
-    """'valid' and 'same' in pixels; what 'same' needs on one side only is padded right here."""
-    if padding == "valid":
-        return input, (0, 0)
-    if padding != "same":
-        raise RuntimeError(
-            f"conv2d(): Invalid padding string: {padding!r}; padding must be 'valid', 'same' or "
-            f"numbers, but got padding={padding!r}"
-        )
-    if stride != (1, 1):
-        raise RuntimeError(
-            "conv2d(): padding='same' is not supported for strided convolutions, "
-            f"but got stride={stride}"
-        )
-    padding_pair, (extra_h, extra_w) = same_padding(weight, dilation)
-    if extra_h or extra_w:
-        input = F.pad(input, (0, extra_w, 0, extra_h))
-    return input, padding_pair
-
-
-def same_padding(weight: Tensor, dilation: Pair) -> tuple[Pair, Pair]:
-    """What 'same' pads on both sides, and in addition below and to the right."""
-    total_h = dilation[0] * (weight.shape[2] - 1)
-    total_w = dilation[1] * (weight.shape[3] - 1)
-    return (total_h // 2, total_w // 2), (total_h % 2, total_w % 2)
-
-
-def _check_weight_dtype(input: Tensor, weight: Tensor) -> None:
-    if weight.dtype != input.dtype:
-        raise _dtype_error("weight", input.type(), weight.type(), input, weight)
-
-
-def _dtype_error(
-    name: str, input_type: str, other_type: str, input: Tensor, other: Tensor
-) -> RuntimeError:
-    return RuntimeError(
-        f"conv2d(): Input type ({input_type}) and {name} type ({other_type}) should be the same, "
-        f"but got input.dtype={input.dtype} and {name}.dtype={other.dtype}"
-    )
-
-
-def _cpp_name(tensor: Tensor) -> str:
-    """What native calls a tensor's dtype where it compares that of the bias."""
-    names = {torch.float16: "c10::Half", torch.bfloat16: "c10::BFloat16", torch.float32: "float"}
-    return names.get(tensor.dtype, "double")
-
-
-def _check_extent(input: Tensor, weight: Tensor, padding: Pair, dilation: Pair) -> None:
-    padded = [input.shape[2 + axis] + 2 * padding[axis] for axis in (0, 1)]
-    extent = [dilation[axis] * (weight.shape[2 + axis] - 1) + 1 for axis in (0, 1)]
-    if padded[0] < extent[0] or padded[1] < extent[1]:
-        raise RuntimeError(
-            f"conv2d(): Calculated padded input size per channel: ({padded[0]} x {padded[1]}). "
-            f"Kernel size: ({extent[0]} x {extent[1]}). Kernel size can't be greater than actual "
-            f"input size; got input.shape={shape_of(input)}, weight.shape={shape_of(weight)}, "
-            f"padding={padding}, dilation={dilation}"
-        )
+def _direct(*arguments: Any) -> Tensor:
+    output = direct.conv2d_forward(*arguments)
+    warn_once()
+    return output
 
 
 # ------------------------------------------------------------------------------------- module
+
+
+class _CallOfModule:
+    """Computes what `_direct` does, for a module that may keep its filter packed."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self._module = module
+        self.computed = False
+
+    def __call__(self, input: Tensor, weight: Tensor, *rest: Any) -> Tensor:
+        self.computed = True
+        if not kept_filters.applies(input, weight):
+            return _direct(input, weight, *rest)
+        owner, version = kept_filters.owner_of(self._module), kept_filters.version_of(weight)
+        output = direct.conv2d_keeping(input, weight, *rest, owner, version)
+        warn_once()
+        return output
+
+
+def pad_by_mode(module: torch.nn.Conv2d, input: Tensor) -> tuple[Tensor, Any]:
+    """The input with what the module pads before the convolution, and the padding that is left."""
+    if module.padding_mode == "zeros":
+        return input, module.padding
+    padding = module._reversed_padding_repeated_twice
+    return F.pad(input, padding, mode=module.padding_mode), 0
 
 
 _native = NativeLayer(torch.nn.Conv2d, "forward", "_conv_forward")
@@ -456,18 +333,23 @@ class Conv2d(torch.nn.Conv2d, metaclass=ABCMeta):
             )
         if _native.cls._conv_forward is not _native._conv_forward:
             return _native.call_replaced("_conv_forward", self, input, weight, bias)
-        padding: Any = self.padding
-        if self.padding_mode != "zeros":
-            input = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
-            padding = 0
-        return _conv2d(self, input, weight, bias, self.stride, padding, self.dilation, self.groups)
+        input, padding = pad_by_mode(self, input)
+        operands = (input, weight, bias)
+        geometry = (self.stride, padding, self.dilation, self.groups)
+        if torch.compiler.is_compiling():
+            return launch(CONV2D, operands, *geometry)
+        call = _CallOfModule(self)
+        output = launch(CONV2D, operands, *geometry, direct=call)
+        if not call.computed:
+            kept_filters.release(self)
+        return output
 
 
 CONV2D = declare(
     Operator(
         name="conv2d",
         function=conv2d,
-        native=torch.nn.functional.conv2d,
+        native=native_conv2d,
         module=Conv2d,
         autograd=Conv2dFunction,
         raw=(
@@ -480,6 +362,12 @@ CONV2D = declare(
             "conv2d_value_facts",
         ),
         kernels="conv2d",
+        optional=1,
+        check=check,
+        compiled=ops.conv2d.default,
+        recorded=_recorded,
+        direct=_direct,
+        unbatched=lambda output: output.squeeze(0),
         cuda=CudaRule("native", "cuDNN multiplies on tensor cores, our kernels do not yet"),
     )
 )

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear as native_linear
 
-from cnnext.ops.common.arguments import check_matmul_dtypes, shape_of
+from cnnext.ops.common.arguments import check_matmul_dtypes
 from cnnext.ops.common.drop_in import NativeLayer
-from cnnext.runtime.fallback import call_native, fallback_reason, gradient_needed, is_scripting
+from cnnext.runtime.fallback import is_scripting
+from cnnext.runtime.launch import launch
 from cnnext.runtime.library import direct, ops
-from cnnext.runtime.operator import CudaRule, Operator, declare
+from cnnext.runtime.operator import Checked, CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
 
 # ------------------------------------------------------------------------------- fake kernels
@@ -40,7 +41,7 @@ def _fake_backward_weight(grad_output: Tensor, input: Tensor) -> Tensor:
 def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """The gradients of input, weight and bias that ctx.needs_input_grad asks for."""
     input, weight = ctx.saved_tensors
-    need_input, need_weight, need_bias = ctx.needs_input_grad[:3]
+    need_input, need_weight, *need_bias = ctx.needs_input_grad
     grad_input = grad_weight = grad_bias = None
     rows = grad_output.reshape(-1, grad_output.shape[-1])
     if torch.is_grad_enabled():  # a graph of the backward pass is wanted: ATen's is differentiable
@@ -53,18 +54,22 @@ def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, Tensor | No
             grad_input = ops.linear_backward_input.default(grad_output, weight)
         if need_weight:
             grad_weight = ops.linear_backward_weight.default(grad_output, input)
-    if need_bias:
+    if any(need_bias):
         grad_bias = rows.sum(0)
     return grad_input, grad_weight, grad_bias
 
 
-def _save(ctx: Any, input: Tensor, weight: Tensor) -> None:
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     """Keeps what the gradients need, and no more: the rest may be written to before backward."""
+    input, weight, _ = inputs
     need_input, need_weight = ctx.needs_input_grad[:2]
     ctx.save_for_backward(input if need_weight else None, weight if need_input else None)
 
 
-class LinearFunction(torch.autograd.Function):
+_Recorded: Any = register_autograd("linear", _backward, _save)
+
+
+class LinearFunction(_Recorded):
     """linear of an input; arguments as `cnnext.functional.linear`.
 
     Twice differentiable.
@@ -72,21 +77,8 @@ class LinearFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        _save(ctx, input, weight)
-        return ops.linear_forward.default(input, weight, bias)
+        return _Recorded.forward(ctx, input, weight, bias)
 
-    @staticmethod
-    def backward(
-        ctx: Any, grad_output: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        return _backward(ctx, grad_output)
-
-
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    _save(ctx, inputs[0], inputs[1])
-
-
-register_autograd("linear", _backward, _setup_context)
 
 # ----------------------------------------------------------------------------------- function
 
@@ -107,45 +99,25 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         RuntimeError: shapes or dtypes do not fit, as in torch.nn.functional.
         TypeError: an argument is not a tensor.
     """
-    reason = fallback_reason("linear", input, weight, optional=(bias,))
-    if reason is None and weight.dim() != 2:
-        reason = "weight is not a matrix"
-    elif reason is None and bias is not None:
+    return launch(LINEAR, (input, weight, bias))
+
+
+def _check(input: Tensor, weight: Tensor, bias: Tensor | None) -> Checked:
+    if weight.dim() != 2:
+        return f"weight has {weight.dim()} dimensions, not 2"
+    if bias is not None:
         if bias.dim() != 1:
-            reason = "bias is not a vector"
-        elif bias.shape[0] == 1 != weight.shape[0]:
-            reason = "bias has one element for all rows of weight"
-    if reason is not None:
-        return call_native(linear, reason, native_linear, input, weight, bias)
-    if 0 in input.shape or 0 in weight.shape:  # nothing to compute, everything to check
-        return native_linear(input, weight, bias)
-    _check_operands(input, weight, bias)
-
-    if torch.compiler.is_compiling():
-        return ops.linear.default(input, weight, bias)
-    if gradient_needed(input, weight, bias):
-        return LinearFunction.apply(input, weight, bias)
-    return direct.linear_forward(input, weight, bias)
-
-
-def _check_operands(input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+            return f"bias has {bias.dim()} dimensions, not 1"
+        if bias.shape[0] == 1 != weight.shape[0]:
+            return f"bias has 1 element, weight {weight.shape[0]} rows"
+    if 0 in input.shape or 0 in weight.shape or input.dim() == 0:
+        return None
     check_matmul_dtypes("linear", input, weight=weight, bias=bias)
-    if input.dim() == 0:
-        raise RuntimeError(
-            "linear(): both arguments to linear need to be at least 1D, but got input.shape=[]"
-        )
     if input.shape[-1] != weight.shape[1]:
-        rows, columns = input.numel() // input.shape[-1], input.shape[-1]
-        raise RuntimeError(
-            f"linear(): mat1 and mat2 shapes cannot be multiplied ({rows}x{columns} and "
-            f"{weight.shape[1]}x{weight.shape[0]}); got input.shape={shape_of(input)} and "
-            f"weight.shape={shape_of(weight)}"
-        )
+        return None
     if bias is not None and bias.shape[0] != weight.shape[0]:
-        raise RuntimeError(
-            f"linear(): bias must have weight's {weight.shape[0]} rows as elements, "
-            f"but got bias.shape={shape_of(bias)}"
-        )
+        return None
+    return input, weight, bias
 
 
 # ------------------------------------------------------------------------------------- module
@@ -173,11 +145,16 @@ LINEAR = declare(
     Operator(
         name="linear",
         function=linear,
-        native=torch.nn.functional.linear,
+        native=native_linear,
         module=Linear,
         autograd=LinearFunction,
         raw=("linear", "linear_backward_input", "linear_backward_weight", "linear_forward"),
         kernels="linear",
+        optional=1,
+        check=_check,
+        compiled=ops.linear.default,
+        recorded=LinearFunction.apply,
+        direct=direct.linear_forward,
         cuda=CudaRule("native", "cuBLAS is what we would call ourselves", has_kernels=False),
     )
 )

@@ -166,9 +166,9 @@ def lstm_cell(
         )
     h, c = hx
     states, weights, biases = (h, c), (w_ih, w_hh), (b_ih, b_hh)
-    reason = why_native_cell("lstm_cell", input, states, weights, biases)
+    reason = why_native_cell(LSTM_CELL, input, states, weights, biases)
     if reason is not None:
-        return call_native(lstm_cell, reason, native_lstm_cell, input, hx, w_ih, w_hh, b_ih, b_hh)
+        return call_native(LSTM_CELL, reason, input, hx, w_ih, w_hh, b_ih, b_hh)
     if has_nothing_to_compute(input, states, weights):
         return native_lstm_cell(input, hx, w_ih, w_hh, b_ih, b_hh)
     operands = (input, h, c, w_ih, w_hh, b_ih, b_hh)
@@ -239,6 +239,7 @@ LSTM_CELL = declare(
         module=LSTMCell,
         autograd=LSTMCellFunction,
         raw=("lstm_cell", "lstm_cell_backward", "lstm_cell_forward"),
+        optional=2,
         cuda=CudaRule("native", "ATen launches as many kernels and moves as many bytes"),
     )
 )

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from abc import ABCMeta
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch import gru_cell as native_gru_cell
-from torch import rnn_relu_cell as native_rnn_relu_cell
-from torch import rnn_tanh_cell as native_rnn_tanh_cell
 
 from cnnext.ops.common.cells import (
     check_module_call,
@@ -21,6 +17,7 @@ from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.ops.common.recurrence_formulas import Cell
 from cnnext.ops.recurrence import recurrence
 from cnnext.runtime.fallback import call_native, is_scripting
+from cnnext.runtime.launch import delegate_to_native
 from cnnext.runtime.operator import CudaRule, Operator, declare
 
 # ---------------------------------------------------------------------------------- functions
@@ -50,7 +47,7 @@ def gru_cell(
         RuntimeError: shapes or dtypes do not fit.
         TypeError: an argument is not a tensor.
     """
-    return _cell(gru_cell, Cell.GRU, native_gru_cell, input, hx, w_ih, w_hh, b_ih, b_hh)
+    return _cell(GRU_CELL, Cell.GRU, input, hx, w_ih, w_hh, b_ih, b_hh)
 
 
 def rnn_tanh_cell(
@@ -77,9 +74,7 @@ def rnn_tanh_cell(
         RuntimeError: shapes or dtypes do not fit.
         TypeError: an argument is not a tensor.
     """
-    return _cell(
-        rnn_tanh_cell, Cell.RNN_TANH, native_rnn_tanh_cell, input, hx, w_ih, w_hh, b_ih, b_hh
-    )
+    return _cell(RNN_TANH_CELL, Cell.RNN_TANH, input, hx, w_ih, w_hh, b_ih, b_hh)
 
 
 def rnn_relu_cell(
@@ -91,15 +86,12 @@ def rnn_relu_cell(
     b_hh: Tensor | None = None,
 ) -> Tensor:
     """One step of an RNN with max(0, .), as `torch.rnn_relu_cell`; see `rnn_tanh_cell`."""
-    return _cell(
-        rnn_relu_cell, Cell.RNN_RELU, native_rnn_relu_cell, input, hx, w_ih, w_hh, b_ih, b_hh
-    )
+    return _cell(RNN_RELU_CELL, Cell.RNN_RELU, input, hx, w_ih, w_hh, b_ih, b_hh)
 
 
 def _cell(
-    function: Callable[..., Tensor],
+    operator: Operator,
     kind: Cell,
-    native: Callable[..., Tensor],
     input: Tensor,
     hx: Tensor,
     w_ih: Tensor,
@@ -108,14 +100,13 @@ def _cell(
     b_hh: Tensor | None,
 ) -> Tensor:
     weights, biases = (w_ih, w_hh), (b_ih, b_hh)
-    op = function.__name__
-    reason = why_native_cell(op, input, (hx,), weights, biases)
+    reason = why_native_cell(operator, input, (hx,), weights, biases)
     if reason is not None:
-        return call_native(function, reason, native, input, hx, w_ih, w_hh, b_ih, b_hh)
+        return call_native(operator, reason, input, hx, w_ih, w_hh, b_ih, b_hh)
     if has_nothing_to_compute(input, (hx,), weights):
-        return native(input, hx, w_ih, w_hh, b_ih, b_hh)
+        return delegate_to_native(operator, (input, hx, w_ih, w_hh, b_ih, b_hh))
     output = checked(
-        op,
+        operator.name,
         kind.gates,
         input,
         (hx,),
@@ -203,7 +194,14 @@ _CUDA = CudaRule(
     "native", "ATen launches as many kernels and moves as many bytes", has_kernels=False
 )
 GRU_CELL = declare(
-    Operator("gru_cell", function=gru_cell, native=torch.gru_cell, module=GRUCell, cuda=_CUDA)
+    Operator(
+        "gru_cell",
+        function=gru_cell,
+        native=torch.gru_cell,
+        module=GRUCell,
+        cuda=_CUDA,
+        optional=2,
+    )
 )
 RNN_TANH_CELL = declare(
     Operator(
@@ -212,6 +210,7 @@ RNN_TANH_CELL = declare(
         native=torch.rnn_tanh_cell,
         module=RNNCell,
         cuda=_CUDA,
+        optional=2,
     )
 )
 RNN_RELU_CELL = declare(
@@ -221,5 +220,6 @@ RNN_RELU_CELL = declare(
         native=torch.rnn_relu_cell,
         module=RNNCell,
         cuda=_CUDA,
+        optional=2,
     )
 )

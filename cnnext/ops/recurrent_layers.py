@@ -14,8 +14,8 @@ from torch.nn.utils.rnn import PackedSequence
 from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.ops.common.recurrence_formulas import Cell
 from cnnext.ops.recurrence import Tensors, recurrence
-from cnnext.runtime.fallback import call_native, fallback_reason, recording_reason
-from cnnext.runtime.operator import CudaRule, Operator, declare
+from cnnext.runtime.fallback import call_instead, fallback_reason, recording_reason
+from cnnext.runtime.operator import OPERATORS, CudaRule, Operator, declare
 
 _CELLS = {
     "LSTM": Cell.LSTM,
@@ -45,8 +45,9 @@ def _forward(layers: torch.nn.RNNBase, native: NativeLayer, input: Any, hx: Any)
     if native.is_replaced():
         return native.call_replaced("forward", layers, input, hx)
     layers._update_flat_weights()
+    name = native.cls.__name__
     if (reason := recording_reason()) is not None:
-        return call_native(type(layers), reason, native.forward, layers, input, hx)
+        return call_instead(name, reason, native.forward, layers, input, hx)
     packed = isinstance(input, PackedSequence)
     data, batch_sizes, order, original_order = input if packed else (input, None, None, None)
     states = _states_of(layers, data, hx, batch_sizes)
@@ -55,10 +56,10 @@ def _forward(layers: torch.nn.RNNBase, native: NativeLayer, input: Any, hx: Any)
             layers.check_input(data, batch_sizes)  # native's LSTM does not, and reads beyond it
         return native.forward(layers, input, hx)
     weights = [weight for weight in layers._flat_weights if weight is not None]
-    op = native.cls.__name__
-    reason = fallback_reason(op, data, *states, *weights) or _why_native(layers, batch_sizes)
+    reason = fallback_reason(OPERATORS[name], (data, *states, *weights))
+    reason = reason or _why_native(layers, batch_sizes)
     if reason is not None:
-        return call_native(type(layers), reason, native.forward, layers, input, hx)
+        return call_instead(name, reason, native.forward, layers, input, hx)
 
     if packed:
         if hx is not None:
@@ -122,9 +123,9 @@ def _fits(layers: torch.nn.RNNBase, data: Tensor, states: Tensors) -> bool:
 def _why_native(layers: torch.nn.RNNBase, batch_sizes: Tensor | None) -> str | None:
     """The reason why ATen has to compute these layers, or None if our kernels can."""
     if layers.proj_size > 0:
-        return "there are no kernels for proj_size"
+        return f"there are no kernels for proj_size={layers.proj_size}"
     if batch_sizes is not None and torch.compiler.is_compiling():
-        return "a PackedSequence is compiled"
+        return "torch.compile traces a PackedSequence"
     return None
 
 

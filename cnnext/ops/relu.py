@@ -12,6 +12,7 @@ from torch.nn.functional import relu as native_relu
 
 from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.runtime.fallback import call_native, fallback_reason, gradient_needed, is_scripting
+from cnnext.runtime.launch import launch
 from cnnext.runtime.library import direct, ops
 from cnnext.runtime.operator import CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
@@ -37,37 +38,32 @@ def _fake_in_place(self: Tensor) -> None:
 # ----------------------------------------------------------------------------------- autograd
 
 
-def _backward(ctx: Any, grad_output: Tensor) -> Tensor:
+def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor]:
     (output,) = ctx.saved_tensors
     if torch.is_grad_enabled():  # a graph of the backward pass is wanted: ATen's is differentiable
-        return torch.ops.aten.threshold_backward.default(grad_output, output, 0)
-    return ops.relu_backward.default(grad_output, output)
+        return (torch.ops.aten.threshold_backward.default(grad_output, output, 0),)
+    return (ops.relu_backward.default(grad_output, output),)
 
 
-class ReLUFunction(torch.autograd.Function):
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(output)
+
+
+_Recorded: Any = register_autograd("relu", _backward, _save)
+
+
+class ReLUFunction(_Recorded):
     """relu of a tensor (a dense one if `inplace`). Twice differentiable."""
 
     @staticmethod
     def forward(ctx: Any, input: Tensor, inplace: bool = False) -> Tensor:
-        if inplace:
-            ctx.mark_dirty(input)
-            ops.relu_.default(input)
-            output = input
-        else:
-            output = ops.relu_forward.default(input)
-        ctx.save_for_backward(output)
-        return output
+        if not inplace:
+            return _Recorded.forward(ctx, input)
+        ctx.mark_dirty(input)
+        ops.relu_.default(input)
+        ctx.save_for_backward(input)
+        return input
 
-    @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None]:
-        return _backward(ctx, grad_output), None
-
-
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.save_for_backward(output)
-
-
-register_autograd("relu", _backward, _setup_context)
 
 # ----------------------------------------------------------------------------------- function
 
@@ -100,16 +96,14 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
         RuntimeError: a dtype that native rejects, or an in-place call that autograd forbids.
         TypeError: `input` is not a tensor.
     """
-    reason = fallback_reason("relu", input)
-    if reason is not None:
-        return call_native(relu, reason, native_relu, input, inplace)
     if inplace:
-        return _relu_in_place(input)
-    if torch.compiler.is_compiling():
-        return ops.relu.default(input)
-    if gradient_needed(input):
-        return native_relu(input) if _trains_faster_natively(input) else ReLUFunction.apply(input)
-    return direct.relu_forward(input)
+        reason = fallback_reason(RELU, (input,))
+        return _relu_in_place(input) if reason is None else call_native(RELU, reason, input, True)
+    return launch(RELU, (input,), False)
+
+
+def _train(input: Tensor) -> Tensor:
+    return native_relu(input) if _trains_faster_natively(input) else ReLUFunction.apply(input)
 
 
 def _is_flat(tensor: Tensor) -> bool:
@@ -159,11 +153,14 @@ RELU = declare(
     Operator(
         name="relu",
         function=relu,
-        native=torch.nn.functional.relu,
+        native=native_relu,
         module=ReLU,
         autograd=ReLUFunction,
         raw=("relu", "relu_", "relu_backward", "relu_forward"),
         kernels="relu",
+        compiled=ops.relu.default,
+        recorded=_train,
+        direct=direct.relu_forward,
         cuda=CudaRule("native", "ATen moves as many bytes"),
     )
 )

@@ -19,10 +19,10 @@ from torch.nn.modules.module import _has_any_global_hook
 
 from cnnext.ops import conv2d, max_pool2d
 from cnnext.ops.common.drop_in import NATIVE_LAYERS, NativeLayer
-from cnnext.ops.common.pooling import scatter_to_planes
-from cnnext.ops.conv2d import Conv2d
-from cnnext.ops.max_pool2d import MaxPool2d
-from cnnext.ops.relu import ReLU
+from cnnext.ops.common.pooling import Pair, pooled_size, scatter_to_planes, window_geometry
+from cnnext.ops.conv2d import CONV2D, Conv2d
+from cnnext.ops.max_pool2d import MAX_POOL2D, MaxPool2d
+from cnnext.ops.relu import RELU, ReLU
 from cnnext.runtime import kept_filters
 from cnnext.runtime.exact_sums import warn_once
 from cnnext.runtime.fallback import fallback_reason, gradient_needed, is_scripting
@@ -37,7 +37,8 @@ _NOWHERE = 255
 class Conv2dReLUMaxPool2dFunction(torch.autograd.Function):
     """max_pool2d(relu(conv2d(input, weight, bias))) of a batch. Twice differentiable.
 
-    `geometry` is conv2d's, `window` that of max_pool2d, of less than 256 elements.
+    `geometry` is conv2d's, `size` that of the output, and `window` max_pool2d's, of less than 256
+    elements.
     """
 
     @staticmethod
@@ -47,12 +48,11 @@ class Conv2dReLUMaxPool2dFunction(torch.autograd.Function):
         weight: Tensor,
         bias: Tensor | None,
         geometry: conv2d.Geometry,
+        size: Pair,
         window: tuple[int, ...],
-        ceil_mode: bool,
     ) -> Tensor:
         convolved = ops.conv2d_forward.default(input, weight, bias, *geometry)
         warn_once()
-        size = max_pool2d.pooled_size(convolved, window, ceil_mode)
         output, where = ops.max_pool2d_forward.default(convolved, *size, *window, True)
         where.masked_fill_(output <= 0, _NOWHERE)
         ops.relu_.default(output)
@@ -87,7 +87,6 @@ def _differentiable_backward(ctx: Any, grad_output: Tensor, where: Tensor) -> Te
 
 
 _RUN: list[Any] = [Conv2d, ReLU, MaxPool2d]
-_OPERATORS = ("conv2d", "relu", "max_pool2d")
 
 
 def _runs_as_one(run: list[Any], input: Any) -> bool:
@@ -98,17 +97,17 @@ def _runs_as_one(run: list[Any], input: Any) -> bool:
         return False
     conv, _, pool = run
     weight, bias = conv.weight, conv.bias
-    if any(fallback_reason(op, input, weight, optional=(bias,)) is not None for op in _OPERATORS):
-        return False
     return (
-        gradient_needed(input, weight, bias)
+        fallback_reason(CONV2D, (input, weight, bias)) is None
+        and fallback_reason(RELU, (input,)) is None
+        and fallback_reason(MAX_POOL2D, (input,)) is None
+        and gradient_needed(input, weight, bias)
         and input.dim() == 4
         and 0 not in input.shape
         and 0 not in weight.shape
         and conv.padding_mode == "zeros"
         and not isinstance(conv.padding, str | bytes)
         and not pool.return_indices
-        and isinstance(pool.ceil_mode, bool)
     )
 
 
@@ -145,16 +144,21 @@ _METHODS = None if _replaced_before_us else _methods()
 
 
 def _call_as_one(conv: Any, pool: Any, input: Tensor) -> Tensor | None:
-    """max_pool2d(relu(conv(input))), or None if that pool is none for the function."""
-    window = max_pool2d.window_geometry(pool.kernel_size, pool.stride, pool.padding, pool.dilation)
-    if window[0] * window[1] > _NOWHERE or window[6:] != (1, 1):
+    """max_pool2d(relu(conv(input))), or None if that is not a call of the function."""
+    window = window_geometry(pool.kernel_size, pool.stride, pool.padding, pool.dilation)
+    if window is None or window[0] * window[1] > _NOWHERE or window[6:] != (1, 1):
         return None
     operands = (input, conv.weight, conv.bias)
-    geometry = conv2d.checked_geometry(
-        *operands, conv.stride, conv.padding, conv.dilation, conv.groups
-    )
+    checked = conv2d.check(*operands, conv.stride, conv.padding, conv.dilation, conv.groups)
+    if not isinstance(checked, tuple):
+        return None
+    geometry = checked[3:]
+    convolved = conv2d.output_size(input, conv.weight, geometry)
+    size = pooled_size(*convolved, window, pool.ceil_mode)
+    if size is None:
+        return None
     kept_filters.release(conv)
-    return Conv2dReLUMaxPool2dFunction.apply(*operands, geometry, window, pool.ceil_mode)
+    return Conv2dReLUMaxPool2dFunction.apply(*operands, geometry, size, window)
 
 
 _native = NativeLayer(torch.nn.Sequential)

@@ -2,7 +2,7 @@
 
 Sums that users rely on being exact (those of windows that see only zeros, of integers, of values
 small beside their neighbours) do not pass through Winograd's transforms: csrc/conv2d/exact_sums.h
-says how they are found. That takes longer, so one call in which many are is told of, once.
+says how they are found. That takes longer, so the first call that needs many of them warns.
 """
 
 from __future__ import annotations

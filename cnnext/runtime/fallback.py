@@ -21,6 +21,7 @@ from torch.nn import Parameter
 from cnnext.runtime import library
 from cnnext.runtime.cuda_backend import chosen, has_kernels
 from cnnext.runtime.flags import current, is_strict
+from cnnext.runtime.operator import Operator
 
 _KERNEL_DTYPES = frozenset((torch.float32, torch.float64))
 _CUDA_KERNEL_DTYPES = _KERNEL_DTYPES | {torch.float16, torch.bfloat16}
@@ -36,11 +37,11 @@ _strided = torch.strided
 is_scripting = torch.jit.is_scripting  # type: ignore[attr-defined]
 
 # Reasons that are never said: ATen rejects the first two, the others are the user's or our choice.
-_NO_TENSOR = "an operand is no tensor"
+_NOT_A_TENSOR = "an operand is not a tensor"
 _SEVERAL_DEVICES = "the operands are on different devices"
 _CHOSEN = "native PyTorch is the backend chosen for CUDA"
 _ONNX = "ONNX knows no kernels of ours"
-_SILENT = frozenset((_NO_TENSOR, _SEVERAL_DEVICES, _CHOSEN, _ONNX))
+_SILENT = frozenset((_NOT_A_TENSOR, _SEVERAL_DEVICES, _CHOSEN, _ONNX))
 # No fallback either: torch.fx records the call of our function, which computes when the graph runs.
 _SYMBOLIC = "torch.fx is tracing"
 _noticed: set[tuple[str, str]] = set()
@@ -50,28 +51,33 @@ class NativeFallbackWarning(UserWarning):
     """An operator of cnnext was computed by native PyTorch; the message says why."""
 
 
-def fallback_reason(op: str, *operands: Any, optional: tuple[Any, ...] = ()) -> str | None:
-    """The reason why ATen has to compute `op` on these operands, or None if our kernels can.
+def fallback_reason(operator: Operator, operands: tuple[Any, ...]) -> str | None:
+    """The reason why ATen has to compute this on these operands, or None if our kernels can.
 
-    Only an `optional` one may be None. What is no tensor at all is also for ATen: to reject.
+    What is not a tensor at all is also for ATen: to reject.
     """
-    given = (*operands, *[o for o in optional if o is not None]) if optional else operands
-    for operand in given:
-        if type(operand) not in _PLAIN_TYPES and not _is_as_plain(operand):
-            if not hasattr(operand, "__torch_function__"):
-                return _NO_TENSOR
-            if isinstance(operand, Proxy):
-                return _SYMBOLIC
-            return f"{type(operand).__name__} is not a plain tensor"
+    for index, operand in enumerate(operands):
+        if type(operand) not in _PLAIN_TYPES:
+            if operand is None and index >= len(operands) - operator.optional:
+                continue
+            if not _is_as_plain(operand):
+                if not hasattr(operand, "__torch_function__"):
+                    return _NOT_A_TENSOR
+                if isinstance(operand, Proxy):
+                    return _SYMBOLIC
+                return f"{type(operand).__name__} is not a plain tensor"
         kernel_dtypes = _KERNEL_DTYPES
         if not operand.is_cpu:
             kernel_dtypes = _CUDA_KERNEL_DTYPES
-            if given[0].is_cpu:
+            if operands[0].is_cpu:
                 return _SEVERAL_DEVICES
-            if operand is given[0]:  # asked once: the others are where it is
-                if any(getattr(other, "device", None) != operand.device for other in given):
+            if index == 0:  # asked once: the others are where it is
+                if any(
+                    other is not None and getattr(other, "device", None) != operand.device
+                    for other in operands
+                ):
                     return _SEVERAL_DEVICES
-                if (reason := _why_not_on_device(op, operand)) is not None:
+                if (reason := _why_not_on_device(operator.name, operand)) is not None:
                     return reason
         if operand.dtype not in kernel_dtypes:
             return f"there are no kernels for {operand.dtype}"
@@ -129,22 +135,26 @@ def _is_as_plain(operand: Any) -> bool:
     )
 
 
-def call_native(
-    ours: Callable[..., Any], reason: str, native: Callable[..., Any], *args: Any, **kwargs: Any
-) -> Any:
-    """`native(*args, **kwargs)` for a function or class of ours, said aloud the first time."""
+def call_native(operator: Operator, reason: str, *args: Any) -> Any:
+    """What the operator's native counterpart returns, said aloud the first time."""
     if reason is _SYMBOLIC:
-        return Proxy.__torch_function__(ours, (Proxy,), args, kwargs)
+        function: Any = operator.function
+        return Proxy.__torch_function__(function, (Proxy,), args)
+    return call_instead(operator.name, reason, operator.native, *args)
+
+
+def call_instead(name: str, reason: str, native: Callable[..., Any] | None, *args: Any) -> Any:
+    """`native(*args)` instead of what cnnext has by that name, said aloud the first time."""
+    assert native is not None
     if reason in _SILENT or torch.compiler.is_compiling():
-        return native(*args, **kwargs)
-    op = ours.__name__
+        return native(*args)
     if is_strict():
-        raise RuntimeError(f"cnnext.{op}: {reason}, and CNNEXT_STRICT forbids native PyTorch")
-    result = native(*args, **kwargs)
-    if (op, reason) not in _noticed:
-        _noticed.add((op, reason))
+        raise RuntimeError(f"cnnext.{name}: {reason}, and CNNEXT_STRICT forbids native PyTorch")
+    result = native(*args)
+    if (name, reason) not in _noticed:
+        _noticed.add((name, reason))
         warnings.warn(
-            f"cnnext.{op} uses native PyTorch: {reason}",
+            f"cnnext.{name} uses native PyTorch: {reason}",
             NativeFallbackWarning,
             stacklevel=stack_level_of_caller(),
         )

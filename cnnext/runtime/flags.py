@@ -58,7 +58,7 @@ def flags(
 
     Raises:
         ValueError: `cuda_backend` or `conv_algorithm` has another value.
-        TypeError: `strict` or `keep_filters` is no bool.
+        TypeError: `strict` or `keep_filters` is not a bool.
     """
     _check("cuda_backend", cuda_backend, CUDA_BACKENDS)
     if isinstance(conv_algorithm, str):

@@ -83,7 +83,7 @@ def covers(capability: tuple[int, int], architectures: Sequence[str]) -> bool:
     """Whether kernels built for these architectures, oldest first, run on such a GPU.
 
     Machine code runs on GPUs of the same major version and no lower minor version; PTX, which the
-    last architecture has too, on all that are no older.
+    last architecture has too, on all newer ones.
     """
     built = [tuple(map(int, name.split("."))) for name in architectures]
     return any(

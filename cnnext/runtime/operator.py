@@ -22,6 +22,10 @@ class CudaRule(NamedTuple):
     has_kernels: bool = True  # of ours; without, native is all there is
 
 
+#: What `Operator.check` returns.
+Checked = tuple[Any, ...] | str | None
+
+
 @dataclass(frozen=True, eq=False)
 class Operator:
     """One thing of PyTorch's that cnnext has kernels for.
@@ -35,6 +39,14 @@ class Operator:
         raw: all its operators in `torch.ops.cnnext` that take tensors.
         kernels: the name that its kernels begin with; None for what runs another operator's.
         cuda: the rule for CUDA tensors; None for what only calls other operators.
+        optional: how many of its last operands may be None.
+        check: takes the operands and arguments of `function`. Returns the arguments of the three
+            below; or a reason why only native computes the call; or None where native rejects it,
+            or finds nothing to compute. Without it, they take the operands.
+        compiled: computes in the graph of a compiler.
+        recorded: computes what autograd differentiates.
+        direct: computes all else.
+        unbatched: takes the result for an image out of that for a batch of one.
     """
 
     name: str
@@ -45,6 +57,12 @@ class Operator:
     raw: tuple[str, ...] = ()
     kernels: str | None = None
     cuda: CudaRule | None = None
+    optional: int = 0
+    check: Callable[..., Checked] | None = None
+    compiled: Callable[..., Any] | None = None
+    recorded: Callable[..., Any] | None = None
+    direct: Callable[..., Any] | None = None
+    unbatched: Callable[[Any], Any] | None = None
 
 
 #: By name.

@@ -118,7 +118,7 @@ def test_damaged_checkpoint_is_not_resumed(damage, few_digits, out, capsys):
     assert command(out, "--epochs", 1) == 0
     damage(out / "checkpoint.pt")
     message = refused(capsys, out, "--epochs", 2, "--resume")
-    assert "checkpoint.pt' is damaged, or no checkpoint of this command" in message
+    assert "checkpoint.pt' is damaged, or not a checkpoint of this command" in message
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import importlib
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -56,13 +56,8 @@ class Device:
         """Within, cnnext's CUDA kernels compute on tensors of this device."""
         with ExitStack() as changes:
             if self.emulated:
-                operators = self.operators()
-                operators.set_seed(self.seed)
-                for op in WITH_RAW_OPERATORS:
-                    module = importlib.import_module(f"cnnext.ops.{op}")
-                    changes.enter_context(mock.patch.object(module, "ops", operators))
-                    direct = library.Direct(operators)
-                    changes.enter_context(mock.patch.object(module, "direct", direct))
+                emulated_operators().set_seed(self.seed)
+                changes.enter_context(_emulation())
                 dtypes = mock.patch.object(fallback, "_KERNEL_DTYPES", frozenset(DTYPES))
                 changes.enter_context(dtypes)
             else:
@@ -89,6 +84,18 @@ def _on_cpu(tensors: Tensors) -> Tensors:
 def emulated_operators() -> torch._ops._OpNamespace:
     torch.ops.load_library(_EMULATOR)
     return torch.ops.cnnext_cuda_on_cpu
+
+
+@contextmanager
+def _emulation() -> Iterator[None]:
+    """Within, cnnext's raw operators run the emulated kernels on tensors of the CPU."""
+    emulated, names = emulated_operators(), {name for op in OPERATORS.values() for name in op.raw}
+    with torch.library._scoped_library("cnnext", "IMPL") as kernels:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # "Overriding a previously registered"
+            for name in filter(functools.partial(hasattr, emulated), names):
+                kernels.impl(name, getattr(emulated, name).default, "CPU", allow_override=True)
+        yield
 
 
 def _skip(reason: str) -> tuple[pytest.MarkDecorator, ...]:

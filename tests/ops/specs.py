@@ -13,8 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cnnext.ops.avg_pool2d import _output_size, _windows
-from cnnext.ops.max_pool2d import pooled_size, window_geometry
+from cnnext.ops.common.pooling import pooled_size, window_geometry
 from cnnext.testing import specs
 from cnnext.testing.cases import (
     AdaptivePool2dCase,
@@ -129,7 +128,7 @@ def _relu(case: ReluCase, operands: Tensors) -> Iterator[RawCall]:
 def _max_pool2d(case: MaxPool2dCase, operands: Tensors) -> Iterator[RawCall]:
     (image,) = operands
     geometry = window_geometry(case.kernel_size, case.stride, case.padding, case.dilation)
-    size = pooled_size(image, geometry, case.ceil_mode)
+    size = pooled_size(case.h_in, case.w_in, geometry, case.ceil_mode)
     for record in (True, False):
         yield "max_pool2d_forward", (image, *size, *geometry, record)
     yield "max_pool2d", (*leaves(operands), *size, *geometry, True)
@@ -142,10 +141,10 @@ def _max_pool2d(case: MaxPool2dCase, operands: Tensors) -> Iterator[RawCall]:
 
 def _avg_pool2d(case: AvgPool2dCase, operands: Tensors) -> Iterator[RawCall]:
     (image,) = operands
-    windows = _windows(
-        case.kernel_size, case.stride, case.padding, case.count_include_pad, case.divisor_override
-    )
-    yield from _mean(case, image, _output_size(image, windows, case.ceil_mode), windows)
+    geometry = window_geometry(case.kernel_size, case.stride, case.padding)
+    size = pooled_size(case.h_in, case.w_in, geometry, case.ceil_mode)
+    windows = (*geometry[:6], case.count_include_pad, case.divisor_override or 0)
+    yield from _mean(case, image, size, windows)
 
 
 def _adaptive_avg_pool2d(case: AdaptivePool2dCase, operands: Tensors) -> Iterator[RawCall]:

@@ -177,10 +177,10 @@ def test_kernels_that_are_not_loaded(
 
 def test_operands_on_several_devices_are_for_native_to_reject(fallbacks: list[str]) -> None:
     meta = torch.ones(2, 3, device="meta")
-    reason = fallback.fallback_reason("linear", torch.ones(4, 3), meta)
+    reason = fallback.fallback_reason(OPERATORS["linear"], (torch.ones(4, 3), meta))
     assert reason is fallback._SEVERAL_DEVICES
     with cnnext.flags(strict=True):  # no fallback: what native says is all that is to be said
-        assert fallback.call_native(cnnext.functional.linear, reason, lambda: "native") == "native"
+        assert fallback.call_instead("linear", reason, lambda: "native") == "native"
     assert not fallbacks
 
 
@@ -205,9 +205,7 @@ def test_a_chosen_backend_is_no_fallback(
     fallbacks: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CNNEXT_STRICT", "1")
-    result = fallback.call_native(
-        cnnext.functional.relu, fallback._CHOSEN, torch.relu, torch.ones(1)
-    )
+    result = fallback.call_native(OPERATORS["relu"], fallback._CHOSEN, torch.ones(1))
     assert result.tolist() == [1]
     assert not fallbacks
 

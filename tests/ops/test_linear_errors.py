@@ -10,7 +10,7 @@ import torch
 from tests.ops.bad_calls import check_error, check_operator_error
 from tests.ops.support import CNNEXT, NATIVE
 
-pytestmark = pytest.mark.usefixtures("fallbacks")  # what is no tensor is for ATen to reject
+pytestmark = pytest.mark.usefixtures("fallbacks")  # what is not a tensor is for ATen to reject
 
 ROWS, WEIGHT, BIAS = torch.ones(3, 6), torch.ones(4, 6), torch.ones(4)
 

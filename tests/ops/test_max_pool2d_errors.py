@@ -10,7 +10,7 @@ import torch
 
 from tests.ops.bad_calls import check_error, check_operator_error
 
-pytestmark = pytest.mark.usefixtures("fallbacks")  # what is no tensor is for ATen to reject
+pytestmark = pytest.mark.usefixtures("fallbacks")  # what is not a tensor is for ATen to reject
 
 IMAGE = torch.ones(2, 4, 6, 6)
 
@@ -21,17 +21,17 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "kernel_vector": ({"kernel_size": torch.tensor([2, 2])}, "kernel_size"),
     "kernel_empty": ({"kernel_size": []}, "kernel_size="),
     "kernel_three": ({"kernel_size": (1, 1, 1)}, "kernel_size=(1, 1, 1)"),
-    "kernel_zero": ({"kernel_size": 0}, "kernel_size=(0, 0)"),
+    "kernel_zero": ({"kernel_size": 0}, "kernel_size=0"),
     "kernel_zero_once": ({"kernel_size": (2, 0)}, "kernel_size=(2, 0)"),
-    "kernel_negative": ({"kernel_size": -1}, "kernel_size=(-1, -1)"),
-    "kernel_too_large": ({"kernel_size": 7}, "kernel_size=(7, 7)"),
+    "kernel_negative": ({"kernel_size": -1}, "kernel_size=-1"),
+    "kernel_too_large": ({"kernel_size": 7}, "kernel_size=7"),
     "stride_float": ({"stride": 1.0}, "stride=1.0"),
     "stride_bool": ({"stride": False}, "stride=False"),
     "stride_zero": ({"stride": (0, 1)}, "stride=(0, 1)"),
-    "stride_negative": ({"stride": -1}, "stride=(-1, -1)"),
+    "stride_negative": ({"stride": -1}, "stride=-1"),
     "stride_three": ({"stride": (1, 1, 1)}, "stride=(1, 1, 1)"),
-    "padding_above_half": ({"padding": 2}, "padding=(2, 2)"),
-    "padding_above_half_dilated": ({"padding": 2, "dilation": 2}, "padding=(2, 2)"),
+    "padding_above_half": ({"padding": 2}, "padding=2"),
+    "padding_above_half_dilated": ({"padding": 2, "dilation": 2}, "padding=2, dilation=2"),
     "padding_negative": ({"padding": (-1, 0)}, "padding=(-1, 0)"),
     "padding_float": ({"padding": 0.5}, "padding=0.5"),
     "padding_word": ({"padding": "same"}, "padding='same'"),
@@ -40,7 +40,7 @@ OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "dilation_zero": ({"dilation": (1, 0)}, "dilation=(1, 0)"),
     "dilation_float": ({"dilation": 1.5}, "dilation=1.5"),
     "dilation_empty": ({"dilation": []}, "dilation="),
-    "dilation_too_large": ({"dilation": 6}, "dilation=(6, 6)"),
+    "dilation_too_large": ({"dilation": 6}, "dilation=6"),
     "ceil_mode_number": ({"ceil_mode": 1}, "ceil_mode"),
     "ceil_mode_none": ({"ceil_mode": None}, "ceil_mode"),
     "ceil_mode_numpy": ({"ceil_mode": np.bool_(True)}, "ceil_mode"),

@@ -370,7 +370,7 @@ def test_projections_are_natives(fallbacks: list[str]) -> None:
         assert_same_bits(layers.ours(sequences()), layers.native(sequences()))
     h0, c0 = torch.ones(1, BATCH, 3), torch.ones(1, BATCH, HIDDEN)
     assert_same_bits(layers.ours(sequences(), (h0, c0)), layers.native(sequences(), (h0, c0)))
-    assert fallbacks == ["cnnext.LSTM uses native PyTorch: there are no kernels for proj_size"]
+    assert fallbacks == ["cnnext.LSTM uses native PyTorch: there are no kernels for proj_size=3"]
 
 
 def test_strictness_forbids_projections() -> None:

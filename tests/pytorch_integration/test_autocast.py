@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from cnnext.runtime import fallback
+from cnnext.runtime.operator import OPERATORS
 from tests.ops.support import CNNEXT, NATIVE, assert_same_sums
 from tests.pytorch_integration.cases import (
     LIBRARIES,
@@ -164,6 +165,6 @@ def test_of_cuda_is_asked_for_cuda_tensors(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(fallback, "_why_not_on_device", lambda op, operand: None)
     with FakeTensorMode():
         on_gpu = torch.empty(3, device="cuda")
-    assert fallback.fallback_reason("relu", on_gpu) == "autocast is on"
+    assert fallback.fallback_reason(OPERATORS["relu"], (on_gpu,)) == "autocast is on"
     torch.set_autocast_enabled("cuda", False)
-    assert fallback.fallback_reason("relu", on_gpu) is None
+    assert fallback.fallback_reason(OPERATORS["relu"], (on_gpu,)) is None

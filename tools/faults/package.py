@@ -24,7 +24,7 @@ PACKAGE = (
     Fault(
         name="report-omits-unsupported-layers",
         kind="report",
-        file="cnnext/conversion/swap.py",
+        file="cnnext/conversion/report.py",
         old="next(module.children(), None) is None",
         new="next(module.children(), None) is not None",
         tests=("tests/convert/test_report.py",),

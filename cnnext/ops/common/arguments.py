@@ -77,23 +77,10 @@ def _unpack(op: str, name: str, value: Any) -> tuple[int, ...]:
 
 
 def _reject_length(op: str, name: str, numbers: tuple[int, ...]) -> NoReturn:
-    if op.endswith("pool2d"):
-        omitted = "omitted, " if name == "stride" else ""
-        rule = f"{op}: {name} must either be {omitted}a single int, or a tuple of two ints"
-    else:
-        rule = (
-            f"{op}(): expected {name} to be a single integer value or a list of 2 values "
-            "to match the convolution dimensions"
-        )
-    raise RuntimeError(f"{rule}, but got {name}={numbers}")
-
-
-def check_positive(op: str, name: str, pair: tuple[int, int], words: str = "") -> None:
-    if pair[0] <= 0 or pair[1] <= 0:
-        raise RuntimeError(
-            f"{op}(): {words or name} should be greater than zero, but got {name}={pair} "
-            f"(non-positive {name} is not supported)"
-        )
+    raise RuntimeError(
+        f"{op}(): expected {name} to be a single integer value or a list of 2 values "
+        f"to match the convolution dimensions, but got {name}={numbers}"
+    )
 
 
 def check_matmul_dtypes(op: str, input: Tensor, **others: Tensor | None) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cnnext.ops.common.arguments import check_matmul_dtypes, shape_of
 from cnnext.runtime.fallback import fallback_reason
+from cnnext.runtime.operator import Operator
 
 Biases = tuple[Tensor | None, Tensor | None]
 Result = TypeVar("Result")
@@ -35,28 +36,30 @@ def check_module_call(name: str, input: Tensor, states: Mapping[str, Tensor]) ->
 
 
 def why_native_cell(
-    op: str, input: Tensor, states: tuple[Tensor, ...], weights: tuple[Tensor, Tensor], b: Biases
+    operator: Operator,
+    input: Tensor,
+    states: tuple[Tensor, ...],
+    weights: tuple[Tensor, Tensor],
+    b: Biases,
 ) -> str | None:
     """The reason why ATen has to compute the cell, or None if our kernels can."""
-    reason = fallback_reason(op, input, *states, *weights, optional=b)
+    reason = fallback_reason(operator, (input, *states, *weights, *b))
     if reason is not None:
         return reason
     for index, state in enumerate(states[1:], start=1):
         if state.dtype != input.dtype:
-            return f"hx[{index}] has another dtype than input"
+            return f"hx[{index}].dtype is {state.dtype}, input.dtype {input.dtype}"
     b_ih, b_hh = b
     if b_ih is None and b_hh is None:
         return None
     if b_ih is None or b_hh is None:
-        return "only one of b_ih and b_hh is given"
-    if not (_is_vector(b_ih) and _is_vector(b_hh)):
-        return "b_ih or b_hh is not a vector of as many elements as w_ih has rows"
+        given, missing = ("b_ih", "b_hh") if b_hh is None else ("b_hh", "b_ih")
+        return f"{given} is given, but {missing} is None"
+    for name, bias in (("b_ih", b_ih), ("b_hh", b_hh)):
+        # Native takes a vector element by element, and broadcasts all else.
+        if bias.dim() != 1 or bias.shape[0] == 1:
+            return f"{name} has shape {shape_of(bias)}, w_ih {weights[0].shape[0]} rows"
     return None
-
-
-def _is_vector(bias: Tensor) -> bool:
-    """Whether native takes this bias element by element, and does not broadcast it."""
-    return bias.dim() == 1 and bias.shape[0] != 1
 
 
 def has_nothing_to_compute(

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import torch
 from torch.nn import Module
 
-from cnnext.runtime.fallback import call_native
+from cnnext.runtime.fallback import call_instead
 
 _Class = TypeVar("_Class", bound=type[Module])
 
@@ -123,7 +123,7 @@ class NativeLayer:
         if not self.is_replaced():
             return getattr(self.layer, name)(layer, *args)
         reason = ", ".join(self.replaced())
-        return call_native(self.cls, reason, method, layer, *args)
+        return call_instead(self.cls.__name__, reason, method, layer, *args)
 
     def _is_known(self, method: Any) -> bool:
         """Whether it is a method of this name of torch's class or of ours, and no wrapper of it."""

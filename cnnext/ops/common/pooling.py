@@ -1,25 +1,26 @@
-"""What pools share: sizes of outputs, what native has to judge, second derivatives."""
+"""What pools share: windows, sizes of outputs, layouts, batches, second derivatives."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch._prims_common import suggest_memory_format
 
-from cnnext.ops.common.arguments import shape_of
 from cnnext.runtime.fallback import gradient_needed
 from cnnext.runtime.library import ops
 from cnnext.runtime.registration import register_autograd
 
 Pair = tuple[int, int]
+#: k_h, k_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w.
+Windows = tuple[int, int, int, int, int, int, int, int]
 IntOrSize = int | None | tuple[int | None, ...] | list[int | None]
 
-# Of sizes, strides and paddings: what native takes.
-_MOST = 2**31
+# The end of the sizes, strides and paddings that native takes.
+_LIMIT = 2**31
 
 
 def output_extent(
@@ -44,11 +45,13 @@ def as_non_negative_int(value: Any) -> int | None:
         number = operator.index(value)
     except TypeError:
         return None
-    return number if 0 <= number < _MOST and not isinstance(value, bool) else None
+    return number if 0 <= number < _LIMIT and not isinstance(value, bool) else None
 
 
 def as_pair(value: Any) -> Pair | None:
     """(vertical, horizontal) of an argument of a pool, or None if it is not what kernels take."""
+    if type(value) is int and 0 <= value < _LIMIT:  # what nearly everybody gives
+        return value, value
     pair = value if isinstance(value, tuple | list) else (value,)
     if len(pair) not in (1, 2):
         return None
@@ -76,18 +79,30 @@ def is_image(input: Tensor) -> bool:
     return input.dim() in (3, 4) and 0 not in input.shape
 
 
-def delegate_to_native(op: str, native: Callable[..., Any], input: Tensor, **arguments: Any) -> Any:
-    """Native's result, where there is nothing to compute, or its error with what it was given."""
-    try:
-        return native(input, *arguments.values())
-    except Exception as error:
-        _reject(op, error, input, arguments)
+def window_geometry(
+    kernel_size: Any, stride: Any, padding: Any, dilation: Any = 1
+) -> Windows | None:
+    """The windows of a pool, or None if these are not arguments that kernels take."""
+    no_stride = stride is None or (isinstance(stride, tuple | list) and len(stride) == 0)
+    kernel, pad, spread = as_pair(kernel_size), as_pair(padding), as_pair(dilation)
+    step = kernel if no_stride else as_pair(stride)
+    if kernel is None or step is None or pad is None or spread is None:
+        return None
+    if 0 in kernel or 0 in step or 0 in spread:
+        return None
+    if pad[0] > kernel[0] // 2 or pad[1] > kernel[1] // 2:
+        return None
+    return *kernel, *step, *pad, *spread
 
 
-def _reject(op: str, error: Exception, input: Tensor, arguments: dict[str, Any]) -> NoReturn:
-    given = [f"input.shape={shape_of(input)}"]
-    given += [f"{name}={value!r}" for name, value in arguments.items()]
-    raise type(error)(f"{op}(): {error}, but got {', '.join(given)}") from None
+def pooled_size(height: int, width: int, windows: Windows, ceil_mode: Any) -> Pair | None:
+    """(height, width) of the output for an image of this size, or None if it has no windows."""
+    if not isinstance(ceil_mode, bool):
+        return None
+    k_h, k_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w = windows
+    h_out = output_extent(height, k_h, stride_h, pad_h, dilation_h, ceil_mode)
+    w_out = output_extent(width, k_w, stride_w, pad_w, dilation_w, ceil_mode)
+    return (h_out, w_out) if h_out > 0 and w_out > 0 else None
 
 
 def prefers_channels_last(input: Tensor) -> bool:
@@ -116,13 +131,13 @@ def differentiate_backward(op: str, arguments_of: Callable[..., tuple[Any, ...]]
     `arguments_of` takes the arguments of `<op>_backward` and returns those of `op` after the first.
     """
 
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.arguments, ctx.others = arguments_of(*inputs), len(inputs) - 1
+    def save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.arguments = arguments_of(*inputs)
 
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return getattr(ops, op).default(grad, *ctx.arguments), *(None,) * ctx.others
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor]:
+        return (getattr(ops, op).default(grad, *ctx.arguments),)
 
-    register_autograd(f"{op}_backward", backward, setup_context)
+    register_autograd(f"{op}_backward", backward, save)
 
 
 def may_need_gradient(input: Tensor) -> bool:
@@ -132,17 +147,21 @@ def may_need_gradient(input: Tensor) -> bool:
     )
 
 
-def as_batch(image: Tensor) -> Tensor:
-    """A (C, H, W) image as a batch of one, in no layout but NCHW.
+def as_batch(input: Tensor) -> Tensor:
+    """The input, a (C, H, W) image as a batch of one, in no layout but NCHW.
 
     By way of a vector: sizes of one may have any strides, which a view would take over.
     """
-    return image.contiguous().view(-1).view(1, *image.shape)
+    if input.dim() == 4:
+        return input
+    return input.contiguous().view(-1).view(1, *input.shape)
 
 
-def without_batch(output: Tensor) -> Tensor:
-    """What a batch of one came to; no view, as that of native is none."""
-    return torch.ops.aten._unsafe_view.default(output, output.shape[1:])
+def without_batch(result: Any) -> Any:
+    """The results for a batch of one, as for an image; no view, as that of native is none."""
+    if isinstance(result, tuple):
+        return tuple(map(without_batch, result))
+    return torch.ops.aten._unsafe_view.default(result, result.shape[1:])
 
 
 def scatter_to_planes(grad_output: Tensor, indices: Tensor, size: Pair) -> Tensor:

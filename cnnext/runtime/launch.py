@@ -1,0 +1,74 @@
+"""The way of a call: from the function of an operator to a kernel, or to native PyTorch.
+
+An operator declares what is its own (`cnnext.runtime.operator`): how its arguments are checked, and
+what computes in a graph, with gradients, and else. The order of the questions is the same for all,
+and stands here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import torch
+
+from cnnext.runtime.fallback import call_native, fallback_reason, gradient_needed
+from cnnext.runtime.operator import Operator
+
+
+def launch(
+    operator: Operator,
+    operands: tuple[Any, ...],
+    *arguments: Any,
+    direct: Callable[..., Any] | None = None,
+) -> Any:
+    """What `operator.function` returns for these operands and its further arguments.
+
+    `direct` takes the place of the operator's own.
+    """
+    reason = fallback_reason(operator, operands)
+    if reason is not None:
+        return call_native(operator, reason, *operands, *arguments)
+    checked: Any = operands
+    if operator.check is not None:
+        checked = operator.check(*operands, *arguments)
+        if checked is None:
+            return delegate_to_native(operator, operands, *arguments)
+        if isinstance(checked, str):
+            return call_native(operator, checked, *operands, *arguments)
+    compute: Any = direct or operator.direct
+    if torch.compiler.is_compiling():
+        compute = operator.compiled
+    elif gradient_needed(*operands):
+        compute = operator.recorded
+    if operator.unbatched is None or operands[0].dim() != 3:
+        return compute(*checked)
+    return operator.unbatched(compute(*checked))
+
+
+def delegate_to_native(operator: Operator, operands: tuple[Any, ...], *arguments: Any) -> Any:
+    """Native's result, where there is nothing to compute, or its error with what it was given."""
+    native: Any = operator.native
+    if torch.compiler.is_compiling():
+        return native(*operands, *arguments)
+    try:
+        return native(*operands, *arguments)
+    except Exception as error:
+        _reject(operator, error, operands, arguments)
+
+
+def _reject(
+    operator: Operator, error: Exception, operands: tuple[Any, ...], arguments: tuple[Any, ...]
+) -> NoReturn:
+    function: Any = operator.function
+    names = list(inspect.signature(function).parameters)
+    tensors = [(name, x) for name, x in zip(names, operands, strict=False) if x is not None]
+    given = [f"{name}.shape={list(tensor.shape)}" for name, tensor in tensors]
+    if len({tensor.dtype for _, tensor in tensors}) > 1:
+        given += [f"{name}.dtype={tensor.dtype}" for name, tensor in tensors]
+    others = zip(names[len(operands) :], arguments, strict=False)
+    given += [f"{name}={value!r}" for name, value in others]
+    caller = f"{operator.name}(): "
+    text = str(error).removeprefix(caller)
+    raise type(error)(f"{caller}{text}; got {', '.join(given)}") from None
