@@ -61,32 +61,32 @@ def test_layers() -> None:
 #: One of each kind: the sources that hold it, and what is found.
 VIOLATIONS = {
     "torch_header_in_a_contract": (
-        {"csrc/relu/relu.h": "#include <torch/csrc/stable/tensor.h>"},
-        "csrc/relu/relu.h: includes torch/csrc/stable/tensor.h",
+        {"csrc/elementwise/relu.h": "#include <torch/csrc/stable/tensor.h>"},
+        "csrc/elementwise/relu.h: includes torch/csrc/stable/tensor.h",
     ),
     "library_in_an_isa_file": (
-        {"csrc/relu/avx2.cpp": "#include <cstdint>\n#include <vector>"},
-        "csrc/relu/avx2.cpp: includes <vector>",
+        {"csrc/elementwise/avx2.cpp": "#include <cstdint>\n#include <vector>"},
+        "csrc/elementwise/avx2.cpp: includes <vector>",
     ),
     "include_upwards": (
-        {"csrc/common/simd/math.h": '#include "relu/relu.h"'},
-        "csrc/common/simd/math.h: includes relu/relu.h",
+        {"csrc/common/simd/math.h": '#include "elementwise/relu.h"'},
+        "csrc/common/simd/math.h: includes elementwise/relu.h",
     ),
     "include_upwards_in_common": (
         {"csrc/common/kernel/isa.h": '#include "common/simd/simd.h"'},
         "csrc/common/kernel/isa.h: includes common/simd/simd.h, which is not below common/kernel",
     ),
     "adapters_header_in_a_kernel": (
-        {"csrc/relu/simd.h": '#include "common/torch/checks.h"'},
-        "csrc/relu/simd.h: includes common/torch/checks.h, which only files of torch may",
+        {"csrc/elementwise/simd.h": '#include "common/torch/checks.h"'},
+        "csrc/elementwise/simd.h: includes common/torch/checks.h, which only files of torch may",
     ),
     "bindings_header_in_an_adapter": (
-        {"csrc/relu/torch_cpu.cpp": '#include "common/numpy/bindings.h"'},
-        "csrc/relu/torch_cpu.cpp: includes common/numpy/bindings.h, which only files of numpy may",
+        {"csrc/elementwise/torch_cpu.cpp": '#include "common/numpy/bindings.h"'},
+        "csrc/elementwise/torch_cpu.cpp: includes common/numpy/bindings.h, which only files of numpy may",
     ),
     "include_across": (
-        {"csrc/relu/relu.h": '#include "linear/linear.h"'},
-        "csrc/relu/relu.h: includes linear/linear.h",
+        {"csrc/elementwise/relu.h": '#include "linear/linear.h"'},
+        "csrc/elementwise/relu.h: includes linear/linear.h",
     ),
     "folder_without_a_layer": ({"csrc/new/new.h": ""}, "csrc/new/new.h: the folder has no layer"),
     "import_upwards": (
@@ -117,7 +117,7 @@ def test_layers_find_violations(kind: str, tmp_path: Path) -> None:
     sources, expected = VIOLATIONS[kind]
     inside = {
         "csrc/isa.json": json.dumps(ISA_TABLE),
-        "csrc/relu/torch_cpu.cpp": "#include <torch/csrc/stable/tensor.h>",
+        "csrc/elementwise/torch_cpu.cpp": "#include <torch/csrc/stable/tensor.h>",
         "cnnext/nn.py": "",
         "cnnext/models/vgg.py": "from cnnext import nn\nfrom cnnext.runtime.library import ops",
     }

@@ -35,7 +35,7 @@ CXX_LAYERS = (
     ("common/simd", "common/cuda"),
     ("common/torch", "common/numpy"),
     ("gemm",),
-    ("conv2d", "linear", "pooling", "recurrence", "relu"),
+    ("conv2d", "elementwise", "linear", "pooling", "recurrence"),
 )
 
 # A file's name is its permission: which headers only those may include that are adapters, bindings

@@ -20,6 +20,7 @@
 #include <cstdint>
 
 #include "common/kernel/kernel.h"
+#include "common/kernel/window.h"
 
 namespace cnnext {
 
@@ -44,12 +45,10 @@ struct Conv2dShape {
   bool filter_kept = false;  // an earlier call may have packed it: for predictions, not for kernels
   Transforms transforms = Transforms::any;  // those that the values allow
 
-  CNNEXT_INLINE int64_t h_out() const {
-    return (h_in + 2 * pad_h - dilation_h * (k_h - 1) - 1) / stride_h + 1;
-  }
-  CNNEXT_INLINE int64_t w_out() const {
-    return (w_in + 2 * pad_w - dilation_w * (k_w - 1) - 1) / stride_w + 1;
-  }
+  CNNEXT_INLINE SlidingWindows rows() const { return {h_in, k_h, stride_h, pad_h, dilation_h}; }
+  CNNEXT_INLINE SlidingWindows columns() const { return {w_in, k_w, stride_w, pad_w, dilation_w}; }
+  CNNEXT_INLINE int64_t h_out() const { return rows().count(); }
+  CNNEXT_INLINE int64_t w_out() const { return columns().count(); }
   CNNEXT_INLINE int64_t c_in_per_group() const { return c_in / groups; }
   CNNEXT_INLINE int64_t c_out_per_group() const { return c_out / groups; }
   // The same convolution without the taps that never meet anything but the zero border; as many

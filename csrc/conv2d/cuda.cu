@@ -68,7 +68,7 @@ Radix tap_radix(Layout layout, int64_t c, int64_t k_h, int64_t k_w) {
 // Where along an axis a tap of pixel i falls on the gathered image of `size`; -1 for the zeros
 // around it, and in the input gradient between its pixels.
 template <Pass kPass>
-struct Axis {
+struct ImageAxis {
   int64_t size, pad, dilation;
   Divisor stride;
 
@@ -91,7 +91,7 @@ struct Gathered {
   const T* data;
   Image image;
   int64_t channels_per_group;
-  Axis<kPass> rows, columns;
+  ImageAxis<kPass> rows, columns;
 
   Gathered(const Conv2dShape& s, const T* data_)
       : data(data_),
@@ -136,7 +136,7 @@ struct Tiling {
   int64_t blocks() const { return row_tiles * column_tiles * slices * groups; }
 };
 
-// Forward, and the input gradient, which differs in its Axis and in the filter's strides.
+// Forward, and the input gradient, which differs in its ImageAxis and in the filter's strides.
 template <class T, Pass kPass, Layout kLayout>
 struct ImageProduct {
   using Value = Accumulator<T>;

@@ -153,7 +153,7 @@ FixedPoint filter_fixed_point(const WinogradShape& g, int64_t side, const float*
 int64_t floats_of(const WinogradShape& g) { return g.images * g.c * g.h_in * g.w_in; }
 
 // Which windows of a tile do not go well with transforms.
-enum class Windows { all_do, empty, dim };
+enum class Spoiled { all_do, empty, dim };
 
 struct TileCounts {
   int64_t tiles = 0, plain = 0, not_finite = 0;
@@ -161,7 +161,7 @@ struct TileCounts {
 
 class TileLook {
  public:
-  TileLook(const WinogradShape& shape, int64_t side, Windows spoiled, const float* x)
+  TileLook(const WinogradShape& shape, int64_t side, Spoiled spoiled, const float* x)
       : g(shape), reach(shape.tile + side - 1), side(side), spoiled(spoiled), x(x) {}
 
   int64_t rows() const { return g.images * g.tiles_h; }
@@ -199,7 +199,7 @@ class TileLook {
 
   const WinogradShape& g;
   int64_t reach, side;
-  Windows spoiled;
+  Spoiled spoiled;
   const float* x;
 
   // What the tiles of an index along one axis read of the image.
@@ -209,9 +209,9 @@ class TileLook {
   }
 
   bool below(Magnitude window, Magnitude tile) const {
-    return spoiled != Windows::all_do && tile != 0 &&
+    return spoiled != Spoiled::all_do && tile != 0 &&
            (window == 0 ||
-            (spoiled == Windows::dim && as_float(window) < kDimWindow * as_float(tile)));
+            (spoiled == Spoiled::dim && as_float(window) < kDimWindow * as_float(tile)));
   }
 
   // `maxima` are those of the rows `seen`, of which the tile's largest is `most_of_tile`.
@@ -236,7 +236,7 @@ class TileLook {
 };
 
 // The counts in every `step`-th row of tiles.
-TileCounts look_at_tiles(const WinogradShape& g, int64_t side, Windows spoiled, const float* x,
+TileCounts look_at_tiles(const WinogradShape& g, int64_t side, Spoiled spoiled, const float* x,
                          int64_t step, int threads, const ParallelCalls& parallel) {
   const TileLook look(g, side, spoiled, x);
   const int64_t rows = ceil_div(look.rows(), step);
@@ -350,9 +350,9 @@ class Chooser {
   }
 
   void keep_to_input(int64_t step) {
-    const Windows spoiled = transforms_ == Transforms::local ? Windows::all_do
-                            : pass_ == Pass::forward         ? Windows::dim
-                                                             : Windows::empty;
+    const Spoiled spoiled = transforms_ == Transforms::local ? Spoiled::all_do
+                            : pass_ == Pass::forward         ? Spoiled::dim
+                                                             : Spoiled::empty;
     const TileCounts counts =
         look_at_tiles(tiling(), choice_.shape.k_h, spoiled, o_.first, step, threads_, parallel_);
     choice_.facts.tiles = counts.tiles;

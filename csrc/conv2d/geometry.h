@@ -18,7 +18,7 @@
 namespace cnnext {
 namespace {
 
-struct Axis {
+struct GatherAxis {
   int64_t in_size, out_size;  // extents of the tensors
   int64_t grid;               // number of outputs
   int64_t out_first, out_step;
@@ -44,15 +44,16 @@ struct Axis {
   }
 };
 
-CNNEXT_INLINE Axis forward_axis(int64_t in_size, int64_t out_size, int64_t kernel, int64_t stride,
-                                int64_t pad, int64_t dilation) {
+CNNEXT_INLINE GatherAxis forward_axis(int64_t in_size, int64_t out_size, int64_t kernel,
+                                      int64_t stride, int64_t pad, int64_t dilation) {
   return {in_size, out_size, out_size, 0, 1, stride, kernel, 0, 1, -pad, dilation};
 }
 
 // `in_size` is dy's extent, `out_size` dx's; `phase` the class of positions in dx.
-CNNEXT_INLINE Axis backward_axis(int64_t in_size, int64_t out_size, int64_t kernel, int64_t stride,
-                                 int64_t pad, int64_t dilation, int64_t phase) {
-  Axis axis{};
+CNNEXT_INLINE GatherAxis backward_axis(int64_t in_size, int64_t out_size, int64_t kernel,
+                                       int64_t stride, int64_t pad, int64_t dilation,
+                                       int64_t phase) {
+  GatherAxis axis{};
   axis.in_size = in_size;
   axis.out_size = out_size;
   axis.grid = phase < out_size ? ceil_div(out_size - phase, stride) : 0;
@@ -78,7 +79,7 @@ CNNEXT_INLINE Axis backward_axis(int64_t in_size, int64_t out_size, int64_t kern
 
 // One gather; channel counts are per group.
 struct ConvGeometry {
-  Axis h, w;
+  GatherAxis h, w;
   int64_t images, groups, c, k;  // c is summed over, k is produced
   Layout layout;
   int64_t w_group, w_k, w_c, w_h, w_w;  // strides of the filter

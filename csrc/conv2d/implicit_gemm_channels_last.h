@@ -31,7 +31,7 @@ struct ImplicitGemmChannelsLast {
     p.column_bias = o.bias;
     p.c = o.result;
     p.c_row = s.c_out;
-    const Windows windows(s, o.first);
+    const WindowsOfPixels windows(s, o.first);
     const bool border = s.pad_h > 0 || s.pad_w > 0;
     bool finite = true;
     const auto multiply = [&](const typename Product::Part& part) {
@@ -51,12 +51,12 @@ struct ImplicitGemmChannelsLast {
 
  private:
   // The rows of p.
-  struct Windows {
+  struct WindowsOfPixels {
     const Conv2dShape& s;
     const float* x;
     int64_t step;  // from a pixel to the next
 
-    Windows(const Conv2dShape& shape, const float* image)
+    WindowsOfPixels(const Conv2dShape& shape, const float* image)
         : s(shape), x(image), step(shape.stride_w * shape.c_in) {}
 
     struct Place {

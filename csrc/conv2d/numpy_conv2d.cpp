@@ -19,8 +19,7 @@ Conv2dShape read_shape<Conv2d>(Fields& f) {
   if (s.c_in % s.groups != 0 || s.c_out % s.groups != 0) {
     throw py::value_error("groups must divide c_in and c_out");
   }
-  if (s.h_in + 2 * s.pad_h <= s.dilation_h * (s.k_h - 1) ||
-      s.w_in + 2 * s.pad_w <= s.dilation_w * (s.k_w - 1)) {
+  if (!s.rows().fit() || !s.columns().fit()) {
     throw py::value_error("the kernel is larger than the padded image");
   }
   return s;

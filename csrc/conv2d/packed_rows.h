@@ -63,8 +63,8 @@ void pack_rows(const ConvGeometry& g, const float* image, int64_t all_channels, 
 // Spreads a row of outputs, `pixel` floats apart, over the planes of their channels; dst is the row
 // in the first plane.
 template <int N>
-void store_row_nchw(const float* row, int64_t pixel, const Axis& w, int64_t channels, float* dst,
-                    int64_t plane) {
+void store_row_nchw(const float* row, int64_t pixel, const GatherAxis& w, int64_t channels,
+                    float* dst, int64_t plane) {
   if (w.out_step == 1) {
     transpose_block<N>(row, pixel, dst, plane, w.grid, channels);
     return;

@@ -48,12 +48,9 @@ inline Conv2dShape make_shape(int64_t n, int64_t c_in, int64_t h_in, int64_t w_i
                weight.size(1) * groups, " input channels, but input has ", s.c_in);
   check_positive(s.k_h, s.k_w, "kernel size");
   CNNEXT_CHECK(h_in >= 0 && w_in >= 0, "input must not be (", h_in, " x ", w_in, ")");
-  CNNEXT_CHECK(s.k_h - 1 <= (h_in + 2 * pad_h - 1) / dilation_h &&
-                   s.k_w - 1 <= (w_in + 2 * pad_w - 1) / dilation_w && h_in + 2 * pad_h > 0 &&
-                   w_in + 2 * pad_w > 0,
-               "the padded input (", h_in + 2 * pad_h, " x ", w_in + 2 * pad_w,
-               ") is smaller than the kernel (", s.k_h, " x ", s.k_w, ", dilation ", dilation_h,
-               " x ", dilation_w, ")");
+  CNNEXT_CHECK(s.rows().fit() && s.columns().fit(), "the padded input (", h_in + 2 * pad_h, " x ",
+               w_in + 2 * pad_w, ") is smaller than the kernel (", s.k_h, " x ", s.k_w,
+               ", dilation ", dilation_h, " x ", dilation_w, ")");
   return s;
 }
 
@@ -68,9 +65,9 @@ inline void check_grad_output(const Tensor& grad_output, const Conv2dShape& s) {
 // How a device computes, unless the caller has another way.
 struct AsDevice {
   template <class Device, class T>
-  void operator()(const Device& device, Pass pass, const Conv2dShape& s, const Conv2dOperands<T>& o,
-                  const Tensor& result) const {
-    device.compute(pass, s, o, result);
+  void operator()(const Device& device, Pass pass, const Conv2dShape& s,
+                  const Conv2dOperands<T>& o) const {
+    device.template compute<Conv2d>(pass, s, o);
   }
 };
 
@@ -91,7 +88,7 @@ void run(Pass pass, const Conv2dShape& shape, const Tensor& first, const Tensor&
   if (pass != Pass::bwd_weight) {
     o.second += (shape.k_h - s.k_h) / 2 * o.w_strides[2] + (shape.k_w - s.k_w) / 2 * o.w_strides[3];
   }
-  compute(device, pass, s, o, result);
+  compute(device, pass, s, o);
 }
 
 template <class Device, class Compute>

@@ -30,8 +30,8 @@ void run_chosen(Pass pass, const Conv2dShape& s, const Conv2dOperands<T>& o, con
 struct Device : CpuDevice {
   using CpuDevice::CpuDevice;
 
-  template <class T>
-  void compute(Pass pass, const Conv2dShape& s, const Conv2dOperands<T>& o, const Tensor&) const {
+  template <class Op, class T>
+  void compute(Pass pass, const Conv2dShape& s, const Conv2dOperands<T>& o) const {
     run_chosen(pass, s, o, [](const auto&... call) { run_on_torch_threads(call...); });
   }
 
@@ -48,8 +48,7 @@ Tensor forward_keeping(const Tensor& input, const Tensor& weight, const std::opt
                        int64_t dilation_h, int64_t dilation_w, int64_t groups, int64_t owner,
                        int64_t version) {
   const conv2d::OwnedWeight owned{weight, owner, version};
-  const auto compute = [&](const Device& device, Pass pass, Conv2dShape s, const auto& o,
-                           const Tensor& result) {
+  const auto compute = [&](const Device& device, Pass pass, Conv2dShape s, const auto& o) {
     if constexpr (std::is_same_v<decltype(o), const Conv2dOperands<float>&>) {
       s.filter_kept = true;
       run_chosen(pass, s, o,
@@ -57,7 +56,7 @@ Tensor forward_keeping(const Tensor& input, const Tensor& weight, const std::opt
                    conv2d::run_keeping(kernel, shape, operands, owned, threads);
                  });
     } else {
-      device.compute(pass, s, o, result);
+      device.compute<Conv2d>(pass, s, o);
     }
   };
   return conv2d::forward_by<Device>(compute, input, weight, bias, stride_h, stride_w, pad_h, pad_w,
@@ -100,7 +99,7 @@ std::string value_facts(std::string direction, Tensor first, Tensor weight, int6
                         int64_t pad_w, int64_t dilation_h, int64_t dilation_w, int64_t groups,
                         bool filter_kept) {
   std::string found;
-  const auto look = [&](const Device&, Pass pass, Conv2dShape s, const auto& o, const Tensor&) {
+  const auto look = [&](const Device&, Pass pass, Conv2dShape s, const auto& o) {
     if constexpr (std::is_same_v<decltype(o), const Conv2dOperands<float>&>) {
       s.filter_kept = filter_kept;
       const int threads = num_threads_for(s.macs());

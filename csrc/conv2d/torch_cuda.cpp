@@ -14,13 +14,12 @@ Tensor workspace(int64_t elements, const Tensor& like) {
 }
 
 struct Device : CudaDevice {
-  using CudaDevice::CudaDevice;
+  explicit Device(const Tensor& t) : CudaDevice(t), like(t) {}
 
-  template <class T>
-  void compute(Pass pass, const Conv2dShape& s, const Conv2dOperands<T>& o,
-               const Tensor& result) const {
+  template <class Op, class T>
+  void compute(Pass pass, const Conv2dShape& s, const Conv2dOperands<T>& o) const {
     if (pass != Pass::bwd_weight) return conv2d_cuda<T>(pass, s, o, nullptr, stream());
-    const Tensor partial = workspace<T>(conv2d_cuda_weight_workspace(s), result);
+    const Tensor partial = workspace<T>(conv2d_cuda_weight_workspace(s), like);
     conv2d_cuda(pass, s, o, write<Accumulator<T>>(partial), stream());
   }
 
@@ -40,6 +39,8 @@ struct Device : CudaDevice {
     });
     return grad_bias;
   }
+
+  const Tensor& like;
 };
 
 }  // namespace

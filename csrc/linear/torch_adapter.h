@@ -9,6 +9,13 @@
 namespace cnnext {
 namespace linear {
 
+// The operands of a pass (linear.h) before a device has made them dense; the result is.
+struct Tensors {
+  Tensor first, second;
+  std::optional<Tensor> bias;
+  Tensor result;
+};
+
 inline LinearShape make_shape(const Tensor& rows, int64_t n, int64_t k) {
   CNNEXT_CHECK(n > 0 && k > 0, "weight must not be empty");
   return {rows.numel() / rows.size(rows.dim() - 1), n, k};
@@ -25,8 +32,9 @@ Tensor forward(const Tensor& input, const Tensor& weight, const std::optional<Te
     check_like(*bias, input, "bias");
     CNNEXT_CHECK(bias->dim() == 1 && bias->size(0) == s.n, "bias must have ", s.n, " elements");
   }
-  if (s.m == 0) return empty_contiguous(input, s.n);
-  return Device::forward(s, input, weight, bias);
+  const Tensor output = empty_contiguous(input, s.n);
+  if (s.m > 0) Device::compute(Pass::forward, s, Tensors{input, weight, bias, output});
+  return output;
 }
 
 template <class Device>
@@ -36,8 +44,11 @@ Tensor backward_input(const Tensor& grad_output, const Tensor& weight) {
   CNNEXT_CHECK(grad_output.dim() > 0 && grad_output.size(grad_output.dim() - 1) == weight.size(0),
                "grad_output must have ", weight.size(0), " columns");
   const LinearShape s = make_shape(grad_output, weight.size(0), weight.size(1));
-  if (s.m == 0) return empty_contiguous(grad_output, s.k);
-  return Device::backward_input(s, grad_output, weight);
+  const Tensor grad_input = empty_contiguous(grad_output, s.k);
+  if (s.m > 0) {
+    Device::compute(Pass::bwd_input, s, Tensors{grad_output, weight, std::nullopt, grad_input});
+  }
+  return grad_input;
 }
 
 template <class Device>
@@ -51,8 +62,10 @@ Tensor backward_weight(const Tensor& grad_output, const Tensor& input) {
     CNNEXT_CHECK(input.size(d) == grad_output.size(d), "input has size ", input.size(d),
                  " in dimension ", d, ", grad_output has ", grad_output.size(d));
   }
-  if (s.m == 0) return torch::stable::fill_(empty_2d(s.n, s.k, input), 0);
-  return Device::backward_weight(s, grad_output, input);
+  const Tensor grad_weight = empty_2d(s.n, s.k, input);
+  if (s.m == 0) return torch::stable::fill_(grad_weight, 0);
+  Device::compute(Pass::bwd_weight, s, Tensors{grad_output, input, std::nullopt, grad_weight});
+  return grad_weight;
 }
 
 inline void define_operators(StableLibrary& m) {

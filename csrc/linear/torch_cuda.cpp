@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // linear on CUDA is ATen's: cuBLAS is at the limit of the memory, or of the tensor cores, and
 // follows torch's precision flags. These operators are here for what is built on linear.
-#include <vector>
-
 #include "common/torch/cuda.h"
 #include "common/torch/product.h"
 #include "linear/torch_adapter.h"
@@ -16,32 +14,23 @@ Tensor rows_of(const Tensor& t, int64_t rows, int64_t columns) {
   return torch::stable::reshape(t, {rows, columns});
 }
 
-// A matrix in the shape of `like`, but for its last dimension.
-Tensor in_shape_of(const Tensor& like, const Tensor& matrix) {
-  std::vector<int64_t> sizes(like.sizes().begin(), like.sizes().end());
-  sizes.back() = matrix.size(1);
-  return torch::stable::reshape(matrix, sizes);
+void forward(const linear::Tensors& t) {
+  using torch::stable::detail::from;
+  check_allocated(t.first);
+  check_allocated(t.second);
+  if (t.bias.has_value()) check_allocated(*t.bias);
+  call_out("aten::linear", from(t.first), from(t.second), from(t.bias), from(t.result));
 }
 
 struct Device {
-  static Tensor forward(const LinearShape& s, const Tensor& input, const Tensor& weight,
-                        const std::optional<Tensor>& bias) {
-    Tensor result = product(rows_of(input, s.m, s.k), transposed(weight));
-    if (bias.has_value()) {
-      check_allocated(*bias);
-      result = torch::stable::subtract(result, *bias, -1.0);
+  static void compute(Pass pass, const LinearShape& s, const linear::Tensors& t) {
+    if (pass == Pass::forward) return forward(t);
+    const Tensor dy = rows_of(t.first, s.m, s.n);
+    if (pass == Pass::bwd_input) {
+      product_into(dy, t.second, rows_of(t.result, s.m, s.k));
+    } else {
+      product_into(transposed(dy), rows_of(t.second, s.m, s.k), t.result);
     }
-    return in_shape_of(input, result);
-  }
-
-  static Tensor backward_input(const LinearShape& s, const Tensor& grad_output,
-                               const Tensor& weight) {
-    return in_shape_of(grad_output, product(rows_of(grad_output, s.m, s.n), weight));
-  }
-
-  static Tensor backward_weight(const LinearShape& s, const Tensor& grad_output,
-                                const Tensor& input) {
-    return product(transposed(rows_of(grad_output, s.m, s.n)), rows_of(input, s.m, s.k));
   }
 };
 

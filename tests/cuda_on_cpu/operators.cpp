@@ -2,10 +2,10 @@
 // The operators whose CUDA adapters and kernels run on the engine.
 #include "conv2d/torch_adapter.h"
 #include "cuda_on_cpu/engine.h"
+#include "elementwise/torch_adapter.h"
 #include "linear/torch_adapter.h"
 #include "pooling/torch_adapter.h"
 #include "recurrence/torch_lstm_cell.h"
-#include "relu/torch_adapter.h"
 
 namespace cnnext {
 namespace {
@@ -16,10 +16,10 @@ void set_seed(int64_t seed) { cuda_on_cpu::set_seed(static_cast<uint64_t>(seed))
 
 STABLE_TORCH_LIBRARY_FRAGMENT(cnnext_cuda_on_cpu, m) {
   conv2d::define_operators(m);
+  elementwise::define_operators(m);
   linear::define_operators(m);
   lstm_cell::define_operators(m);
   pooling::define_operators(m);
-  relu::define_operators(m);
   m.def("set_seed(int seed) -> ()");
 }
 

@@ -1,4 +1,4 @@
-"""Every relu kernel against csrc/relu/relu.h, to the bit."""
+"""Every relu kernel against csrc/elementwise/relu.h, to the bit."""
 
 from __future__ import annotations
 

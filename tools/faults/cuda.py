@@ -43,7 +43,7 @@ CUDA = (
     Fault(
         name="packs-that-are-not-aligned",
         kind="CUDA alignment",
-        file="csrc/relu/cuda.cu",
+        file="csrc/elementwise/cuda.cu",
         old="aligned(o.first) && aligned(o.second) && aligned(o.result)",
         new="aligned(o.first) && aligned(o.result)",
         tests=("tests/cuda/test_relu.py",),

@@ -16,7 +16,7 @@ KERNELS = (
     Fault(
         name="relu-tail-misses-the-last-element",
         kind="end of a loop",
-        file="csrc/relu/simd.h",
+        file="csrc/elementwise/simd.h",
         old="i < end",
         new="i + 1 < end",
         within="for (; i < end; ++i) {",
@@ -205,17 +205,17 @@ KERNELS = (
     Fault(
         name="transposed-gradient-read-as-it-lies",
         kind="memory layout",
-        file="csrc/relu/torch_adapter.h",
-        old="flat_as(grad_output, y)",
+        file="csrc/elementwise/torch_adapter.h",
+        old="flat_as(grad_output, from)",
         new="flat(grad_output)",
         tests=("tests/ops/test_every_layout.py", "-k", "relu"),
     ),
     Fault(
         name="schema-hides-a-write",
         kind="schema",
-        file="csrc/relu/torch_adapter.h",
-        old='"relu_(Tensor(a!) self) -> ()"',
-        new='"relu_(Tensor self) -> ()"',
+        file="csrc/elementwise/torch_adapter.h",
+        old='"_(Tensor(a!) self"',
+        new='"_(Tensor self"',
         tests=("tests/ops/test_relu_in_place.py", "tests/ops/test_relu.py"),
     ),
     Fault(

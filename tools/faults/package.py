@@ -141,9 +141,9 @@ PACKAGE = (
     Fault(
         name="isa-file-includes-the-standard-library",
         kind="dependency",
-        file="csrc/relu/avx2.cpp",
-        old='#include "relu/simd.h"',
-        new='#include <algorithm>\n\n#include "relu/simd.h"',
+        file="csrc/elementwise/avx2.cpp",
+        old='#include "elementwise/simd.h"',
+        new='#include <algorithm>\n\n#include "elementwise/simd.h"',
         check=("python", "tools/check_layers.py"),
     ),
     Fault(

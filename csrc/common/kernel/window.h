@@ -23,9 +23,6 @@ CNNEXT_INLINE TapRange taps_inside(int64_t start, int64_t taps, int64_t step, in
 struct SlidingWindows {
   int64_t size, taps, stride, pad, dilation;
 
-  // Positions from the first tap to the last.
-  CNNEXT_INLINE int64_t span() const { return dilation * (taps - 1) + 1; }
-
   // Whether one fits into the padded image. No product of large sizes may overflow.
   CNNEXT_INLINE bool fit() const {
     const int64_t padded = size + 2 * pad;
@@ -33,7 +30,9 @@ struct SlidingWindows {
   }
 
   // How many fit into it, if one does.
-  CNNEXT_INLINE int64_t count() const { return (size + 2 * pad - span()) / stride + 1; }
+  CNNEXT_INLINE int64_t count() const {
+    return (size + 2 * pad - dilation * (taps - 1) - 1) / stride + 1;
+  }
 
   // Whether each of the first `count` has a tap inside the image, given 0 <= pad <= taps / 2.
   CNNEXT_INLINE bool reach_inside(int64_t count) const {

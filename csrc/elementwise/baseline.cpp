@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// relu for the ISA every build has (SSE on x86, NEON on Arm).
-#include "relu/simd.h"
+// Element-wise operators for the ISA every build has (SSE on x86, NEON on Arm).
+#include "elementwise/simd.h"
 
 namespace cnnext {
 namespace {
 constexpr int kLanes = 4;
 }  // namespace
 
-#define CNNEXT_KERNELS "relu/kernels.inc"
+#define CNNEXT_KERNELS "elementwise/kernels.inc"
 #define CNNEXT_ISA baseline
 #include "common/kernel/define_kernels.inc"
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// relu for AVX2.
-#include "relu/simd.h"
+// Element-wise operators for AVX2.
+#include "elementwise/simd.h"
 
 namespace cnnext {
 namespace {
 constexpr int kLanes = 8;
 }  // namespace
 
-#define CNNEXT_KERNELS "relu/kernels.inc"
+#define CNNEXT_KERNELS "elementwise/kernels.inc"
 #define CNNEXT_ISA avx2
 #include "common/kernel/define_kernels.inc"
 

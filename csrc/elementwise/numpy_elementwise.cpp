@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Element-wise operators for NumPy arrays: see common/numpy/bindings.h. With `in_place` the result
+// takes the place of the first array, as the contract allows.
+#include "common/numpy/bindings.h"
+#include "elementwise/operators.h"
+
+namespace cnnext {
+namespace {
+
+template <class Op, size_t... I>
+ElementwiseShape<Op> read_elementwise_shape(Fields& f, std::index_sequence<I...>) {
+  return {f.positive("size"), {f.number(Op::Parameters::kNames[I])...}};
+}
+
+}  // namespace
+
+#define CNNEXT_READ_SHAPE(Op, op)                                                             \
+  template <>                                                                                 \
+  Op::Shape read_shape<Op>(Fields & f) {                                                      \
+    return read_elementwise_shape<Op>(f, std::make_index_sequence<Op::Parameters::kCount>()); \
+  }
+CNNEXT_FOR_ELEMENTWISE(CNNEXT_READ_SHAPE)
+
+namespace {
+
+template <class Op>
+py::array run(Pass pass, const std::string& name, const py::array& first,
+              const std::optional<py::array>& second, bool in_place, int threads,
+              const py::kwargs& shape) {
+  const bool forward = pass == Pass::forward;
+  const ElementwiseShape<Op> s = shape_from<Op>(shape);
+  return with_kernel<Op>(name, [&](auto zero, const auto& kernel) {
+    using T = decltype(zero);
+    const Input<T> in = input<T>({forward ? "x" : "dy", s.size}, first);
+    const std::optional<Input<T>> saved = input<T>({"saved", s.size}, second);
+    const Output<T> out(s.size);
+    if (in_place) std::copy_n(in.data(), s.size, out.data());
+    run_for_test(kernel, pass, s,
+                 {in_place ? out.data() : in.data(), data_or_null(saved), out.data()}, threads);
+    return result(forward ? "y" : "dx", out, kernel.name);
+  });
+}
+
+template <class Op>
+void bind(py::module_& m) {
+  py::module_ bindings = bind_operator<Op>(m);
+  bindings.def(
+      "forward",
+      [](const std::string& name, const py::array& x, bool in_place, int threads,
+         const py::kwargs& shape) {
+        return run<Op>(Pass::forward, name, x, std::nullopt, in_place, threads, shape);
+      },
+      "name"_a, "x"_a, py::kw_only(), "in_place"_a = false, "threads"_a = 1);
+  bindings.def(
+      "bwd_input",
+      [](const std::string& name, const py::array& dy, const py::array& saved, bool in_place,
+         int threads, const py::kwargs& shape) {
+        return run<Op>(Pass::bwd_input, name, dy, saved, in_place, threads, shape);
+      },
+      "name"_a, "dy"_a, "saved"_a, py::kw_only(), "in_place"_a = false, "threads"_a = 1);
+}
+
+#define CNNEXT_BIND(Op, op) [[maybe_unused]] const bool op##_bound = register_bindings(bind<Op>);
+CNNEXT_FOR_ELEMENTWISE(CNNEXT_BIND)
+
+}  // namespace
+}  // namespace cnnext

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The element-wise operators.
+#pragma once
+
+#include "elementwise/relu.h"
+
+// Calls macro(Op, op) for each: its struct and its name.
+#define CNNEXT_FOR_ELEMENTWISE(macro) macro(Relu, relu)

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Element-wise operators on vectors. Little to compute, everything to move: memory bandwidth is the
+// limit, and a task is a block large enough (128 KB) that handing it to another core costs nothing
+// beside it.
+#pragma once
+
+#include "common/simd/simd.h"
+#include "elementwise/operators.h"
+
+namespace cnnext {
+namespace {
+
+template <class Op, Pass kPass, int N>
+struct ElementwiseSimd {
+  using Shape = ElementwiseShape<Op>;
+  using Operands = ElementwiseOperands<float>;
+  static constexpr int64_t kTaskSize = 32 * 1024;
+
+  static Plan plan(const Shape& s, int) {
+    Plan plan;
+    plan.tasks[0] = ceil_div(s.size, kTaskSize);
+    return plan;
+  }
+
+  static void run(const Shape& s, const Plan&, const Operands& o, const Slice& slice) {
+    const int64_t end = min(s.size, slice.end * kTaskSize);
+    int64_t i = slice.begin * kTaskSize;
+    for (; i + N <= end; i += N) {
+      const f32<N> first = load<N>(o.first + i);
+      const f32<N> second = kPass == Pass::forward ? first : load<N>(o.second + i);
+      store<N>(o.result + i, evaluate<Op, kPass>(first, second, s.parameters));
+    }
+    for (; i < end; ++i) {
+      const float second = kPass == Pass::forward ? 0 : o.second[i];
+      o.result[i] = evaluate<Op, kPass>(o.first[i], second, s.parameters);
+    }
+  }
+};
+
+}  // namespace
+}  // namespace cnnext
