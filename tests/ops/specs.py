@@ -308,11 +308,12 @@ SPECS = (
 BY_NAME = {spec.name: spec for spec in SPECS}
 
 
-def each_case(field: str) -> Any:
-    """Parameters (spec, case) for all specs and their cases of that kind."""
+def each_case(field: str, *ops: str) -> Any:
+    """Parameters (spec, case) for these specs, or all, and their cases of that kind."""
     params = [
         pytest.param(spec, case, id=f"{spec.name}-{case}")
         for spec in SPECS
+        if not ops or spec.name in ops
         for case in getattr(spec, field)
     ]
     return pytest.mark.parametrize(("spec", "case"), params)

@@ -75,13 +75,7 @@ def test_empty_batch(spec: Spec, case: Any) -> None:
         spec.check(spec.problem(case.with_batch(0), dtype=dtype).in_layout(layout))
 
 
-OF_WINDOWS = [spec for spec in SPECS if spec.name == "conv2d" or "pool" in spec.name]
-
-
-@pytest.mark.parametrize(
-    ("spec", "case"),
-    [pytest.param(s, case, id=f"{s.name}-{case}") for s in OF_WINDOWS for case in s.cases],
-)
+@each_case("cases", *(spec.name for spec in SPECS if len(spec.cases[0].input_shape) == 4))
 def test_unbatched(spec: Spec, case: Any) -> None:
     for dtype, view in product(DTYPES, VIEWS.values()):
         problem = spec.problem(case, dtype=dtype)

@@ -14,7 +14,7 @@ from cnnext.testing.errors import INPUT_KINDS, assert_bitwise_equal, make_input
 from tests.ops import problems
 from tests.ops.graphs import Compiled, ops_in
 from tests.ops.pools import SPECIAL, check_delegated, check_unbatched_results, full_of, image_of
-from tests.ops.specs import BY_NAME, Spec
+from tests.ops.specs import BY_NAME, Spec, each_case
 from tests.ops.support import (
     CNNEXT,
     DTYPES,
@@ -27,17 +27,11 @@ from tests.ops.support import (
     order_in_memory,
 )
 
-MAX_POOLS = (BY_NAME["max_pool2d"], BY_NAME["adaptive_max_pool2d"])
-each_pool = pytest.mark.parametrize("spec", MAX_POOLS, ids=lambda spec: spec.name)
-
-
-def each_case(field: str) -> Any:
-    params = [
-        pytest.param(spec, case, id=f"{spec.name}-{case}")
-        for spec in MAX_POOLS
-        for case in getattr(spec, field)
-    ]
-    return pytest.mark.parametrize(("spec", "case"), params)
+MAX_POOLS = ("max_pool2d", "adaptive_max_pool2d")
+each_pool = pytest.mark.parametrize("op", MAX_POOLS)
+each_edge = each_case("edges", *MAX_POOLS)
+each_ordinary_case = each_case("cases", *MAX_POOLS)
+each_corner = each_case("corners", *MAX_POOLS)
 
 
 def input_of(case: Any, kind: str, dtype: torch.dtype) -> Tensor:
@@ -62,14 +56,14 @@ def check_values_and_indices(op: str, image: Tensor, what: str, **options: Any) 
 # ---------------------------------------------------------------------------------- every pool
 
 
-@each_case("edges")
+@each_edge
 def test_values_and_indices(spec: Spec, case: Any) -> None:
     for kind, layout, dtype in product((*INPUT_KINDS, *SPECIAL), LAYOUTS.values(), DTYPES):
         image = input_of(case, kind, dtype).contiguous(memory_format=layout)
         check_values_and_indices(spec.name, image, f"{kind} {layout} {dtype}", **case.kwargs())
 
 
-@each_case("cases")
+@each_ordinary_case
 def test_views(spec: Spec, case: Any) -> None:
     image = input_of(case, "normal", torch.float32)
     for name, view in VIEWS_4D.items():
@@ -78,14 +72,14 @@ def test_views(spec: Spec, case: Any) -> None:
         check_values_and_indices(spec.name, view(image[0]), f"{name} unbatched", **case.kwargs())
 
 
-@each_case("corners")
+@each_corner
 def test_sizes_of_one(spec: Spec, case: Any) -> None:
     image = input_of(case, "normal", torch.float32)
     for view in ("dense", "channels_last", "transposed"):
         check_values_and_indices(spec.name, VIEWS_4D[view](image), view, **case.kwargs())
 
 
-@each_case("edges")
+@each_edge
 def test_gradient_goes_where_native_sends_it(spec: Spec, case: Any) -> None:
     for kind, layout in product(SPECIAL, LAYOUTS):
         image = input_of(case, kind, torch.float32)
@@ -93,7 +87,7 @@ def test_gradient_goes_where_native_sends_it(spec: Spec, case: Any) -> None:
         problem.check_gradients(problem.gradients(CNNEXT), what=f"{kind} {layout} gradient")
 
 
-@each_case("edges")
+@each_edge
 def test_gradient_with_indices(spec: Spec, case: Any) -> None:
     problem = spec.problem(case)
 
@@ -110,7 +104,7 @@ def test_gradient_with_indices(spec: Spec, case: Any) -> None:
 
 
 @pytest.mark.parametrize("gradient", (True, False), ids=("grad", "no_grad"))
-@each_case("cases")
+@each_ordinary_case
 def test_compile_with_indices(spec: Spec, case: Any, gradient: bool) -> None:
     library = Compiled("aot_eager")
     (image,) = spec.problem(case).leaves(*((0,) if gradient else ()))
@@ -125,15 +119,15 @@ def test_compile_with_indices(spec: Spec, case: Any, gradient: bool) -> None:
 
 
 @each_pool
-def test_unbatched_results(spec: Spec) -> None:
-    check_unbatched_results(spec.name, 1)
+def test_unbatched_results(op: str) -> None:
+    check_unbatched_results(op, 1)
 
 
 @pytest.mark.parametrize("wanted", (1, None, "yes", torch.tensor(True)), ids=repr)
 @each_pool
-def test_return_indices_is_any_truth(spec: Spec, wanted: Any) -> None:
+def test_return_indices_is_any_truth(op: str, wanted: Any) -> None:
     image = image_of((2, 4, 6, 6))
-    check_delegated(spec.name, lambda pool: pool(image, 2, return_indices=wanted), "")
+    check_delegated(op, lambda pool: pool(image, 2, return_indices=wanted), "")
 
 
 # ---------------------------------------------------------------------------------- max_pool2d

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from unittest import mock
 
 import pytest
 import torch
 
+from tests.ops.conftest import _one_thread  # noqa: F401  (a fixture)
+
 # PyTorch's utilities for its own tests forbid the whole process to set flags of backends, when they
 # are first imported; other tests set them.
 with mock.patch("torch.backends.disable_global_flags"):
     import torch.testing._internal.common_utils  # noqa: F401
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def pytest_configure(config: pytest.Config) -> None:
