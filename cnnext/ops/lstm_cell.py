@@ -191,13 +191,6 @@ def _lstm_cell_on_kernels(*operands: Any) -> States:
 # ------------------------------------------------------------------------------------- module
 
 
-def _check_module_call(input: Tensor, hx: Any) -> None:
-    if input.dim() == 2 and isinstance(hx, Tensor):
-        raise TypeError("LSTMCell: hx must be a tuple of tensors, but is Tensor")
-    states = () if hx is None else hx
-    check_module_call("LSTMCell", input, {f"hx[{i}]": state for i, state in enumerate(states)})
-
-
 _native = NativeLayer(torch.nn.LSTMCell)
 
 
@@ -212,7 +205,7 @@ class LSTMCell(torch.nn.LSTMCell, metaclass=ABCMeta):
         if not is_scripting():
             if _native.cls.forward is not _native.forward:
                 return _native.call_replaced("forward", self, input, hx)
-            _check_module_call(input, hx)
+            check_module_call("LSTMCell", input, () if hx is None else hx)
         batched = input.dim() == 2
         rows = input if batched else input.unsqueeze(0)
         if hx is None:

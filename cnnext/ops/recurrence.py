@@ -168,13 +168,13 @@ def gradients_of_weights(
 
 
 def times(a: Tensor, b: Tensor) -> Tensor:
-    if torch.is_grad_enabled() or 0 in a.shape or 0 in b.shape:
+    if torch.is_grad_enabled() or a.numel() == 0 or b.numel() == 0:
         return a @ b
     return ops.linear_backward_input.default(a, b)
 
 
 def _transposed_times(a: Tensor, b: Tensor) -> Tensor:
-    if torch.is_grad_enabled() or 0 in a.shape or 0 in b.shape:
+    if torch.is_grad_enabled() or a.numel() == 0 or b.numel() == 0:
         return a.t() @ b
     return ops.linear_backward_weight.default(a, b)
 

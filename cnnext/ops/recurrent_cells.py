@@ -146,7 +146,7 @@ class GRUCell(torch.nn.GRUCell, metaclass=ABCMeta):
         if not is_scripting():
             if _native_gru_cell.cls.forward is not _native_gru_cell.forward:
                 return _native_gru_cell.call_replaced("forward", self, input, hx)
-            check_module_call("GRUCell", input, {} if hx is None else {"hx": hx})
+            check_module_call("GRUCell", input, () if hx is None else (hx,))
         rows, state = _batch_of(input, hx, self.hidden_size)
         if is_scripting():
             h = torch._VF.gru_cell(
@@ -171,7 +171,7 @@ class RNNCell(torch.nn.RNNCell, metaclass=ABCMeta):
         if not is_scripting():
             if _native_rnn_cell.cls.forward is not _native_rnn_cell.forward:
                 return _native_rnn_cell.call_replaced("forward", self, input, hx)
-            check_module_call("RNNCell", input, {} if hx is None else {"hx": hx})
+            check_module_call("RNNCell", input, () if hx is None else (hx,))
         rows, state = _batch_of(input, hx, self.hidden_size)
         if self.nonlinearity not in ("tanh", "relu"):
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}")

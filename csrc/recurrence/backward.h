@@ -116,6 +116,7 @@ struct BackwardBySequences {
     using AnyCell = BackwardStep<LSTM, Tile>;
     Plan plan;
     plan.tasks[0] = ceil_div(s.batch, kTaskRows);
+    if (s.gates_only) return plan;
     plan.chunk_bytes = AnyCell::blocks(s) * AnyCell::packed_floats(s) * sizeof(float);
     return plan;
   }
@@ -147,6 +148,7 @@ struct BackwardByUnits {
     Plan plan;
     plan.rounds = s.steps + 1;
     plan.tasks[0] = AnyCell::blocks(s);
+    if (s.gates_only) return plan;
     plan.shared_bytes = plan.tasks[0] * AnyCell::packed_floats(s) * sizeof(float);
     return plan;
   }

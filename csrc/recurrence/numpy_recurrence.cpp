@@ -91,7 +91,8 @@ py::tuple backward(const std::string& name, const py::array& saved_workspace,
                    const std::optional<py::array>& dc_n, const std::optional<py::array>& h0,
                    const BatchSizes& batch_sizes, bool reverse, int threads,
                    const py::kwargs& shape) {
-  const RecurrenceShape s = shape_from<Recurrence>(shape);
+  RecurrenceShape s = shape_from<Recurrence>(shape);
+  s.gates_only = !w_hh.has_value();
   const std::vector<int64_t> offsets = offsets_of(s, batch_sizes);
   const int64_t first = s.batch * s.hidden, all = s.rows * s.hidden;
   if (!w_hh.has_value() && s.steps > 1) throw py::value_error("w_hh must be given");

@@ -59,11 +59,14 @@ CNNEXT_INLINE constexpr int64_t workspace_blocks_of(CellKind cell) {
 struct RecurrenceShape {
   CellKind cell;
   int64_t steps, rows, batch, input, hidden;
+  bool gates_only = false;  // backward: one step, of which dh0 is not wanted, so no product
 
   CNNEXT_INLINE int64_t gates() const { return gates_of(cell); }
 
-  // Those of the forward pass; the backward pass has no products with the input.
+  // Those of the forward pass; the backward pass has no products with the input. Gates alone take
+  // as long as some multiply-adds.
   CNNEXT_INLINE double macs() const {
+    if (gates_only) return 20.0 * static_cast<double>(rows * hidden);
     return static_cast<double>(rows) * static_cast<double>(gates() * hidden) *
            static_cast<double>(input + hidden);
   }
@@ -85,8 +88,8 @@ struct RecurrenceOperands {
   // pass or null, the workspace (rows x workspace_blocks x hidden) and the state (rows x hidden)
   T *y, *h_n, *c_n, *workspace, *state;
 
-  // backward: reads the workspace, the state and gradients (each null for zero); w_hh may be null
-  // if there is one step and dh0 is not wanted
+  // backward: reads the workspace, the state and gradients (each null for zero); w_hh is null if
+  // the shape is of gates only
   const T *saved_workspace, *saved_state, *dy, *dh_n, *dc_n;
   // ... and writes u (rows x gates x hidden), the same for w_hh (of the GRU, else null), the
   // gradients of the first states (dh0 of the LSTM and the RNN may be null without w_hh) and, if
@@ -100,6 +103,7 @@ struct Recurrence {
   using Shape = RecurrenceShape;
   template <class T>
   using Operands = RecurrenceOperands<T>;
+  static double work(const Shape& s) { return s.macs(); }
 };
 
 }  // namespace cnnext

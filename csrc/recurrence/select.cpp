@@ -110,13 +110,20 @@ double dots_cost(const RecurrenceShape& s, int threads) {
   return by_units(s, forward_weights(s), dot_rates(s, isa), threads);
 }
 
+double gates_seconds(const RecurrenceShape& s, int64_t tasks, int threads) {
+  const double share = largest_share(tasks, threads);
+  return static_cast<double>(s.rows * s.hidden) * share / kMovedFloatsPerSecond;
+}
+
 template <Isa isa>
 double sequences_bwd_cost(const RecurrenceShape& s, int threads) {
+  if (s.gates_only) return gates_seconds(s, ceil_div(s.batch, kSequencesPerTask), threads);
   return by_sequences(s, backward_weights(s), isa, threads);
 }
 
 template <Isa isa>
 double units_bwd_cost(const RecurrenceShape& s, int threads) {
+  if (s.gates_only) return gates_seconds(s, ceil_div(s.hidden, kUnitsPerTask), threads);
   return by_packed_units(s, backward_weights(s), isa, threads);
 }
 

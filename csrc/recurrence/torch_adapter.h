@@ -219,7 +219,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> backward(
     const std::optional<Tensor>& batch_sizes, int64_t batch, bool reverse) {
   check_dim(state, 2, "state");
   const Steps steps = check_steps(batch_sizes, state.size(0), batch);
-  const RecurrenceShape s{check_cell(cell), steps.count, state.size(0), batch, 0, state.size(1)};
+  const RecurrenceShape s{check_cell(cell), steps.count,      state.size(0), batch, 0,
+                          state.size(1),    !w_hh.has_value()};
   const bool has_c = s.cell == CellKind::lstm, has_u_hh = s.cell == CellKind::gru;
   check_matrix(workspace, s.rows, workspace_blocks_of(s.cell) * s.hidden, state, "workspace");
   CNNEXT_CHECK(w_hh.has_value() || s.steps == 1, "w_hh must be given for more than one step");

@@ -10,18 +10,6 @@ namespace {
 struct Device : CpuDevice {
   static constexpr bool kMultipliesByAten = false;
   using CpuDevice::CpuDevice;
-
-  template <class Op, class T>
-  void compute(Pass pass, const RecurrenceShape& s, const RecurrenceOperands<T>& o) const {
-    const int threads = num_threads_for(o.w_hh == nullptr ? gates_macs(s) : s.macs());
-    run_on_torch_threads(select<Op, T>(pass, s, threads), s, o, threads);
-  }
-
- private:
-  // What the gates alone cost, in multiply-adds.
-  static double gates_macs(const RecurrenceShape& s) {
-    return 20.0 * static_cast<double>(s.rows * s.hidden);
-  }
 };
 
 }  // namespace

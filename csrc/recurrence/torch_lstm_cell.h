@@ -7,10 +7,6 @@
 namespace cnnext {
 namespace lstm_cell {
 
-inline RecurrenceShape one_step(int64_t batch, int64_t input, int64_t hidden) {
-  return {CellKind::lstm, 1, batch, batch, input, hidden};
-}
-
 // Returns h', c' and the activated gates.
 template <class Device>
 std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& input, const Tensor& h, const Tensor& c,
@@ -19,7 +15,8 @@ std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& input, const Tensor& h,
                                            const std::optional<Tensor>& b_hh) {
   check_dim(input, 2, "input");
   check_dim(h, 2, "hx");
-  const RecurrenceShape s = one_step(input.size(0), input.size(1), h.size(1));
+  const RecurrenceShape s{CellKind::lstm, 1,        input.size(0), input.size(0),
+                          input.size(1),  h.size(1)};
   const recurrence::Inputs in =
       recurrence::check_inputs(s, input, h, c, w_ih, w_hh, b_ih, b_hh, "hx", "cx");
   const Tensor h_next = empty_2d(s.batch, s.hidden, input);
@@ -35,7 +32,7 @@ std::tuple<Tensor, Tensor> backward(const std::optional<Tensor>& grad_h,
                                     const std::optional<Tensor>& grad_c, const Tensor& c,
                                     const Tensor& gates) {
   check_dim(c, 2, "cx");
-  const RecurrenceShape s = one_step(c.size(0), 0, c.size(1));
+  const RecurrenceShape s{CellKind::lstm, 1, c.size(0), c.size(0), 0, c.size(1), true};
   recurrence::check_matrix(gates, s.batch, s.gates() * s.hidden, c, "gates");
   const recurrence::Saved saved{dense(gates),
                                 dense(c),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -16,23 +16,27 @@ Biases = tuple[Tensor | None, Tensor | None]
 Result = TypeVar("Result")
 
 
-def check_module_call(name: str, input: Tensor, states: Mapping[str, Tensor]) -> None:
+def check_module_call(name: str, input: Tensor, states: Sequence[Tensor]) -> None:
     """Raises what the module of that name raises for an input or a state that is no matrix or row.
 
-    Args:
-        states: by what messages call them.
+    Those of an LSTM come in a sequence, and are called by their places in it.
     """
-    if input.dim() not in (1, 2):
-        raise ValueError(f"{name}: Expected input to be 1D or 2D, got {input.dim()}D instead")
-    for state_name, state in states.items():
+    dim = input.dim()
+    if dim not in (1, 2):
+        raise ValueError(f"{name}: Expected input to be 1D or 2D, got {dim}D instead")
+    if dim == 2 and isinstance(states, Tensor):
+        raise TypeError(f"{name}: hx must be a tuple of tensors, but is Tensor")
+    for index, state in enumerate(states):
+        if state.dim() == dim:
+            continue
+        called = f"hx[{index}]" if name == "LSTMCell" else "hx"
         if state.dim() not in (1, 2):
-            what = "hidden" if state_name == "hx" else state_name
+            what = "hidden" if called == "hx" else called
             raise ValueError(f"{name}: Expected {what} to be 1D or 2D, got {state.dim()}D instead")
-        if state.dim() != input.dim():
-            raise RuntimeError(
-                f"{name}: {state_name} must be batched if and only if input is, but got "
-                f"input.shape={shape_of(input)} and {state_name}.shape={shape_of(state)}"
-            )
+        raise RuntimeError(
+            f"{name}: {called} must be batched if and only if input is, but got "
+            f"input.shape={shape_of(input)} and {called}.shape={shape_of(state)}"
+        )
 
 
 def why_native_cell(
