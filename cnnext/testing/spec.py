@@ -76,14 +76,15 @@ class Arguments:
     build: Callable[[Any], nn.Module] | None = None
 
     def draw(self, randn: Callable[..., Tensor]) -> dict[str, Any]:
-        """New values for those that are varied."""
+        """New values for all of them."""
 
         def value_of(argument: Any) -> Any:
             if isinstance(argument, Drawn):
                 return randn(*argument.shape)
             return argument.clone() if isinstance(argument, Tensor) else argument
 
-        return {name: value_of(argument) for name, argument in self.varied.items()}
+        arguments = {**self.varied, **self.fixed}
+        return {name: value_of(argument) for name, argument in arguments.items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,25 +14,15 @@ pytestmark = pytest.mark.usefixtures("fallbacks")  # what is not a tensor is for
 
 ROWS, WEIGHT, BIAS = torch.ones(3, 6), torch.ones(4, 6), torch.ones(4)
 
+#: One argument at a time is made invalid by tests/upstream_suites/test_adversarial_inputs.py.
 OPERANDS: dict[str, tuple[dict[str, Any], str]] = {
-    "input_none": ({"input": None}, "input"),
-    "input_list": ({"input": [1.0]}, "input"),
-    "input_0d": ({"input": torch.tensor(1.0)}, "input.shape=[]"),
     "input_columns": ({"input": ROWS[:, :5]}, "input.shape=[3, 5]"),
     "input_vector_columns": ({"input": ROWS[0, :5]}, "input.shape=[5]"),
     "input_empty_columns": ({"input": torch.ones(0, 5)}, "(0x5 and 6x4)"),
     "input_double": ({"input": ROWS.double()}, "input.dtype=torch.float64"),
-    "input_integer": ({"input": ROWS.long()}, ""),
-    "weight_none": ({"weight": None}, "weight"),
-    "weight_0d": ({"weight": torch.tensor(1.0)}, ""),
-    "weight_3d": ({"weight": WEIGHT[None]}, ""),
     "weight_double": ({"weight": WEIGHT.double()}, "weight.dtype=torch.float64"),
-    "weight_without_columns": ({"weight": WEIGHT[:, :0]}, "(3x6 and 0x4)"),
-    "bias_number": ({"bias": 1.0}, "bias"),
     "bias_long": ({"bias": torch.ones(5)}, "bias.shape=[5]"),
-    "bias_empty": ({"bias": torch.ones(0)}, "bias.shape=[0]"),
     "bias_double": ({"bias": BIAS.double()}, "bias.dtype=torch.float64"),
-    "bias_3d": ({"bias": torch.ones(2, 3, 4)}, ""),
     "unknown_option": ({"out": 1}, ""),
 }
 

@@ -139,7 +139,7 @@ OPERATORS = (
         file="cnnext/ops/common/arguments.py",
         old="if isinstance(value, bool):\n            raise TypeError",
         new="if isinstance(value, float):\n            raise TypeError",
-        tests=("tests/ops/test_conv2d_errors.py",),
+        tests=("tests/upstream_suites/test_adversarial_inputs.py", "-k", "functions"),
     ),
     Fault(
         name="message-names-operands-for-arguments",

@@ -41,7 +41,10 @@ SPEC = OperatorSpec(
     shapes=(IMAGES, (4, 3, 3, 3), (4,)),
     options=(1, 1),  # stride, padding
     layers=(Layer("Conv2d", (3, 4, 3), (IMAGES,), {"padding": 1}),),
-    calls={"conv2d": Arguments({**_OPERANDS, **_OPTIONS})},
+    calls={
+        "conv2d": Arguments({**_OPERANDS, **_OPTIONS}),
+        "conv2d-unbatched": Arguments(_OPTIONS, {**_OPERANDS, "input": Drawn(4, 6, 6)}),
+    },
     modules={
         "Conv2d": Arguments(
             {

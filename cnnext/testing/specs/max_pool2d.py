@@ -6,7 +6,7 @@ import torch
 
 from cnnext.ops.max_pool2d import MAX_POOL2D
 from cnnext.testing.cases import VECTOR_SIZES, MaxPool2dCase
-from cnnext.testing.spec import IMAGES, Arguments, Layer, OperatorSpec
+from cnnext.testing.spec import IMAGES, Arguments, Drawn, Layer, OperatorSpec
 from cnnext.testing.specs._pools import GRADIENT, INPUT, OPTIONS, SIZE_IN, SIZE_OUT, WINDOW
 
 POOLS = (
@@ -37,9 +37,8 @@ EDGE_POOLS = (
     MaxPool2dCase("edge_pool_empty_batch", 0, 3, 6, 6, (2, 2), (2, 2)),
 )
 
-_ARGUMENTS = Arguments(
-    {**INPUT, **OPTIONS, "dilation": 1, "ceil_mode": False, "return_indices": True}
-)
+_OPTIONS = {**OPTIONS, "dilation": 1, "ceil_mode": False, "return_indices": True}
+_ARGUMENTS = Arguments({**INPUT, **_OPTIONS})
 _WINDOW = {**WINDOW, "dilation_h": 1, "dilation_w": 1}
 _WHERE = {"where": torch.full((2, 4, 3, 3), 4, dtype=torch.uint8)}
 
@@ -60,7 +59,12 @@ SPEC = OperatorSpec(
     shapes=(IMAGES,),
     options=(2,),
     layers=(Layer("MaxPool2d", (2,), (IMAGES,)),),
-    calls={"max_pool2d": _ARGUMENTS},
+    calls={
+        "max_pool2d": _ARGUMENTS,
+        "max_pool2d-unbatched": Arguments(
+            {**_OPTIONS, "return_indices": False}, {"input": Drawn(4, 6, 6)}
+        ),
+    },
     modules={"MaxPool2d": _ARGUMENTS},
     raw={
         "max_pool2d_forward": Arguments({**INPUT, **SIZE_OUT, **_WINDOW, "record": True}),

@@ -29,7 +29,9 @@ class Call:
 
     def odd_cases(self) -> Iterator[tuple[str, str]]:
         """(argument, name of its invalid value)."""
-        for argument, base in self.arguments.draw(randn).items():
+        arguments = self.arguments.draw(randn)
+        for argument in self.arguments.varied:
+            base = arguments[argument]
             for name in KINDS[_kind(base)](base):
                 yield argument, name
 
@@ -63,7 +65,7 @@ def _module(
     if arguments.build is not None:
         layer = arguments.build(library)
     else:
-        layer = getattr(library, subject.partition("-")[0])(**arguments.fixed, **options)
+        layer = getattr(library, subject.partition("-")[0])(**options)
     more = () if state is None else (state,)
     if states is not None:
         more = ((states, states),)

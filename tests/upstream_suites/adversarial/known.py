@@ -23,7 +23,7 @@ KNOWN: dict[tuple[str, str, str], str] = {
        for argument in ("hx", "w_ih", "w_hh", "b_ih", "b_hh")},
     **{
         (subject, "dilation", value): _OVERFLOW
-        for subject in ("conv2d", "Conv2d")
+        for subject in ("conv2d", "conv2d-unbatched", "Conv2d")
         for value in (str(2**63 - 1), str((2**63 - 1, 2**63 - 1)))
     },
     **{(subject, "groups", "tensor(True)"): _ASSERTION for subject in ("conv2d", "Conv2d")},
