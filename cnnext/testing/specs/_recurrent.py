@@ -17,9 +17,8 @@ SIZES: dict[str, Any] = {"input_size": 5, "hidden_size": 4}
 def weights(gates: int) -> dict[str, Drawn]:
     """The parameters of a cell."""
     rows = 4 * gates
-    return {
-        **{"w_ih": Drawn(rows, 5), "w_hh": Drawn(rows, 4), "b_ih": Drawn(rows), "b_hh": Drawn(rows)}
-    }
+    biases = {"b_ih": Drawn(rows), "b_hh": Drawn(rows)}
+    return {"w_ih": Drawn(rows, 5), "w_hh": Drawn(rows, 4), **biases}
 
 
 def one_state_cell(operator: Operator, gates: int, **more: Any) -> OperatorSpec:

@@ -26,6 +26,11 @@ class Call:
 
     apply: Callable[..., Any]
     arguments: Arguments
+    #: Arguments that are given as one tuple, ``hx``.
+    states: tuple[str, ...] = ()
+
+    def public_name(self, argument: str) -> str:
+        return "hx" if argument in self.states else argument
 
     def odd_cases(self) -> Iterator[tuple[str, str]]:
         """(argument, name of its invalid value)."""
@@ -80,7 +85,7 @@ def _raw(name: str, operators: Any, **arguments: Any) -> Any:
 
 #: The functions, called in native PyTorch and in cnnext.
 FUNCTIONS = {
-    subject: Call(partial(_function, spec), arguments)
+    subject: Call(partial(_function, spec), arguments, spec.states)
     for spec in SPECS.values()
     for subject, arguments in spec.calls.items()
 }

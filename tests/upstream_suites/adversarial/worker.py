@@ -83,7 +83,7 @@ def _verdict_of_comparison(call: Call, libraries: tuple[Any, Any], case: Case) -
     except AssertionError as difference:
         return str(difference)
     if library is cnnext.functional and isinstance(ours, Exception):
-        clear = is_clear(str(ours), case[1], case[2], str(native))
+        clear = is_clear(str(ours), call.public_name(case[1]), case[2], str(native))
         return "" if clear else f"does not say what is wrong: {ours}"
     return ""
 
