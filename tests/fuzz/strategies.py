@@ -153,21 +153,14 @@ def linear(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
 
 
 @st.composite
-def lstm_cell(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
-    batch, inputs, hidden = draw(st.integers(1, 20)), draw(SIZES), draw(SIZES)
-    bias = (4 * hidden,) if draw(st.booleans()) else None
-    weights: list[Shape | None] = [(4 * hidden, inputs), (4 * hidden, hidden), bias, bias]
-    return [(batch, inputs), (batch, hidden), (batch, hidden), *weights], {}
-
-
-@st.composite
-def _cell(draw: Draw, gates: int) -> tuple[list[Shape | None], dict[str, Any]]:
+def _cell(draw: Draw, gates: int, states: int = 1) -> tuple[list[Shape | None], dict[str, Any]]:
     batch, inputs, hidden = draw(st.integers(1, 20)), draw(SIZES), draw(SIZES)
     bias = (gates * hidden,) if draw(st.booleans()) else None
     weights: list[Shape | None] = [(gates * hidden, inputs), (gates * hidden, hidden), bias, bias]
-    return [(batch, inputs), (batch, hidden), *weights], {}
+    return [(batch, inputs), *[(batch, hidden)] * states, *weights], {}
 
 
+lstm_cell = functools.partial(_cell, 4, states=2)
 gru_cell = functools.partial(_cell, 3)
 rnn_relu_cell = rnn_tanh_cell = functools.partial(_cell, 1)
 
