@@ -82,7 +82,8 @@ VIOLATIONS = {
     ),
     "bindings_header_in_an_adapter": (
         {"csrc/elementwise/torch_cpu.cpp": '#include "common/numpy/bindings.h"'},
-        "csrc/elementwise/torch_cpu.cpp: includes common/numpy/bindings.h, which only files of numpy may",
+        "csrc/elementwise/torch_cpu.cpp: includes common/numpy/bindings.h, which only files of "
+        "numpy may",
     ),
     "include_across": (
         {"csrc/elementwise/relu.h": '#include "linear/linear.h"'},
