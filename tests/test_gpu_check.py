@@ -145,10 +145,11 @@ def test_primitives_run_by_ctypes() -> None:
 
 def test_sanitizer(tmp_path: Path, tools: None) -> None:
     found = functools.partial(checked, stages.sanitizer, tmp_path)
-    good = Done(0, "4 passed in 60.0s\nERROR SUMMARY: 0 errors")
+    good = Done(0, f"{stages.SMALL_SET_SIZE} passed in 60.0s\nERROR SUMMARY: 0 errors")
     assert found(sanitizer=good).status == "passed"
-    assert found(racecheck=Done(9, "4 passed in 60.0s"), sanitizer=good).status == "failed"
-    assert found(memcheck=Done(0, "3 passed in 60.0s"), sanitizer=good).status == "failed"
+    assert found(racecheck=Done(9, good.output), sanitizer=good).status == "failed"
+    fewer = Done(0, f"{stages.SMALL_SET_SIZE - 1} passed in 60.0s")
+    assert found(memcheck=fewer, sanitizer=good).status == "failed"
     refused = Done(1, "========= Error: Device not supported. Please refer to the manual")
     outcome = found(initcheck=refused, sanitizer=good)
     assert outcome.status == "unavailable"
