@@ -12,6 +12,7 @@ from torch import nn
 
 import cnnext
 from cnnext import NativeFallbackWarning
+from cnnext.testing.specs import SPECS
 from tests.ops.calls import OPS, call, operands_of
 from tests.ops.support import CNNEXT, NATIVE, assert_same_sums
 
@@ -51,22 +52,13 @@ def test_names_order_and_defaults_are_those_of_the_function(op: str, native: Any
     assert ours == theirs
 
 
-FUNCTIONS = {
-    "adaptive_avg_pool2d": cnnext.autograd.AdaptiveAvgPool2dFunction,
-    "adaptive_max_pool2d": cnnext.autograd.AdaptiveMaxPool2dFunction,
-    "avg_pool2d": cnnext.autograd.AvgPool2dFunction,
-    "conv2d": cnnext.autograd.Conv2dFunction,
-    "linear": cnnext.autograd.LinearFunction,
-    "lstm_cell": cnnext.autograd.LSTMCellFunction,
-    "max_pool2d": cnnext.autograd.MaxPool2dFunction,
-    "relu": cnnext.autograd.ReLUFunction,
-}
+FUNCTIONS = {op: function for op in OPS if (function := SPECS[op].operator.autograd) is not None}
 
 
 @pytest.mark.parametrize("op", FUNCTIONS)
 def test_the_function_can_be_applied_directly(op: str) -> None:
     leaves = [operand.requires_grad_() for operand in operands_of(op)]
-    ours = FUNCTIONS[op].apply(*leaves, *([(2, 2)] if "pool" in op else []))
+    ours = FUNCTIONS[op].apply(*leaves, *SPECS[op].options)
     ours = ours[0] if op == "adaptive_max_pool2d" else ours
     expected = call(CNNEXT, op, *leaves)
     assert type(ours) is type(expected)

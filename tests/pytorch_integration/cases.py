@@ -28,9 +28,10 @@ class Operator:
     shapes: tuple[tuple[int, ...], ...]
 
     @property
-    def slice(self) -> str:
-        """Whose kernels it runs: cells with one state are a recurrence of one step."""
-        return SPECS[self.name].kernels[0]
+    def raw(self) -> str:
+        """Whose raw operators it calls: cells with one state are a recurrence of one step."""
+        spec = SPECS[self.name]
+        return self.name if spec.operator.raw else spec.kernels[0]
 
     def operands(self, dtype: torch.dtype = torch.float32) -> Tensors:
         return _values(self.name, self.shapes, dtype)
