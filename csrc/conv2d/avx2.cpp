@@ -1,13 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // conv2d for AVX2 and FMA: 16 registers of 8 lanes; 12 accumulators, 2 of the filter, 1 broadcast.
-#include "conv2d/depthwise.h"
-#include "conv2d/direct.h"
-#include "conv2d/direct_weight.h"
-#include "conv2d/implicit_gemm.h"
-#include "conv2d/pointwise.h"
-#include "conv2d/value_looks.h"
-#include "conv2d/winograd.h"
-#include "conv2d/winograd_weight.h"
+#include "conv2d/kernels.h"
 
 namespace cnnext {
 namespace {

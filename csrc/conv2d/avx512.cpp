@@ -1,14 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // conv2d for AVX-512: 32 registers of 16 lanes; 28 accumulators, 2 of the filter, 1 broadcast, or
 // 24, 4 and 1.
-#include "conv2d/depthwise.h"
-#include "conv2d/direct.h"
-#include "conv2d/direct_weight.h"
-#include "conv2d/implicit_gemm.h"
-#include "conv2d/pointwise.h"
-#include "conv2d/value_looks.h"
-#include "conv2d/winograd.h"
-#include "conv2d/winograd_weight.h"
+#include "conv2d/kernels.h"
 
 namespace cnnext {
 namespace {

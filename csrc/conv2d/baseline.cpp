@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // conv2d for the ISA every build has: 16 registers of 4 lanes (SSE on x86, NEON on Arm).
-#include "conv2d/depthwise.h"
-#include "conv2d/direct.h"
-#include "conv2d/direct_weight.h"
-#include "conv2d/implicit_gemm.h"
-#include "conv2d/pointwise.h"
-#include "conv2d/value_looks.h"
-#include "conv2d/winograd.h"
+#include "conv2d/kernels.h"
 
 namespace cnnext {
 namespace {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // conv2d for NumPy arrays: see common/numpy/bindings.h. The filter has the strides `w_strides` (k,
 // c, r, s) and no elements past the last that they reach. Kernels keep to the sums of exact_sums.h.
-#include <array>
 #include <type_traits>
 
 #include "common/numpy/bindings.h"
@@ -45,10 +44,7 @@ py::array run(Pass pass, const std::string& name, const py::array& first, const 
   const Conv2dShape s = shape_from<Conv2d>(shape);
   const ArraySpec x{"x", s.n * s.c_in * s.h_in * s.w_in}, w{"w", w_size(s, w_strides)};
   const ArraySpec y{"y", s.n * s.c_out * s.h_out() * s.w_out()};
-  const ArraySpec dx{"dx", x.size}, dw{"dw", w.size}, dy{"dy", y.size};
-  const std::array<ArraySpec, 3> arrays = pass == Pass::forward     ? std::array{x, w, y}
-                                          : pass == Pass::bwd_input ? std::array{dy, w, dx}
-                                                                    : std::array{dy, x, dw};
+  const std::array<ArraySpec, 3> arrays = arrays_of(pass, x, w, y);
   return with_kernel<Conv2d>(name, [&](auto zero, const auto& kernel) {
     using T = decltype(zero);
     const Input<T> in1 = input<T>(arrays[0], first), in2 = input<T>(arrays[1], second);

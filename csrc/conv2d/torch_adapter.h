@@ -205,15 +205,10 @@ Tensor backward_bias(const Tensor& grad_output) {
   return Device::bias_gradient(grad_output);
 }
 
-// conv2d is conv2d_forward with the autograd formula that cnnext/ops/conv2d.py registers; eager
-// mode calls the bare operator, which costs a third.
 inline void define_operators(StableLibrary& m) {
-  m.def(
-      "conv2d(Tensor input, Tensor weight, Tensor? bias, int stride_h, int stride_w, "
-      "int pad_h, int pad_w, int dilation_h, int dilation_w, int groups) -> Tensor");
-  m.def(
-      "conv2d_forward(Tensor input, Tensor weight, Tensor? bias, int stride_h, int stride_w, "
-      "int pad_h, int pad_w, int dilation_h, int dilation_w, int groups) -> Tensor");
+  define_forward(m, "conv2d",
+                 "(Tensor input, Tensor weight, Tensor? bias, int stride_h, int stride_w, int "
+                 "pad_h, int pad_w, int dilation_h, int dilation_w, int groups) -> Tensor");
   m.def(
       "conv2d_backward_input(Tensor grad_output, Tensor weight, SymInt h_in, SymInt w_in, "
       "int stride_h, int stride_w, int pad_h, int pad_w, int dilation_h, int dilation_w, "
@@ -226,8 +221,7 @@ inline void define_operators(StableLibrary& m) {
 
 template <class Device>
 void implement_operators(StableLibrary& m) {
-  m.impl("conv2d", TORCH_BOX(&forward<Device>));
-  m.impl("conv2d_forward", TORCH_BOX(&forward<Device>));
+  implement_forward(m, "conv2d", TORCH_BOX(&forward<Device>));
   m.impl("conv2d_backward_input", TORCH_BOX(&backward_input<Device>));
   m.impl("conv2d_backward_weight", TORCH_BOX(&backward_weight<Device>));
   m.impl("conv2d_backward_bias", TORCH_BOX(&backward_bias<Device>));

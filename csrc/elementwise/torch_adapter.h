@@ -109,21 +109,17 @@ void define_operator(StableLibrary& m) {
   for (int i = 0; i < Op::Parameters::kCount; ++i) {
     parameters += std::string(", float ") + Op::Parameters::kNames[i];
   }
-  for (const std::string& schema :
-       {op + "(Tensor input" + parameters + ") -> Tensor",
-        op + "_forward(Tensor input" + parameters + ") -> Tensor",
-        op + "_(Tensor(a!) self" + parameters + ") -> ()",
-        op + "_backward(Tensor grad_output, Tensor " + Op::kSaved + parameters + ") -> Tensor"}) {
-    m.def(schema.c_str());
-  }
+  const std::string tensors = "_backward(Tensor grad_output, Tensor " + std::string(Op::kSaved);
+  define_forward(m, op, "(Tensor input" + parameters + ") -> Tensor");
+  m.def((op + "_(Tensor(a!) self" + parameters + ") -> ()").c_str());
+  m.def((op + tensors + parameters + ") -> Tensor").c_str());
 }
 
 template <class Op, class Device>
 void implement_operator(StableLibrary& m) {
   using F = Functions<Op, Device, std::make_index_sequence<Op::Parameters::kCount>>;
   const std::string op = Op::kName;
-  m.impl(op.c_str(), TORCH_BOX(&F::forward));
-  m.impl((op + "_forward").c_str(), TORCH_BOX(&F::forward));
+  implement_forward(m, op, TORCH_BOX(&F::forward));
   m.impl((op + "_").c_str(), TORCH_BOX(&F::forward_));
   m.impl((op + "_backward").c_str(), TORCH_BOX(&F::backward));
 }

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // linear for NumPy arrays: see common/numpy/bindings.h.
-#include <array>
-
 #include "common/numpy/bindings.h"
 #include "linear/linear.h"
 
@@ -18,10 +16,7 @@ py::array run(Pass pass, const std::string& name, const py::array& first, const 
               const std::optional<py::array>& bias, int threads, const py::kwargs& shape) {
   const LinearShape s = shape_from<Linear>(shape);
   const ArraySpec x{"x", s.m * s.k}, w{"w", s.n * s.k}, y{"y", s.m * s.n};
-  const ArraySpec dx{"dx", x.size}, dw{"dw", w.size}, dy{"dy", y.size};
-  const std::array<ArraySpec, 3> arrays = pass == Pass::forward     ? std::array{x, w, y}
-                                          : pass == Pass::bwd_input ? std::array{dy, w, dx}
-                                                                    : std::array{dy, x, dw};
+  const std::array<ArraySpec, 3> arrays = arrays_of(pass, x, w, y);
   return with_kernel<Linear>(name, [&](auto zero, const auto& kernel) {
     using T = decltype(zero);
     const Input<T> in1 = input<T>(arrays[0], first), in2 = input<T>(arrays[1], second);

@@ -69,16 +69,14 @@ Tensor backward_weight(const Tensor& grad_output, const Tensor& input) {
 }
 
 inline void define_operators(StableLibrary& m) {
-  m.def("linear(Tensor input, Tensor weight, Tensor? bias) -> Tensor");
-  m.def("linear_forward(Tensor input, Tensor weight, Tensor? bias) -> Tensor");
+  define_forward(m, "linear", "(Tensor input, Tensor weight, Tensor? bias) -> Tensor");
   m.def("linear_backward_input(Tensor grad_output, Tensor weight) -> Tensor");
   m.def("linear_backward_weight(Tensor grad_output, Tensor input) -> Tensor");
 }
 
 template <class Device>
 void implement_operators(StableLibrary& m) {
-  m.impl("linear", TORCH_BOX(&forward<Device>));
-  m.impl("linear_forward", TORCH_BOX(&forward<Device>));
+  implement_forward(m, "linear", TORCH_BOX(&forward<Device>));
   m.impl("linear_backward_input", TORCH_BOX(&backward_input<Device>));
   m.impl("linear_backward_weight", TORCH_BOX(&backward_weight<Device>));
 }

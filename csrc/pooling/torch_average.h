@@ -94,20 +94,15 @@ Tensor adaptive_avg_pool2d_backward(const Tensor& grad_output, int64_t h_in, int
 }
 
 inline void define_averages(StableLibrary& m) {
-  m.def(
-      "avg_pool2d(Tensor input, SymInt h_out, SymInt w_out, int k_h, int k_w, int stride_h, "
-      "int stride_w, int pad_h, int pad_w, bool count_include_pad, int divisor_override) "
-      "-> Tensor");
-  m.def(
-      "avg_pool2d_forward(Tensor input, SymInt h_out, SymInt w_out, int k_h, int k_w, "
-      "int stride_h, int stride_w, int pad_h, int pad_w, bool count_include_pad, "
-      "int divisor_override) -> Tensor");
+  define_forward(
+      m, "avg_pool2d",
+      "(Tensor input, SymInt h_out, SymInt w_out, int k_h, int k_w, int stride_h, int stride_w, "
+      "int pad_h, int pad_w, bool count_include_pad, int divisor_override) -> Tensor");
   m.def(
       "avg_pool2d_backward(Tensor grad_output, SymInt h_in, SymInt w_in, bool channels_last, "
       "int k_h, int k_w, int stride_h, int stride_w, int pad_h, int pad_w, "
       "bool count_include_pad, int divisor_override) -> Tensor");
-  m.def("adaptive_avg_pool2d(Tensor input, SymInt h_out, SymInt w_out) -> Tensor");
-  m.def("adaptive_avg_pool2d_forward(Tensor input, SymInt h_out, SymInt w_out) -> Tensor");
+  define_forward(m, "adaptive_avg_pool2d", "(Tensor input, SymInt h_out, SymInt w_out) -> Tensor");
   m.def(
       "adaptive_avg_pool2d_backward(Tensor grad_output, SymInt h_in, SymInt w_in, "
       "bool channels_last) -> Tensor");
@@ -115,11 +110,9 @@ inline void define_averages(StableLibrary& m) {
 
 template <class Device>
 void implement_averages(StableLibrary& m) {
-  m.impl("avg_pool2d", TORCH_BOX(&avg_pool2d<Device>));
-  m.impl("avg_pool2d_forward", TORCH_BOX(&avg_pool2d<Device>));
+  implement_forward(m, "avg_pool2d", TORCH_BOX(&avg_pool2d<Device>));
   m.impl("avg_pool2d_backward", TORCH_BOX(&avg_pool2d_backward<Device>));
-  m.impl("adaptive_avg_pool2d", TORCH_BOX(&adaptive_avg_pool2d<Device>));
-  m.impl("adaptive_avg_pool2d_forward", TORCH_BOX(&adaptive_avg_pool2d<Device>));
+  implement_forward(m, "adaptive_avg_pool2d", TORCH_BOX(&adaptive_avg_pool2d<Device>));
   m.impl("adaptive_avg_pool2d_backward", TORCH_BOX(&adaptive_avg_pool2d_backward<Device>));
 }
 

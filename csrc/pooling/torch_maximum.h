@@ -166,14 +166,10 @@ Tensor adaptive_max_pool2d_backward(const Tensor& grad_output, const Tensor& ind
 }
 
 inline void define_maxima(StableLibrary& m) {
-  m.def(
-      "max_pool2d(Tensor input, SymInt h_out, SymInt w_out, int k_h, int k_w, int stride_h, "
-      "int stride_w, int pad_h, int pad_w, int dilation_h, int dilation_w, bool record) "
-      "-> (Tensor, Tensor)");
-  m.def(
-      "max_pool2d_forward(Tensor input, SymInt h_out, SymInt w_out, int k_h, int k_w, "
-      "int stride_h, int stride_w, int pad_h, int pad_w, int dilation_h, int dilation_w, "
-      "bool record) -> (Tensor, Tensor)");
+  define_forward(
+      m, "max_pool2d",
+      "(Tensor input, SymInt h_out, SymInt w_out, int k_h, int k_w, int stride_h, int stride_w, "
+      "int pad_h, int pad_w, int dilation_h, int dilation_w, bool record) -> (Tensor, Tensor)");
   m.def(
       "max_pool2d_backward(Tensor grad_output, Tensor where, SymInt h_in, SymInt w_in, int k_h, "
       "int k_w, int stride_h, int stride_w, int pad_h, int pad_w, int dilation_h, "
@@ -182,12 +178,8 @@ inline void define_maxima(StableLibrary& m) {
       "max_pool2d_indices(Tensor where, SymInt h_in, SymInt w_in, int k_h, int k_w, "
       "int stride_h, int stride_w, int pad_h, int pad_w, int dilation_h, int dilation_w) "
       "-> Tensor");
-  m.def(
-      "adaptive_max_pool2d(Tensor input, SymInt h_out, SymInt w_out, bool record) "
-      "-> (Tensor, Tensor)");
-  m.def(
-      "adaptive_max_pool2d_forward(Tensor input, SymInt h_out, SymInt w_out, bool record) "
-      "-> (Tensor, Tensor)");
+  define_forward(m, "adaptive_max_pool2d",
+                 "(Tensor input, SymInt h_out, SymInt w_out, bool record) -> (Tensor, Tensor)");
   m.def(
       "adaptive_max_pool2d_backward(Tensor grad_output, Tensor indices, SymInt h_in, SymInt w_in) "
       "-> Tensor");
@@ -195,12 +187,10 @@ inline void define_maxima(StableLibrary& m) {
 
 template <class Device>
 void implement_maxima(StableLibrary& m) {
-  m.impl("max_pool2d", TORCH_BOX(&max_pool2d<Device>));
-  m.impl("max_pool2d_forward", TORCH_BOX(&max_pool2d<Device>));
+  implement_forward(m, "max_pool2d", TORCH_BOX(&max_pool2d<Device>));
   m.impl("max_pool2d_backward", TORCH_BOX(&max_pool2d_backward<Device>));
   m.impl("max_pool2d_indices", TORCH_BOX(&max_pool2d_indices<Device>));
-  m.impl("adaptive_max_pool2d", TORCH_BOX(&adaptive_max_pool2d<Device>));
-  m.impl("adaptive_max_pool2d_forward", TORCH_BOX(&adaptive_max_pool2d<Device>));
+  implement_forward(m, "adaptive_max_pool2d", TORCH_BOX(&adaptive_max_pool2d<Device>));
   m.impl("adaptive_max_pool2d_backward", TORCH_BOX(&adaptive_max_pool2d_backward<Device>));
 }
 

@@ -18,6 +18,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <optional>
@@ -103,6 +104,15 @@ struct ArraySpec {
   const char* name;
   int64_t size;
 };
+
+// The first and second operand and the result of a pass of an operator that is linear in x and w.
+inline std::array<ArraySpec, 3> arrays_of(Pass pass, const ArraySpec& x, const ArraySpec& w,
+                                          const ArraySpec& y) {
+  const ArraySpec dx{"dx", x.size}, dw{"dw", w.size}, dy{"dy", y.size};
+  if (pass == Pass::forward) return {x, w, y};
+  if (pass == Pass::bwd_input) return {dy, w, dx};
+  return {dy, x, dw};
+}
 
 template <class T>
 Input<T> input(const ArraySpec& spec, const py::array& array) {

@@ -8,6 +8,7 @@
 
 #include <initializer_list>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "common/kernel/huge_pages.h"
@@ -26,6 +27,18 @@ constexpr int64_t kLargestPadding = kLargestStep / 4;  // no padded input is as 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 using torch::stable::detail::StableLibrary;
+
+// Two operators of one signature. `op` has the autograd formula that cnnext/ops registers, for
+// graphs; <op>_forward is bare, which costs a third, and what eager mode calls.
+inline void define_forward(StableLibrary& m, const std::string& op, const std::string& signature) {
+  m.def((op + signature).c_str());
+  m.def((op + "_forward" + signature).c_str());
+}
+template <class Boxed>
+void implement_forward(StableLibrary& m, const std::string& op, Boxed boxed) {
+  m.impl(op.c_str(), boxed);
+  m.impl((op + "_forward").c_str(), boxed);
+}
 
 inline void check_dim(const Tensor& t, int64_t dim, const char* name) {
   CNNEXT_CHECK(t.dim() == dim, name, " must have ", dim, " dimensions, but has ", t.dim());
