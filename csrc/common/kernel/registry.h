@@ -119,12 +119,6 @@ const KernelOf<Op, T>& select(Pass pass, const typename Op::Shape& shape, int th
   return select_kernel(Op::kName, registry<Op, T>(), pass, shape, threads);
 }
 
-// What a line of kernels.inc expands to inside a function that fills `list` with the kernels of T.
-#define CNNEXT_REGISTRY_ENTRY(type, pass, isa, name, cost)             \
-  if constexpr (std::is_same_v<T, type>) {                             \
-    list.push_back({#name, pass, isa, cost, name##_plan, name##_run}); \
-  }
-
 // One line a kernel: "name pass isa".
 template <class K>
 std::string lines_of(const std::vector<K>& kernels) {
