@@ -6,22 +6,18 @@ A `recurrence` of one step that has operators of its own, in every graph and on 
 from __future__ import annotations
 
 from abc import ABCMeta
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch import lstm_cell as native_lstm_cell
 
-from cnnext.ops.common.cells import (
-    check_module_call,
-    checked,
-    has_nothing_to_compute,
-    why_native_cell,
-)
+from cnnext.ops.common.cells import check_cell, check_module_call, reject_misfits
 from cnnext.ops.common.drop_in import NativeLayer
-from cnnext.ops.common.recurrence_formulas import lstm_step_backward
+from cnnext.ops.common.recurrence_formulas import Cell, lstm_step_backward
 from cnnext.ops.recurrence import gradients_of_weights, times
-from cnnext.runtime.fallback import call_native, gradient_needed, is_scripting
+from cnnext.runtime.fallback import gradient_needed, is_scripting
+from cnnext.runtime.launch import launch
 from cnnext.runtime.library import direct, ops
 from cnnext.runtime.operator import CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
@@ -52,7 +48,7 @@ def _fake_backward(
 # ----------------------------------------------------------------------------------- autograd
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], gates: Tensor) -> None:
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     """Keeps what the gradients need, and no more: the rest may be written to before backward."""
     input, hx, cx, w_ih, w_hh, *_ = inputs
     need_input, need_hx, _, need_w_ih, need_w_hh, *_ = ctx.needs_input_grad
@@ -63,7 +59,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], gates: Tensor) -> None:
         cx,
         w_ih if need_input else None,
         w_hh if need_hx else None,
-        gates,
+        output[2],
     )
 
 
@@ -91,7 +87,10 @@ def _backward(
     )
 
 
-class LSTMCellFunction(torch.autograd.Function):
+_Recorded: Any = register_autograd("lstm_cell", _backward, _save)
+
+
+class LSTMCellFunction(_Recorded):
     """One step of an LSTM on matrices; `apply` returns (h', c').
 
     Arguments: input (B, I), hx and cx (B, H), w_ih (4H, I), w_hh (4H, H), b_ih and b_hh (4H) or
@@ -113,23 +112,8 @@ class LSTMCellFunction(torch.autograd.Function):
         b_ih: Tensor | None = None,
         b_hh: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        inputs = (input, hx, cx, w_ih, w_hh, b_ih, b_hh)
-        h_next, c_next, gates = ops.lstm_cell_forward.default(*inputs)
-        _save(ctx, inputs, gates)
-        return h_next, c_next, gates
+        return _Recorded.forward(ctx, input, hx, cx, w_ih, w_hh, b_ih, b_hh)
 
-    @staticmethod
-    def backward(
-        ctx: Any, grad_h: Tensor | None, grad_c: Tensor | None, grad_gates: Tensor | None
-    ) -> tuple[Tensor | None, ...]:
-        return _backward(ctx, grad_h, grad_c, grad_gates)
-
-
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    _save(ctx, inputs, output[2])
-
-
-register_autograd("lstm_cell", _backward, _setup_context)
 
 # ----------------------------------------------------------------------------------- function
 
@@ -164,27 +148,21 @@ def lstm_cell(
         raise RuntimeError(
             f"lstm_cell(): lstm_cell expects two hidden states, but hx holds {len(hx)}"
         )
-    h, c = hx
-    states, weights, biases = (h, c), (w_ih, w_hh), (b_ih, b_hh)
-    reason = why_native_cell(LSTM_CELL, input, states, weights, biases)
-    if reason is not None:
-        return call_native(LSTM_CELL, reason, input, hx, w_ih, w_hh, b_ih, b_hh)
-    if has_nothing_to_compute(input, states, weights):
-        return native_lstm_cell(input, hx, w_ih, w_hh, b_ih, b_hh)
-    operands = (input, h, c, w_ih, w_hh, b_ih, b_hh)
-    return checked(
-        "lstm_cell", 4, input, states, weights, biases, lambda: _lstm_cell_on_kernels(*operands)
-    )
+    operands = (input, *hx, w_ih, w_hh, b_ih, b_hh)
+    return launch(LSTM_CELL, operands, given=(input, hx, w_ih, w_hh, b_ih, b_hh))
 
 
-def _lstm_cell_on_kernels(*operands: Any) -> States:
-    if torch.compiler.is_compiling():
-        return ops.lstm_cell.default(*operands)[:2]
-    input, h, c, *parameters = operands
-    if gradient_needed(input, h, *parameters):
-        return LSTMCellFunction.apply(*operands)
-    if gradient_needed(c):  # native needs no c for its own gradient, so the user may write to it
-        return LSTMCellFunction.apply(input, h, c.clone(), *parameters)
+def _compiled(*operands: Any) -> States:
+    return ops.lstm_cell.default(*operands)[:2]
+
+
+def _recorded(input: Tensor, h: Tensor, c: Tensor, *parameters: Tensor | None) -> States:
+    if c.requires_grad and not gradient_needed(input, h, *parameters):
+        c = c.clone()  # native needs no c for its own gradient, so the user may write to it
+    return LSTMCellFunction.apply(input, h, c, *parameters)
+
+
+def _direct(*operands: Any) -> States:
     return direct.lstm_cell_forward(*operands)[:2]
 
 
@@ -233,6 +211,11 @@ LSTM_CELL = declare(
         autograd=LSTMCellFunction,
         raw=("lstm_cell", "lstm_cell_backward", "lstm_cell_forward"),
         optional=2,
+        check=partial(check_cell, "lstm_cell", Cell.LSTM.gates),
+        compiled=_compiled,
+        recorded=_recorded,
+        direct=_direct,
+        explain=partial(reject_misfits, "lstm_cell", Cell.LSTM.gates),
         cuda=CudaRule("native", "ATen launches as many kernels and moves as many bytes"),
     )
 )

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from cnnext.ops.common.recurrence_formulas import Cell, differentiable_backward
 from cnnext.runtime.fallback import gradient_needed
+from cnnext.runtime.launch import way_of
 from cnnext.runtime.library import direct, ops
 from cnnext.runtime.operator import Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
@@ -251,14 +252,20 @@ def recurrence(
     """
     h0, c0 = states if cell is Cell.LSTM else (states[0], None)
     operands = (input, h0, c0, *weights)
-    needed = gradient_needed(*operands)
-    if needed and not torch.compiler.is_compiling():
-        return RecurrenceFunction.apply(cell, batch_sizes, reverse, *operands)
-    if torch.compiler.is_compiling():
-        results = ops.recurrence.default(cell, *operands, batch_sizes, reverse, needed)
-    else:
-        results = direct.recurrence_forward(cell, *operands, batch_sizes, reverse, False)
-    return _visible(cell, results)
+    return way_of(RECURRENCE, operands)(cell, batch_sizes, reverse, *operands)
+
+
+def _compiled(
+    cell: Cell, batch_sizes: Tensor | None, reverse: bool, *operands: Tensor | None
+) -> Tensors:
+    saves = gradient_needed(*operands)
+    return _visible(cell, ops.recurrence.default(cell, *operands, batch_sizes, reverse, saves))
+
+
+def _direct(
+    cell: Cell, batch_sizes: Tensor | None, reverse: bool, *operands: Tensor | None
+) -> Tensors:
+    return _visible(cell, direct.recurrence_forward(cell, *operands, batch_sizes, reverse, False))
 
 
 RECURRENCE = declare(
@@ -267,5 +274,8 @@ RECURRENCE = declare(
         autograd=RecurrenceFunction,
         raw=("recurrence", "recurrence_backward", "recurrence_forward"),
         kernels="recurrence",
+        compiled=_compiled,
+        recorded=RecurrenceFunction.apply,
+        direct=_direct,
     )
 )

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from abc import ABCMeta
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import Module
 
-from cnnext.ops.common.cells import (
-    check_module_call,
-    checked,
-    has_nothing_to_compute,
-    why_native_cell,
-)
+from cnnext.ops.common.cells import check_cell, check_module_call, reject_misfits
 from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.ops.common.recurrence_formulas import Cell
-from cnnext.ops.recurrence import recurrence
-from cnnext.runtime.fallback import call_native, is_scripting
-from cnnext.runtime.launch import delegate_to_native
+from cnnext.ops.recurrence import RECURRENCE
+from cnnext.runtime.fallback import is_scripting
+from cnnext.runtime.launch import launch
 from cnnext.runtime.operator import CudaRule, Operator, declare
 
 # ---------------------------------------------------------------------------------- functions
@@ -47,7 +46,7 @@ def gru_cell(
         RuntimeError: shapes or dtypes do not fit.
         TypeError: an argument is not a tensor.
     """
-    return _cell(GRU_CELL, Cell.GRU, input, hx, w_ih, w_hh, b_ih, b_hh)
+    return launch(GRU_CELL, (input, hx, w_ih, w_hh, b_ih, b_hh))
 
 
 def rnn_tanh_cell(
@@ -74,7 +73,7 @@ def rnn_tanh_cell(
         RuntimeError: shapes or dtypes do not fit.
         TypeError: an argument is not a tensor.
     """
-    return _cell(RNN_TANH_CELL, Cell.RNN_TANH, input, hx, w_ih, w_hh, b_ih, b_hh)
+    return launch(RNN_TANH_CELL, (input, hx, w_ih, w_hh, b_ih, b_hh))
 
 
 def rnn_relu_cell(
@@ -86,37 +85,19 @@ def rnn_relu_cell(
     b_hh: Tensor | None = None,
 ) -> Tensor:
     """One step of an RNN with max(0, .), as `torch.rnn_relu_cell`; see `rnn_tanh_cell`."""
-    return _cell(RNN_RELU_CELL, Cell.RNN_RELU, input, hx, w_ih, w_hh, b_ih, b_hh)
+    return launch(RNN_RELU_CELL, (input, hx, w_ih, w_hh, b_ih, b_hh))
 
 
-def _cell(
-    operator: Operator,
-    kind: Cell,
-    input: Tensor,
-    hx: Tensor,
-    w_ih: Tensor,
-    w_hh: Tensor,
-    b_ih: Tensor | None,
-    b_hh: Tensor | None,
-) -> Tensor:
-    weights, biases = (w_ih, w_hh), (b_ih, b_hh)
-    reason = why_native_cell(operator, input, (hx,), weights, biases)
-    if reason is not None:
-        return call_native(operator, reason, input, hx, w_ih, w_hh, b_ih, b_hh)
-    if has_nothing_to_compute(input, (hx,), weights):
-        return delegate_to_native(operator, (input, hx, w_ih, w_hh, b_ih, b_hh))
-    output = checked(
-        operator.name,
-        kind.gates,
-        input,
-        (hx,),
-        weights,
-        biases,
-        lambda: recurrence(kind, input, (hx,), (*weights, *biases))[0],
-    )
-    if kind is Cell.GRU and not hx.is_contiguous() and hx.stride(0) < hx.stride(1):
-        return output.t().contiguous().t()  # in memory, native's result is ordered as its state
-    return output
+def _one_step(cell: Cell, compute: Any) -> Callable[..., Tensor]:
+    """What a cell computes by one of the three ways of `recurrence`."""
+
+    def next_state(input: Tensor, hx: Tensor, *weights: Tensor | None) -> Tensor:
+        output = compute(cell, None, False, input, hx, None, *weights)[0]
+        if cell is Cell.GRU and not hx.is_contiguous() and hx.stride(0) < hx.stride(1):
+            return output.t().contiguous().t()  # in memory, native's is ordered as its state
+        return output
+
+    return next_state
 
 
 # ------------------------------------------------------------------------------------ modules
@@ -193,33 +174,29 @@ class RNNCell(torch.nn.RNNCell, metaclass=ABCMeta):
 _CUDA = CudaRule(
     "native", "ATen launches as many kernels and moves as many bytes", has_kernels=False
 )
-GRU_CELL = declare(
-    Operator(
-        "gru_cell",
-        function=gru_cell,
-        native=torch.gru_cell,
-        module=GRUCell,
-        cuda=_CUDA,
-        optional=2,
+
+
+def _declare(
+    cell: Cell, function: Callable[..., Tensor], native: Callable[..., Tensor], module: type[Module]
+) -> Operator:
+    name = function.__name__
+    return declare(
+        Operator(
+            name,
+            function=function,
+            native=native,
+            module=module,
+            cuda=_CUDA,
+            optional=2,
+            check=partial(check_cell, name, cell.gates),
+            compiled=_one_step(cell, RECURRENCE.compiled),
+            recorded=_one_step(cell, RECURRENCE.recorded),
+            direct=_one_step(cell, RECURRENCE.direct),
+            explain=partial(reject_misfits, name, cell.gates),
+        )
     )
-)
-RNN_TANH_CELL = declare(
-    Operator(
-        "rnn_tanh_cell",
-        function=rnn_tanh_cell,
-        native=torch.rnn_tanh_cell,
-        module=RNNCell,
-        cuda=_CUDA,
-        optional=2,
-    )
-)
-RNN_RELU_CELL = declare(
-    Operator(
-        "rnn_relu_cell",
-        function=rnn_relu_cell,
-        native=torch.rnn_relu_cell,
-        module=RNNCell,
-        cuda=_CUDA,
-        optional=2,
-    )
-)
+
+
+GRU_CELL = _declare(Cell.GRU, gru_cell, torch.gru_cell, GRUCell)
+RNN_TANH_CELL = _declare(Cell.RNN_TANH, rnn_tanh_cell, torch.rnn_tanh_cell, RNNCell)
+RNN_RELU_CELL = _declare(Cell.RNN_RELU, rnn_relu_cell, torch.rnn_relu_cell, RNNCell)

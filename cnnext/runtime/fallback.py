@@ -30,6 +30,7 @@ _PLAIN_TYPES = frozenset((Tensor, Parameter))
 # Bound once: every call of an operator asks these, and a small one takes about two microseconds.
 _is_any_autocast_enabled = torch._C._is_any_autocast_enabled
 _are_transforms_active = torch._C._are_functorch_transforms_active
+_is_grad_enabled = torch.is_grad_enabled
 _is_recording = torch.jit.is_tracing  # type: ignore[attr-defined]
 _strided = torch.strided
 
@@ -175,7 +176,7 @@ def stack_level_of_caller() -> int:
 
 def gradient_needed(*operands: Tensor | None) -> bool:
     """Whether autograd has to record an operator on these operands."""
-    if torch.is_grad_enabled():
+    if _is_grad_enabled():
         for operand in operands:
             if operand is not None and operand.requires_grad:
                 return True

@@ -8,13 +8,16 @@ and stands here.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import torch
+from torch import Tensor
 
 from cnnext.runtime.fallback import call_native, fallback_reason, gradient_needed
 from cnnext.runtime.operator import Operator
+
+_is_compiling = torch.compiler.is_compiling  # bound once, as in `cnnext.runtime.fallback`
 
 
 def launch(
@@ -22,35 +25,55 @@ def launch(
     operands: tuple[Any, ...],
     *arguments: Any,
     direct: Callable[..., Any] | None = None,
+    given: tuple[Any, ...] | None = None,
 ) -> Any:
     """What `operator.function` returns for these operands and its further arguments.
 
-    `direct` takes the place of the operator's own.
+    `direct` takes the place of the operator's own. `given` is what the function was called with,
+    where that is not the operands and then the arguments.
     """
     reason = fallback_reason(operator, operands)
     if reason is not None:
-        return call_native(operator, reason, *operands, *arguments)
+        return call_native(operator, reason, *(given or (*operands, *arguments)))
     checked: Any = operands
     if operator.check is not None:
         checked = operator.check(*operands, *arguments)
         if checked is None:
-            return delegate_to_native(operator, operands, *arguments)
+            return _delegate_to_native(operator, given or operands, arguments)
         if isinstance(checked, str):
-            return call_native(operator, checked, *operands, *arguments)
-    compute: Any = direct or operator.direct
-    if torch.compiler.is_compiling():
-        compute = operator.compiled
-    elif gradient_needed(*operands):
-        compute = operator.recorded
+            return call_native(operator, checked, *(given or (*operands, *arguments)))
+    compute = way_of(operator, operands, direct)
+    if operator.explain is not None:
+        try:
+            return compute(*checked)
+        except RuntimeError:
+            operator.explain(*checked)
+            raise
     if operator.unbatched is None or operands[0].dim() != 3:
         return compute(*checked)
     return operator.unbatched(compute(*checked))
 
 
-def delegate_to_native(operator: Operator, operands: tuple[Any, ...], *arguments: Any) -> Any:
+def way_of(
+    operator: Operator, operands: tuple[Any, ...], direct: Callable[..., Any] | None = None
+) -> Callable[..., Any]:
+    """What computes the operator on operands that our kernels take."""
+    compute: Any
+    if _is_compiling():
+        compute = operator.compiled
+    elif gradient_needed(*operands):
+        compute = operator.recorded
+    else:
+        compute = direct or operator.direct
+    return compute
+
+
+def _delegate_to_native(
+    operator: Operator, operands: tuple[Any, ...], arguments: tuple[Any, ...]
+) -> Any:
     """Native's result, where there is nothing to compute, or its error with what it was given."""
     native: Any = operator.native
-    if torch.compiler.is_compiling():
+    if _is_compiling():
         return native(*operands, *arguments)
     try:
         return native(*operands, *arguments)
@@ -63,7 +86,7 @@ def _reject(
 ) -> NoReturn:
     function: Any = operator.function
     names = list(inspect.signature(function).parameters)
-    tensors = [(name, x) for name, x in zip(names, operands, strict=False) if x is not None]
+    tensors = list(_named_tensors(names, operands))
     given = [f"{name}.shape={list(tensor.shape)}" for name, tensor in tensors]
     if len({tensor.dtype for _, tensor in tensors}) > 1:
         given += [f"{name}.dtype={tensor.dtype}" for name, tensor in tensors]
@@ -72,3 +95,11 @@ def _reject(
     caller = f"{operator.name}(): "
     text = str(error).removeprefix(caller)
     raise type(error)(f"{caller}{text}; got {', '.join(given)}") from None
+
+
+def _named_tensors(names: list[str], operands: tuple[Any, ...]) -> Iterator[tuple[str, Tensor]]:
+    for name, operand in zip(names, operands, strict=False):
+        if isinstance(operand, tuple | list):
+            yield from ((f"{name}[{index}]", tensor) for index, tensor in enumerate(operand))
+        elif operand is not None:
+            yield name, operand

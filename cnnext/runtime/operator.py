@@ -46,6 +46,8 @@ class Operator:
         compiled: computes in the graph of a compiler.
         recorded: computes what autograd differentiates.
         direct: computes all else.
+        explain: takes what `check` returned, where the kernels reject that, and raises what native
+            says of it. Checks that they make as well cost a call that is right nothing then.
         unbatched: takes the result for an image out of that for a batch of one.
     """
 
@@ -62,6 +64,7 @@ class Operator:
     compiled: Callable[..., Any] | None = None
     recorded: Callable[..., Any] | None = None
     direct: Callable[..., Any] | None = None
+    explain: Callable[..., None] | None = None
     unbatched: Callable[[Any], Any] | None = None
 
 

@@ -66,8 +66,10 @@ def register_autograd(
         f"cnnext::{op}", all_gradients, setup_context=save, lib=_library_for(f"autograd {op}")
     )
 
+    raw_forward = f"{op}_forward"
+
     def forward_and_save(ctx: Any, *arguments: Any) -> Any:
-        results = getattr(ops, f"{op}_forward").default(*arguments)
+        results = getattr(ops, raw_forward).default(*arguments)
         save(ctx, arguments, results)
         return results
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from cnnext.ops.common.arguments import check_matmul_dtypes, shape_of
-from cnnext.runtime.fallback import fallback_reason
-from cnnext.runtime.operator import Operator
-
-Biases = tuple[Tensor | None, Tensor | None]
-Result = TypeVar("Result")
+from cnnext.runtime.operator import Checked
 
 
 def check_module_call(name: str, input: Tensor, states: Sequence[Tensor]) -> None:
@@ -39,78 +35,43 @@ def check_module_call(name: str, input: Tensor, states: Sequence[Tensor]) -> Non
         )
 
 
-def why_native_cell(
-    operator: Operator,
-    input: Tensor,
-    states: tuple[Tensor, ...],
-    weights: tuple[Tensor, Tensor],
-    b: Biases,
-) -> str | None:
-    """The reason why ATen has to compute the cell, or None if our kernels can."""
-    reason = fallback_reason(operator, (input, *states, *weights, *b))
-    if reason is not None:
-        return reason
+def check_cell(op: str, gates: int, *operands: Any) -> Checked:
+    """The `check` of a cell's declaration: `operands`, a reason why only ATen computes it, or None.
+
+    Whether shapes and dtypes fit, our operators check before they compute anything, and faster than
+    we can; here is asked for that only in graphs, and of what they would take for several steps.
+    """
+    input, *states, w_ih, w_hh, b_ih, b_hh = operands
     for index, state in enumerate(states[1:], start=1):
         if state.dtype != input.dtype:
             return f"hx[{index}].dtype is {state.dtype}, input.dtype {input.dtype}"
-    b_ih, b_hh = b
-    if b_ih is None and b_hh is None:
-        return None
-    if b_ih is None or b_hh is None:
-        given, missing = ("b_ih", "b_hh") if b_hh is None else ("b_hh", "b_ih")
-        return f"{given} is given, but {missing} is None"
-    for name, bias in (("b_ih", b_ih), ("b_hh", b_hh)):
-        # Native takes a vector element by element, and broadcasts all else.
-        if bias.dim() != 1 or bias.shape[0] == 1:
-            return f"{name} has shape {shape_of(bias)}, w_ih {weights[0].shape[0]} rows"
-    return None
+    if b_ih is not None or b_hh is not None:
+        if b_ih is None or b_hh is None:
+            present, missing = ("b_ih", "b_hh") if b_hh is None else ("b_hh", "b_ih")
+            return f"{present} is given, but {missing} is None"
+        for name, bias in (("b_ih", b_ih), ("b_hh", b_hh)):
+            # Native takes a vector element by element, and broadcasts all else.
+            if bias.dim() != 1 or bias.shape[0] == 1:
+                return f"{name} has shape {shape_of(bias)}, w_ih {w_ih.shape[0]} rows"
+    compiling = torch.compiler.is_compiling()
+    # Weights that fit have elements where input and state have, and others are rejected.
+    if compiling or input.numel() == 0 or states[0].numel() == 0:
+        matrices = (input, *states, w_ih, w_hh)
+        if any(0 in matrix.shape for matrix in matrices) and all(
+            matrix.dim() == 2 for matrix in matrices
+        ):
+            return None
+    if compiling or input.shape[:1] != states[0].shape[:1]:
+        reject_misfits(op, gates, *operands)
+    return operands
 
 
-def has_nothing_to_compute(
-    input: Tensor, states: tuple[Tensor, ...], weights: tuple[Tensor, Tensor]
-) -> bool:
-    if not torch.compiler.is_compiling() and input.numel() > 0 and states[0].numel() > 0:
-        return False  # weights that fit have elements then, and others are `checked`
-    operands = (input, *states, *weights)
-    return any(0 in operand.shape for operand in operands) and all(
-        operand.dim() == 2 for operand in operands
-    )
+def reject_misfits(op: str, gates: int, *operands: Any) -> None:
+    """Raises what torch raises, if shapes or dtypes of a cell's operands do not fit.
 
-
-def checked(
-    op: str,
-    gates: int,
-    input: Tensor,
-    states: tuple[Tensor, ...],
-    weights: tuple[Tensor, Tensor],
-    b: Biases,
-    compute: Callable[[], Result],
-) -> Result:
-    """`compute()`, or what torch raises for such operands.
-
-    Our operators check them too before they compute anything, and faster than we can; only what
-    they reject, or would take for several steps, is looked at here, to say what torch says.
+    That is a RuntimeError, or an IndexError for a dimension that is missing.
     """
-    if torch.compiler.is_compiling() or input.shape[:1] != states[0].shape[:1]:
-        check_operands(op, gates, input, states, weights, b)
-        return compute()
-    try:
-        return compute()
-    except RuntimeError:
-        check_operands(op, gates, input, states, weights, b)
-        raise
-
-
-def check_operands(
-    op: str,
-    gates: int,
-    input: Tensor,
-    states: tuple[Tensor, ...],
-    weights: tuple[Tensor, Tensor],
-    b: Biases,
-) -> None:
-    """Raises what torch raises: RuntimeError, or IndexError for a dimension that is missing."""
-    w_ih, w_hh = weights
+    input, *states, w_ih, w_hh, b_ih, b_hh = operands
     names = [f"hx[{i}]" for i in range(len(states))] if len(states) > 1 else ["hx"]
     named_states = dict(zip(names, states, strict=True))
     for name, matrix in {"input": input, "w_ih": w_ih, "w_hh": w_hh, **named_states}.items():
@@ -145,12 +106,12 @@ def check_operands(
                 f"{op}(): hidden{index} has inconsistent hidden_size: got {state.shape[1]}, "
                 f"expected {hidden}; {name}.shape={shape_of(state)}, w_hh.shape={shape_of(w_hh)}"
             )
-    for name, bias in zip(("b_ih", "b_hh"), b, strict=True):
+    for name, bias in (("b_ih", b_ih), ("b_hh", b_hh)):
         if bias is not None and shape_of(bias) != [gates * hidden]:
             raise RuntimeError(
                 f"{op}(): {name} must have shape {[gates * hidden]} to fit "
                 f"w_hh.shape={shape_of(w_hh)}, but got {name}.shape={shape_of(bias)}"
             )
     others = ("w_ih", "w_hh", "b_ih", "b_hh", "hx", "cx")
-    tensors = (*weights, *b, *states)
+    tensors = (w_ih, w_hh, b_ih, b_hh, *states)
     check_matmul_dtypes(op, input, **dict(zip(others, tensors, strict=False)))
