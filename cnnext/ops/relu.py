@@ -11,45 +11,19 @@ from torch import relu_ as native_relu_
 from torch.nn.functional import relu as native_relu
 
 from cnnext.ops.common.drop_in import NativeLayer
-from cnnext.runtime.fallback import call_native, fallback_reason, gradient_needed, is_scripting
+from cnnext.ops.common.elementwise import declare_elementwise, register_elementwise
+from cnnext.runtime.fallback import is_scripting
 from cnnext.runtime.launch import launch
-from cnnext.runtime.library import direct, ops
-from cnnext.runtime.operator import CudaRule, Operator, declare
-from cnnext.runtime.registration import register_autograd, register_fake
-
-# ------------------------------------------------------------------------------- fake kernels
-
-
-@register_fake("relu", "relu_forward")
-def _fake_forward(input: Tensor) -> Tensor:
-    return torch.empty_like(input)  # keeps the order of the dimensions in memory
-
-
-@register_fake("relu_backward")
-def _fake_backward(grad_output: Tensor, output: Tensor) -> Tensor:
-    return torch.empty_like(output)
-
-
-@register_fake("relu_")
-def _fake_in_place(self: Tensor) -> None:
-    return None
-
+from cnnext.runtime.operator import CudaRule, Operator
 
 # ----------------------------------------------------------------------------------- autograd
 
 
-def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor]:
-    (output,) = ctx.saved_tensors
-    if torch.is_grad_enabled():  # a graph of the backward pass is wanted: ATen's is differentiable
-        return (torch.ops.aten.threshold_backward.default(grad_output, output, 0),)
-    return (ops.relu_backward.default(grad_output, output),)
+def _differentiable_backward(grad_output: Tensor, output: Tensor) -> Tensor:
+    return torch.ops.aten.threshold_backward.default(grad_output, output, 0)
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.save_for_backward(output)
-
-
-_Recorded: Any = register_autograd("relu", _backward, _save)
+_Recorded: Any = register_elementwise("relu", _differentiable_backward)
 
 
 class ReLUFunction(_Recorded):
@@ -57,28 +31,10 @@ class ReLUFunction(_Recorded):
 
     @staticmethod
     def forward(ctx: Any, input: Tensor, inplace: bool = False) -> Tensor:
-        if not inplace:
-            return _Recorded.forward(ctx, input)
-        ctx.mark_dirty(input)
-        ops.relu_.default(input)
-        ctx.save_for_backward(input)
-        return input
+        return _Recorded.forward(ctx, input, inplace)
 
 
 # ----------------------------------------------------------------------------------- function
-
-
-# A smaller tensor trains faster with native's relu, whose autograd is in C++: from here on the two
-# take the same time.
-_MIN_BYTES_FOR_FUNCTION = 256 << 10
-
-
-def _trains_faster_natively(input: Tensor) -> bool:
-    if type(input) is not Tensor or not input.is_cpu or input.nbytes >= _MIN_BYTES_FOR_FUNCTION:
-        return False
-    # Unlike our operators, ATen's goes beyond the end of a storage that was freed or shrunk.
-    end = input.storage_offset() * input.itemsize + input.nbytes
-    return _is_flat(input) and end <= input.untyped_storage().nbytes()
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -96,39 +52,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
         RuntimeError: a dtype that native rejects, or an in-place call that autograd forbids.
         TypeError: `input` is not a tensor.
     """
-    if inplace:
-        reason = fallback_reason(RELU, (input,))
-        return _relu_in_place(input) if reason is None else call_native(RELU, reason, input, True)
-    return launch(RELU, (input,), False)
-
-
-def _train(input: Tensor) -> Tensor:
-    return native_relu(input) if _trains_faster_natively(input) else ReLUFunction.apply(input)
-
-
-def _is_flat(tensor: Tensor) -> bool:
-    """Whether the tensor is one dense array in either layout, of the values that it has."""
-    if tensor.is_neg():  # the memory holds their negatives
-        return False
-    return tensor.is_contiguous() or (
-        tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
-    )
-
-
-def _relu_in_place(input: Tensor) -> Tensor:
-    # Strided and negated tensors are ATen's business, and so are those that autograd may forbid to
-    # write to: a Function would find that out after the kernel has overwritten them.
-    if torch.compiler.is_compiling() or not _is_flat(input):
-        return native_relu_(input)
-    if input.is_inference() and not torch.is_inference_mode_enabled():
-        return native_relu_(input)
-    if gradient_needed(input):
-        if input.is_leaf or input._is_view() or _trains_faster_natively(input):
-            return native_relu_(input)
-        return ReLUFunction.apply(input, True)
-    ops.relu_.default(input)
-    torch.autograd.graph.increment_version(input)
-    return input
+    return launch(RELU_IN_PLACE if inplace else RELU, (input,), inplace)
 
 
 # ------------------------------------------------------------------------------------- module
@@ -149,18 +73,14 @@ class ReLU(torch.nn.ReLU, metaclass=ABCMeta):
         return relu(input, self.inplace)
 
 
-RELU = declare(
+RELU, RELU_IN_PLACE = declare_elementwise(
     Operator(
         name="relu",
         function=relu,
         native=native_relu,
         module=ReLU,
         autograd=ReLUFunction,
-        raw=("relu", "relu_", "relu_backward", "relu_forward"),
-        kernels="relu",
-        compiled=ops.relu.default,
-        recorded=_train,
-        direct=direct.relu_forward,
         cuda=CudaRule("native", "ATen moves as many bytes"),
-    )
+    ),
+    native_relu_,
 )

@@ -40,7 +40,7 @@ def _strict(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     """
     strict = "fallbacks" not in request.fixturenames
     monkeypatch.setenv("CNNEXT_STRICT", "1" if strict else "0")
-    monkeypatch.setattr("cnnext.ops.relu._MIN_BYTES_FOR_FUNCTION", 0)
+    monkeypatch.setattr("cnnext.ops.common.elementwise._MIN_BYTES_FOR_FUNCTION", 0)
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ def test_gradient_at_special_values(dtype: torch.dtype) -> None:
 def test_small_tensors_train_natively(
     monkeypatch: pytest.MonkeyPatch, numel: int, name: str, inplace: bool
 ) -> None:
-    monkeypatch.setattr("cnnext.ops.relu._MIN_BYTES_FOR_FUNCTION", 256 << 10)
+    monkeypatch.setattr("cnnext.ops.common.elementwise._MIN_BYTES_FOR_FUNCTION", 256 << 10)
     leaf = torch.linspace(-1, 1, numel, requires_grad=True)
     output = CNNEXT.relu(leaf * 1, inplace)
     assert output.grad_fn is not None and output.grad_fn.name() == name
