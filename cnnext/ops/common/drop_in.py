@@ -61,7 +61,10 @@ class NativeLayer:
             return issubclass(other, self.cls) if asked is cls else NotImplemented
 
         def prepare_scriptable(layer: Module) -> Module:
-            """TorchScript compiles methods that were replaced, too."""
+            """TorchScript compiles methods that were replaced, too.
+
+            Else it compiles ours: it leaves in the user's model what this returns.
+            """
             return self.counterpart(layer) if type(layer) is cls and self.is_replaced() else layer
 
         layer_type: Any = cls

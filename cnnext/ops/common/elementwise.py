@@ -19,7 +19,7 @@ _MIN_BYTES_FOR_FUNCTION = 256 << 10
 
 
 def register_elementwise(op: str, differentiable_backward: Callable[..., Tensor]) -> Any:
-    """Registers the fake kernels and the gradient of an operator that its output has all of.
+    """Registers the fake kernels, and the gradient, which is a function of the output.
 
     The raw operators take the parameters of the formula last: `<op>`, `<op>_forward` and `<op>_`
     after the input, `<op>_backward` after the gradient and the output.
