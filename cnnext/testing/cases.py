@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
 CaseT = TypeVar("CaseT", bound="Case")
+ElementwiseCaseT = TypeVar("ElementwiseCaseT", bound="ElementwiseCase")
 
 Shape = tuple[int, ...]
 
@@ -55,6 +56,12 @@ def _with_batch(case: CaseT, field: str, batch: int) -> CaseT:
     if getattr(case, field) == batch:
         return case
     return replace(case, name=f"{case.name}_b{batch}", **{field: batch})
+
+
+def _added(case: Case, base: type[Case]) -> dict[str, Any]:
+    """The fields that a subclass has added to those of `base`."""
+    common = {field.name for field in fields(base)}
+    return {name: value for name, value in vars(case).items() if name not in common}
 
 
 def _sliding_out(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
@@ -147,8 +154,7 @@ class PoolCase(Case):
         return (self.input_shape,)
 
     def kwargs(self) -> dict[str, Any]:
-        common = {field.name for field in fields(PoolCase)}
-        return {name: value for name, value in vars(self).items() if name not in common}
+        return _added(self, PoolCase)
 
     def with_batch(self: CaseT, n: int) -> CaseT:
         return _with_batch(self, "n", n)
@@ -200,23 +206,29 @@ class AdaptivePool2dCase(PoolCase):
 
 
 @dataclass(frozen=True)
-class ReluCase(Case):
-    """A ReLU over ``shape``, whose first size is the batch."""
+class ElementwiseCase(Case):
+    """A tensor of any shape, whose first size is the batch.
 
-    shape: tuple[int, ...]
+    What a subclass adds are numbers that its function takes.
+    """
+
+    shape: Shape
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
+    def input_shape(self) -> Shape:
         return self.shape
 
     @property
     def operand_shapes(self) -> tuple[Shape, ...]:
         return (self.shape,)
 
-    def with_batch(self, n: int) -> ReluCase:
+    def kwargs(self) -> dict[str, Any]:
+        return _added(self, ElementwiseCase)
+
+    def with_batch(self: ElementwiseCaseT, n: int) -> ElementwiseCaseT:
         if self.shape[0] == n:
             return self
-        return ReluCase(f"{self.name}_b{n}", (n, *self.shape[1:]))
+        return replace(self, name=f"{self.name}_b{n}", shape=(n, *self.shape[1:]))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import signature
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnext.runtime.operator import OPERATORS, Operator
-from cnnext.testing.cases import Case, Shape
+from cnnext.testing.cases import Case, ElementwiseCase, Shape
 from cnnext.testing.errors import make_input
 
 Tensors = tuple[Tensor, ...]
@@ -93,8 +94,9 @@ class OperatorSpec:
 
     Attributes:
         operator: its declaration.
-        results: what they are, which decides how exact they must be: "selected" from the operands,
-            "sums" of products of them, "averages" of them, or "computed" from sums.
+        results: what they are, which decides how exact they must be: "selected" from the operands
+            (and multiplied by a number at most), "sums" of products of them, "averages" of them,
+            or "computed" from sums.
         in_layouts: whether its time depends on the memory layout of images.
         weights: the places of the operands that are weights; those behind them are biases.
         states: the names of those operands, behind the first, that are given as one tuple ``hx``.
@@ -102,6 +104,11 @@ class OperatorSpec:
         cases: those that speed is measured on.
         edge_cases: small ones that only correctness is checked on.
         gpu_cases: more of them, for the edges of a GPU's tiles and blocks of threads.
+        typical_cases: an ordinary one and some with options: every view of every operand, every
+            graph.
+        corner_cases: sizes of one, which have no order in memory, and of zero.
+        tiny_cases: for finite differences.
+        smooth: makes an input at which the operator is smooth.
         function_of: the function of a case, `f(library, operands)`, where no function of
             `torch.nn.functional` is the operator.
         shapes, options: the operands of an ordinary call, and what follows them.
@@ -120,6 +127,10 @@ class OperatorSpec:
     cases: tuple[Case, ...] = ()
     edge_cases: tuple[Case, ...] = ()
     gpu_cases: tuple[Case, ...] = ()
+    typical_cases: tuple[Case, ...] = ()
+    corner_cases: tuple[Case, ...] = ()
+    tiny_cases: tuple[Case, ...] = ()
+    smooth: Callable[[Tensor], Tensor] = torch.clone
     function_of: Callable[[Any], Callable[[Any, Tensors], Any]] | None = None
     shapes: tuple[Shape, ...] = ()
     options: tuple[Any, ...] = ()
@@ -138,6 +149,22 @@ class OperatorSpec:
         """What the names of the kernels that compute it begin with, the most of its work first."""
         own = () if self.operator.kernels is None else (self.operator.kernels,)
         return self.runs or own
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether each element of the result is computed from one of the operand."""
+        return any(isinstance(case, ElementwiseCase) for case in self.cases)
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the function overwrites its operand where that is asked for."""
+        function = self.operator.function
+        return function is not None and "inplace" in signature(function).parameters
+
+    @property
+    def exact(self) -> bool:
+        """Whether gradients, too, are native's in every bit: each is one product at most."""
+        return self.elementwise and self.results == "selected"
 
     def apply(self, library: Any, operands: Sequence[Any], *options: Any, **named: Any) -> Any:
         """What the function of a library makes of the operands."""

@@ -34,7 +34,7 @@ from tests.ops.support import (
 from tests.ops.test_every_operator import kernels_of, layouts_of, results
 
 CONV2D = BY_NAME["conv2d"]
-PLAIN = CONV2D.cases[0]
+PLAIN = CONV2D.typical_cases[0]
 
 # ------------------------------------------------------------------------------------- borders
 

@@ -24,7 +24,7 @@ from tests.ops.specs import BY_NAME, Spec, each_case, each_spec
 from tests.ops.support import DTYPES, generator_for
 
 
-@each_case("cases")
+@each_case("typical_cases")
 def test_opcheck(spec: Spec, case: Any) -> None:
     for layout in spec.layouts:
         problem = spec.problem(case).in_layout(layout)
@@ -33,10 +33,10 @@ def test_opcheck(spec: Spec, case: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("field", ("cases", "corners"))
+@pytest.mark.parametrize("field", ("typical_cases", "corner_cases"))
 @each_spec
 def test_strides_of_fake_tensors(spec: Spec, field: str, dtype: Any) -> None:
-    for case in (*getattr(spec, field), spec.cases[0].with_batch(0)):
+    for case in (*getattr(spec, field), spec.typical_cases[0].with_batch(0)):
         x, *rest = spec.problem(case, dtype=dtype).operands
         if rest and rest[0].numel() == 0:
             continue  # of which the raw operators are not called
@@ -48,7 +48,7 @@ def test_strides_of_fake_tensors(spec: Spec, field: str, dtype: Any) -> None:
                 check_op(name, *arguments, checks=FAKE_CHECK)
 
 
-@each_case("cases")
+@each_case("typical_cases")
 def test_compile(spec: Spec, case: Any) -> None:
     for layout in spec.layouts:
         problem = spec.problem(case).in_layout(layout)
@@ -62,7 +62,7 @@ def test_compile(spec: Spec, case: Any) -> None:
 def test_compile_by_inductor(spec: Spec) -> None:
     """Without a bias, for whose gradient alone it calls a C++ compiler."""
     for layout in spec.layouts:
-        problem = spec.problem(spec.cases[-1]).in_layout(layout)
+        problem = spec.problem(spec.typical_cases[-1]).in_layout(layout)
         if spec.has_bias:
             problem = replace(problem, operands=(*problem.operands[:2], None))
         check_compiled(spec.name, problem, "inductor")
@@ -71,12 +71,12 @@ def test_compile_by_inductor(spec: Spec) -> None:
 @pytest.mark.parametrize("op", ("conv2d", "max_pool2d"))
 def test_compile_unbatched(op: str) -> None:
     spec = BY_NAME[op]
-    problem = spec.problem(spec.cases[0])
+    problem = spec.problem(spec.typical_cases[0])
     image, *parameters = problem.operands
     check_compiled(op, replace(problem, operands=(image[0], *parameters)), "aot_eager")
 
 
-@each_case("cases")
+@each_case("typical_cases")
 def test_compile_with_dynamic_batch(spec: Spec, case: Any) -> None:
     check_dynamic_batch(spec.name, lambda batch: spec.problem(case.with_batch(batch)))
 

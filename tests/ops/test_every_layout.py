@@ -32,7 +32,7 @@ def viewed(problem: Problem, image: str, weight: str) -> Problem:
     return replace(problem, operands=(VIEWS_4D[image](x), *rest))
 
 
-@each_case("cases")
+@each_case("typical_cases")
 def test_views(spec: Spec, case: Any) -> None:
     """Of a weight, too; with a view of the other where that one has an ordinary layout."""
     for dtype in DTYPES:
@@ -42,7 +42,7 @@ def test_views(spec: Spec, case: Any) -> None:
                 spec.check(viewed(problem, view, weight_view))
 
 
-@each_case("cases")
+@each_case("typical_cases")
 def test_views_of_grad_output(spec: Spec, case: Any) -> None:
     for layout, view in product(spec.layouts, spec.views.values()):
         problem = spec.problem(case).in_layout(layout)
@@ -50,7 +50,7 @@ def test_views_of_grad_output(spec: Spec, case: Any) -> None:
         problem.check_gradients(problem.gradients(CNNEXT), what=layout)
 
 
-@each_case("cases")
+@each_case("typical_cases")
 def test_expanded_operands(spec: Spec, case: Any) -> None:
     """Stride 0: many elements in one place."""
     problem = spec.problem(case)
@@ -62,20 +62,20 @@ def test_expanded_operands(spec: Spec, case: Any) -> None:
         spec.check(problem.mapped(expanded))
 
 
-@each_case("corners")
+@each_case("corner_cases")
 def test_sizes_of_one_and_zero(spec: Spec, case: Any) -> None:
     problem = spec.problem(case).positive()
     for view, weight_view in product((*spec.layout_views, "transposed"), spec.layout_views):
         spec.check(viewed(problem, view, weight_view))
 
 
-@each_case("cases")
+@each_case("typical_cases")
 def test_empty_batch(spec: Spec, case: Any) -> None:
     for layout, dtype in product(spec.layouts, DTYPES):
         spec.check(spec.problem(case.with_batch(0), dtype=dtype).in_layout(layout))
 
 
-@each_case("cases", *(spec.name for spec in SPECS if len(spec.cases[0].input_shape) == 4))
+@each_case("typical_cases", *(spec.name for spec in SPECS if spec.of_images))
 def test_unbatched(spec: Spec, case: Any) -> None:
     for dtype, view in product(DTYPES, VIEWS.values()):
         problem = spec.problem(case, dtype=dtype)

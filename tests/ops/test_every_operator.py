@@ -77,15 +77,15 @@ DEEP = (
 def networks_of(spec: Spec) -> tuple[Any, ...]:
     """Those that take milliseconds."""
     if spec.name == "conv2d":
-        return tuple(case for case in spec.networks if case.name in DEEP)
-    return spec.networks[-2:]
+        return tuple(case for case in spec.cases if case.name in DEEP)
+    return spec.cases[-2:]
 
 
 KERNELS = [
     pytest.param(spec, direction, *param.values, id=param.id, marks=param.marks)
     for spec in SPECS
     for direction in GRADIENTS
-    for param in kernels_of(spec, direction, *spec.edges, networks=networks_of(spec))
+    for param in kernels_of(spec, direction, *spec.edge_cases, networks=networks_of(spec))
 ]
 
 
@@ -109,7 +109,7 @@ def check_results(spec: Spec, direction: str, problem: Problem, ours: Tensors, w
 def test_kernel(spec: Spec, direction: str, kernel: str, case: Any) -> None:
     """A few cases each: torch adds nothing to what tests/kernels shows of all."""
     builder = getattr(problems, spec.name)
-    for kind in INPUT_KINDS if case in spec.edges else ("normal",):
+    for kind in INPUT_KINDS if case in spec.edge_cases else ("normal",):
         for layout in layouts_of(spec, kernel, case):
             problem = problems.cached(builder, case, kind, layout, dtype_of(kernel))
             with only_kernel(spec.name, kernel), use_threads(3):
@@ -118,7 +118,7 @@ def test_kernel(spec: Spec, direction: str, kernel: str, case: Any) -> None:
 
 
 @pytest.mark.slow
-@each_case("networks")
+@each_case("cases")
 def test_networks(spec: Spec, case: Any) -> None:
     for kind in INPUT_KINDS:
         for layout in spec.layouts:
@@ -133,7 +133,7 @@ def test_networks(spec: Spec, case: Any) -> None:
 # ---------------------------------------------------------------------------------- edge cases
 
 
-@each_case("edges")
+@each_case("edge_cases")
 def test_edge_case(spec: Spec, case: Any) -> None:
     for layout in spec.layouts:
         problem = spec.problem(case).in_layout(layout)
@@ -147,7 +147,7 @@ def test_edge_case(spec: Spec, case: Any) -> None:
 @pytest.mark.parametrize("wanted", ((0,), (1,), (2,), (0, 2)), ids=str)
 @pytest.mark.parametrize("spec", [spec for spec in SPECS if spec.has_bias], ids=lambda s: s.name)
 def test_backward_computes_what_is_wanted(spec: Spec, wanted: tuple[int, ...]) -> None:
-    problem = spec.problem(spec.cases[0])
+    problem = spec.problem(spec.typical_cases[0])
     problem.check_gradients(problem.gradients(CNNEXT, *wanted), *wanted)
 
 
@@ -158,7 +158,7 @@ def test_same_bits_by_several_threads(spec: Spec) -> None:
             check_deterministic(spec.problem(networks_of(spec)[-1]).in_layout(layout))
 
 
-@each_case("tiny")
+@each_case("tiny_cases")
 def test_derivatives(spec: Spec, case: Any) -> None:
     for layout in spec.layouts if len(case.input_shape) == 4 else ("nchw",):
         problem = spec.problem(case, dtype=torch.float64)

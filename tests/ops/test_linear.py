@@ -20,7 +20,7 @@ from tests.ops.support import (
 )
 
 LINEAR = BY_NAME["linear"]
-PLAIN = LINEAR.cases[0]
+PLAIN = LINEAR.typical_cases[0]
 
 
 def problem_of(shape: tuple[int, ...], bias: bool = True) -> Problem:

@@ -29,9 +29,9 @@ from tests.ops.support import (
 
 MAX_POOLS = ("max_pool2d", "adaptive_max_pool2d")
 each_pool = pytest.mark.parametrize("op", MAX_POOLS)
-each_edge = each_case("edges", *MAX_POOLS)
-each_ordinary_case = each_case("cases", *MAX_POOLS)
-each_corner = each_case("corners", *MAX_POOLS)
+each_edge = each_case("edge_cases", *MAX_POOLS)
+each_ordinary_case = each_case("typical_cases", *MAX_POOLS)
+each_corner = each_case("corner_cases", *MAX_POOLS)
 
 
 def input_of(case: Any, kind: str, dtype: torch.dtype) -> Tensor:
@@ -166,7 +166,7 @@ def test_the_last_element_of_a_large_window(window: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("case", BY_NAME["max_pool2d"].networks, ids=str)
+@pytest.mark.parametrize("case", BY_NAME["max_pool2d"].cases, ids=str)
 def test_values_of_networks(case: MaxPool2dCase, layout: str) -> None:
     for kind in INPUT_KINDS:
         problem = problems.max_pool2d(case, kind).in_layout(layout)

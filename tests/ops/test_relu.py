@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from cnnext.testing.cases import ReluCase
+from cnnext.testing.cases import ElementwiseCase
 from cnnext.testing.errors import assert_bitwise_equal, make_input
-from cnnext.testing.specs.relu import EDGE_RELUS
+from cnnext.testing.specs.relu import SPEC
 from tests.ops import problems
 from tests.ops.bad_calls import check_error, check_operator_error
 from tests.ops.graphs import (
@@ -31,7 +31,7 @@ from tests.ops.support import (
 )
 
 RELU = BY_NAME["relu"]
-IMAGE = RELU.cases[0]
+IMAGE = RELU.typical_cases[0]
 SPECIAL = (math.nan, math.inf, -math.inf, 0.0, -0.0, 1e-45, -1e-45, 3e38, -3e38, 1.0, -1.0)
 
 
@@ -49,8 +49,8 @@ def with_special_values(problem: Problem) -> Problem:
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("case", EDGE_RELUS, ids=str)
-def test_special_values(case: ReluCase, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("case", SPEC.edge_cases, ids=str)
+def test_special_values(case: ElementwiseCase, dtype: torch.dtype) -> None:
     check_exact(with_special_values(problems.relu(case, dtype=dtype)))
 
 
@@ -113,7 +113,7 @@ def test_opcheck_in_place(generator: torch.Generator) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_other_dimensions(shape: tuple[int, ...]) -> None:
-    check_exact(problems.relu(ReluCase(str(shape), shape)))
+    check_exact(problems.relu(ElementwiseCase(str(shape), shape)))
 
 
 # ------------------------------------------------------------------------------------- errors

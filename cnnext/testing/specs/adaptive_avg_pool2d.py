@@ -28,6 +28,20 @@ EDGE_ADAPTIVE_POOLS = (
     AdaptivePool2dCase("edge_adaptive_empty_batch", 0, 3, 6, 6, (2, 2)),
 )
 
+#: Of both, too.
+TYPICAL_ADAPTIVE_POOLS = (
+    AdaptivePool2dCase("uneven", 2, 9, 8, 10, (3, 4)),
+    AdaptivePool2dCase("global", 2, 9, 5, 4, (1, 1)),
+)
+CORNER_ADAPTIVE_POOLS = tuple(
+    AdaptivePool2dCase("corner", *shape, size)
+    for shape in ((2, 1, 5, 6), (2, 3, 5, 1), (2, 3, 1, 6), (1, 3, 5, 6), (1, 1, 4, 4))
+    for size in ((1, 1), (2, 3))
+)
+TINY_ADAPTIVE_POOLS = tuple(
+    AdaptivePool2dCase("tiny", 2, 2, 5, 7, size) for size in ((1, 1), (2, 3), (5, 7), (8, 4))
+)
+
 _ARGUMENTS = Arguments({**INPUT, "output_size": 2})
 
 #: Uneven windows.
@@ -41,6 +55,9 @@ SPEC = OperatorSpec(
     cases=ADAPTIVE_AVG_POOLS,
     edge_cases=EDGE_ADAPTIVE_POOLS,
     gpu_cases=GPU_ADAPTIVE_POOLS,
+    typical_cases=TYPICAL_ADAPTIVE_POOLS,
+    corner_cases=CORNER_ADAPTIVE_POOLS,
+    tiny_cases=TINY_ADAPTIVE_POOLS,
     shapes=(IMAGES,),
     options=((4, 3),),
     layers=(Layer("AdaptiveAvgPool2d", ((4, 3),), (IMAGES,)),),

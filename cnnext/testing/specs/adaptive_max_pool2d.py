@@ -7,8 +7,14 @@ import torch
 from cnnext.ops.adaptive_max_pool2d import ADAPTIVE_MAX_POOL2D
 from cnnext.testing.cases import AdaptivePool2dCase
 from cnnext.testing.spec import IMAGES, Arguments, Layer, OperatorSpec
-from cnnext.testing.specs._pools import GRADIENT, INPUT, SIZE_IN, SIZE_OUT
-from cnnext.testing.specs.adaptive_avg_pool2d import EDGE_ADAPTIVE_POOLS, GPU_ADAPTIVE_POOLS
+from cnnext.testing.specs._pools import GRADIENT, INPUT, SIZE_IN, SIZE_OUT, far_apart
+from cnnext.testing.specs.adaptive_avg_pool2d import (
+    CORNER_ADAPTIVE_POOLS,
+    EDGE_ADAPTIVE_POOLS,
+    GPU_ADAPTIVE_POOLS,
+    TINY_ADAPTIVE_POOLS,
+    TYPICAL_ADAPTIVE_POOLS,
+)
 
 ADAPTIVE_MAX_POOLS = (
     AdaptivePool2dCase("cbam_channel_256@56", 1, 256, 56, 56, (1, 1)),
@@ -25,6 +31,10 @@ SPEC = OperatorSpec(
     cases=ADAPTIVE_MAX_POOLS,
     edge_cases=EDGE_ADAPTIVE_POOLS,
     gpu_cases=GPU_ADAPTIVE_POOLS,
+    typical_cases=TYPICAL_ADAPTIVE_POOLS,
+    corner_cases=CORNER_ADAPTIVE_POOLS,
+    tiny_cases=TINY_ADAPTIVE_POOLS,
+    smooth=far_apart,
     shapes=(IMAGES,),
     options=((4, 3),),
     layers=(Layer("AdaptiveMaxPool2d", ((4, 3),), (IMAGES,)),),

@@ -48,6 +48,21 @@ SPEC = OperatorSpec(
     cases=AVG_POOLS,
     edge_cases=EDGE_AVG_POOLS,
     gpu_cases=(_SEVERAL_BLOCKS,),
+    typical_cases=(
+        AvgPool2dCase("plain", 2, 9, 8, 10, (2, 2), (2, 2)),
+        AvgPool2dCase("all_options", 2, 9, 11, 9, (3, 2), (2, 1), (1, 1), True, False, 7),
+    ),
+    corner_cases=tuple(
+        AvgPool2dCase("corner", *shape, kernel, (1, 1), padding)
+        for shape in ((2, 1, 5, 6), (2, 3, 5, 1), (2, 3, 1, 6), (1, 3, 5, 6), (1, 1, 4, 4))
+        for kernel, padding in (((1, 1), (0, 0)), ((2, 2), (1, 1)))
+    ),
+    tiny_cases=(
+        AvgPool2dCase("plain", 2, 2, 5, 7, (2, 2), (2, 2)),
+        AvgPool2dCase("uncounted", 2, 2, 5, 7, (3, 3), (1, 1), (1, 1), False, False),
+        AvgPool2dCase("ceil", 2, 2, 5, 7, (2, 3), (2, 1), (1, 0), True),
+        AvgPool2dCase("divisor", 2, 2, 5, 7, (2, 2), (2, 2), divisor_override=-3),
+    ),
     shapes=(IMAGES,),
     options=(2, None, 1),  # kernel_size, stride, padding
     layers=(Layer("AvgPool2d", (2,), (IMAGES,), {"padding": 1}),),

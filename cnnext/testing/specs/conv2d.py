@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cnnext.ops.conv2d import CONV2D
+from cnnext.testing.cases import Conv2dCase
 from cnnext.testing.conv2d_cases import (
     ALEXNET,
     EDGE,
@@ -38,6 +39,29 @@ SPEC = OperatorSpec(
     ),
     edge_cases=EDGE,
     gpu_cases=GPU,
+    typical_cases=(
+        Conv2dCase("plain", 2, 9, 6, 7, 17, 3, 3, padding=(1, 1)),
+        Conv2dCase("pointwise", 2, 9, 6, 7, 17, 1, 1),
+        Conv2dCase("depthwise_s2", 2, 8, 6, 7, 8, 3, 3, (2, 2), (1, 1), (1, 1), 8),
+        Conv2dCase("all_options", 2, 4, 7, 9, 6, 2, 3, (2, 1), (1, 2), (1, 2), 2),
+    ),
+    corner_cases=(
+        Conv2dCase("one_channel_in", 2, 1, 5, 6, 4, 3, 3),
+        Conv2dCase("one_channel_out", 2, 3, 5, 6, 1, 3, 3),
+        Conv2dCase("one_channel", 2, 1, 5, 6, 1, 3, 3),
+        Conv2dCase("one_pixel", 2, 3, 1, 1, 4, 1, 1),
+        Conv2dCase("one_output_pixel", 2, 3, 3, 3, 4, 3, 3),
+        Conv2dCase("one_row", 2, 3, 1, 6, 4, 1, 3),
+        Conv2dCase("one_column", 2, 3, 6, 1, 4, 3, 1),
+        Conv2dCase("one_image", 1, 3, 5, 6, 4, 3, 3),
+        Conv2dCase("one_of_all", 1, 1, 1, 1, 1, 1, 1),
+    ),
+    tiny_cases=(
+        Conv2dCase("plain", 1, 2, 4, 3, 2, 3, 2),
+        Conv2dCase("all_options", 2, 4, 5, 6, 2, 2, 3, (2, 1), (1, 2), (1, 2), 2),
+        Conv2dCase("pointwise", 2, 3, 2, 2, 2, 1, 1),
+        Conv2dCase("depthwise", 1, 3, 4, 4, 3, 3, 3, padding=(1, 1), groups=3),
+    ),
     shapes=(IMAGES, (4, 3, 3, 3), (4,)),
     options=(1, 1),  # stride, padding
     layers=(Layer("Conv2d", (3, 4, 3), (IMAGES,), {"padding": 1}),),

@@ -7,7 +7,15 @@ import torch
 from cnnext.ops.max_pool2d import MAX_POOL2D
 from cnnext.testing.cases import VECTOR_SIZES, MaxPool2dCase
 from cnnext.testing.spec import IMAGES, Arguments, Drawn, Layer, OperatorSpec
-from cnnext.testing.specs._pools import GRADIENT, INPUT, OPTIONS, SIZE_IN, SIZE_OUT, WINDOW
+from cnnext.testing.specs._pools import (
+    GRADIENT,
+    INPUT,
+    OPTIONS,
+    SIZE_IN,
+    SIZE_OUT,
+    WINDOW,
+    far_apart,
+)
 
 POOLS = (
     MaxPool2dCase("lenet5_pool1", 64, 6, 28, 28, (2, 2), (2, 2)),
@@ -56,6 +64,30 @@ SPEC = OperatorSpec(
     cases=POOLS,
     edge_cases=EDGE_POOLS,
     gpu_cases=_GPU_POOLS,
+    typical_cases=(
+        MaxPool2dCase("plain", 2, 9, 8, 10, (2, 2), (2, 2)),
+        MaxPool2dCase("resnet", 2, 9, 9, 9, (3, 3), (2, 2), (1, 1)),
+        MaxPool2dCase("all_options", 2, 9, 11, 9, (3, 2), (2, 1), (1, 1), (1, 2), True),
+        MaxPool2dCase("window_above_256", 1, 2, 18, 18, (17, 17), (2, 2), (8, 8)),
+    ),
+    corner_cases=(
+        MaxPool2dCase("one_channel", 2, 1, 5, 6, (2, 2), (2, 2)),
+        MaxPool2dCase("one_pixel", 2, 3, 1, 1, (1, 1), (1, 1)),
+        MaxPool2dCase("one_output_pixel", 2, 3, 4, 5, (4, 5), (4, 5)),
+        MaxPool2dCase("one_row", 2, 3, 1, 6, (1, 2), (1, 2)),
+        MaxPool2dCase("one_column", 2, 3, 6, 1, (2, 1), (2, 1)),
+        MaxPool2dCase("one_image", 1, 3, 5, 6, (2, 2), (2, 2)),
+        MaxPool2dCase("one_of_all", 1, 1, 1, 1, (1, 1), (1, 1)),
+        MaxPool2dCase("window_of_256", 1, 2, 16, 18, (16, 16), (1, 1)),
+    ),
+    tiny_cases=(
+        MaxPool2dCase("plain", 2, 2, 5, 7, (2, 2), (2, 2)),
+        MaxPool2dCase("padded", 2, 2, 5, 7, (3, 3), (1, 1), (1, 1)),
+        MaxPool2dCase("dilated", 2, 2, 5, 7, (2, 3), (2, 1), (1, 0), (1, 2)),
+        MaxPool2dCase("ceil", 2, 2, 5, 7, (2, 2), (2, 2), ceil_mode=True),
+        MaxPool2dCase("positions", 2, 2, 5, 7, (17, 17), (1, 1), (8, 8)),
+    ),
+    smooth=far_apart,
     shapes=(IMAGES,),
     options=(2,),
     layers=(Layer("MaxPool2d", (2,), (IMAGES,)),),

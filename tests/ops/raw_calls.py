@@ -1,0 +1,109 @@
+"""The raw operators that a call consists of: by `of`, or the function of the operator's name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from cnnext.ops.common.pooling import pooled_size, window_geometry
+from cnnext.testing.cases import (
+    AdaptivePool2dCase,
+    AvgPool2dCase,
+    Conv2dCase,
+    LinearCase,
+    MaxPool2dCase,
+)
+from cnnext.testing.spec import OperatorSpec
+from tests.ops.support import Tensors, seed_gradient
+
+raw = torch.ops.cnnext
+
+#: A raw operator by its name, and its arguments.
+RawCall = tuple[str, tuple[Any, ...]]
+
+
+def of(spec: OperatorSpec, case: Any, operands: Tensors) -> Iterator[RawCall]:
+    """Those behind a call and its gradients."""
+    if spec.elementwise:
+        return _elementwise(spec.name, tuple(case.kwargs().values()), *operands)
+    calls: Iterator[RawCall] = globals()[spec.name](case, operands)
+    return calls
+
+
+def _elementwise(op: str, numbers: tuple[float, ...], image: Tensor) -> Iterator[RawCall]:
+    yield f"{op}_forward", (image, *numbers)
+    output = getattr(raw, f"{op}_forward")(image, *numbers)
+    saved = getattr(raw, f"{op}_backward").default._schema.arguments[1].name
+    kept = {"input": image, "output": output}[saved]
+    yield f"{op}_backward", (seed_gradient(output), kept, *numbers)
+    yield op, (*leaves((image,)), *numbers)
+
+
+def conv2d(case: Conv2dCase, operands: Tensors) -> Iterator[RawCall]:
+    image, weight, bias = operands
+    geometry = (*case.stride, *case.padding, *case.dilation, case.groups)
+    yield "conv2d_forward", (image, weight, bias, *geometry)
+    gradient = seed_gradient(raw.conv2d_forward(image, weight, bias, *geometry))
+    yield "conv2d_backward_input", (gradient, weight, case.h_in, case.w_in, *geometry)
+    yield "conv2d_backward_weight", (gradient, image, weight, *geometry)
+    yield "conv2d", (*leaves(operands), *geometry)
+
+
+def linear(case: LinearCase, operands: Tensors) -> Iterator[RawCall]:
+    image, weight, _ = operands
+    yield "linear_forward", operands
+    gradient = seed_gradient(raw.linear_forward(*operands))
+    yield "linear_backward_input", (gradient, weight)
+    yield "linear_backward_weight", (gradient, image)
+    yield "linear", leaves(operands)
+
+
+def max_pool2d(case: MaxPool2dCase, operands: Tensors) -> Iterator[RawCall]:
+    (image,) = operands
+    geometry = window_geometry(case.kernel_size, case.stride, case.padding, case.dilation)
+    size = pooled_size(case.h_in, case.w_in, geometry, case.ceil_mode)
+    for record in (True, False):
+        yield "max_pool2d_forward", (image, *size, *geometry, record)
+    yield "max_pool2d", (*leaves(operands), *size, *geometry, True)
+    output, where = raw.max_pool2d_forward(image, *size, *geometry, True)
+    positions = (where, case.h_in, case.w_in, *geometry)
+    yield "max_pool2d_backward", (seed_gradient(output), *positions)
+    if where.dtype == torch.uint8:
+        yield "max_pool2d_indices", positions
+
+
+def avg_pool2d(case: AvgPool2dCase, operands: Tensors) -> Iterator[RawCall]:
+    (image,) = operands
+    geometry = window_geometry(case.kernel_size, case.stride, case.padding)
+    size = pooled_size(case.h_in, case.w_in, geometry, case.ceil_mode)
+    windows = (*geometry[:6], case.count_include_pad, case.divisor_override or 0)
+    yield from _mean(case, image, size, windows)
+
+
+def adaptive_avg_pool2d(case: AdaptivePool2dCase, operands: Tensors) -> Iterator[RawCall]:
+    yield from _mean(case, operands[0], case.output_size, ())
+
+
+def _mean(case: Any, image: Tensor, size: tuple[int, ...], windows: Any) -> Iterator[RawCall]:
+    name = "avg_pool2d" if windows else "adaptive_avg_pool2d"
+    yield f"{name}_forward", (image, *size, *windows)
+    yield name, (*leaves((image,)), *size, *windows)
+    gradient = seed_gradient(getattr(raw, f"{name}_forward")(image, *size, *windows))
+    for channels_last in (False, True):
+        yield f"{name}_backward", (gradient, case.h_in, case.w_in, channels_last, *windows)
+
+
+def adaptive_max_pool2d(case: AdaptivePool2dCase, operands: Tensors) -> Iterator[RawCall]:
+    (image,), size = operands, case.output_size
+    for record in (True, False):
+        yield "adaptive_max_pool2d_forward", (image, *size, record)
+    yield "adaptive_max_pool2d", (*leaves(operands), *size, True)
+    output, indices = raw.adaptive_max_pool2d_forward(image, *size, True)
+    yield "adaptive_max_pool2d_backward", (seed_gradient(output), indices, case.h_in, case.w_in)
+
+
+def leaves(operands: Tensors) -> tuple[Any, ...]:
+    return tuple(None if t is None else t.detach().requires_grad_() for t in operands)
