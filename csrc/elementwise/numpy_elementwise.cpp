@@ -44,6 +44,9 @@ py::array run(Pass pass, const std::string& name, const py::array& first,
 template <class Op>
 void bind(py::module_& m) {
   py::module_ bindings = bind_operator<Op>(m);
+  py::list parameters;
+  for (int i = 0; i < Op::Parameters::kCount; ++i) parameters.append(Op::Parameters::kNames[i]);
+  bindings.attr("parameters") = parameters;
   bindings.def(
       "forward",
       [](const std::string& name, const py::array& x, bool in_place, int threads,

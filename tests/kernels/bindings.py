@@ -26,6 +26,8 @@ Shape = dict[str, Any]
 OPERATORS = tuple(
     sorted(name for name, bindings in vars(_kernels).items() if hasattr(bindings, "kernels"))
 )
+#: Those whose shape is a size, and the numbers that they take.
+ELEMENTWISE = tuple(name for name in OPERATORS if hasattr(getattr(_kernels, name), "parameters"))
 ISAS = ("baseline", "avx2", "avx512")
 THREADS = (1, 2, 3, 5)
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import test_average_pool_kernels as average_pools
 import test_conv2d_kernels as conv2d
+import test_elementwise_kernels as elementwise
 import test_linear_kernels as linear
 import test_max_pool_kernels as max_pools
 import test_recurrence_kernels as recurrence
-import test_relu_kernels as relu
-from bindings import Kernel, Shape, _kernels, registry
+from bindings import ELEMENTWISE, Kernel, Shape, _kernels, registry
 from windows import LAYOUTS, pack
 
 #: What a call is about, the shape that the kernel must apply to, and the call, taking `threads`.
@@ -78,12 +78,12 @@ def of_recurrence(kernel: Kernel) -> Iterator[Call]:
             yield (str(case), f"reverse {reverse}"), case.shape, call
 
 
-def of_relu(kernel: Kernel) -> Iterator[Call]:
-    for size in relu.ALL_SIZES:
-        arrays = [relu.draw("x", size, kernel.dtype)] * (1 if kernel.direction == "forward" else 2)
+def of_elementwise(kernel: Kernel) -> Iterator[Call]:
+    for size in elementwise.ALL_SIZES:
+        arrays = elementwise.operands(kernel, size)
+        shape = elementwise.shape_of(kernel.operator, size)
         for in_place in (False, True):
-            call = partial(kernel.run, *arrays, size=size, in_place=in_place)
-            yield (size, in_place), {"size": size}, call
+            yield (size, in_place), shape, partial(kernel.run, *arrays, in_place=in_place, **shape)
 
 
 CALLS: dict[str, Callable[[Kernel], Iterator[Call]]] = {
@@ -94,7 +94,7 @@ CALLS: dict[str, Callable[[Kernel], Iterator[Call]]] = {
     "linear": of_linear,
     "max_pool2d": of_max_pool,
     "recurrence": of_recurrence,
-    "relu": of_relu,
+    **dict.fromkeys(ELEMENTWISE, of_elementwise),
 }
 
 

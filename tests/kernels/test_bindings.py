@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bindings import ISAS, OPERATORS, THREADS, Kernel, Shape, _kernels, registry
+import test_elementwise_kernels as elementwise
+from bindings import ELEMENTWISE, ISAS, OPERATORS, THREADS, Kernel, Shape, _kernels, registry
 
 _WINDOW: Shape = {
     **{"n": 2, "h_in": 8, "w_in": 9, "layout": "nchw", "stride_h": 1, "stride_w": 1},
@@ -42,7 +43,7 @@ SHAPES: dict[str, list[Shape]] = {
     "recurrence": [
         {"cell": "gru", "steps": 3, "rows": 6, "batch": 2, "input": 3, "hidden": 20},
     ],
-    "relu": [{"size": 100}],
+    **{operator: [elementwise.shape_of(operator, 100)] for operator in ELEMENTWISE},
 }
 
 KERNELS = [kernel for operator in OPERATORS for kernel in registry(operator)]

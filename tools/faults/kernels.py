@@ -20,7 +20,7 @@ KERNELS = (
         old="i < end",
         new="i + 1 < end",
         within="for (; i < end; ++i) {",
-        tests=("tests/kernels/test_relu_kernels.py",),
+        tests=("tests/kernels/test_elementwise_kernels.py",),
     ),
     Fault(
         name="cover-leaves-out-the-last-vector",
