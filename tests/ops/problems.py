@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from cnnext.testing.cases import Case
 from cnnext.testing.specs import SPECS
@@ -30,6 +33,23 @@ def of(
         count = max(spec.weights) + 1
         operands = (*operands[:count], *[None] * (len(operands) - count))
     return Problem(spec.function(case), operands)
+
+
+#: What may get lost or made up by an operator that only selects, or multiplies once.
+_SPECIAL = (math.nan, math.inf, -math.inf, 0.0, -0.0, 1e-45, -1e-45, 3e38, -3e38, 1.0, -1.0)
+
+
+def with_special_values(problem: Problem) -> Problem:
+    """Their places vary, so that each meets every lane of a vector."""
+    values = itertools.cycle(_SPECIAL)
+
+    def sprinkled(t: Tensor) -> Tensor:
+        flat = t.clone().flatten()
+        for place in range(0, flat.numel(), 3):
+            flat[place] = next(values)
+        return flat.view(t.shape)
+
+    return problem.mapped(sprinkled)
 
 
 @functools.cache

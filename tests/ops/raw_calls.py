@@ -28,18 +28,21 @@ RawCall = tuple[str, tuple[Any, ...]]
 def of(spec: OperatorSpec, case: Any, operands: Tensors) -> Iterator[RawCall]:
     """Those behind a call and its gradients."""
     if spec.elementwise:
-        return _elementwise(spec.name, tuple(case.kwargs().values()), *operands)
+        return _elementwise(spec, tuple(case.kwargs().values()), *operands)
     calls: Iterator[RawCall] = globals()[spec.name](case, operands)
     return calls
 
 
-def _elementwise(op: str, numbers: tuple[float, ...], image: Tensor) -> Iterator[RawCall]:
-    yield f"{op}_forward", (image, *numbers)
-    output = getattr(raw, f"{op}_forward")(image, *numbers)
-    saved = getattr(raw, f"{op}_backward").default._schema.arguments[1].name
+def _elementwise(
+    spec: OperatorSpec, numbers: tuple[float, ...], image: Tensor
+) -> Iterator[RawCall]:
+    forward, backward = f"{spec.name}_forward", f"{spec.name}_backward"
+    yield forward, (image, *numbers)
+    output = getattr(raw, forward)(image, *numbers)
+    _, saved, *_ = spec.raw[backward].varied
     kept = {"input": image, "output": output}[saved]
-    yield f"{op}_backward", (seed_gradient(output), kept, *numbers)
-    yield op, (*leaves((image,)), *numbers)
+    yield backward, (seed_gradient(output), kept, *numbers)
+    yield spec.name, (*leaves((image,)), *numbers)
 
 
 def conv2d(case: Conv2dCase, operands: Tensors) -> Iterator[RawCall]:

@@ -70,6 +70,7 @@ class Spec(OperatorSpec):
 
 SPECS = tuple(Spec(**vars(spec)) for spec in specs.SPECS.values() if spec.typical_cases)
 BY_NAME = {spec.name: spec for spec in SPECS}
+ELEMENTWISE = tuple(spec for spec in SPECS if spec.elementwise)
 
 
 def each_case(field: str, *ops: str) -> Any:

@@ -46,6 +46,6 @@ CUDA = (
         file="csrc/elementwise/cuda.cu",
         old="aligned(o.first) && aligned(o.second) && aligned(o.result)",
         new="aligned(o.first) && aligned(o.result)",
-        tests=("tests/cuda/test_relu.py",),
+        tests=("tests/cuda/test_elementwise.py",),
     ),
 )

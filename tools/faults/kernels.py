@@ -216,7 +216,7 @@ KERNELS = (
         file="csrc/elementwise/torch_adapter.h",
         old='"_(Tensor(a!) self"',
         new='"_(Tensor self"',
-        tests=("tests/ops/test_relu_in_place.py", "tests/ops/test_relu.py"),
+        tests=("tests/ops/test_elementwise_in_place.py", "tests/ops/test_elementwise.py"),
     ),
     Fault(
         name="strided-gradient-finds-another-tap",

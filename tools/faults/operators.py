@@ -75,7 +75,7 @@ OPERATORS = (
         file="cnnext/ops/relu.py",
         old="threshold_backward.default(grad_output, output, 0)",
         new="threshold_backward.default(grad_output.detach(), output, 0)",
-        tests=("tests/ops/test_relu.py", "tests/pytorch_integration/test_func.py"),
+        tests=("tests/ops/test_elementwise.py", "tests/pytorch_integration/test_func.py"),
     ),
     Fault(
         name="bias-gradient-sums-one-dimension",
