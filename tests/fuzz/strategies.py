@@ -127,7 +127,8 @@ def adaptive_max_pool2d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]
 
 
 @st.composite
-def elementwise(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
+def elementwise(draw: Draw, op: str) -> tuple[list[Shape | None], dict[str, Any]]:
+    spec = SPECS[op]
     shape = draw(
         st.one_of(
             st.lists(st.integers(0, 9), max_size=5).map(tuple),
@@ -135,13 +136,10 @@ def elementwise(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
             st.tuples(st.integers(1, 5000)),
         )
     )
-    return [shape], {}
-
-
-@st.composite
-def relu(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
-    operands, _ = draw(elementwise())
-    return operands, draw(st.sampled_from(({}, {"inplace": False}, {"inplace": True})))
+    options = {name: draw(st.sampled_from((0.01, 0.3, 2.0))) for name in spec.cases[0].kwargs()}
+    if spec.in_place and draw(st.booleans()):
+        options["inplace"] = draw(st.booleans())
+    return [shape], options
 
 
 @st.composite
@@ -167,7 +165,7 @@ rnn_relu_cell = rnn_tanh_cell = functools.partial(_cell, 1)
 
 def shapes_of(op: str) -> st.SearchStrategy[tuple[list[Shape | None], dict[str, Any]]]:
     """The shapes of an operator's operands, and its options: the strategy of its name."""
-    return globals().get(op, elementwise)()
+    return elementwise(op) if SPECS[op].elementwise else globals()[op]()
 
 
 @functools.cache
