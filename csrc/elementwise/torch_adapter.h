@@ -43,7 +43,7 @@ inline Tensor flat(const Tensor& t) {
   return torch::stable::clone(t);
 }
 
-// t, or a copy whose dimensions lie in memory as those of `like`, which is flat and as large.
+// t, or a copy with the strides of `like`, which is flat and has t's shape.
 inline Tensor flat_as(const Tensor& t, const Tensor& like) {
   bool same = true;
   for (int64_t d = 0; d < t.dim(); ++d) {
@@ -87,7 +87,7 @@ struct Functions<Op, Device, std::index_sequence<I...>> {
   }
 
   static void forward_(const Tensor& self, Number<I>... parameters) {
-    CNNEXT_CHECK(is_flat(self), Op::kName, "_ works on dense tensors");
+    CNNEXT_CHECK(is_flat(self), Op::kName, "_: self must be dense, without gaps or overlaps");
     run<Op, Device>(Pass::forward, self, nullptr, self, {parameters...});
   }
 

@@ -70,9 +70,12 @@ std::tuple<Tensor, Tensor> max_pool2d(const Tensor& input, int64_t h_out, int64_
 inline void check_argmax(const Tensor& argmax, Record kind, int64_t k_h, int64_t k_w) {
   const ScalarType type = kind == Record::offsets ? ScalarType::Byte : ScalarType::Long;
   CNNEXT_CHECK(argmax.scalar_type() == type,
-               "where must be what max_pool2d recorded: uint8 offsets, or int64 positions");
+               "where must hold offsets of dtype Byte or positions of dtype Long, as max_pool2d "
+               "recorded them, but has dtype ",
+               argmax.scalar_type());
   CNNEXT_CHECK(kind == Record::indices || (k_h > 0 && offsets_fit_byte(k_h, k_w)),
-               "uint8 offsets belong to windows of at most ", kLargestByteWindow, " elements");
+               "where of dtype Byte needs a kernel_size of 1 to ", kLargestByteWindow,
+               " elements, but kernel_size is (", k_h, ", ", k_w, ")");
 }
 
 template <class Device>
@@ -85,7 +88,8 @@ Tensor max_pool2d_backward(const Tensor& grad_output, const Tensor& argmax, int6
   const Layout layout = preferred_layout(argmax);
   const Record kind = argmax.scalar_type() == ScalarType::Byte ? Record::offsets : Record::indices;
   check_argmax(argmax, kind, k_h, k_w);
-  CNNEXT_CHECK(argmax.device() == grad_output.device(), "where must be on grad_output's device");
+  CNNEXT_CHECK(argmax.device() == grad_output.device(),
+               "where must be on the device of grad_output");
   check_same_sizes(grad_output, argmax);
   const MaxPool2dShape s = max_pool2d_shape(sizes, layout, kind, k_h, k_w, stride_h, stride_w,
                                             pad_h, pad_w, dilation_h, dilation_w);
@@ -152,8 +156,10 @@ Tensor adaptive_max_pool2d_backward(const Tensor& grad_output, const Tensor& ind
                                     int64_t w_in) {
   check_dim(grad_output, 4, "grad_output");
   const ImageSizes sizes = backward_sizes(indices, h_in, w_in, "indices");
-  CNNEXT_CHECK(indices.scalar_type() == ScalarType::Long, "indices must be int64");
-  CNNEXT_CHECK(indices.device() == grad_output.device(), "indices must be on grad_output's device");
+  CNNEXT_CHECK(indices.scalar_type() == ScalarType::Long, "indices must have dtype Long, but has ",
+               indices.scalar_type());
+  CNNEXT_CHECK(indices.device() == grad_output.device(),
+               "indices must be on the device of grad_output");
   check_same_sizes(grad_output, indices);
   const AdaptivePoolShape s = adaptive_shape(sizes, preferred_layout(indices));
   const Tensor grad_input = empty_4d(s.n, s.c, h_in, w_in, s.layout, grad_output);

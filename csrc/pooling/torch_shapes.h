@@ -31,7 +31,8 @@ inline Layout layout_of(bool channels_last) {
 
 inline void check_areas(const ImageSizes& s) {
   CNNEXT_CHECK(s.h_in > 0 && s.w_in > 0 && s.h_out > 0 && s.w_out > 0,
-               "input and output must have height and width");
+               "height and width of input and output must be positive, but input is (", s.h_in,
+               " x ", s.w_in, ") and output is (", s.h_out, " x ", s.w_out, ")");
 }
 
 // The windows along both axes of pools that slide, of which each must reach into the image.
@@ -41,11 +42,12 @@ inline void check_windows(const ImageSizes& s, const SlidingWindows& h, const Sl
   check_positive(h.stride, w.stride, "stride");
   check_positive(h.dilation, w.dilation, "dilation");
   CNNEXT_CHECK(h.taps - 1 <= kLargestStep / h.dilation && w.taps - 1 <= kLargestStep / w.dilation,
-               "kernel_size (", h.taps, ", ", w.taps, ") with dilation (", h.dilation, ", ",
-               w.dilation, ") reaches too far");
+               "(kernel_size - 1) * dilation must not exceed ", kLargestStep,
+               ", but kernel_size is (", h.taps, ", ", w.taps, ") and dilation is (", h.dilation,
+               ", ", w.dilation, ")");
   CNNEXT_CHECK(0 <= h.pad && h.pad <= h.taps / 2 && 0 <= w.pad && w.pad <= w.taps / 2,
-               "padding must be between zero and half of kernel_size, but is (", h.pad, ", ", w.pad,
-               ")");
+               "padding must be between 0 and half of kernel_size (", h.taps, ", ", w.taps,
+               "), but is (", h.pad, ", ", w.pad, ")");
   check_areas(s);
   CNNEXT_CHECK(h.reach_inside(s.h_out) && w.reach_inside(s.w_out), "output (", s.h_out, " x ",
                s.w_out, ") does not fit input (", s.h_in, " x ", s.w_in, ")");

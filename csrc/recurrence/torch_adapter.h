@@ -52,13 +52,15 @@ struct Steps {
 
 inline Steps check_steps(const std::optional<Tensor>& batch_sizes, int64_t rows, int64_t batch) {
   if (!batch_sizes.has_value()) {
-    CNNEXT_CHECK(batch > 0 && rows % batch == 0, "input must have as many rows for each of ", batch,
-                 " sequences, but has ", rows);
+    CNNEXT_CHECK(batch > 0, "the number of sequences must be positive, but is ", batch);
+    CNNEXT_CHECK(rows % batch == 0, "the rows of input must be a multiple of the ", batch,
+                 " sequences, but there are ", rows);
     return {rows / batch, {}};
   }
   check_dim(*batch_sizes, 1, "batch_sizes");
-  CNNEXT_CHECK(batch_sizes->is_cpu() && batch_sizes->scalar_type() == ScalarType::Long,
-               "batch_sizes must be int64 on the CPU");
+  CNNEXT_CHECK(batch_sizes->scalar_type() == ScalarType::Long,
+               "batch_sizes must have dtype Long, but has ", batch_sizes->scalar_type());
+  CNNEXT_CHECK(batch_sizes->is_cpu(), "batch_sizes must be on the CPU");
   const Tensor sizes = dense(*batch_sizes);
   check_allocated(sizes);
   const int64_t* const size = static_cast<const int64_t*>(sizes.const_data_ptr());
@@ -85,9 +87,11 @@ inline Inputs check_inputs(const RecurrenceShape& s, const Tensor& input, const 
                            const std::optional<Tensor>& c0, const Tensor& w_ih, const Tensor& w_hh,
                            const std::optional<Tensor>& b_ih, const std::optional<Tensor>& b_hh,
                            const char* h, const char* c) {
-  CNNEXT_CHECK(c0.has_value() == (s.cell == CellKind::lstm), c,
-               " must be given for the LSTM, and for nothing else");
-  CNNEXT_CHECK(b_ih.has_value() == b_hh.has_value(), "b_ih and b_hh must be given together");
+  CNNEXT_CHECK(c0.has_value() || s.cell != CellKind::lstm, c,
+               " must be given for LSTM, but is None");
+  CNNEXT_CHECK(!c0.has_value() || s.cell == CellKind::lstm, c, " is only valid for LSTM");
+  CNNEXT_CHECK(b_ih.has_value() == b_hh.has_value(), "b_ih and b_hh must be given together, but ",
+               b_ih.has_value() ? "b_hh" : "b_ih", " is None");
   check_matrix(h0, s.batch, s.hidden, input, h);
   check_matrix(w_ih, s.gates() * s.hidden, s.input, input, "w_ih");
   check_matrix(w_hh, s.gates() * s.hidden, s.hidden, input, "w_hh");
@@ -100,13 +104,13 @@ inline Inputs check_inputs(const RecurrenceShape& s, const Tensor& input, const 
           dense_vector(b_hh, s.gates() * s.hidden, input, "b_hh")};
 }
 
-// What the forward pass writes; what is not there, nobody wants.
+// What the forward pass writes, without the results that the caller did not ask for.
 struct Results {
   Tensor y;
   std::optional<Tensor> h_n, c_n, workspace, state;
 };
 
-// Null for what is not there or has no elements, which the kernels do not write.
+// Null for a result that is missing or has no elements; kernels do not write it.
 template <class T, class Device>
 T* write_if_any(const Device& device, const std::optional<Tensor>& t) {
   return t.has_value() && t->numel() > 0 ? device.template write<T>(*t) : nullptr;
@@ -156,7 +160,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> forward(
     bool saves) {
   check_dim(input, 2, "input");
   check_dim(h0, 2, "h0");
-  CNNEXT_CHECK(input.size(0) > 0, "input must have at least one row");
+  CNNEXT_CHECK(input.size(0) > 0, "input must have at least one row, but has shape (0, ",
+               input.size(1), ")");
   const Steps steps = check_steps(batch_sizes, input.size(0), h0.size(0));
   const RecurrenceShape s{check_cell(cell), steps.count,   input.size(0),
                           h0.size(0),       input.size(1), h0.size(1)};
@@ -223,9 +228,10 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> backward(
                           state.size(1),    !w_hh.has_value()};
   const bool has_c = s.cell == CellKind::lstm, has_u_hh = s.cell == CellKind::gru;
   check_matrix(workspace, s.rows, workspace_blocks_of(s.cell) * s.hidden, state, "workspace");
-  CNNEXT_CHECK(w_hh.has_value() || s.steps == 1, "w_hh must be given for more than one step");
-  CNNEXT_CHECK(!h0.has_value() || !has_u_hh, "h0 is not for the GRU, whose state has h");
-  CNNEXT_CHECK(has_c || !grad_c_n.has_value(), "grad_c_n is for the LSTM only");
+  CNNEXT_CHECK(w_hh.has_value() || s.steps == 1,
+               "w_hh must be given for more than one step, but is None for ", s.steps, " steps");
+  CNNEXT_CHECK(!h0.has_value() || !has_u_hh, "h0 must be None for GRU");
+  CNNEXT_CHECK(has_c || !grad_c_n.has_value(), "grad_c_n is only valid for LSTM");
   const Saved saved{dense(workspace),
                     dense(state),
                     dense_matrix(h0, batch, s.hidden, state, "h0"),

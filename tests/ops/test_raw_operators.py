@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ def _randn(*shape: int) -> torch.Tensor:
 
 
 def _with_bytes(size: int, tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor with so many bytes of memory left."""
+    """The tensor, whose memory now has only `size` bytes."""
     tensor.untyped_storage().resize_(size)
     return tensor
 
@@ -64,6 +65,13 @@ REJECTED: dict[str, Callable[[], Any]] = {
     "max_pool2d-indices-of-positions": lambda: ops.max_pool2d_indices(
         torch.zeros(1, 1, 2, 2, dtype=torch.int64), 4, 4, *_POOL
     ),
+    "max_pool2d-large-padding": lambda: ops.max_pool2d_forward(
+        _randn(1, 1, 5, 5), 1, 1, *(2, 3, 1, 1, 2, 0, 1, 1), False
+    ),
+    "max_pool2d-no-height": lambda: ops.max_pool2d_forward(_randn(1, 1, 0, 5), 1, 2, *_POOL, False),
+    "adaptive_max_pool2d-indices-are-float": lambda: ops.adaptive_max_pool2d_backward(
+        _randn(1, 1, 2, 2), _randn(1, 1, 2, 2), 4, 4
+    ),
     "linear-rows-of-another-order": lambda: ops.linear_backward_weight(
         _randn(2, 3, 4), _randn(3, 2, 5)
     ),
@@ -78,6 +86,36 @@ REJECTED: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("case", REJECTED)
 def test_raises_before_a_kernel_runs(case: str) -> None:
     with pytest.raises(RuntimeError):
+        REJECTED[case]()
+
+
+#: For calls of `REJECTED`: the argument, what is expected of it, and its value.
+MESSAGES = {
+    "max_pool2d-reach-overflows": (
+        f"(kernel_size - 1) * dilation must not exceed {2**40}, "
+        f"but kernel_size is ({2**40}, 1) and dilation is ({2**40}, 1)"
+    ),
+    "max_pool2d-where-is-float": (
+        "where must hold offsets of dtype Byte or positions of dtype Long, as max_pool2d "
+        "recorded them, but has dtype Float"
+    ),
+    "max_pool2d-bytes-for-a-large-window": (
+        "where of dtype Byte needs a kernel_size of 1 to 256 elements, but kernel_size is (40, 40)"
+    ),
+    "max_pool2d-large-padding": (
+        "padding must be between 0 and half of kernel_size (2, 3), but is (2, 0)"
+    ),
+    "max_pool2d-no-height": (
+        "height and width of input and output must be positive, "
+        "but input is (0 x 5) and output is (1 x 2)"
+    ),
+    "adaptive_max_pool2d-indices-are-float": "indices must have dtype Long, but has Float",
+}
+
+
+@pytest.mark.parametrize("case", MESSAGES)
+def test_message_names_argument_and_value(case: str) -> None:
+    with pytest.raises(RuntimeError, match=re.escape(MESSAGES[case])):
         REJECTED[case]()
 
 

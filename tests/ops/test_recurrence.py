@@ -563,7 +563,7 @@ def test_same_bits_twice(case: RecurrenceCase) -> None:
 
 @each_cell
 def test_equal_lengths_as_batch_sizes(cell: Cell) -> None:
-    """The same bits, whichever way it is said that all sequences have all steps."""
+    """Equal batch sizes give the same bits as none, since all sequences then have all steps."""
     case = PLAIN.of(cell)
     problem = problem_of(case)
     told = replace(case, sizes_of_steps=(case.batch,) * case.steps)
@@ -599,7 +599,9 @@ def test_forward_operator(cell: Cell, place: int) -> None:
 def test_forward_operator_with_one_bias(cell: Cell, place: int) -> None:
     case = PLAIN.of(cell)
     operands = changed(problem_of(case).operands, place, lambda _: None)
-    check_operator_error("recurrence_forward", forward_arguments(case, operands), "b_ih and b_hh")
+    name = "b_ih" if place == B_IH else "b_hh"
+    message = f"b_ih and b_hh must be given together, but {name} is None"
+    check_operator_error("recurrence_forward", forward_arguments(case, operands), message)
 
 
 @each_cell
@@ -608,7 +610,9 @@ def test_forward_operator_with_another_number_of_states(cell: Cell) -> None:
     problem = problem_of(case)
     c0 = None if cell is Cell.LSTM else problem.operands[H0]
     operands = changed(problem.operands, C0, lambda _: c0)
-    check_operator_error("recurrence_forward", forward_arguments(case, operands), "c0")
+    lstm = cell is Cell.LSTM
+    message = "c0 must be given for LSTM, but is None" if lstm else "c0 is only valid for LSTM"
+    check_operator_error("recurrence_forward", forward_arguments(case, operands), message)
 
 
 @pytest.mark.parametrize("cell", (-1, 4, 2**40))
@@ -638,7 +642,7 @@ BAD_BATCH_SIZES: dict[str, Tensor] = {
 
 @pytest.mark.parametrize("bad", BAD_BATCH_SIZES)
 def test_bad_batch_sizes(bad: str) -> None:
-    """Of twelve rows for four sequences."""
+    """Batch sizes that do not fit twelve rows of four sequences."""
     sizes = BAD_BATCH_SIZES[bad]
     case = RecurrenceCase("rows", 3, 4, 5, 4)
     problem = problem_of(case)
@@ -664,7 +668,12 @@ def test_rows_that_are_no_steps(cell: Cell, batch: int) -> None:
         operands = changed(problem.operands, H0, lambda _: states)
         if cell is Cell.LSTM:
             operands = changed(operands, C0, lambda _: states)
-        check_operator_error("recurrence_forward", forward_arguments(case, operands), "sequences")
+        message = (
+            "the rows of input must be a multiple of the 5 sequences, but there are 12"
+            if batch
+            else "the number of sequences must be positive, but is 0"
+        )
+        check_operator_error("recurrence_forward", forward_arguments(case, operands), message)
 
 
 @each_cell
@@ -682,9 +691,8 @@ def test_backward_operator(cell: Cell) -> None:
 def test_backward_operator_with_a_gradient_of_c(cell: Cell) -> None:
     case = PLAIN.of(cell)
     arguments = backward_arguments(case, problem_of(case))
-    check_operator_error(
-        "recurrence_backward", changed(arguments, 3, lambda _: arguments[2]), "grad_c_n"
-    )
+    bad = changed(arguments, 3, lambda _: arguments[2])
+    check_operator_error("recurrence_backward", bad, "grad_c_n is only valid for LSTM")
 
 
 @each_cell
@@ -694,7 +702,10 @@ def test_backward_operator_without_w_hh(cell: Cell) -> None:
         arguments = backward_arguments(case, problem_of(case))
         some = changed(arguments, 7, lambda _: None)
         if case.steps > 1:
-            check_operator_error("recurrence_backward", some, "w_hh")
+            message = (
+                f"w_hh must be given for more than one step, but is None for {case.steps} steps"
+            )
+            check_operator_error("recurrence_backward", some, message)
             continue
         u = torch.ops.cnnext.recurrence_backward(*arguments)[0]
         assert_bitwise_equal(torch.ops.cnnext.recurrence_backward(*some)[0], u)
@@ -704,4 +715,4 @@ def test_backward_operator_of_a_gru_with_h0() -> None:
     case = PLAIN.of(Cell.GRU)
     problem = problem_of(case)
     arguments = changed(backward_arguments(case, problem), 6, lambda _: problem.operands[H0])
-    check_operator_error("recurrence_backward", arguments, "h0")
+    check_operator_error("recurrence_backward", arguments, "h0 must be None for GRU")

@@ -31,13 +31,13 @@ const std::vector<KernelOf<Op, T>>& registry();
 
 constexpr double kNotApplicable = std::numeric_limits<double>::infinity();
 
-// Forces `op` to use the kernel of that name wherever its pass is asked for; "" frees it again.
+// Forces `op` to use the kernel of that name for its pass; "" undoes this.
 // Every registered kernel can thus be tested through both bindings.
 void force_kernel(const std::string& op, const std::string& name);
 std::string forced_kernel(const std::string& op);
 
 // Narrows the choice for `op` to the kernels of an algorithm, as named in <op>_<algorithm>...,
-// wherever one of them applies; "" frees it again.
+// where one of them applies; "" undoes this.
 void prefer_algorithm(const std::string& op, const std::string& algorithm);
 std::string preferred_algorithm(const std::string& op);
 
@@ -82,7 +82,7 @@ const K& select_kernel(const char* op, const std::vector<K>& kernels, Pass pass,
   }
   for (const K& kernel : kernels) {
     if (!forced.empty() && forced == kernel.name && kernel.pass == pass) {
-      throw std::runtime_error("kernel '" + forced + "' was asked for, but it does not apply to " +
+      throw std::runtime_error("kernel '" + forced + "' was requested, but does not apply to " +
                                "this shape or this machine");
     }
   }
