@@ -63,12 +63,13 @@ bench: $(VENV)/.built ## run the benchmarks
 fuzz: $(VENV)/.built ## compare drawn calls with native PyTorch, for an hour or --minutes
 	$(PY) -m tests.fuzz $(ARGS)
 
-check: $(VENV)/.built ## format, lint, types, dependency rule, ISA symbols, CUDA budget
+check: $(VENV)/.built ## format, lint, types, dependency rule, words, ISA symbols, CUDA budget
 	ruff check
 	ruff format --check
 	clang-format --dry-run -Werror $(CXX_FILES)
 	mypy
 	$(PY) tools/check_layers.py
+	$(PY) tools/check_words.py
 	$(PY) tools/check_symbols.py
 	$(PY) tools/check_cuda.py
 

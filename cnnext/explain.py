@@ -23,7 +23,7 @@ class Candidate:
     """A kernel that can compute the call.
 
     `tasks` holds, for each phase, how many independent tasks it has and how often the phase is
-    repeated: as many threads as a phase has tasks can work on it.
+    repeated: at most one thread per task can work on a phase.
     """
 
     name: str
@@ -153,7 +153,7 @@ def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") 
     )
 
 
-#: Of csrc/conv2d/conv2d.h: Winograd's transforms that the values allow.
+#: Winograd's transforms that the values allow, as in csrc/conv2d/conv2d.h.
 _NONE, _LOCAL, _ANY = range(3)
 
 _FILTER_RULES = {
@@ -214,7 +214,7 @@ def predicted_candidates(
         shape: n, c_in, h_in, w_in, c_out, k_h, k_w, then, vertical and horizontal each, stride,
             padding and dilation, then groups.
         filter_kept: whether an earlier call may have packed the filter.
-        transforms: of Winograd's, those that the values allow: 0 none, 1 those of F(2,3), 2 all.
+        transforms: Winograd's transforms that the values allow: 0 none, 1 those of F(2,3), 2 all.
     """
     text = ops.conv2d_candidates(
         direction, is_double, channels_last, *shape, filter_kept, transforms

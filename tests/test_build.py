@@ -287,7 +287,7 @@ def test_unknown_cuda_choice(build_cuda: ModuleType) -> None:
         build_cuda.why_no_cuda("yes", None, None)
 
 
-#: Of nvcc's output, what tells where the toolkit is.
+#: The part of nvcc's output that tells where the toolkit is.
 PLAN = """\
 #\\$ TOP=/some where/bin/..
 #\\$ INCLUDES="-I/some where/targets/x86_64-linux/include"

@@ -30,7 +30,7 @@ Done, Outcome = stages.Done, stages.Outcome
 
 
 class Commands:
-    """Stands for the running of commands: answers by what is in the command line."""
+    """Stands in for running commands: chooses an answer by the text of the command line."""
 
     def __init__(self, **answers: Any) -> None:
         self.answers = answers

@@ -30,7 +30,7 @@ LOADED = sorted(name.removeprefix("torch.") for name in sys.modules if name.star
 
 
 def ours_for(value: Any) -> Any:
-    """What has to stand for something of torch.nn."""
+    """What cnnext must have in the place of a value of torch.nn."""
     if isinstance(value, type) or inspect.isroutine(value):
         return CLASSES.get(value) or FUNCTIONS.get(value, value)
     return value

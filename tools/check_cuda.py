@@ -104,7 +104,7 @@ def limit_violations(measured: Figures) -> Iterator[str]:
 
 
 def budget_violations(measured: Figures, budget: Figures) -> Iterator[str]:
-    """Of the architectures that were measured."""
+    """Kernels over the budget, or in only one of the two, for the architectures measured."""
     architectures = {architecture for _, _, architecture in measured}
     for key in sorted(measured | budget):
         if key not in budget:
@@ -216,7 +216,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--architectures", nargs="+", default=["9.0"], metavar="9.0")
-    which.add_argument("--all", action="store_true", help="those of csrc/cuda.json nvcc knows")
+    which.add_argument("--all", action="store_true", help="those of csrc/cuda.json that nvcc knows")
     which.add_argument("--write-budget", action="store_true", help="instead of comparing with it")
     return parser.parse_args(arguments)
 

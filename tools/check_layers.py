@@ -29,7 +29,7 @@ PYTHON_LAYERS = (
     ("__main__",),
 )
 
-#: Folders of csrc, likewise, but for those of one layer, which do not know each other.
+#: The same for folders of csrc, except that folders of one layer do not include each other.
 CXX_LAYERS = (
     ("common/kernel",),
     ("common/simd", "common/cuda"),

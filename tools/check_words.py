@@ -49,7 +49,9 @@ INSTEAD = {
     r"of less than": "smaller than",
     r"[lL]est": "so that … does not",
     # A remark whose first word is a genitive makes the reader supply the noun.
-    r'(?<=// )Of(?= [a-z])|(?<=# )Of(?= [a-z])|(?<=""")Of(?= [a-z])': "name the thing first",
+    r'(?<=// )Of(?= [a-z])|(?<=# )Of(?= [a-z])|(?<=#: )Of(?= [a-z])|(?<=""")Of(?= [a-z])': (
+        "name the thing first"
+    ),
 }
 
 #: Names of others, what a version's files hold, and this list.

@@ -124,7 +124,7 @@ def ended(done: Done) -> str:
 
 
 def counts_of(output: str) -> dict[str, int]:
-    """The counts of pytest's last line: {"passed": 12, "skipped": 1}; none if there is no such."""
+    """The counts of pytest's last line: {"passed": 12, "skipped": 1}; empty without such a line."""
     for line in reversed(output.splitlines()):
         if re.search(r"\bin [\d.]+s\b", line):
             return {
@@ -205,7 +205,7 @@ def correctness(check: Check) -> Outcome:
 
 
 def golden(check: Check) -> Outcome:
-    """What the GPU's primitives compute, bit for bit, against what is recorded of a GPU."""
+    """Compares what the GPU's primitives compute, bit for bit, with results recorded on a GPU."""
     nvcc = cuda_tool("nvcc")
     if nvcc is None:
         return Outcome("unavailable", "nvcc was not found")

@@ -147,7 +147,7 @@ def run(command: Sequence[str], fault: Fault | None) -> subprocess.CompletedProc
         **os.environ,
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
         "PYTHONPATH": os.pathsep.join((str(TREE), str(TREE / "build/cmake"))),
-        # Of two files of the same second and size, Python would take the compiled one of the other.
+        # Python would take the compiled file of another source of the same second and size.
         "PYTHONDONTWRITEBYTECODE": "1",
         VARIABLE: str(fault.number) if fault is not None and fault.is_switched else "0",
     }
@@ -201,7 +201,7 @@ def outcome(fault: Fault) -> Outcome:
 
 
 def unsound(faults: Sequence[Fault]) -> Iterator[tuple[str, str | None, float]]:
-    """Of every selection: the command, what fails in it without a fault, and its seconds."""
+    """Each selection of tests, what fails in it without a fault, and its seconds."""
     for command, fault in {command_of(fault): fault for fault in faults}.items():
         start = time.monotonic()
         failed = catcher(fault, run(command, None))

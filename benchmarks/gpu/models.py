@@ -141,7 +141,7 @@ def comparison(task: Task, device: str, compiler: Compiler = torch.compile) -> C
 
 
 def _gradient_error(results: Tensors, references: Tensors) -> float:
-    """Of the loss, and of all gradients as one vector."""
+    """The larger of two errors: that of the loss, and that of all gradients as one vector."""
     return max(
         relative_error(results[:1], references[:1]), gradient_error(results[1:], references[1:])
     )

@@ -40,7 +40,7 @@ def seed(text: str) -> int:
 
 
 def thread_count(text: str) -> int:
-    """A number of threads, of which PyTorch's pools survive only so many."""
+    """A number of threads, limited to what PyTorch's thread pools survive."""
     count, most = positive_int(text), 8 * (os.cpu_count() or 1)
     if count > most:
         raise argparse.ArgumentTypeError(f"must be at most {most} on this machine, got {text!r}")

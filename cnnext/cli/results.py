@@ -16,7 +16,7 @@ Row = dict[str, Any]
 
 
 def describe(threads: int, load: OtherLoad, device: Device = CPU) -> dict[str, Any]:
-    """The machine, on so many threads and with what else kept it busy since ``load`` began."""
+    """The machine, the threads, and the cores that others kept busy since ``load`` began."""
     described = machine.describe() | {"threads": threads, "cores_busy_with_others": load.cores()}
     return described if device.gpu is None else described | machine.describe_gpu()
 

@@ -31,7 +31,7 @@ LEARNING_RATES = {"sgd": 0.03, "adam": 2e-3, "adamw": 2e-3}
 # a run may be continued to any length.
 _DECAY = 0.9
 
-# Training images are shifted by up to so many pixels, each time anew.
+# The most pixels by which a training image is shifted, drawn anew each time.
 _SHIFT = 2
 
 _OPTIMIZERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {

@@ -28,10 +28,10 @@ class TrainingRun:
         self._history: list[Epoch] = []
 
     def resume(self, epochs: int) -> None:
-        """Go on from the folder's checkpoint, up to so many epochs.
+        """Go on from the folder's checkpoint until `epochs` epochs are done.
 
         Raises:
-            UserError: the checkpoint is none that this run could have come to.
+            UserError: this run could not have written the checkpoint.
         """
         path = self._folder.checkpoint
         self._history = checkpoint.resume(path, self._settings, self._training)
@@ -41,7 +41,7 @@ class TrainingRun:
             )
 
     def train(self, epochs: int) -> None:
-        """Train up to so many epochs.
+        """Train until `epochs` epochs are done.
 
         Raises:
             UserError: the loss is not finite, or a file cannot be written.

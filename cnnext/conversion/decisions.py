@@ -61,14 +61,14 @@ def decide(module: Module) -> Decision | None:
 
 
 def _decide_by_name(module: Module) -> Decision | None:
-    """The decision on what is not a layer of torch.nn, but may have the name of one."""
+    """The decision on a module that is not a layer of torch.nn, but may have the name of one."""
     compiled = isinstance(module, torch.jit.ScriptModule)
     name = module.original_name if compiled else type(module).__name__
     for native in _CNNEXT_FOR_NATIVE:
         if native.__name__ == name and compiled:
             return Decision("kept", f"a {class_name(native)} compiled by TorchScript")
         if native.__name__ == name:
-            reason = f"has the name of {class_name(native)} but is no subclass of it"
+            reason = f"has the name of {class_name(native)} but is not a subclass of it"
             return Decision("kept", reason)
     return None
 

@@ -16,7 +16,7 @@ _Model = TypeVar("_Model", bound=Module)
 
 
 def copy_structure(model: _Model) -> _Model:
-    """Copies ``model`` as ``copy.deepcopy`` does, but shares what is data rather than structure.
+    """Copies ``model`` as ``copy.deepcopy`` does, but copies structure alone and shares data.
 
     Shared with the original are parameters, buffers and other tensors, ScriptModules, modules
     outside the tree (a teacher kept in a list, say), the objects on which hooks record, and

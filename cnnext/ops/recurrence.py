@@ -3,8 +3,8 @@
 What `torch.nn.LSTM` and its kin are made of (cnnext/ops/recurrent_layers.py), and the cells of the
 GRU and the RNN (cnnext/ops/recurrent_cells.py). The formulas are in csrc/recurrence/recurrence.h.
 
-Rows are the steps one under the other, each with one row of every sequence; or, with `batch_sizes`
-(int64, on the CPU, as in a `PackedSequence`), of as many of them as it says.
+The rows of a step follow those of the step before, one row for each sequence; or, with
+`batch_sizes` (int64, on the CPU, as in a `PackedSequence`), `batch_sizes[t]` rows for step `t`.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def _save(
 ) -> None:
     """Keeps what the gradients need, and no more: the rest may be written to before backward.
 
-    Among the results, the workspace and the state are nobody else's.
+    Nothing else refers to two of the results, the workspace and the state.
     """
     input, h0, _, w_ih, w_hh, *_ = operands
     need_input, need_h0, _, need_w_ih, need_w_hh, *_ = needed
@@ -111,7 +111,7 @@ def _save(
 def _backward(
     ctx: Any, needed: Sequence[bool], grads: Sequence[Tensor | None]
 ) -> tuple[Tensor | None, ...]:
-    """The gradients of the operands that are needed, from those of all results.
+    """The gradients of the operands that need one, from the gradients of all results.
 
     The workspace and the state are results for the second derivative alone: as such they are
     differentiable, and the gradient of a gradient comes back as theirs.

@@ -25,7 +25,8 @@ _CELLS = {
 }
 
 
-# What native's forward pass calls, beside `_update_flat_weights`, which ours calls as well.
+# The methods that native's forward pass calls, without `_update_flat_weights`, which ours calls
+# as well.
 _METHODS = (
     "forward",
     "check_forward_args",

@@ -40,8 +40,9 @@ class ReLUFunction(_Recorded):
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """max(0, x) element by element, as `torch.nn.functional.relu`; NaN and -0 pass through.
 
-    On the CPU, a tensor of less than 256 KB that needs gradients goes to native's, quietly: to the
-    last bit the same, and faster by the time that Python takes for an autograd Function.
+    On the CPU, a tensor smaller than 256 KB that needs gradients goes to native PyTorch without a
+    warning: the result is the same to the last bit, and native is faster by the time that Python
+    takes for an autograd Function.
 
     Args:
         input: any shape, float32 or float64, on CUDA also float16 or bfloat16 (anything else that

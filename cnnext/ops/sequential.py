@@ -37,8 +37,8 @@ _NOWHERE = 255
 class Conv2dReLUMaxPool2dFunction(torch.autograd.Function):
     """max_pool2d(relu(conv2d(input, weight, bias))) of a batch. Twice differentiable.
 
-    `geometry` is conv2d's, `size` that of the output, and `window` max_pool2d's, of less than 256
-    elements.
+    `geometry` is conv2d's, `size` that of the output, and `window` max_pool2d's, which is smaller
+    than 256 elements.
     """
 
     @staticmethod
@@ -139,7 +139,7 @@ def _methods() -> tuple[Any, ...]:
 _replaced_before_us = any(
     native.is_replaced() for native in (_conv, _relu, _pool, NativeLayer(Module, "__call__"))
 )
-# What the function stands for: where somebody replaced one of them, it has to be called.
+# The methods that the function replaces: if somebody patched one of them, it has to be called.
 _METHODS = None if _replaced_before_us else _methods()
 
 

@@ -1,7 +1,7 @@
 """Who computes an operator on CUDA tensors: our kernels, or ATen and cuDNN.
 
-The rules stand in the operators' declarations. None of them is measured yet: they say what the
-bytes and the instructions say.
+The operators' declarations state the rules. None of them has been measured yet: they follow from
+counts of bytes and instructions.
 """
 
 from __future__ import annotations

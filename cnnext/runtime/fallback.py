@@ -98,9 +98,9 @@ def fallback_reason(operator: Operator, operands: tuple[Any, ...]) -> str | None
 
 
 def recording_reason() -> str | None:
-    """The reason why whoever records calls wants ATen's, or None if nobody does.
+    """Why a recorder of calls, such as torch.jit.trace, needs ATen's, or None if none is active.
 
-    To ask before the shapes of operands: torch.jit.trace takes that for part of the computation.
+    Ask this before reading the operands' shapes, which torch.jit.trace would record.
     """
     if torch.compiler.is_exporting():
         return _ONNX if torch.onnx.is_in_onnx_export() else None

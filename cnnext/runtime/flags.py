@@ -40,7 +40,7 @@ def flags(
     conv_algorithm: str | None = None,
     keep_filters: bool | None = None,
 ) -> Iterator[None]:
-    """Sets flags for the whole process while the context lasts; what is None stays as it is.
+    """Sets flags for the whole process while the context lasts; None leaves a flag unchanged.
 
     Args:
         cuda_backend: who computes on CUDA tensors: "own" (cnnext's kernels, where there are any),
@@ -51,10 +51,10 @@ def flags(
         conv_algorithm: how conv2d computes float32 on the CPU, in all directions: "winograd4" and
             "winograd2" (Winograd's minimal filtering with tiles of 4x4 and 2x2 outputs, where the
             convolution and its values allow it: 3x3 and 5x5, stride 1), "exact" or "direct"
-            (nothing but sums of products as in the definition), or "auto" (what is predicted to be
-            fastest).
+            (nothing but sums of products as in the definition), or "auto" (the kernel that is
+            predicted to be fastest).
         keep_filters: whether convolution modules keep their filters packed between calls without
-            gradients, on the CPU (by default they do); False also gives back what is kept.
+            gradients, on the CPU (by default they do); False also frees the kept filters.
 
     Raises:
         ValueError: `cuda_backend` or `conv_algorithm` has another value.

@@ -1,6 +1,6 @@
 """Runs a function once somebody imports a module.
 
-The tools of PyTorch that our package extends take longer to import than all of PyTorch besides, and
+The tools of PyTorch that our package extends take longer to import than the rest of PyTorch, and
 most programs use none: TorchDynamo brings SymPy and TorchInductor, the flop counter brings Triton.
 """
 

@@ -1,8 +1,8 @@
-"""The way of a call: from the function of an operator to a kernel, or to native PyTorch.
+"""The path of a call: from the function of an operator to a kernel, or to native PyTorch.
 
 An operator declares what is its own (`cnnext.runtime.operator`): how its arguments are checked, and
-what computes in a graph, with gradients, and else. The order of the questions is the same for all,
-and stands here.
+what computes in a graph, with gradients, and otherwise. The order of these checks is the same for
+all operators, and is defined here.
 """
 
 from __future__ import annotations

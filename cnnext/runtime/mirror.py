@@ -58,9 +58,9 @@ class Mirror(MetaPathFinder, Loader):
         self._ours: dict[int, Any] = {id(native): layer for native, layer in layers.items()}
 
     def install(self) -> None:
-        """Mirrors what is loaded, and has imports find the rest.
+        """Mirrors the modules that are loaded, and lets imports find the others.
 
-        What is loaded is entered without an import, which would bind its name in the parent: there
+        A loaded module is entered without an import, which would bind its name in the parent: there
         `torch.nn.utils.spectral_norm` is a function, of the same name as its module.
         """
         others = [finder for finder in sys.meta_path if type(finder).__module__ != __name__]

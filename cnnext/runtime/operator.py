@@ -31,7 +31,7 @@ class Operator:
     """One thing of PyTorch's that cnnext has kernels for.
 
     Attributes:
-        name: that of the function, or else of the module; warnings and flags know it.
+        name: the function's name, or else the module's; warnings and flags use it.
         function: as in `cnnext.functional`.
         native: the function's counterpart in PyTorch.
         module: the direct subclass of its namesake in `torch.nn`.

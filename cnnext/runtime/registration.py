@@ -25,7 +25,7 @@ _libraries: dict[str, Library] = shared_by_imports("libraries", {})
 
 
 def _library_for(registration: str) -> Library:
-    """A library to register this in, and nothing else, in the place of an earlier import's."""
+    """A library for this registration alone, which replaces that of an earlier import."""
     if (earlier := _libraries.pop(registration, None)) is not None:
         earlier._destroy()
     library = _libraries[registration] = Library("cnnext", "FRAGMENT")
@@ -50,7 +50,7 @@ def register_autograd(
 
     Args:
         op: its name.
-        backward: the gradients of its first arguments, from those of its results.
+        backward: computes the gradients of its first arguments from the gradients of its results.
         save: keeps what they need: takes `ctx`, `inputs` (all arguments) and `output`.
         forward: computes outside of graphs; by default `<op>_forward`, on the same arguments.
 

@@ -184,7 +184,7 @@ class AvgPool2dCase(PoolCase):
 
     @property
     def terms(self) -> Terms:
-        """Those of a window, those of the windows that hold an element, and a quotient."""
+        """The elements of a window, or the windows that hold an element; and a quotient each."""
         sides = zip(self.kernel_size, self.stride, strict=True)
         covering = math.prod(-(-kernel // stride) for kernel, stride in sides)
         return (math.prod(self.kernel_size) + 1,), (covering + 1,)

@@ -1,6 +1,6 @@
 """What tests, benchmarks and the self-test know of an operator: one `OperatorSpec`.
 
-Each stands in a file of its own in `cnnext.testing.specs`, which lists them.
+Each has a file of its own in `cnnext.testing.specs`, which lists them.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ CNNEXT_INLINE bool filter_is_finite(const Conv2dShape& s, const float* w,
   return finite;
 }
 
-// A forward pass without groups; pixels are those of all images, one after the other. A sum that is
-// NaN stays so.
+// A forward pass without groups; `pixels` counts through all images, one after the other. A sum
+// that is NaN stays NaN.
 void sum_without_border(const Conv2dShape& s, const Conv2dOperands<float>& o, const Span& pixels,
                         const Span& channels) {
   const bool nchw = s.layout == Layout::nchw;

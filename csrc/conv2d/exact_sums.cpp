@@ -29,7 +29,7 @@ struct Part {
       : first(count * i / chunks), last(count * (i + 1) / chunks) {}
 };
 
-// To wake another thread takes as long as to look at so many floats.
+// Waking another thread takes as long as reading kFewFloats.
 int64_t threads_for(int64_t floats, int threads) {
   constexpr int64_t kFewFloats = 32 * 1024;
   return std::min<int64_t>(threads, ceil_div(floats, kFewFloats));
@@ -45,7 +45,7 @@ const ValueLooks& value_looks() {
   return value_looks_baseline;
 }
 
-// Of the largest value; infinite if there is no grid, 0 if all values are zero.
+// The largest value in steps of the grid; infinite if there is no grid, 0 if all values are zero.
 double steps(const FixedPoint& values) {
   constexpr int kBias = 127, kDigits = 23;
   if (values.largest >= kInfiniteMagnitude) return std::numeric_limits<double>::infinity();
@@ -53,7 +53,7 @@ double steps(const FixedPoint& values) {
   return std::ldexp(as_float(values.largest), kBias + kDigits - values.step);
 }
 
-// Of many values, given up once there are more steps than `max_steps`.
+// The common grid of many values; stops looking once it has more than `max_steps` steps.
 FixedPoint fixed_point(const float* values, int64_t count, double max_steps, int threads,
                        const ParallelCalls& parallel) {
   constexpr int64_t kBlock = 4096;
@@ -84,7 +84,7 @@ struct FilterLook {
 };
 
 FilterLook look_at_filter(const WinogradShape& g, int64_t side, const float* w) {
-  constexpr int64_t kAhead = 16;  // output channels, each of which lies in cache lines of its own
+  constexpr int64_t kAhead = 16;  // output channels, each in cache lines of its own
   constexpr int64_t kEnough = 256;
   const int64_t taps = side * side;
   const uint32_t all_taps = (uint32_t{1} << taps) - 1;
@@ -214,7 +214,7 @@ class TileLook {
             (spoiled == Spoiled::dim && as_float(window) < kDimWindow * as_float(tile)));
   }
 
-  // `maxima` are those of the rows `seen`, of which the tile's largest is `most_of_tile`.
+  // `maxima` holds the magnitudes of the rows `seen`; the tile's largest is `most_of_tile`.
   bool has_spoiled_window(const Magnitude* maxima, const Span& seen, int64_t tile_h, int64_t tile_w,
                           Magnitude most_of_tile) const {
     const int64_t h = tile_h * g.tile, w = tile_w * g.tile;

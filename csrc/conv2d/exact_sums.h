@@ -52,8 +52,8 @@ namespace cnnext {
 
 enum class FilterKind : int { ordinary, fixed_point, one_sign, zero_tap, not_finite };
 
-// What was found. Of `tiles` that were looked at, 0 if no transform was to run on them, so many
-// need plain sums.
+// What was found: of the `tiles` that were looked at (0 if no transform was to run on them),
+// `plain_tiles` need plain sums.
 struct ValueFacts {
   FilterKind filter = FilterKind::ordinary;
   int64_t tiles = 0, plain_tiles = 0;

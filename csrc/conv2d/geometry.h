@@ -121,7 +121,7 @@ struct ConvGeometry {
   }
 };
 
-// Classes of positions; of those of a stride larger than dx, most have no position.
+// Classes of positions, without those that a stride larger than dx leaves empty.
 CNNEXT_INLINE int64_t phases_w(const Conv2dShape& s) { return min(s.stride_w, s.w_in); }
 
 CNNEXT_INLINE int64_t geometry_count(const Conv2dShape& s, Pass pass) {

@@ -69,7 +69,7 @@ bool filter_is_kept(const Conv2dShape& s, double bytes) {
   return s.filter_kept && bytes <= static_cast<double>(kMaxKeptFilterBytes);
 }
 
-// To see that a kept filter is still that of the weight.
+// The time to see, by its checksum, that a kept filter still belongs to the weight.
 double checksum_seconds(const Conv2dShape& s) {
   return 4 * filter_floats(s) / constants.stream_bytes_per_second;
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What exact_sums.h looks for in the values of a convolution, at the speed of the memory that they
-// lie in.
+// What exact_sums.h looks for in the values of a convolution, as fast as memory delivers them.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +9,7 @@
 
 namespace cnnext {
 
-// The common grid of values: all are multiples of one step, a power of two. Of no values: none.
+// The common grid of values: all are multiples of one step, a power of two. kNoStep without values.
 struct FixedPoint {
   static constexpr int32_t kNoStep = 0x7fffffff;
 
@@ -19,8 +18,8 @@ struct FixedPoint {
 };
 
 struct ValueLooks {
-  // The largest magnitude over all channels of the pixels [first, last) of an image, `pixels` in
-  // all; maxima[0] is that of the first.
+  // The largest magnitude over all channels of the pixels [first, last) of an image, which has
+  // `pixels` pixels; maxima[0] belongs to pixel `first`.
   void (*pixel_maxima)(const float* image, Layout layout, int64_t channels, int64_t pixels,
                        int64_t first, int64_t last, Magnitude* maxima);
 

@@ -5,7 +5,7 @@
 //   transform_filter   U = G w G^T        [point][c][Tile::kColumns]          of a panel and chunk
 //   read_tiles         V = B^T x B        [point][group][c / N][tile][N]      of a group and chunk
 //   multiply           M = M + V U        [point][tile][Tile::kColumns]       of a panel
-//   write_tiles        y = A^T M A, or plain sums where those are not to be trusted
+//   write_tiles        y = A^T M A, or plain sums where those would not be exact enough
 //
 // A group is as many tiles as the micro-kernel has rows; a chunk is what fits a core's own cache.
 #pragma once

@@ -184,10 +184,10 @@ struct WinogradTiles {
     }
   };
 
-  // Whether a tile's sums, between these magnitudes, are to be taken plainly. Inf and NaN have
-  // spread over the tile. With six points a window whose values are small beside its neighbours',
-  // or all zero, holds their residues; then its sums are small in nearly all channels, all but
-  // those that are zero throughout, while by chance they are in few.
+  // Whether a tile's sums, between these magnitudes, must be recomputed as plain sums. Inf and NaN
+  // have spread over the tile. With six points a window whose values are small beside its
+  // neighbours', or all zero, holds their residues; then its sums are small in nearly all channels,
+  // all but those that are zero throughout, while by chance they are in few.
   CNNEXT_INLINE static bool are_spoiled(i32<N> low, i32<N> high, float dim) {
     if (count_lanes<N>(high >= kInfiniteMagnitude) != 0) return true;
     if constexpr (kSide < 6) return false;

@@ -44,7 +44,7 @@ struct BlockedProduct {
   // Rows of a transposed a, read in as many cache lines: single ones would come in vain for the
   // other rows in them, if steps of the reduction are so far apart that they drive each other out.
   static constexpr int64_t kTransposedRows = 48;
-  static constexpr int64_t kRowsAhead = 16;  // of the reduction, that memory is asked for
+  static constexpr int64_t kRowsAhead = 16;  // rows of the reduction to prefetch
   static constexpr int64_t kScratchBytes =
       (kScratchFloats + max(Tile::kMaxRows, kTransposedRows) * kDepth) * sizeof(float);
   // The packing of b, which every block of rows repeats, stays a fraction of the multiplications.
@@ -88,7 +88,7 @@ struct BlockedProduct {
     return best;
   }
 
-  // One phase of a plan, with as many tasks as all products have, and the blocking back from it.
+  // A plan of one phase with the tasks of all products; `blocking` below reads it back.
   static Plan plan(const Blocking& b, int64_t products) {
     Plan plan;
     plan.tasks[0] = products * b.tasks();
@@ -176,7 +176,7 @@ struct BlockedProduct {
     }
   };
 
-  // The panels of the part lie in scratch; `rows` packs the other operand, and is like MatrixRows.
+  // The panels of the part are in scratch; `rows` packs the other operand, and is like MatrixRows.
   template <class Rows>
   static void multiply_packed_rows(const MatrixProduct& p, const Rows& rows, const Part& part,
                                    bool add, float* scratch) {
@@ -246,7 +246,7 @@ struct BlockedProduct {
   }
 
  private:
-  // The panels of the part lie in scratch, and rows of a are contiguous among each other.
+  // The panels of the part are in scratch; neighbouring rows of a are contiguous in memory.
   static void multiply_transposed_rows(const MatrixProduct& p, const Part& part, bool add,
                                        float* scratch) {
     float* const a = scratch + kScratchFloats;

@@ -29,7 +29,7 @@ struct PackedOperands {
   float* c;
   int64_t columns;
   int64_t a_step = 0;               // of multiply_transposed
-  const float* row_bias = nullptr;  // of the _into forms, beside init
+  const float* row_bias = nullptr;  // of the _into forms, in addition to init
   // What multiply_packed reads next, to have it come while the sums grow, because hardware
   // prefetchers stop at the end of every page: as many rows in the order of a, and a panel as large
   // as b, or null if that is in L1 already.

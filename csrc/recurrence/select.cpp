@@ -33,14 +33,15 @@ double packing_seconds(const RecurrenceShape& s, double weights) {
   return weights / (s.steps == 1 ? kPackedWeightsPerSecond : kPackedFloatsPerSecond);
 }
 
-// The seconds of one step on one core: `rows` sequences with so many weights, again and again.
+// The seconds of one step of `rows` sequences on one core that reads this many `weights`;
+// `repeated` if it reads them in every step.
 double step_seconds(double rows, double weights, bool repeated, const Rates& rates) {
   const bool near = !repeated || weights <= kNearFloats;
   const double reading = weights / (near ? rates.floats : kFarFloatsPerSecond);
   return std::max(rows * weights / rates.macs, reading);
 }
 
-// The part of `tasks` that the busiest of so many threads has.
+// The fraction of `tasks` that the busiest of the `threads` runs.
 double largest_share(int64_t tasks, int threads) {
   return static_cast<double>(ceil_div(tasks, threads)) / static_cast<double>(tasks);
 }

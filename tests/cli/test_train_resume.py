@@ -21,7 +21,7 @@ pytest.importorskip("matplotlib")
 
 @contextmanager
 def interrupted_after(steps):
-    """Ctrl-C comes in the step after so many."""
+    """Ctrl-C comes in the step after the first `steps`."""
     shifted, count = training._shifted, itertools.count(1)
 
     def counting(*args):

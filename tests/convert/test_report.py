@@ -51,7 +51,7 @@ KEPT: dict[str, tuple[Callable[[], nn.Module], str]] = {
     ),
     "quantized": (
         lambda: torch.ao.nn.quantized.Conv2d(3, 4, 3),
-        "has the name of torch.nn.Conv2d but is no subclass of it",
+        "has the name of torch.nn.Conv2d but is not a subclass of it",
     ),
 }
 

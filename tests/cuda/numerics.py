@@ -45,7 +45,7 @@ def check_exact(device: Device, problem: Problem, dtype: torch.dtype) -> None:
 
 
 def assert_same(ours: Tensor, native: Tensor) -> None:
-    """Equal in every bit, but for those of NaN, which ATen itself changes in 16-bit floats."""
+    """Equal in every bit, except the bits of NaN, which ATen itself changes in 16-bit floats."""
     assert torch.equal(ours.isnan(), native.isnan())
     assert_bitwise_equal(*(t.masked_fill(t.isnan(), 0) for t in (ours, native)))
 

@@ -26,7 +26,7 @@ def layouts_of(spec: OperatorSpec) -> tuple[str, ...]:
 
 
 def check(op: str, case: Any, device: Device, problem: Problem, dtype: torch.dtype) -> None:
-    """Sums of integers are exact; averages and what is computed have bounded errors."""
+    """Sums of integers are exact; averages and other results have bounded errors."""
     results = OPERATORS[op].results
     if results == "computed":
         check_near(device, problem, dtype)
@@ -42,7 +42,7 @@ def check(op: str, case: Any, device: Device, problem: Problem, dtype: torch.dty
         pytest.param(op, case, layout, id=f"{op}-{case}-{layout}")
         for op, spec in OPERATORS.items()
         for case in (*spec.edge_cases, *spec.gpu_cases)
-        # Of an empty batch there is nothing to compute, and ATen is asked.
+        # An empty batch leaves nothing to compute, and goes to ATen.
         if spec.results != "computed" or case.input_shape[0] > 0
         for layout in layouts_of(spec)
     ],

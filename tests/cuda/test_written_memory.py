@@ -26,7 +26,7 @@ from tests.pytorch_integration.test_written_memory import (
 WAYS = tuple(set(WRITES) - {"dropout"})
 #: linear is ATen's on CUDA.
 CALLS = tuple(call for call in FUNCTIONS if call.name in set(WITH_RAW_OPERATORS) - {"linear"})
-#: The emulated operators have no gradients themselves; those of all others' gradients are ATen's.
+#: The emulated operators have no gradients; the gradients of all other gradients are ATen's.
 TWICE = tuple(call for call in CALLS if "avg_pool" not in call.name)
 
 

@@ -49,7 +49,7 @@ __global__ void race_past_half_a_warp(const float* in, float* out) {
   out[i] = tile[i ^ 16];  // FAULT: race_past_half_a_warp
 }
 
-// A shuffle is no barrier.
+// A shuffle is not a barrier.
 __global__ void race_past_shuffle(const float* in, float* out) {
   __shared__ float tile[kBlock];
   const int i = threadIdx.x;

@@ -22,7 +22,7 @@ from tests.ops.support import (
     use_threads,
 )
 
-#: Of fewer sums, all may cancel to nearly zero, where no relative error is small.
+#: If there are fewer sums, all may cancel to nearly zero, where no relative error is small.
 ENOUGH = 64
 
 #: Then sums are compared without cancellation, and what a cell makes of sums, which is of the
@@ -98,7 +98,7 @@ def _differentiated(
 
 
 def _ours(call: Call) -> Results | Exception:
-    """With the kernel that is asked for, where it applies."""
+    """Our results, from the kernel that the call names if it applies."""
     if call.kernel is not None:
         with kernels.use_kernel(*call.kernel):
             result = outcome(CNNEXT, call)
@@ -161,7 +161,7 @@ def _is_small(results: Results) -> bool:
 
 
 def _is_close_to_one(call: Call, ours: Tensor, reference: Tensor) -> bool:
-    """Whether this is one of a cell's few results, and within what is of the order of one."""
+    """Whether this is a cell's result of few elements, whose error is small compared with one."""
     if not call.op.endswith("_cell") or ours.numel() >= ENOUGH or ours.shape != reference.shape:
         return False
     error = (ours.double() - reference).abs()

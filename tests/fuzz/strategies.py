@@ -24,8 +24,8 @@ EXTENTS = st.one_of(st.integers(1, 12), SIZES)
 #: About as much as the reference kernels multiply in ten milliseconds.
 MAX_PRODUCTS = 3_000_000
 
-#: For one of the options. Of what fits 64 bits and not 32, native makes something else in each of
-#: its algorithms, also a negative number.
+#: Values for one of the options. Each of native's algorithms takes a number that fits 64 bits but
+#: not 32 for another one, also for a negative number.
 BAD_VALUES = (
     *(None, True, 1.0, "2", "same", [], [1, 1, 1], [1, "2"], [1, None], [1, 1.5]),
     *(0, -1, [0, 1], [1, -1], 7, 2**31 - 1, 2**63, [1, 2**31 - 1]),

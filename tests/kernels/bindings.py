@@ -66,7 +66,7 @@ class Kernel(NamedTuple):
 
 
 def registry(operator: str, *directions: str) -> list[Kernel]:
-    """The kernels of an operator, those of some directions or all."""
+    """The kernels of an operator, of the given directions or of all."""
     kernels = [Kernel(operator, *line) for line in getattr(_kernels, operator).kernels()]
     return [kernel for kernel in kernels if not directions or kernel.direction in directions]
 

@@ -135,7 +135,7 @@ class Memory(NamedTuple):
         return f"{self.layout}-{self.filters}"
 
     def filter_strides(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Of the dimensions o, i, h, w."""
+        """The strides of the dimensions o, i, h and w, in this order."""
         gap, order = (2, "oihw") if self.filters == "gaps" else (1, self.filters)
         sizes = dict(zip("oihw", shape, strict=True))
         strides, stride = {}, 1

@@ -26,7 +26,7 @@ each = winograd_kernels("forward", "bwd_input")
 
 
 def operands(kernel: Kernel, case: Case, source: Array, w: Array) -> Operands:
-    """Of an input or an output's gradient, whichever the kernel reads."""
+    """Operands with `source` as the input or the output's gradient, whichever the kernel reads."""
     forward = kernel.direction == "forward"
     x = source if forward else np.zeros(case.x_shape)
     dy = np.zeros(case.y_shape) if forward else source

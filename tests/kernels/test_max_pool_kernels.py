@@ -145,7 +145,7 @@ CASES: dict[str, list[Any]] = {
     "adaptive_max_pool2d": [
         *(AdaptiveMax(**vars(case)) for case in ADAPTIVE),
         *(AdaptiveMax(f"planes_{c}", 1, c, (6, 7), (2, 3)) for c in SIZES),
-        AdaptiveMax("strip_too_large", 2, 3, (140, 130), (2, 3)),
+        AdaptiveMax("packed_rows_too_large", 2, 3, (140, 130), (2, 3)),
     ],
 }
 

@@ -219,7 +219,7 @@ def draw_forward(case: Case, kind: str, dtype: str, bias: bool = True) -> Forwar
 def draw_backward(
     case: Case, dtype: str, dy: bool = True, dh_n: bool = True, dc_n: bool = True
 ) -> Backward:
-    """Of no forward pass, but with values that one could have left."""
+    """Operands that no forward pass computed, but whose values one could have left."""
     rng = generator("recurrence backward", case, dtype)
     batch, rows, hidden = case.batch, case.rows, case.hidden
     workspace = rng.standard_normal((rows, WORKSPACE_BLOCKS[case.cell], hidden))
@@ -480,7 +480,7 @@ def test_backward(kernel: Kernel, case: Case) -> None:
     ),
 )
 def test_backward_computes_what_is_wanted(kernel: Kernel, case: Case) -> None:
-    """Of one step, without w_hh no gradient of h0, and without h0 no h that it started from."""
+    """In a single step, no w_hh means no gradient of h0, and no h0 means no h_before."""
     operands = draw_backward(case, kernel.dtype)
     everything = run_backward(kernel, case, operands, threads=2)
     for missing in ("w_hh", "h0"):

@@ -88,7 +88,7 @@ class Windows:
         rows = h.positions(out[0])[:, None, :, None]
         columns = w.positions(out[1])[None, :, None, :]
         self.image = case.image
-        #: Whether a tap lies inside the image, and then its position there, row by row.
+        #: Whether a tap is inside the image, and if so its position there, row by row.
         self.inside = (rows >= 0) & (rows < h.size) & (columns >= 0) & (columns < w.size)
         self.positions = np.where(self.inside, rows * w.size + columns, 0)
 

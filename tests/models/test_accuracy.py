@@ -52,8 +52,8 @@ def test_errors_of_12_layers_add_up_like_independent_ones(kind: str, layout: str
             results[algorithm] = outputs_and_gradient(converted, x)
     reference = outputs_and_gradient(native.double(), x.double())
     for algorithm, found in results.items():
-        # The contract is one layer's. Of several layers the errors are independent, and so the
-        # allowance grows with the square root of their number: those passed on the way.
+        # The contract is for one layer. The errors of several layers are independent, and so the
+        # allowance grows with the square root of the number of layers passed on the way.
         for i, (what, layers) in enumerate((("output", DEPTH), ("gradient", 2 * DEPTH))):
             verdict = check_contract(found[i], expected[i], reference[i])
             ours, more = verdict.ours, layers**0.5 - 1

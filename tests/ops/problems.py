@@ -61,5 +61,5 @@ def __getattr__(op: str) -> Callable[..., Problem]:
 
 @functools.cache
 def cached(builder: Any, case: Any, kind: str, layout: str, dtype: torch.dtype) -> Problem:
-    """`builder(case, kind, dtype)` in a layout, one object however often it is asked for."""
+    """`builder(case, kind, dtype)` in a layout, the same object at every call."""
     return builder(case, kind, dtype).in_layout(layout)

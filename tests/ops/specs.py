@@ -58,7 +58,7 @@ class Spec(OperatorSpec):
     def check(self, problem: Problem) -> None:
         """Results with and without a graph, gradients, and how they lie in memory.
 
-        Native's gradient of a global mean lies as its gradient of the output, expanded.
+        Native's gradient of a global mean is the expanded gradient of the output, with its strides.
         """
         if self.exact:
             check_exact(problem)

@@ -236,8 +236,9 @@ def assert_same_sums(ours: Any, expected: Any, *, terms: float = 0.0) -> None:
     """Equal but for the order of summation, in structures of tensors alike.
 
     For results without a reference in float64 (see `assert_agrees`): of other graphs, or of calls
-    that are not ours to repeat. Errors are of the order of what is added up: of the largest sum,
-    or of `terms` if those may all cancel. What is not floating, and 8-bit floats, are equal.
+    that are not ours to repeat. Errors are measured relative to the largest sum, or to
+    `terms` if the sums may all cancel. Results that are not
+    floating-point, and 8-bit floats, are equal.
     """
     ours, structure = tree_flatten(ours)
     expected, expected_structure = tree_flatten(expected)

@@ -34,7 +34,7 @@ def viewed(problem: Problem, image: str, weight: str) -> Problem:
 
 @each_case("typical_cases")
 def test_views(spec: Spec, case: Any) -> None:
-    """Of a weight, too; with a view of the other where that one has an ordinary layout."""
+    """Inputs and weights are views; at least one of the two has an ordinary layout."""
     for dtype in DTYPES:
         problem = spec.problem(case, dtype=dtype)
         for view, weight_view in product(spec.views, spec.views if spec.has_bias else ("dense",)):

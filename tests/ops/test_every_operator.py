@@ -66,8 +66,8 @@ def kernels_of(spec: Spec, direction: str, *cases: Any, networks: tuple[Any, ...
     return kernel_cases(spec.name, direction, cases, networks, may_apply)
 
 
-#: Of ResNet-50, what takes milliseconds and sums most: over 4608, 2048 and 1024 terms. And of
-#: GoogLeNet a filter whose gradient Winograd's transforms would round too coarsely.
+#: The convolutions of ResNet-50 that take milliseconds and have the longest sums, of 4608, 2048 and
+#: 1024 terms, and one of GoogLeNet: its gradient would lose too much to Winograd's transforms.
 DEEP = (
     *("resnet50_3x3_512@7", "resnet50_1x1_2048_512@7", "resnet50_1x1_s2_1024_2048@14"),
     "googlenet_5x5_32_128@14",

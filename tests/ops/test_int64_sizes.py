@@ -1,8 +1,8 @@
 """More than 2^31 elements: no index, offset or count is an int32.
 
 Almost all of an input is zero; only values around element 2^31 and at both ends are drawn. So
-native PyTorch need not compute all of it: what is zero gives a constant, and the rest is compared
-with native on that rest. Zeros that nobody writes take no memory.
+native PyTorch need not compute all of it: zeros give a constant, and the rest is compared with
+what native makes of that rest. Zeros that are never written take no memory.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def draw(*shape: int) -> Tensor:
 
 
 def others(results: Tensor) -> Tensor:
-    """Of one result for each row of the matrix, those of the rows that are zero."""
+    """The results, one for each row of the matrix, that belong to rows of zeros."""
     return torch.cat([results[begin + 1 : end] for begin, end in pairwise(DRAWN)])
 
 

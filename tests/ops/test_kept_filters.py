@@ -124,7 +124,7 @@ def forge(weight: Tensor) -> None:
 
 
 def test_the_second_call_uses_what_is_kept(layer: cnnext.Conv2d, image: Tensor) -> None:
-    """Seen by a weight that is forged: its checksum is that of the one that was packed."""
+    """A forged weight shows it: it has the checksum of the weight that was packed."""
     with torch.no_grad():
         packed = layer(image)
     forge(layer.weight)

@@ -178,7 +178,7 @@ def test_arguments_are_required() -> None:
 
 
 def test_raises_where_native_may_crash() -> None:
-    """On states that are vectors of as many elements as the batch has rows."""
+    """States are vectors with one element for each row of the batch."""
     with pytest.raises(RuntimeError, match=r"hx\[0\].shape=\[4\]"):
         CNNEXT.lstm_cell(**{**CALL, "hx": (x(HIDDEN), x(HIDDEN))})
 

@@ -388,7 +388,7 @@ def in_autocast(layers: Any, x: Tensor) -> Any:
         return layers(x)
 
 
-#: What has native compute: the dtype, and what is done with the layers and their input.
+#: Calls that native computes: the dtype, and a function of the layers and their input.
 NATIVE_CALLS: dict[str, tuple[torch.dtype, Callable[[Any, Tensor], Any]]] = {
     "no kernels for torch.float16": (torch.half, lambda layers, x: layers(x)),
     "no kernels for torch.bfloat16": (torch.bfloat16, lambda layers, x: layers(x)),
@@ -529,7 +529,7 @@ def test_bad_states_of_packed_sequences(kind: str, bad: str) -> None:
 @pytest.mark.usefixtures("fallbacks")
 @each_kind
 def test_states_that_the_batch_needs(kind: str) -> None:
-    """Of an unbatched input a 2-D state, of a batch a 3-D one."""
+    """An unbatched input needs a 2-D state, a batch a 3-D one."""
     layers = trio(kind)
     for batch in (None, 1, BATCH):
         for x in (sequences(STEPS, INPUT), sequences(STEPS, 1, INPUT), sequences()):
@@ -541,7 +541,7 @@ def test_states_that_the_batch_needs(kind: str) -> None:
 @pytest.mark.parametrize("name", ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"))
 @each_kind
 def test_bad_parameters(kind: str, name: str) -> None:
-    """Of another dtype, of another size, and none at all."""
+    """A parameter has another dtype or another size, or is None."""
     changes: Sequence[Callable[[Tensor], Any]] = (
         lambda t: nn.Parameter(t.detach().double()),
         lambda t: nn.Parameter(t.detach()[:-1]),

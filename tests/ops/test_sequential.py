@@ -144,7 +144,7 @@ def test_checkpoint_computes_it_again() -> None:
 
 
 def saved_bytes(model: nn.Module, x: Tensor) -> int:
-    """Of what the backward pass keeps, each memory once, beside parameters and the input."""
+    """The bytes kept for the backward pass, each storage once, without parameters and the input."""
     known = {t.untyped_storage().data_ptr() for t in (x, *model.parameters())}
     saved: dict[int, Tensor] = {}
 

@@ -28,7 +28,7 @@ from tests.pytorch_integration.cases import (
 
 
 def double(*arguments: Any) -> Any:
-    """Of a hook's arguments the last, doubled."""
+    """The last of a hook's arguments, doubled."""
     return torch.utils._pytree.tree_map_only(Tensor, lambda t: 2 * t, arguments[-1])
 
 

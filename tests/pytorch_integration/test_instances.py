@@ -38,7 +38,7 @@ class Backbone(nn.Module):
 
 @each_class
 def test_whatever_is_one_of_natives_is_one_of_ours(cls: type[nn.Module]) -> None:
-    """And nothing else: asked of every class that torch has loaded."""
+    """And nothing else is: every class that torch has loaded is tried."""
     native = getattr(nn, cls.__name__)
     classes, pending = set[type](), [nn.Module]
     while pending:

@@ -70,7 +70,7 @@ def test_memory_comes_later(layer: Layer) -> None:
 
 @each_trainable_layer
 def test_skipped_initialisation(layer: Layer) -> None:
-    """No random number is drawn, and what is loaded is computed with."""
+    """No random number is drawn, and the loaded parameters are used."""
     if layer.recurrent:
         pytest.skip("torch looks for a device argument, which the constructor does not name")
     native = layer.build(nn)
@@ -117,7 +117,7 @@ def test_a_fake_operand_among_real_ones(op: Operator) -> None:
 @pytest.mark.usefixtures("fallbacks")
 @each_operator
 def test_fake_tensors_of_other_kinds(op: Operator) -> None:
-    """Of a GPU that is not there, and of a dtype without kernels."""
+    """Fake tensors on a GPU that is not there, and of a dtype without kernels."""
     for device, dtype in (("cuda", torch.float32), ("cpu", torch.bfloat16)):
         if (op.name, device) == ("gru_cell", "cuda"):
             continue  # native has no fake kernel of its cell on a GPU
@@ -149,7 +149,7 @@ def default_device() -> Any:
 @pytest.mark.usefixtures("fallbacks")
 @each_layer
 def test_default_dtype(layer: Layer, dtype: torch.dtype, default_dtype: Any) -> None:
-    """Of parameters; that of results is the inputs', with a cell's own states too."""
+    """Parameters have it; results have the inputs' dtype, and so do states that a cell makes."""
     default_dtype(dtype)
     image, *_ = layer.inputs(dtype)
     ours, native = (outputs_of(module(image)) for module in layer.pair())

@@ -56,7 +56,7 @@ def ours(caught: list[warnings.WarningMessage]) -> list[str]:
 
 @pytest.mark.parametrize("dynamo", [True, False])
 def test_onnx(native: nn.Module, dynamo: bool) -> None:
-    """Of a dynamic batch."""
+    """The exported model takes batches of any size."""
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     converted, x, file = cnnext.convert(native), torch.randn(3, 1, 32, 16), io.BytesIO()

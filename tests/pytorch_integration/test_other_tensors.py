@@ -31,7 +31,7 @@ class Tagged(Tensor):
 
 
 class Wrapped(Tensor):
-    """A subclass by __torch_dispatch__: no memory of its own, as those of distributed tensors."""
+    """A subclass by __torch_dispatch__: no memory of its own, like a distributed tensor."""
 
     content: Tensor
 
@@ -57,7 +57,7 @@ def content_of(t: Tensor) -> Tensor:
 @pytest.mark.parametrize("kind", (Tagged, Wrapped))
 @each_operator
 def test_subclasses(op: Operator, kind: Any, fallbacks: list[str]) -> None:
-    """Of any operand, through the backward pass."""
+    """Native PyTorch computes with a subclass as any operand, gradients too."""
     seen: set[type] = set()
     for place in range(len(op.shapes)):
         results = []
@@ -79,11 +79,11 @@ def test_subclasses(op: Operator, kind: Any, fallbacks: list[str]) -> None:
 
 
 class OwnParameter(nn.Parameter):
-    """As libraries have them that note something down with each parameter."""
+    """A subclass as libraries define it to record something with each parameter."""
 
 
 class AskedParameter(nn.Parameter):
-    """One that wants to be asked: the call is native's, with it as the operand."""
+    """A subclass with `__torch_function__`: native's function is called with it as the operand."""
 
     asked: list[Any] = []
 

@@ -250,7 +250,7 @@ def test_scripted() -> None:
 
 @pytest.mark.parametrize("cls", cnnext.nn.SWAPPED, ids=lambda cls: cls.__name__)
 def test_ours_in_the_place_of_natives(cls: type[nn.Module]) -> None:
-    """`torch.nn.Linear.forward = cnnext.Linear.forward` is no replacement."""
+    """`torch.nn.Linear.forward = cnnext.Linear.forward` does not count as a replacement."""
     layer = next(case for case in (*LAYERS, SEQUENTIAL) if case.name == cls.__name__)
     ours, native = layer.pair()
     expected = ours(*layer.inputs())

@@ -223,9 +223,9 @@ class Write:
 
 
 def writes_of(call: Call) -> list[Write]:
-    """All results in all ways; all operands in one way, whichever are trained.
+    """All results in all ways; all operands in one way, for each choice of trained operands.
 
-    Of many operands, as layers over each other have them, only where all are trained.
+    Calls with many operands, as stacked layers have, only with all of them trained.
     """
     operands = call.operands(torch.float32)
     results = call.results(THEIRS, operands)
@@ -244,7 +244,7 @@ def writes_of(call: Call) -> list[Write]:
 
 
 def gradients(call: Call, library: Any, dtype: torch.dtype, order: int, write: Write) -> Tensors:
-    """Those of a call and what is made of its results.
+    """The gradients of a call and of what is computed from its results.
 
     The second order is the gradient of the gradients' norm.
     """

@@ -149,7 +149,7 @@ def test_memory_formats(name: str, dtype: torch.dtype) -> None:
             assert_same_outcome(mine, other)
             pairs = list(zip(tree_leaves(mine), tree_leaves(other), strict=True))
             if name == "AdaptiveAvgPool2d":
-                # Native's gradient of a global mean lies as that of the output, ours as the input.
+                # Native's gradient of a global mean has the output's strides, ours has the input's.
                 pairs = pairs[:1]
             for a, b in pairs:
                 if a.dim() == 4:

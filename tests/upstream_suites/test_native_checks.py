@@ -66,7 +66,7 @@ def test_a_cell_compares_sizes_before_dtypes() -> None:
         nn.LSTMCell(10, 20)(torch.randn(3, 11, dtype=torch.float64))
 
 
-#: Every test of wrong sizes that native's words decide: what is changed, what is said.
+#: Every test of wrong sizes that compares native's message: the changed shapes, the message.
 CELLS: dict[str, tuple[dict[str, tuple[int, ...]], str]] = {
     "w_ih": ({"weight_ih": (17, 3)}, "weight_ih first dim must be 4 \\* hidden_size = 16"),
     "w_hh": ({"weight_hh": (17, 4)}, "weight_hh first dim must be 4 \\* hidden_size = 16"),

@@ -25,7 +25,7 @@ INFOS = {
 }
 # One dtype for every way that a call can go: our kernels, and native's of each kind.
 _QUICK = (torch.float32, torch.bfloat16, torch.int64, torch.complex64)
-# Those of so many samples that one dtype takes as long as all others of the rest.
+# Operators with so many samples that one dtype takes as long as all dtypes of the others.
 _MANY_SAMPLES = ("nn.functional.max_pool2d",)
 
 
@@ -104,7 +104,7 @@ def test_noncontiguous_samples(info: OpInfo, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("name", [name for name in INFOS if INFOS[name].error_inputs_func])
 def test_error_inputs(name: str) -> None:
-    """The exception is the one that the OpInfo asks for, in words as well."""
+    """The exception has the type and the message that the OpInfo expects."""
     for error in INFOS[name].error_inputs("cpu"):
         with pytest.raises(error.error_type) as raised:
             _call(ours(INFOS[name]), error.sample_input)

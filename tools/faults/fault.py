@@ -38,7 +38,7 @@ class Fault:
 
     @property
     def is_switched(self) -> bool:
-        """Whether it is compiled in beside the right code, and selected at run time."""
+        """Whether it is compiled together with the right code, and selected at run time."""
         return self.file.endswith((".h", ".cpp", ".cu")) and not self.check
 
     @property

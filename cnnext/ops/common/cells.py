@@ -13,9 +13,9 @@ from cnnext.runtime.operator import Checked
 
 
 def check_module_call(name: str, input: Tensor, states: Sequence[Tensor]) -> None:
-    """Raises what the module of that name raises for an input or a state that is no matrix or row.
+    """Raises what module `name` raises for an input or a state that is neither a matrix nor a row.
 
-    Those of an LSTM come in a sequence, and are called by their places in it.
+    The states of an LSTM come in a sequence, and messages name them by their index in it.
     """
     dim = input.dim()
     if dim not in (1, 2):

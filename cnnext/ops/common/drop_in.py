@@ -1,4 +1,4 @@
-"""What makes a layer of ours stand in for the one of torch.nn that it derives from.
+"""What makes a layer of ours replace the torch.nn layer that it derives from.
 
 Inheritance leaves two things open. Code written for torch.nn and run with cnnext.nn asks
 `isinstance(module, nn.Linear)` about models that hold layers of both, and means both. And libraries
@@ -143,5 +143,5 @@ class NativeLayer:
         return clone
 
 
-#: By our class, the one of torch.nn.
+#: The layer of torch.nn for each class of ours.
 NATIVE_LAYERS: dict[type[Module], NativeLayer] = {}

@@ -60,7 +60,7 @@ def as_pair(value: Any) -> Pair | None:
 
 
 def adaptive_size(input: Tensor, output_size: Any) -> Pair | None:
-    """(height, width) that an adaptive pool is asked for, or None if kernels do not take that."""
+    """The output's (height, width) of an adaptive pool, or None if kernels do not take it."""
     if not is_image(input):
         return None
     if isinstance(output_size, tuple | list):

@@ -14,7 +14,7 @@ ADAPTIVE_AVG_POOLS = (
     AdaptivePool2dCase("pspnet_pool_6", 1, 2048, 60, 60, (6, 6)),
 )
 
-#: Of both adaptive pools.
+#: Shared by both adaptive pools.
 EDGE_ADAPTIVE_POOLS = (
     *(AdaptivePool2dCase(f"edge_adaptive_width_{w}", 2, 3, 6, w, (3, 4)) for w in VECTOR_SIZES),
     *(AdaptivePool2dCase(f"edge_adaptive_channels_{c}", 1, c, 7, 5, (3, 2)) for c in VECTOR_SIZES),

@@ -1,4 +1,4 @@
-"""conv2d; its convolutions stand in `cnnext.testing.conv2d_cases`."""
+"""conv2d; `cnnext.testing.conv2d_cases` lists its convolutions."""
 
 from __future__ import annotations
 

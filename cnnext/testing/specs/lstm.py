@@ -24,7 +24,7 @@ EDGE_LSTMS = tuple(LSTMCase(f"edge_lstm_{size}", 3, 4, size + 2, size) for size 
 
 
 def _function_of(case: LSTMCase) -> Callable[[Any, Tensors], Tensors]:
-    """The modules, called with weights of our own: `torch.lstm` is no function of torch.nn."""
+    """The modules, called with weights of our own: `torch.lstm` is not a function of torch.nn."""
     ours, native = (lib.LSTM(case.input, case.hidden) for lib in (cnnext.nn, nn))
 
     def function(library: Any, operands: Tensors) -> Tensors:

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Huge pages for large blocks of our own memory. Kernels walk dozens of streams at a time, more
 // than a TLB has entries for small pages; and fresh memory, which an allocator returns for every
-// large tensor, costs a fault a page. Linux gives huge pages to whom asks, in its default setting;
-// a refusal is no error.
+// large tensor, costs a fault a page. Linux, in its default setting, gives huge pages to memory
+// that asks for them; a refusal is not an error.
 #pragma once
 
 #include <cstddef>

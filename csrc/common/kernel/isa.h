@@ -21,8 +21,8 @@
 #define CNNEXT_INLINE __attribute__((always_inline)) inline
 #endif
 
-// Before a loop that is to be unrolled although a compiler would leave it as it is; not with
-// sanitizers, whose checks of every access would make it endless to compile.
+// Unrolls a loop that a compiler would leave as it is; not with sanitizers, whose checks of every
+// access would take too long to compile.
 #define CNNEXT_PRAGMA(text) _Pragma(#text)
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define CNNEXT_UNROLL(times)

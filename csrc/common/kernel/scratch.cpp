@@ -39,7 +39,7 @@ class IdleBlocks {
     return *blocks;
   }
 
-  // One of at least so many bytes if there is, else any, or an empty one.
+  // A block of at least `bytes` if there is one, else any block, or an empty one.
   ScratchBlock take(int64_t bytes) {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (blocks_.empty()) return {};

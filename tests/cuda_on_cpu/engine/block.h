@@ -15,7 +15,7 @@ struct Grid {
 // Throws the first Fault; its fibers are then abandoned where they are.
 void run_block(const Grid& grid, Dim3 index, const KernelCall& kernel, uint64_t seed);
 
-// Of the running block, by its number.
+// The index, in the running block, of the thread with this number.
 Dim3 thread_index_of(int thread);
 
 // Ends the launch; `what` the running thread does.

@@ -35,7 +35,7 @@ const char* name(FaultKind kind) {
   return "";
 }
 
-// Of a path, the file and the directory it is in.
+// The last two parts of a path: the file, and the directory that it is in.
 std::string short_path(const std::string& path) {
   size_t slash = path.rfind('/');
   if (slash != std::string::npos && slash > 0) slash = path.rfind('/', slash - 1);

@@ -14,8 +14,8 @@
 #include "fault.h"
 #include "memory.h"
 
-// Of the C library: the address of a thread-local variable of a loaded library, whose memory it
-// allocates at the thread's first use.
+// For the C library's function that returns the address of a thread-local variable of a loaded
+// library, and allocates its memory at the thread's first use.
 struct TlsIndex {
   unsigned long module, offset;
 };

@@ -35,7 +35,7 @@ class Clock {
   uint32_t block() const { return block_; }
   const Stamp& now() const { return now_; }
 
-  // Whether `earlier` happens before what the running thread does now. What lies before the epoch
+  // Whether `earlier` happens before what the running thread does now. Whatever precedes the epoch
   // `horizon` does; after it, there is no order between blocks.
   bool ordered(const Stamp& earlier, uint32_t horizon) const {
     if (earlier.epoch < horizon) return true;

@@ -7,15 +7,15 @@ from typing import Any
 
 from tests.upstream_suites.adversarial.values import NUMBERS
 
-#: Of these it is not the argument that is wrong: memory is too small, or sizes are symbols.
+#: Values whose argument is not at fault: memory is too small, or sizes are symbols.
 _NOT_NAMED = ("expanded_beyond_memory", "jagged")
 
-#: From here on results are too large for memory, or numbers for their type, and that is said.
+#: From here on, messages say that a result is too large for memory, or a number for its type.
 _HUGE = 2**31 - 1
 
 
 def is_clear(message: str, argument: str, value: str, native: str) -> bool:
-    """Of a tensor the name is enough; a number is shown, as it was given or as a pair."""
+    """A message need only name a tensor; it shows a number as it was given or as a pair."""
     if message == native or value in _NOT_NAMED:
         return True
     if value not in NUMBERS:

@@ -94,7 +94,7 @@ TENSORS: dict[str, Callable[[Tensor], Any]] = {
     "infinite": lambda t: torch.full_like(t, -torch.inf),
 }
 
-#: Of these native reads memory that is not theirs, and may crash: there we raise, whatever it does.
+#: Native reads outside of the memory of these, and may crash; we raise, whatever it does.
 WITHOUT_MEMORY = frozenset(("freed", "freed_with_offset", "shrunk"))
 
 #: In the place of a number or a pair of numbers.

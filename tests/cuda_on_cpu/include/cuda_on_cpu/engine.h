@@ -73,7 +73,7 @@ struct KernelCall {
 // library that holds the kernel are shared memory; afterwards they are what they were.
 void launch(Dim3 grid, Dim3 block, size_t shared_bytes, KernelCall kernel);
 
-// Of the running thread.
+// What CUDA's built-in variables give the running thread.
 Dim3 thread_index();
 Dim3 block_index();
 Dim3 block_size();
