@@ -44,7 +44,7 @@ struct BlockedProduct {
   // Rows of a transposed a, read in as many cache lines: single ones would come in vain for the
   // other rows in them, if steps of the reduction are so far apart that they drive each other out.
   static constexpr int64_t kTransposedRows = 48;
-  static constexpr int64_t kRowsAhead = 16;  // rows of the reduction to prefetch
+  static constexpr int64_t kRowsAhead = 16;  // how far ahead of the reduction to prefetch
   static constexpr int64_t kScratchBytes =
       (kScratchFloats + max(Tile::kMaxRows, kTransposedRows) * kDepth) * sizeof(float);
   // The packing of b, which every block of rows repeats, stays a fraction of the multiplications.
