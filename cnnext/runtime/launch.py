@@ -29,19 +29,19 @@ def launch(
 ) -> Any:
     """What `operator.function` returns for these operands and its further arguments.
 
-    `direct` takes the place of the operator's own. `given` is what the function was called with,
-    where that is not the operands and then the arguments.
+    `direct` takes the place of the operator's own. `given` are the operands as the function takes
+    them, where that is not one by one.
     """
     reason = fallback_reason(operator, operands)
     if reason is not None:
-        return call_native(operator, reason, *(given or (*operands, *arguments)))
+        return call_native(operator, reason, *(given or operands), *arguments)
     checked: Any = operands
     if operator.check is not None:
         checked = operator.check(*operands, *arguments)
         if checked is None:
             return _delegate_to_native(operator, given or operands, arguments)
         if isinstance(checked, str):
-            return call_native(operator, checked, *(given or (*operands, *arguments)))
+            return call_native(operator, checked, *(given or operands), *arguments)
     compute = way_of(operator, operands, direct)
     if operator.explain is not None:
         try:
