@@ -8,27 +8,12 @@ machine (`python -m cnnext compare`).
 from importlib import import_module
 
 from cnnext.runtime import library  # isort: skip  # noqa: F401  (loads the kernels)
-from cnnext import autograd, functional, models, nn
+from cnnext import autograd, functional, models, modules, nn
 from cnnext import convert as _moved  # noqa: F401  (before the function takes its name)
 from cnnext._version import __version__ as __version__
 from cnnext.conversion.swap import ConversionReport, convert, report, restore
 from cnnext.explain import Candidate, Explanation, explain
-from cnnext.nn import (
-    GRU,
-    LSTM,
-    RNN,
-    AdaptiveAvgPool2d,
-    AdaptiveMaxPool2d,
-    AvgPool2d,
-    Conv2d,
-    GRUCell,
-    Linear,
-    LSTMCell,
-    MaxPool2d,
-    ReLU,
-    RNNCell,
-    Sequential,
-)
+from cnnext.modules import *  # noqa: F403
 from cnnext.runtime.exact_sums import ExactSumsWarning
 from cnnext.runtime.fallback import NativeFallbackWarning
 from cnnext.runtime.flags import flags
@@ -42,25 +27,12 @@ when_imported(
 )
 
 __all__ = [
-    "GRU",
-    "LSTM",
-    "RNN",
-    "AdaptiveAvgPool2d",
-    "AdaptiveMaxPool2d",
-    "AvgPool2d",
+    *modules.__all__,
     "Candidate",
-    "Conv2d",
     "ConversionReport",
     "ExactSumsWarning",
     "Explanation",
-    "GRUCell",
-    "LSTMCell",
-    "Linear",
-    "MaxPool2d",
     "NativeFallbackWarning",
-    "RNNCell",
-    "ReLU",
-    "Sequential",
     "autograd",
     "convert",
     "explain",

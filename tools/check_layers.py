@@ -22,7 +22,7 @@ PYTHON_LAYERS = (
     ("runtime",),
     ("ops.common",),
     ("ops",),
-    ("autograd", "functional", "nn"),
+    ("autograd", "functional", "modules", "nn"),
     ("conversion", "convert", "explain", "integrations"),
     ("models", "testing"),
     ("", "cli"),

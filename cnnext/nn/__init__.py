@@ -9,21 +9,9 @@ from typing import TYPE_CHECKING
 
 import torch.nn
 
+from cnnext.modules import *  # noqa: F403
+from cnnext.modules import Sequential as Sequential
 from cnnext.nn import functional as functional
-from cnnext.ops.adaptive_avg_pool2d import AdaptiveAvgPool2d as AdaptiveAvgPool2d
-from cnnext.ops.adaptive_max_pool2d import AdaptiveMaxPool2d as AdaptiveMaxPool2d
-from cnnext.ops.avg_pool2d import AvgPool2d as AvgPool2d
-from cnnext.ops.conv2d import Conv2d as Conv2d
-from cnnext.ops.linear import Linear as Linear
-from cnnext.ops.lstm_cell import LSTMCell as LSTMCell
-from cnnext.ops.max_pool2d import MaxPool2d as MaxPool2d
-from cnnext.ops.recurrent_cells import GRUCell as GRUCell
-from cnnext.ops.recurrent_cells import RNNCell as RNNCell
-from cnnext.ops.recurrent_layers import GRU as GRU
-from cnnext.ops.recurrent_layers import LSTM as LSTM
-from cnnext.ops.recurrent_layers import RNN as RNN
-from cnnext.ops.relu import ReLU as ReLU
-from cnnext.ops.sequential import Sequential as Sequential
 from cnnext.runtime.mirror import Mirror as _Mirror
 from cnnext.runtime.mirror import fill as _fill
 from cnnext.runtime.operator import OPERATORS as _OPERATORS

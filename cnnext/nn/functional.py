@@ -4,14 +4,11 @@ from typing import TYPE_CHECKING
 
 import torch.nn.functional
 
-from cnnext.functional import adaptive_avg_pool2d as adaptive_avg_pool2d
-from cnnext.functional import adaptive_max_pool2d as adaptive_max_pool2d
-from cnnext.functional import avg_pool2d as avg_pool2d
-from cnnext.functional import conv2d as conv2d
-from cnnext.functional import linear as linear
-from cnnext.functional import max_pool2d as max_pool2d
-from cnnext.functional import relu as relu
+from cnnext.functional import *  # noqa: F403
+from cnnext.functional import gru_cell, lstm_cell, rnn_relu_cell, rnn_tanh_cell
 from cnnext.runtime.mirror import fill as _fill
+
+del gru_cell, lstm_cell, rnn_relu_cell, rnn_tanh_cell  # these are functions of torch itself
 
 if TYPE_CHECKING:
     from torch.nn.functional import *  # type: ignore[assignment]  # noqa: F403

@@ -28,7 +28,7 @@ EDGE_ADAPTIVE_POOLS = (
     AdaptivePool2dCase("edge_adaptive_empty_batch", 0, 3, 6, 6, (2, 2)),
 )
 
-#: Of both, too.
+#: Shared, too.
 TYPICAL_ADAPTIVE_POOLS = (
     AdaptivePool2dCase("uneven", 2, 9, 8, 10, (3, 4)),
     AdaptivePool2dCase("global", 2, 9, 5, 4, (1, 1)),

@@ -1,0 +1,30 @@
+"""The modules of `torch.nn` that cnnext has kernels for: subclasses with the same arguments."""
+
+from cnnext.ops.adaptive_avg_pool2d import AdaptiveAvgPool2d
+from cnnext.ops.adaptive_max_pool2d import AdaptiveMaxPool2d
+from cnnext.ops.avg_pool2d import AvgPool2d
+from cnnext.ops.conv2d import Conv2d
+from cnnext.ops.linear import Linear
+from cnnext.ops.lstm_cell import LSTMCell
+from cnnext.ops.max_pool2d import MaxPool2d
+from cnnext.ops.recurrent_cells import GRUCell, RNNCell
+from cnnext.ops.recurrent_layers import GRU, LSTM, RNN
+from cnnext.ops.relu import ReLU
+from cnnext.ops.sequential import Sequential
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool2d",
+    "AvgPool2d",
+    "Conv2d",
+    "GRUCell",
+    "LSTMCell",
+    "Linear",
+    "MaxPool2d",
+    "RNNCell",
+    "ReLU",
+    "Sequential",
+]
