@@ -32,6 +32,8 @@ def modules(folder: Path) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("name", MODULES)
 def test_pickled_modules_compute_and_train(modules: dict[str, Any], name: str) -> None:
+    if name not in modules:
+        pytest.skip("newer than these files")
     entry = modules[name]
     module = entry["module"]
     outputs = outputs_of(module(*entry["inputs"]))
@@ -43,8 +45,8 @@ def test_pickled_modules_compute_and_train(modules: dict[str, Any], name: str) -
 
 
 def test_pickled_modules_are_of_todays_classes(modules: dict[str, Any]) -> None:
-    for layer in LAYERS:
-        assert type(modules[layer.name]["module"]) is getattr(cnnext.nn, layer.name)
+    for name in {layer.name for layer in LAYERS}.intersection(modules):
+        assert type(modules[name]["module"]) is getattr(cnnext.nn, name)
     converted = modules["converted"]["module"]
     assert type(converted) is cnnext.nn.Sequential
     assert type(cnnext.restore(converted)[0]) is torch.nn.Conv2d

@@ -47,7 +47,7 @@ def names(op: str, device: str) -> tuple[str, ...]:
 
 
 def spec_of(op: str) -> OperatorSpec:
-    return SPECS[op.removesuffix("_relu")]
+    return SPECS["conv2d" if op == "conv2d_relu" else op]
 
 
 @functools.lru_cache(maxsize=1)
