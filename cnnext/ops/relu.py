@@ -23,7 +23,7 @@ def _differentiable_backward(grad_output: Tensor, output: Tensor) -> Tensor:
     return torch.ops.aten.threshold_backward.default(grad_output, output, 0)
 
 
-_Recorded: Any = register_elementwise("relu", _differentiable_backward)
+_Recorded: Any = register_elementwise("relu", _differentiable_backward, saved="output")
 
 
 class ReLUFunction(_Recorded):

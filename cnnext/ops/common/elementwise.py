@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -18,15 +18,19 @@ from cnnext.runtime.registration import register_autograd, register_fake
 _MIN_BYTES_FOR_FUNCTION = 256 << 10
 
 
-def register_elementwise(op: str, differentiable_backward: Callable[..., Tensor]) -> Any:
-    """Registers the fake kernels, and the gradient, which is a function of the output.
+def register_elementwise(
+    op: str, differentiable_backward: Callable[..., Tensor], *, saved: Literal["input", "output"]
+) -> Any:
+    """Registers the fake kernels, and the gradient, which is a function of the input or the output.
 
     The raw operators take the parameters of the formula last: `<op>`, `<op>_forward` and `<op>_`
-    after the input, `<op>_backward` after the gradient and the output.
+    after the input, `<op>_backward` after the gradient and what was saved.
 
     Args:
         op: its name.
         differentiable_backward: what `<op>_backward` computes, by ATen.
+        saved: what the gradient is computed from, which native saves as well. A call in place can
+            save the output alone; for it the formula has to hold of either.
 
     Returns:
         The Function; its `forward` takes the input, the parameters, and whether to write in place.
@@ -37,8 +41,8 @@ def register_elementwise(op: str, differentiable_backward: Callable[..., Tensor]
         return torch.empty_like(input)  # keeps the order of the dimensions in memory
 
     @register_fake(f"{op}_backward")
-    def fake_backward(grad_output: Tensor, output: Tensor, *parameters: float) -> Tensor:
-        return torch.empty_like(output)
+    def fake_backward(grad_output: Tensor, saved: Tensor, *parameters: float) -> Tensor:
+        return torch.empty_like(saved)
 
     @register_fake(f"{op}_")
     def fake_in_place(self: Tensor, *parameters: float) -> None:
@@ -49,14 +53,13 @@ def register_elementwise(op: str, differentiable_backward: Callable[..., Tensor]
     )
 
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor]:
-        (output,) = ctx.saved_tensors
         # A graph of the backward pass may be wanted: ATen's is differentiable.
-        of_output = differentiable_backward if torch.is_grad_enabled() else differentiate
-        return (of_output(grad_output, output, *ctx.parameters),)
+        gradient = differentiable_backward if torch.is_grad_enabled() else differentiate
+        return (gradient(grad_output, *ctx.saved_tensors, *ctx.parameters),)
 
     def save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.parameters = inputs[1:]
-        ctx.save_for_backward(output)
+        ctx.save_for_backward(inputs[0] if saved == "input" else output)
 
     def forward(ctx: Any, input: Tensor, *arguments: Any) -> Tensor:
         *parameters, inplace = arguments
