@@ -4,6 +4,7 @@ from cnnext.ops.adaptive_avg_pool2d import AdaptiveAvgPool2dFunction
 from cnnext.ops.adaptive_max_pool2d import AdaptiveMaxPool2dFunction
 from cnnext.ops.avg_pool2d import AvgPool2dFunction
 from cnnext.ops.conv2d import Conv2dFunction
+from cnnext.ops.leaky_relu import LeakyReLUFunction
 from cnnext.ops.linear import LinearFunction
 from cnnext.ops.lstm_cell import LSTMCellFunction
 from cnnext.ops.max_pool2d import MaxPool2dFunction
@@ -16,6 +17,7 @@ __all__ = [
     "AvgPool2dFunction",
     "Conv2dFunction",
     "LSTMCellFunction",
+    "LeakyReLUFunction",
     "LinearFunction",
     "MaxPool2dFunction",
     "ReLUFunction",

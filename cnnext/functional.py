@@ -4,6 +4,7 @@ from cnnext.ops.adaptive_avg_pool2d import adaptive_avg_pool2d
 from cnnext.ops.adaptive_max_pool2d import adaptive_max_pool2d
 from cnnext.ops.avg_pool2d import avg_pool2d
 from cnnext.ops.conv2d import conv2d
+from cnnext.ops.leaky_relu import leaky_relu
 from cnnext.ops.linear import linear
 from cnnext.ops.lstm_cell import lstm_cell
 from cnnext.ops.max_pool2d import max_pool2d
@@ -16,6 +17,7 @@ __all__ = [
     "avg_pool2d",
     "conv2d",
     "gru_cell",
+    "leaky_relu",
     "linear",
     "lstm_cell",
     "max_pool2d",

@@ -4,6 +4,7 @@ from cnnext.ops.adaptive_avg_pool2d import AdaptiveAvgPool2d
 from cnnext.ops.adaptive_max_pool2d import AdaptiveMaxPool2d
 from cnnext.ops.avg_pool2d import AvgPool2d
 from cnnext.ops.conv2d import Conv2d
+from cnnext.ops.leaky_relu import LeakyReLU
 from cnnext.ops.linear import Linear
 from cnnext.ops.lstm_cell import LSTMCell
 from cnnext.ops.max_pool2d import MaxPool2d
@@ -22,6 +23,7 @@ __all__ = [
     "Conv2d",
     "GRUCell",
     "LSTMCell",
+    "LeakyReLU",
     "Linear",
     "MaxPool2d",
     "RNNCell",

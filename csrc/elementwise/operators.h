@@ -2,7 +2,8 @@
 // The element-wise operators.
 #pragma once
 
+#include "elementwise/leaky_relu.h"
 #include "elementwise/relu.h"
 
 // Calls macro(Op, op) for each: its struct and its name.
-#define CNNEXT_FOR_ELEMENTWISE(macro) macro(Relu, relu)
+#define CNNEXT_FOR_ELEMENTWISE(macro) macro(LeakyRelu, leaky_relu) macro(Relu, relu)
