@@ -281,6 +281,8 @@ def _direct(*arguments: Any) -> Tensor:
 class _CallOfModule:
     """Computes what `_direct` does, for a module that may keep its filter packed."""
 
+    __slots__ = ("_module", "computed")
+
     def __init__(self, module: torch.nn.Module) -> None:
         self._module = module
         self.computed = False
