@@ -17,7 +17,9 @@ from torch import Tensor
 from cnnext.runtime.fallback import call_native, fallback_reason, gradient_needed
 from cnnext.runtime.operator import Operator
 
-_is_compiling = torch.compiler.is_compiling  # bound once, as in `cnnext.runtime.fallback`
+# Bound once, as in `cnnext.runtime.fallback`.
+_is_compiling = torch.compiler.is_compiling
+_is_grad_enabled = torch.is_grad_enabled
 
 
 def launch(
@@ -61,7 +63,7 @@ def way_of(
     compute: Any
     if _is_compiling():
         compute = operator.compiled
-    elif gradient_needed(*operands):
+    elif _is_grad_enabled() and gradient_needed(*operands):
         compute = operator.recorded
     else:
         compute = direct or operator.direct
