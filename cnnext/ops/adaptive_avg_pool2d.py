@@ -14,46 +14,17 @@ from cnnext.ops.common.pooling import (
     IntOrSize,
     adaptive_size,
     as_batch,
-    differentiate_backward,
-    empty_in_layout,
-    prefers_channels_last,
+    register_average,
     without_batch,
 )
 from cnnext.runtime.fallback import is_scripting
 from cnnext.runtime.launch import launch
 from cnnext.runtime.library import direct, ops
 from cnnext.runtime.operator import Checked, CudaRule, Operator, declare
-from cnnext.runtime.registration import register_autograd, register_fake
-
-# ------------------------------------------------------------------------------- fake kernels
-
-
-@register_fake("adaptive_avg_pool2d", "adaptive_avg_pool2d_forward")
-def _fake_forward(input: Tensor, h_out: int, w_out: int) -> Tensor:
-    size = (input.shape[0], input.shape[1], h_out, w_out)
-    return empty_in_layout(input, size, prefers_channels_last(input))
-
-
-@register_fake("adaptive_avg_pool2d_backward")
-def _fake_backward(grad_output: Tensor, h_in: int, w_in: int, channels_last: bool) -> Tensor:
-    size = (grad_output.shape[0], grad_output.shape[1], h_in, w_in)
-    return empty_in_layout(grad_output, size, channels_last)
-
 
 # ----------------------------------------------------------------------------------- autograd
 
-
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    input = inputs[0]
-    ctx.backward_arguments = (input.shape[2], input.shape[3], prefers_channels_last(input))
-
-
-def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor]:
-    return (ops.adaptive_avg_pool2d_backward.default(grad_output, *ctx.backward_arguments),)
-
-
-_Recorded: Any = register_autograd("adaptive_avg_pool2d", _backward, _save)
-differentiate_backward("adaptive_avg_pool2d", lambda grad_output, *_: (*grad_output.shape[2:],))
+_Recorded: Any = register_average("adaptive_avg_pool2d")
 
 
 class AdaptiveAvgPool2dFunction(_Recorded):

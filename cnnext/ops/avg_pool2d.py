@@ -14,10 +14,8 @@ from cnnext.ops.common.arguments import IntOrPair, shape_of
 from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.ops.common.pooling import (
     as_batch,
-    differentiate_backward,
-    empty_in_layout,
     pooled_size,
-    prefers_channels_last,
+    register_average,
     window_geometry,
     without_batch,
 )
@@ -25,43 +23,10 @@ from cnnext.runtime.fallback import is_scripting
 from cnnext.runtime.launch import launch
 from cnnext.runtime.library import direct, ops
 from cnnext.runtime.operator import CudaRule, Operator, declare
-from cnnext.runtime.registration import register_autograd, register_fake
-
-# ------------------------------------------------------------------------------- fake kernels
-
-
-@register_fake("avg_pool2d", "avg_pool2d_forward")
-def _fake_forward(input: Tensor, h_out: int, w_out: int, *windows: int) -> Tensor:
-    size = (input.shape[0], input.shape[1], h_out, w_out)
-    return empty_in_layout(input, size, prefers_channels_last(input))
-
-
-@register_fake("avg_pool2d_backward")
-def _fake_backward(
-    grad_output: Tensor, h_in: int, w_in: int, channels_last: bool, *windows: int
-) -> Tensor:
-    size = (grad_output.shape[0], grad_output.shape[1], h_in, w_in)
-    return empty_in_layout(grad_output, size, channels_last)
-
 
 # ----------------------------------------------------------------------------------- autograd
 
-
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    input, _, _, *windows = inputs
-    channels_last = prefers_channels_last(input)
-    ctx.backward_arguments = (input.shape[2], input.shape[3], channels_last, *windows)
-
-
-def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor]:
-    return (ops.avg_pool2d_backward.default(grad_output, *ctx.backward_arguments),)
-
-
-_Recorded: Any = register_autograd("avg_pool2d", _backward, _save)
-differentiate_backward(
-    "avg_pool2d",
-    lambda grad_output, h_in, w_in, channels_last, *windows: (*grad_output.shape[2:], *windows),
-)
+_Recorded: Any = register_average("avg_pool2d")
 
 
 class AvgPool2dFunction(_Recorded):
@@ -152,7 +117,7 @@ def _check(
     if size is None:
         return None
     return (
-        input if len(shape) == 4 else as_batch(input),
+        as_batch(input),
         *size,
         *geometry[:6],
         count_include_pad,

@@ -192,7 +192,7 @@ def _check(
                 f"got input.shape={shape_of(input)}, padding={geometry[4:6]}"
             )
         return reason
-    return input if len(shape) == 4 else as_batch(input), size, geometry, bool(return_indices)
+    return as_batch(input), size, geometry, bool(return_indices)
 
 
 def _window_may_miss(input: Tensor, geometry: Windows) -> bool:

@@ -63,7 +63,7 @@ def way_of(
     compute: Any
     if _is_compiling():
         compute = operator.compiled
-    elif _is_grad_enabled() and gradient_needed(*operands):
+    elif _is_grad_enabled() and gradient_needed(*operands):  # inference is spared the call
         compute = operator.recorded
     else:
         compute = direct or operator.direct

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,7 +11,7 @@ from torch._prims_common import suggest_memory_format
 
 from cnnext.runtime.fallback import gradient_needed
 from cnnext.runtime.library import ops
-from cnnext.runtime.registration import register_autograd
+from cnnext.runtime.registration import register_autograd, register_fake
 
 Pair = tuple[int, int]
 #: k_h, k_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w.
@@ -84,15 +83,15 @@ def window_geometry(
 ) -> Windows | None:
     """The windows of a pool, or None if these are not arguments that kernels take."""
     no_stride = stride is None or (isinstance(stride, tuple | list) and len(stride) == 0)
-    kernel, pad, spread = as_pair(kernel_size), as_pair(padding), as_pair(dilation)
+    kernel, pad, dilations = as_pair(kernel_size), as_pair(padding), as_pair(dilation)
     step = kernel if no_stride else as_pair(stride)
-    if kernel is None or step is None or pad is None or spread is None:
+    if kernel is None or step is None or pad is None or dilations is None:
         return None
-    if 0 in kernel or 0 in step or 0 in spread:
+    if 0 in kernel or 0 in step or 0 in dilations:
         return None
     if pad[0] > kernel[0] // 2 or pad[1] > kernel[1] // 2:
         return None
-    return *kernel, *step, *pad, *spread
+    return *kernel, *step, *pad, *dilations
 
 
 def pooled_size(height: int, width: int, windows: Windows, ceil_mode: Any) -> Pair | None:
@@ -125,19 +124,48 @@ def empty_in_layout(like: Tensor, size: tuple[int, ...], channels_last: bool) ->
     return like.new_empty(size).to(memory_format=layout)
 
 
-def differentiate_backward(op: str, arguments_of: Callable[..., tuple[Any, ...]]) -> None:
-    """Registers that the gradient of the linear operator `<op>_backward` is `op` itself.
+def register_average(op: str) -> Any:
+    """Registers the fake kernels and the gradients of a pool of averages, which is linear.
 
-    `arguments_of` takes the arguments of `<op>_backward` and returns those of `op` after the first.
+    `<op>` and `<op>_forward` take the input, the output's height and width, and the windows, of
+    which an adaptive pool has none; `<op>_backward` takes the gradient of the output, the input's
+    height and width, whether the input prefers channels_last, and the windows. So the gradient of
+    `<op>_backward` is `<op>` itself.
+
+    Returns:
+        The Function, on the arguments of `<op>`.
     """
+    forward_again, differentiate = (getattr(ops, name).default for name in (op, f"{op}_backward"))
+
+    @register_fake(op, f"{op}_forward")
+    def fake_forward(input: Tensor, h_out: int, w_out: int, *windows: int) -> Tensor:
+        size = (input.shape[0], input.shape[1], h_out, w_out)
+        return empty_in_layout(input, size, prefers_channels_last(input))
+
+    @register_fake(f"{op}_backward")
+    def fake_backward(
+        grad_output: Tensor, h_in: int, w_in: int, channels_last: bool, *windows: int
+    ) -> Tensor:
+        size = (grad_output.shape[0], grad_output.shape[1], h_in, w_in)
+        return empty_in_layout(grad_output, size, channels_last)
 
     def save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.arguments = arguments_of(*inputs)
+        input, _, _, *windows = inputs
+        channels_last = prefers_channels_last(input)
+        ctx.backward_arguments = (input.shape[2], input.shape[3], channels_last, *windows)
 
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor]:
-        return (getattr(ops, op).default(grad, *ctx.arguments),)
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor]:
+        return (differentiate(grad_output, *ctx.backward_arguments),)
 
-    register_autograd(f"{op}_backward", backward, save)
+    def save_for_second(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        grad_output, _, _, _, *windows = inputs
+        ctx.arguments = (*grad_output.shape[2:], *windows)
+
+    def second_backward(ctx: Any, grad: Tensor) -> tuple[Tensor]:
+        return (forward_again(grad, *ctx.arguments),)
+
+    register_autograd(f"{op}_backward", second_backward, save_for_second)
+    return register_autograd(op, backward, save)
 
 
 def may_need_gradient(input: Tensor) -> bool:

@@ -6,14 +6,14 @@ import torch
 
 from cnnext.ops.adaptive_max_pool2d import ADAPTIVE_MAX_POOL2D
 from cnnext.testing.cases import AdaptivePool2dCase
-from cnnext.testing.spec import IMAGES, Arguments, Layer, OperatorSpec
-from cnnext.testing.specs._pools import GRADIENT, INPUT, SIZE_IN, SIZE_OUT, far_apart
-from cnnext.testing.specs.adaptive_avg_pool2d import (
-    CORNER_ADAPTIVE_POOLS,
-    EDGE_ADAPTIVE_POOLS,
-    GPU_ADAPTIVE_POOLS,
-    TINY_ADAPTIVE_POOLS,
-    TYPICAL_ADAPTIVE_POOLS,
+from cnnext.testing.spec import Arguments
+from cnnext.testing.specs._pools import (
+    GRADIENT,
+    INPUT,
+    SIZE_IN,
+    SIZE_OUT,
+    adaptive_pool,
+    far_apart,
 )
 
 ADAPTIVE_MAX_POOLS = (
@@ -22,24 +22,12 @@ ADAPTIVE_MAX_POOLS = (
     AdaptivePool2dCase("sppnet_pool_3", 1, 256, 13, 13, (3, 3)),
 )
 
-_ARGUMENTS = Arguments({**INPUT, "output_size": 2, "return_indices": True})
-
-SPEC = OperatorSpec(
+SPEC = adaptive_pool(
     ADAPTIVE_MAX_POOL2D,
+    ADAPTIVE_MAX_POOLS,
     results="selected",
-    in_layouts=True,
-    cases=ADAPTIVE_MAX_POOLS,
-    edge_cases=EDGE_ADAPTIVE_POOLS,
-    gpu_cases=GPU_ADAPTIVE_POOLS,
-    typical_cases=TYPICAL_ADAPTIVE_POOLS,
-    corner_cases=CORNER_ADAPTIVE_POOLS,
-    tiny_cases=TINY_ADAPTIVE_POOLS,
+    options={"return_indices": True},
     smooth=far_apart,
-    shapes=(IMAGES,),
-    options=((4, 3),),
-    layers=(Layer("AdaptiveMaxPool2d", ((4, 3),), (IMAGES,)),),
-    calls={"adaptive_max_pool2d": _ARGUMENTS},
-    modules={"AdaptiveMaxPool2d": _ARGUMENTS},
     raw={
         "adaptive_max_pool2d_forward": Arguments({**INPUT, **SIZE_OUT, "record": True}),
         "adaptive_max_pool2d_backward": Arguments(
