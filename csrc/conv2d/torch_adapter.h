@@ -23,8 +23,7 @@ inline Conv2dShape make_shape(int64_t n, int64_t c_in, int64_t h_in, int64_t w_i
   check_positive(stride_h, stride_w, "stride");
   CNNEXT_CHECK(pad_h >= 0 && pad_w >= 0, "padding must not be negative, but is (", pad_h, ", ",
                pad_w, ")");
-  CNNEXT_CHECK(pad_h <= kLargestPadding && pad_w <= kLargestPadding, "padding must not exceed ",
-               kLargestPadding, ", but is (", pad_h, ", ", pad_w, ")");
+  check_at_most(pad_h, pad_w, kLargestPadding, "padding");
   check_positive(dilation_h, dilation_w, "dilation");
   CNNEXT_CHECK(groups > 0, "groups must be positive, but is ", groups);
   const Conv2dShape s{n,
@@ -47,7 +46,9 @@ inline Conv2dShape make_shape(int64_t n, int64_t c_in, int64_t h_in, int64_t w_i
   CNNEXT_CHECK(s.c_in == weight.size(1) * groups, "with groups=", groups, ", weight asks for ",
                weight.size(1) * groups, " input channels, but input has ", s.c_in);
   check_positive(s.k_h, s.k_w, "kernel size");
-  CNNEXT_CHECK(h_in >= 0 && w_in >= 0, "input must not be (", h_in, " x ", w_in, ")");
+  CNNEXT_CHECK(h_in >= 0 && w_in >= 0,
+               "height and width of input must not be negative, but input is (", h_in, " x ", w_in,
+               ")");
   CNNEXT_CHECK(s.rows().fit() && s.columns().fit(), "the padded input (", h_in + 2 * pad_h, " x ",
                w_in + 2 * pad_w, ") is smaller than the kernel (", s.k_h, " x ", s.k_w,
                ", dilation ", dilation_h, " x ", dilation_w, ")");
@@ -55,11 +56,7 @@ inline Conv2dShape make_shape(int64_t n, int64_t c_in, int64_t h_in, int64_t w_i
 }
 
 inline void check_grad_output(const Tensor& grad_output, const Conv2dShape& s) {
-  check_dim(grad_output, 4, "grad_output");
-  CNNEXT_CHECK(grad_output.size(0) == s.n && grad_output.size(1) == s.c_out &&
-                   grad_output.size(2) == s.h_out() && grad_output.size(3) == s.w_out(),
-               "grad_output must have the shape of the output (", s.n, ", ", s.c_out, ", ",
-               s.h_out(), ", ", s.w_out(), ")");
+  check_shape(grad_output, {s.n, s.c_out, s.h_out(), s.w_out()}, "grad_output");
 }
 
 // How a device computes, unless the caller has another way.
@@ -102,13 +99,11 @@ Tensor forward_by(const Compute& compute, const Tensor& input, const Tensor& wei
   const Conv2dShape s =
       make_shape(input.size(0), input.size(1), input.size(2), input.size(3), weight, stride_h,
                  stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, layout);
-  CNNEXT_CHECK(s.c_in > 0, "input must have channels");
+  CNNEXT_CHECK(s.c_in > 0, "input must have channels, but has shape ", shape_text(input));
   std::optional<Tensor> b;
   if (bias.has_value()) {
-    check_dim(*bias, 1, "bias");
     check_like(*bias, input, "bias");
-    CNNEXT_CHECK(bias->size(0) == s.c_out, "bias must have ", s.c_out, " elements, but has ",
-                 bias->size(0));
+    check_shape(*bias, {s.c_out}, "bias");
     b = dense(*bias);
   }
   const Tensor output = empty_4d(s.n, s.c_out, s.h_out(), s.w_out(), layout, input);
@@ -143,7 +138,8 @@ Tensor backward_input_by(const Compute& compute, const Tensor& grad_output, cons
   check_grad_output(grad_output, s);
   const Tensor grad_input = empty_4d(s.n, s.c_in, h_in, w_in, layout, grad_output);
   if (grad_input.numel() == 0) return grad_input;
-  CNNEXT_CHECK(grad_output.numel() > 0, "grad_output must not be empty");
+  CNNEXT_CHECK(grad_output.numel() > 0, "grad_output must not be empty, but has shape ",
+               shape_text(grad_output));
   const Tensor dy = dense(grad_output, layout);
   Device::with_element_type(dy, [&](auto zero) {
     run<Device, decltype(zero)>(Pass::bwd_input, s, dy, weight, std::nullopt, grad_input, weight,

@@ -87,13 +87,15 @@ struct Functions<Op, Device, std::index_sequence<I...>> {
   }
 
   static void forward_(const Tensor& self, Number<I>... parameters) {
-    CNNEXT_CHECK(is_flat(self), Op::kName, "_: self must be dense, without gaps or overlaps");
+    CNNEXT_CHECK(is_flat(self), Op::kName,
+                 "_: self must be dense, without gaps or overlaps, but has shape ",
+                 shape_text(self), " and strides ", in_brackets(self.strides()));
     run<Op, Device>(Pass::forward, self, nullptr, self, {parameters...});
   }
 
   static Tensor backward(const Tensor& grad_output, const Tensor& saved, Number<I>... parameters) {
     check_like(saved, grad_output, Op::kSaved);
-    check_same_sizes(grad_output, saved);
+    check_shape(grad_output, saved.sizes(), "grad_output");
     const Tensor from = flat(saved);
     const Tensor dy = flat_as(grad_output, from);
     const Tensor grad_input = empty_as(from);

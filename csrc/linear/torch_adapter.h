@@ -17,7 +17,7 @@ struct Tensors {
 };
 
 inline LinearShape make_shape(const Tensor& rows, int64_t n, int64_t k) {
-  CNNEXT_CHECK(n > 0 && k > 0, "weight must not be empty");
+  CNNEXT_CHECK(n > 0 && k > 0, "weight must not be empty, but has shape ", in_brackets({n, k}));
   return {rows.numel() / rows.size(rows.dim() - 1), n, k};
 }
 
@@ -26,11 +26,11 @@ Tensor forward(const Tensor& input, const Tensor& weight, const std::optional<Te
   check_dim(weight, 2, "weight");
   check_like(weight, input, "weight");
   CNNEXT_CHECK(input.dim() > 0 && input.size(input.dim() - 1) == weight.size(1), "input must have ",
-               weight.size(1), " columns, as weight has");
+               weight.size(1), " columns, as weight has, but has shape ", shape_text(input));
   const LinearShape s = make_shape(input, weight.size(0), weight.size(1));
   if (bias.has_value()) {
     check_like(*bias, input, "bias");
-    CNNEXT_CHECK(bias->dim() == 1 && bias->size(0) == s.n, "bias must have ", s.n, " elements");
+    check_shape(*bias, {s.n}, "bias");
   }
   const Tensor output = empty_contiguous(input, s.n);
   if (s.m > 0) Device::compute(Pass::forward, s, Tensors{input, weight, bias, output});
@@ -42,7 +42,8 @@ Tensor backward_input(const Tensor& grad_output, const Tensor& weight) {
   check_dim(weight, 2, "weight");
   check_like(weight, grad_output, "weight");
   CNNEXT_CHECK(grad_output.dim() > 0 && grad_output.size(grad_output.dim() - 1) == weight.size(0),
-               "grad_output must have ", weight.size(0), " columns");
+               "grad_output must have ", weight.size(0),
+               " columns, one for each row of weight, but has shape ", shape_text(grad_output));
   const LinearShape s = make_shape(grad_output, weight.size(0), weight.size(1));
   const Tensor grad_input = empty_contiguous(grad_output, s.k);
   if (s.m > 0) {
@@ -54,14 +55,13 @@ Tensor backward_input(const Tensor& grad_output, const Tensor& weight) {
 template <class Device>
 Tensor backward_weight(const Tensor& grad_output, const Tensor& input) {
   check_like(input, grad_output, "input");
-  CNNEXT_CHECK(grad_output.dim() > 0 && input.dim() == grad_output.dim(),
-               "input and grad_output must have equally many dimensions");
   const int64_t last = input.dim() - 1;
+  CNNEXT_CHECK(
+      last >= 0 && grad_output.dim() == input.dim() &&
+          grad_output.sizes().slice(0, last) == input.sizes().slice(0, last),
+      "input and grad_output must have equal dimensions but for the last, but have shapes ",
+      shape_text(input), " and ", shape_text(grad_output));
   const LinearShape s = make_shape(grad_output, grad_output.size(last), input.size(last));
-  for (int64_t d = 0; d < last; ++d) {
-    CNNEXT_CHECK(input.size(d) == grad_output.size(d), "input has size ", input.size(d),
-                 " in dimension ", d, ", grad_output has ", grad_output.size(d));
-  }
   const Tensor grad_weight = empty_2d(s.n, s.k, input);
   if (s.m == 0) return torch::stable::fill_(grad_weight, 0);
   Device::compute(Pass::bwd_weight, s, Tensors{grad_output, input, std::nullopt, grad_weight});

@@ -88,9 +88,8 @@ Tensor max_pool2d_backward(const Tensor& grad_output, const Tensor& argmax, int6
   const Layout layout = preferred_layout(argmax);
   const Record kind = argmax.scalar_type() == ScalarType::Byte ? Record::offsets : Record::indices;
   check_argmax(argmax, kind, k_h, k_w);
-  CNNEXT_CHECK(argmax.device() == grad_output.device(),
-               "where must be on the device of grad_output");
-  check_same_sizes(grad_output, argmax);
+  check_device(argmax, grad_output, "where");
+  check_shape(grad_output, argmax.sizes(), "grad_output");
   const MaxPool2dShape s = max_pool2d_shape(sizes, layout, kind, k_h, k_w, stride_h, stride_w,
                                             pad_h, pad_w, dilation_h, dilation_w);
   const Tensor grad_input = empty_4d(s.n, s.c, h_in, w_in, layout, grad_output);
@@ -158,9 +157,8 @@ Tensor adaptive_max_pool2d_backward(const Tensor& grad_output, const Tensor& ind
   const ImageSizes sizes = backward_sizes(indices, h_in, w_in, "indices");
   CNNEXT_CHECK(indices.scalar_type() == ScalarType::Long, "indices must have dtype Long, but has ",
                indices.scalar_type());
-  CNNEXT_CHECK(indices.device() == grad_output.device(),
-               "indices must be on the device of grad_output");
-  check_same_sizes(grad_output, indices);
+  check_device(indices, grad_output, "indices");
+  check_shape(grad_output, indices.sizes(), "grad_output");
   const AdaptivePoolShape s = adaptive_shape(sizes, preferred_layout(indices));
   const Tensor grad_input = empty_4d(s.n, s.c, h_in, w_in, s.layout, grad_output);
   if (grad_input.numel() > 0) {

@@ -38,9 +38,11 @@ inline void check_areas(const ImageSizes& s) {
 // The windows along both axes of pools that slide, of which each must reach into the image.
 inline void check_windows(const ImageSizes& s, const SlidingWindows& h, const SlidingWindows& w) {
   check_positive(h.taps, w.taps, "kernel_size");
-  check_steps({h.taps, w.taps, h.stride, w.stride, h.pad, w.pad, h.dilation, w.dilation});
+  check_at_most(h.taps, w.taps, kLargestStep, "kernel_size");
   check_positive(h.stride, w.stride, "stride");
+  check_at_most(h.stride, w.stride, kLargestStep, "stride");
   check_positive(h.dilation, w.dilation, "dilation");
+  check_at_most(h.dilation, w.dilation, kLargestStep, "dilation");
   CNNEXT_CHECK(h.taps - 1 <= kLargestStep / h.dilation && w.taps - 1 <= kLargestStep / w.dilation,
                "(kernel_size - 1) * dilation must not exceed ", kLargestStep,
                ", but kernel_size is (", h.taps, ", ", w.taps, ") and dilation is (", h.dilation,

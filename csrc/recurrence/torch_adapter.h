@@ -19,10 +19,8 @@ inline CellKind check_cell(int64_t cell) {
 
 inline void check_matrix(const Tensor& t, int64_t rows, int64_t columns, const Tensor& like,
                          const char* name) {
-  check_dim(t, 2, name);
   check_like(t, like, name);
-  CNNEXT_CHECK(t.size(0) == rows && t.size(1) == columns, name, " must be ", rows, " x ", columns,
-               ", but is ", t.size(0), " x ", t.size(1));
+  check_shape(t, {rows, columns}, name);
 }
 
 // A dense matrix of that size, if there is one.
@@ -36,9 +34,8 @@ inline std::optional<Tensor> dense_matrix(const std::optional<Tensor>& t, int64_
 inline std::optional<Tensor> dense_vector(const std::optional<Tensor>& t, int64_t size,
                                           const Tensor& like, const char* name) {
   if (!t.has_value()) return std::nullopt;
-  check_dim(*t, 1, name);
   check_like(*t, like, name);
-  CNNEXT_CHECK(t->size(0) == size, name, " must have ", size, " elements, but has ", t->size(0));
+  check_shape(*t, {size}, name);
   return dense(*t);
 }
 
@@ -60,7 +57,8 @@ inline Steps check_steps(const std::optional<Tensor>& batch_sizes, int64_t rows,
   check_dim(*batch_sizes, 1, "batch_sizes");
   CNNEXT_CHECK(batch_sizes->scalar_type() == ScalarType::Long,
                "batch_sizes must have dtype Long, but has ", batch_sizes->scalar_type());
-  CNNEXT_CHECK(batch_sizes->is_cpu(), "batch_sizes must be on the CPU");
+  CNNEXT_CHECK(batch_sizes->is_cpu(), "batch_sizes must be on cpu, but is on ",
+               device_text(*batch_sizes));
   const Tensor sizes = dense(*batch_sizes);
   check_allocated(sizes);
   const int64_t* const size = static_cast<const int64_t*>(sizes.const_data_ptr());
@@ -89,7 +87,8 @@ inline Inputs check_inputs(const RecurrenceShape& s, const Tensor& input, const 
                            const char* h, const char* c) {
   CNNEXT_CHECK(c0.has_value() || s.cell != CellKind::lstm, c,
                " must be given for LSTM, but is None");
-  CNNEXT_CHECK(!c0.has_value() || s.cell == CellKind::lstm, c, " is only valid for LSTM");
+  CNNEXT_CHECK(!c0.has_value() || s.cell == CellKind::lstm, c,
+               " is only valid for LSTM, but is given for cell ", static_cast<int>(s.cell));
   CNNEXT_CHECK(b_ih.has_value() == b_hh.has_value(), "b_ih and b_hh must be given together, but ",
                b_ih.has_value() ? "b_hh" : "b_ih", " is None");
   check_matrix(h0, s.batch, s.hidden, input, h);
@@ -160,8 +159,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> forward(
     bool saves) {
   check_dim(input, 2, "input");
   check_dim(h0, 2, "h0");
-  CNNEXT_CHECK(input.size(0) > 0, "input must have at least one row, but has shape (0, ",
-               input.size(1), ")");
+  CNNEXT_CHECK(input.size(0) > 0, "input must have at least one row, but has shape ",
+               shape_text(input));
   const Steps steps = check_steps(batch_sizes, input.size(0), h0.size(0));
   const RecurrenceShape s{check_cell(cell), steps.count,   input.size(0),
                           h0.size(0),       input.size(1), h0.size(1)};
@@ -230,8 +229,10 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> backward(
   check_matrix(workspace, s.rows, workspace_blocks_of(s.cell) * s.hidden, state, "workspace");
   CNNEXT_CHECK(w_hh.has_value() || s.steps == 1,
                "w_hh must be given for more than one step, but is None for ", s.steps, " steps");
-  CNNEXT_CHECK(!h0.has_value() || !has_u_hh, "h0 must be None for GRU");
-  CNNEXT_CHECK(has_c || !grad_c_n.has_value(), "grad_c_n is only valid for LSTM");
+  CNNEXT_CHECK(!h0.has_value() || !has_u_hh, "h0 must be None for GRU, but has shape ",
+               shape_text(*h0));
+  CNNEXT_CHECK(has_c || !grad_c_n.has_value(),
+               "grad_c_n is only valid for LSTM, but is given for cell ", cell);
   const Saved saved{dense(workspace),
                     dense(state),
                     dense_matrix(h0, batch, s.hidden, state, "h0"),

@@ -69,3 +69,10 @@ def test_views(op: str, view: str, device: Device) -> None:
 def test_same_bits_twice(op: str, layout: str, device: Device) -> None:
     for case in OPERATORS[op].gpu_cases:
         check_deterministic(device, problems.of(op, case).in_layout(layout))
+
+
+def test_unknown_dtype(device: Device) -> None:
+    message = "take float32, float64, float16 and bfloat16, but the operands have dtype Int"
+    integers = device.tensor(torch.ones(3, dtype=torch.int32))
+    with pytest.raises(RuntimeError, match=message):
+        device.operators().relu_forward(integers)

@@ -611,48 +611,70 @@ def test_forward_operator_with_another_number_of_states(cell: Cell) -> None:
     c0 = None if cell is Cell.LSTM else problem.operands[H0]
     operands = changed(problem.operands, C0, lambda _: c0)
     lstm = cell is Cell.LSTM
-    message = "c0 must be given for LSTM, but is None" if lstm else "c0 is only valid for LSTM"
+    message = (
+        "c0 must be given for LSTM, but is None"
+        if lstm
+        else f"c0 is only valid for LSTM, but is given for cell {cell:d}"
+    )
     check_operator_error("recurrence_forward", forward_arguments(case, operands), message)
 
 
 @pytest.mark.parametrize("cell", (-1, 4, 2**40))
 def test_unknown_cells(cell: int) -> None:
     problem = problem_of(PLAIN)
+    message = f"cell must be 0 to 3, but is {cell}"
     forward = forward_arguments(PLAIN, problem.operands)
-    check_operator_error("recurrence_forward", (cell, *forward[1:]), "cell must be")
+    check_operator_error("recurrence_forward", (cell, *forward[1:]), message)
     backward = backward_arguments(PLAIN, problem)
-    check_operator_error("recurrence_backward", (cell, *backward[1:]), "cell must be")
+    check_operator_error("recurrence_backward", (cell, *backward[1:]), message)
 
 
-BAD_BATCH_SIZES: dict[str, Tensor] = {
-    "ascending": torch.tensor([3, 4, 4, 1]),
-    "more_than_the_batch": torch.tensor([5, 4, 2, 1]),
-    "fewer_than_the_batch": torch.tensor([3, 3, 3, 3]),
-    "a_step_of_none": torch.tensor([4, 4, 4, 0]),
-    "negative": torch.tensor([4, 4, 4, 1, -1]),
-    "too_few_rows": torch.tensor([4, 4, 3]),
-    "too_many_rows": torch.tensor([4, 4, 4, 4]),
-    "overflow": torch.tensor([4, 2**62, 2**62, 2**62, 2**62]),
-    "int32": torch.tensor([4, 4, 2, 2], dtype=torch.int32),
-    "float": torch.tensor([4.0, 4.0, 2.0, 2.0]),
-    "matrix": torch.tensor([[4, 4, 2, 2]]),
-    "scalar": torch.tensor(4),
+def _not_descending(step: int, size: int) -> str:
+    return f"batch_sizes must descend from 4 and stay positive, but batch_sizes[{step}] is {size}"
+
+
+#: Sizes that do not fit twelve rows of four sequences.
+BAD_BATCH_SIZES: dict[str, tuple[Tensor, str]] = {
+    "ascending": (torch.tensor([4, 3, 4, 1]), _not_descending(2, 4)),
+    "more_than_the_batch": (torch.tensor([5, 4, 2, 1]), _not_descending(0, 5)),
+    "fewer_than_the_batch": (torch.tensor([3, 3, 3, 3]), _not_descending(0, 3)),
+    "a_step_of_none": (torch.tensor([4, 4, 4, 0]), _not_descending(3, 0)),
+    "negative": (torch.tensor([4, 4, 4, 1, -1]), _not_descending(4, -1)),
+    "overflow": (torch.tensor([4, 2**62, 2**62, 2**62, 2**62]), _not_descending(1, 2**62)),
+    "too_few_rows": (
+        torch.tensor([4, 4, 3]),
+        "batch_sizes must add up to the rows of input, 12, but add up to 11",
+    ),
+    "too_many_rows": (
+        torch.tensor([4, 4, 4, 4]),
+        "batch_sizes must add up to the rows of input, 12, but add up to 16",
+    ),
+    "int32": (
+        torch.tensor([4, 4, 2, 2], dtype=torch.int32),
+        "batch_sizes must have dtype Long, but has Int",
+    ),
+    "float": (
+        torch.tensor([4.0, 4.0, 2.0, 2.0]),
+        "batch_sizes must have dtype Long, but has Float",
+    ),
+    "matrix": (
+        torch.tensor([[4, 4, 2, 2]]),
+        "batch_sizes must be 1-dimensional, but has shape [1, 4]",
+    ),
+    "scalar": (torch.tensor(4), "batch_sizes must be 1-dimensional, but has shape []"),
 }
 
 
 @pytest.mark.parametrize("bad", BAD_BATCH_SIZES)
 def test_bad_batch_sizes(bad: str) -> None:
-    """Batch sizes that do not fit twelve rows of four sequences."""
-    sizes = BAD_BATCH_SIZES[bad]
+    sizes, message = BAD_BATCH_SIZES[bad]
     case = RecurrenceCase("rows", 3, 4, 5, 4)
     problem = problem_of(case)
     forward = (*forward_arguments(case, problem.operands)[:8], sizes, False, True)
     backward = backward_arguments(case, problem)
     for name in ("recurrence", "recurrence_forward"):
-        check_operator_error(name, forward, "batch_sizes")
-    check_operator_error(
-        "recurrence_backward", (*backward[:8], sizes, case.batch, False), "batch_sizes"
-    )
+        check_operator_error(name, forward, message)
+    check_operator_error("recurrence_backward", (*backward[:8], sizes, case.batch, False), message)
 
 
 @pytest.mark.parametrize("batch", (0, -4, 5, 2**62))
@@ -692,7 +714,8 @@ def test_backward_operator_with_a_gradient_of_c(cell: Cell) -> None:
     case = PLAIN.of(cell)
     arguments = backward_arguments(case, problem_of(case))
     bad = changed(arguments, 3, lambda _: arguments[2])
-    check_operator_error("recurrence_backward", bad, "grad_c_n is only valid for LSTM")
+    message = f"grad_c_n is only valid for LSTM, but is given for cell {cell:d}"
+    check_operator_error("recurrence_backward", bad, message)
 
 
 @each_cell
@@ -715,4 +738,5 @@ def test_backward_operator_of_a_gru_with_h0() -> None:
     case = PLAIN.of(Cell.GRU)
     problem = problem_of(case)
     arguments = changed(backward_arguments(case, problem), 6, lambda _: problem.operands[H0])
-    check_operator_error("recurrence_backward", arguments, "h0 must be None for GRU")
+    message = f"h0 must be None for GRU, but has shape {list(problem.operands[H0].shape)}"
+    check_operator_error("recurrence_backward", arguments, message)

@@ -6,7 +6,6 @@
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
-#include <initializer_list>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +23,7 @@ constexpr int64_t kMaxElements = int64_t{1} << 58;     // of a result: its bytes
 constexpr int64_t kLargestStep = int64_t{1} << 40;     // of strides, paddings and dilations
 constexpr int64_t kLargestPadding = kLargestStep / 4;  // no padded input is as long as that step
 
+using torch::headeronly::IntHeaderOnlyArrayRef;
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 using torch::stable::detail::StableLibrary;
@@ -40,25 +40,48 @@ void implement_forward(StableLibrary& m, const std::string& op, Boxed boxed) {
   m.impl((op + "_forward").c_str(), boxed);
 }
 
+// Sizes or strides as torch writes them: "[2, 3]".
+inline std::string in_brackets(IntHeaderOnlyArrayRef values) {
+  std::string text;
+  for (const int64_t value : values) text += (text.empty() ? "" : ", ") + std::to_string(value);
+  return "[" + text + "]";
+}
+
+inline std::string shape_text(const Tensor& t) { return in_brackets(t.sizes()); }
+
 inline void check_dim(const Tensor& t, int64_t dim, const char* name) {
-  CNNEXT_CHECK(t.dim() == dim, name, " must have ", dim, " dimensions, but has ", t.dim());
+  CNNEXT_CHECK(t.dim() == dim, name, " must be ", dim, "-dimensional, but has shape ",
+               shape_text(t));
+}
+
+inline void check_shape(const Tensor& t, IntHeaderOnlyArrayRef sizes, const char* name) {
+  CNNEXT_CHECK(t.sizes() == sizes, name, " must have shape ", in_brackets(sizes),
+               ", but has shape ", shape_text(t));
+}
+
+// Kernels run on these two.
+inline std::string device_text(const Tensor& t) {
+  return t.is_cpu() ? "cpu" : "cuda:" + std::to_string(t.get_device_index());
+}
+
+inline void check_device(const Tensor& t, const Tensor& like, const char* name) {
+  CNNEXT_CHECK(t.device() == like.device(), name, " must be on ", device_text(like),
+               " like the other operands, but is on ", device_text(t));
 }
 
 inline void check_like(const Tensor& t, const Tensor& like, const char* name) {
-  CNNEXT_CHECK(t.scalar_type() == like.scalar_type(), name,
-               " must have the dtype of the other operands");
-  CNNEXT_CHECK(t.device() == like.device(), name, " must be on the device of the other operands");
+  CNNEXT_CHECK(t.scalar_type() == like.scalar_type(), name, " must have dtype ", like.scalar_type(),
+               " like the other operands, but has ", t.scalar_type());
+  check_device(t, like, name);
 }
 
 inline void check_positive(int64_t h, int64_t w, const char* name) {
   CNNEXT_CHECK(h > 0 && w > 0, name, " must be positive, but is (", h, ", ", w, ")");
 }
 
-inline void check_steps(std::initializer_list<int64_t> steps) {
-  for (const int64_t step : steps) {
-    CNNEXT_CHECK(step <= kLargestStep, "kernel size, stride, padding and dilation must not exceed ",
-                 kLargestStep, ", but one is ", step);
-  }
+inline void check_at_most(int64_t h, int64_t w, int64_t largest, const char* name) {
+  CNNEXT_CHECK(h <= largest && w <= largest, name, " must not exceed ", largest, ", but is (", h,
+               ", ", w, ")");
 }
 
 // A step longer than every padded input takes part in nothing, however long it is.
@@ -77,14 +100,6 @@ inline void check_allocated(const Tensor& t) {
                "The tensor has a non-zero number of elements, but its data is not allocated yet: "
                "it reaches to element ",
                last, " of a storage of ", bytes, " bytes");
-}
-
-inline void check_same_sizes(const Tensor& grad_output, const Tensor& output) {
-  check_dim(grad_output, output.dim(), "grad_output");
-  for (int64_t d = 0; d < output.dim(); ++d) {
-    CNNEXT_CHECK(grad_output.size(d) == output.size(d), "grad_output has size ",
-                 grad_output.size(d), " in dimension ", d, ", the output has ", output.size(d));
-  }
 }
 
 // ATen's rule (c10::is_channels_last_strides_2d): ascending strides in the order C, W, H, N.
@@ -174,8 +189,8 @@ inline Tensor empty_4d(int64_t n, int64_t c, int64_t h, int64_t w, Layout layout
   const int64_t sizes[4] = {n, c, h, w};
   int64_t elements = 1;
   for (const int64_t size : sizes) {
-    CNNEXT_CHECK(size == 0 || elements <= kMaxElements / size, "a result of shape (", n, ", ", c,
-                 ", ", h, ", ", w, ") is too large");
+    CNNEXT_CHECK(size == 0 || elements <= kMaxElements / size, "a result of shape ",
+                 in_brackets(sizes), " is too large");
     elements *= size;
   }
   const bool last = layout == Layout::channels_last;

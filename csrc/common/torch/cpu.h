@@ -21,7 +21,8 @@ class CpuDevice : public TensorMemory {
   template <class F>
   static auto with_element_type(const Tensor& t, const F& f) {
     CNNEXT_CHECK(t.scalar_type() == ScalarType::Float || t.scalar_type() == ScalarType::Double,
-                 "cnnext's CPU kernels take float32 and float64");
+                 "cnnext's CPU kernels take float32 and float64, but the operands have dtype ",
+                 t.scalar_type());
     return t.scalar_type() == ScalarType::Float ? f(float()) : f(double());
   }
 

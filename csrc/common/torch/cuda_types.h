@@ -22,7 +22,9 @@ auto with_cuda_element_type(const Tensor& t, const F& f) {
       return f(Half());
     default:
       CNNEXT_CHECK(t.scalar_type() == ScalarType::BFloat16,
-                   "cnnext's CUDA kernels take float32, float64, float16 and bfloat16");
+                   "cnnext's CUDA kernels take float32, float64, float16 and bfloat16, but the "
+                   "operands have dtype ",
+                   t.scalar_type());
       return f(BFloat16());
   }
 }
