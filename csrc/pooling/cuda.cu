@@ -17,11 +17,10 @@ CNNEXT_LAUNCH(AdaptiveMaxPool2d, run_adaptive_max_pool2d)
 
 void max_pool2d_cuda_expand_offsets(const MaxPool2dShape& s, const uint8_t* offsets,
                                     int64_t* indices, cudaStream_t stream) {
-  if (s.layout == Layout::nchw) {
-    run_expand_offsets<Layout::nchw>(s, offsets, indices, stream);
-  } else {
-    run_expand_offsets<Layout::channels_last>(s, offsets, indices, stream);
-  }
+  with_walk(Pass::forward, s, [&](auto outputs, int64_t size) {
+    launch_elements(&expand_offsets<outputs.layout>, size, stream, s, outputs, Divisor(s.k_w), size,
+                    offsets, indices);
+  });
 }
 
 }  // namespace cnnext

@@ -60,30 +60,14 @@ __global__ void __launch_bounds__(kThreads, kMinBlocks)
   o.out[number] = narrow<T>(sum);
 }
 
-template <Layout kLayout, class T>
-void run_adaptive_max_pool2d_in(Pass pass, const AdaptivePoolShape& s,
-                                const AdaptiveMaxPool2dOperands<T>& o, cudaStream_t stream) {
-  if (pass == Pass::forward) {
-    const int64_t size = s.n * s.c * s.h_out * s.w_out;
-    const Walk<kLayout> outputs(s.c, s.h_out, s.w_out, s.h_in, s.w_in);
-    launch_elements(&adaptive_max_pool2d_forward<T, kLayout>, size, stream, s.rows(), s.columns(),
-                    s.w_in, outputs, size, o);
-  } else {
-    const int64_t size = s.n * s.c * s.h_in * s.w_in;
-    const Walk<kLayout> inputs(s.c, s.h_in, s.w_in, s.h_out, s.w_out);
-    launch_elements(&adaptive_max_pool2d_backward<T, kLayout>, size, stream, s.rows(), s.columns(),
-                    s.w_in, inputs, size, o);
-  }
-}
-
 template <class T>
 void run_adaptive_max_pool2d(Pass pass, const AdaptivePoolShape& s,
                              const AdaptiveMaxPool2dOperands<T>& o, cudaStream_t stream) {
-  if (s.layout == Layout::nchw) {
-    run_adaptive_max_pool2d_in<Layout::nchw>(pass, s, o, stream);
-  } else {
-    run_adaptive_max_pool2d_in<Layout::channels_last>(pass, s, o, stream);
-  }
+  with_walk(pass, s, [&](auto walk, int64_t size) {
+    const auto kernel = pass == Pass::forward ? &adaptive_max_pool2d_forward<T, walk.layout>
+                                              : &adaptive_max_pool2d_backward<T, walk.layout>;
+    launch_elements(kernel, size, stream, s.rows(), s.columns(), s.w_in, walk, size, o);
+  });
 }
 
 }  // namespace

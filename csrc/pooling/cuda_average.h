@@ -58,30 +58,14 @@ __global__ void __launch_bounds__(kThreads, kMinBlocks)
   o.out[number] = narrow<T>(sum);
 }
 
-template <Layout kLayout, class Shape, class T>
-void run_average_in(Pass pass, const Shape& s, const AverageOperands<T>& o, cudaStream_t stream) {
-  const auto rows = s.rows(), columns = s.columns();
-  const int64_t d = s.divisor_override;
-  if (pass == Pass::forward) {
-    const int64_t size = s.n * s.c * s.h_out * s.w_out;
-    const Walk<kLayout> outputs(s.c, s.h_out, s.w_out, s.h_in, s.w_in);
-    launch_elements(&average<T, kLayout, decltype(s.rows())>, size, stream, rows, columns, d,
-                    outputs, size, o);
-  } else {
-    const int64_t size = s.n * s.c * s.h_in * s.w_in;
-    const Walk<kLayout> inputs(s.c, s.h_in, s.w_in, s.h_out, s.w_out);
-    launch_elements(&average_backward<T, kLayout, decltype(s.rows())>, size, stream, rows, columns,
-                    d, inputs, size, o);
-  }
-}
-
 template <class Shape, class T>
 void run_average(Pass pass, const Shape& s, const AverageOperands<T>& o, cudaStream_t stream) {
-  if (s.layout == Layout::nchw) {
-    run_average_in<Layout::nchw>(pass, s, o, stream);
-  } else {
-    run_average_in<Layout::channels_last>(pass, s, o, stream);
-  }
+  using Axis = decltype(s.rows());
+  with_walk(pass, s, [&](auto walk, int64_t size) {
+    const auto kernel = pass == Pass::forward ? &average<T, walk.layout, Axis>
+                                              : &average_backward<T, walk.layout, Axis>;
+    launch_elements(kernel, size, stream, s.rows(), s.columns(), s.divisor_override, walk, size, o);
+  });
 }
 
 }  // namespace

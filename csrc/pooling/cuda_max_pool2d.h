@@ -115,46 +115,19 @@ __global__ void __launch_bounds__(kThreads, kMinBlocks)
   indices[number] = h * s.w_in + w;
 }
 
-template <Layout kLayout>
-Walk<kLayout> outputs_of(const MaxPool2dShape& s) {
-  return {s.c, s.h_out, s.w_out, s.h_in, s.w_in};
-}
-
-int64_t output_size(const MaxPool2dShape& s) { return s.n * s.c * s.h_out * s.w_out; }
-
-template <Layout kLayout, class T>
-void run_max_pool2d_in(Pass pass, const MaxPool2dShape& s, const MaxPool2dOperands<T>& o,
-                       cudaStream_t stream) {
-  if (pass == Pass::forward) {
-    const int64_t size = output_size(s);
-    launch_elements(&max_pool2d_forward<T, kLayout>, size, stream, s, outputs_of<kLayout>(s), size,
-                    o);
-  } else {
-    const int64_t size = s.n * s.c * s.h_in * s.w_in;
-    const Walk<kLayout> inputs(s.c, s.h_in, s.w_in, s.h_out, s.w_out);
-    const DilatedAxis rows(s.k_h, s.stride_h, s.pad_h, s.dilation_h, s.h_out);
-    const DilatedAxis columns(s.k_w, s.stride_w, s.pad_w, s.dilation_w, s.w_out);
-    launch_elements(&max_pool2d_backward<T, kLayout>, size, stream, s, inputs, rows, columns, size,
-                    o);
-  }
-}
-
-template <Layout kLayout>
-void run_expand_offsets(const MaxPool2dShape& s, const uint8_t* offsets, int64_t* indices,
-                        cudaStream_t stream) {
-  const int64_t size = output_size(s);
-  launch_elements(&expand_offsets<kLayout>, size, stream, s, outputs_of<kLayout>(s), Divisor(s.k_w),
-                  size, offsets, indices);
-}
-
 template <class T>
 void run_max_pool2d(Pass pass, const MaxPool2dShape& s, const MaxPool2dOperands<T>& o,
                     cudaStream_t stream) {
-  if (s.layout == Layout::nchw) {
-    run_max_pool2d_in<Layout::nchw>(pass, s, o, stream);
-  } else {
-    run_max_pool2d_in<Layout::channels_last>(pass, s, o, stream);
-  }
+  with_walk(pass, s, [&](auto walk, int64_t size) {
+    if (pass == Pass::forward) {
+      launch_elements(&max_pool2d_forward<T, walk.layout>, size, stream, s, walk, size, o);
+    } else {
+      const DilatedAxis rows(s.k_h, s.stride_h, s.pad_h, s.dilation_h, s.h_out);
+      const DilatedAxis columns(s.k_w, s.stride_w, s.pad_w, s.dilation_w, s.w_out);
+      launch_elements(&max_pool2d_backward<T, walk.layout>, size, stream, s, walk, rows, columns,
+                      size, o);
+    }
+  });
 }
 
 }  // namespace

@@ -18,6 +18,8 @@ struct Element {
 // as many images and channels.
 template <Layout kLayout>
 struct Walk {
+  static constexpr Layout layout = kLayout;
+
   Radix numbered;   // nchw: planes, rows, columns; channels_last: all rows, columns, channels
   Divisor heights;  // of the numbered images
   int64_t channels, other_h, other_w;
@@ -42,6 +44,24 @@ struct Walk {
     return e.base + (kLayout == Layout::nchw ? position : position * channels);
   }
 };
+
+template <Layout kLayout, class Shape>
+Walk<kLayout> walk_of(Pass pass, const Shape& s) {
+  if (pass == Pass::forward) return {s.c, s.h_out, s.w_out, s.h_in, s.w_in};
+  return {s.c, s.h_in, s.w_in, s.h_out, s.w_out};
+}
+
+// Calls run(walk, size) with the walk of that pass in the layout of the shape: over all `size`
+// elements of its result, the outputs of a forward pass and the inputs of a backward pass.
+template <class Shape, class Run>
+void with_walk(Pass pass, const Shape& s, const Run& run) {
+  const int64_t size = s.n * s.c * (pass == Pass::forward ? s.h_out * s.w_out : s.h_in * s.w_in);
+  if (s.layout == Layout::nchw) {
+    run(walk_of<Layout::nchw>(pass, s), size);
+  } else {
+    run(walk_of<Layout::channels_last>(pass, s), size);
+  }
+}
 
 }  // namespace
 }  // namespace cnnext

@@ -16,25 +16,23 @@ void check_windows(const SlidingWindows& windows, int64_t count) {
   }
 }
 
+// The fields that both pools with sliding windows have.
+template <class Shape>
+Shape read_sliding_shape(Fields& f) {
+  Shape s{f.positive("n"),        f.positive("c"),        f.positive("h_in"), f.positive("w_in"),
+          f.positive("h_out"),    f.positive("w_out"),    f.positive("k_h"),  f.positive("k_w"),
+          f.positive("stride_h"), f.positive("stride_w"), f.natural("pad_h"), f.natural("pad_w")};
+  s.layout = f.layout();
+  return s;
+}
+
 }  // namespace
 
 template <>
 AvgPool2dShape read_shape<AvgPool2d>(Fields& f) {
-  const AvgPool2dShape s{f.positive("n"),
-                         f.positive("c"),
-                         f.positive("h_in"),
-                         f.positive("w_in"),
-                         f.positive("h_out"),
-                         f.positive("w_out"),
-                         f.positive("k_h"),
-                         f.positive("k_w"),
-                         f.positive("stride_h"),
-                         f.positive("stride_w"),
-                         f.natural("pad_h"),
-                         f.natural("pad_w"),
-                         f.choice<bool>("count_include_pad", {{"yes", true}, {"no", false}}),
-                         f.at_least(INT64_MIN, "divisor_override"),
-                         f.layout()};
+  AvgPool2dShape s = read_sliding_shape<AvgPool2dShape>(f);
+  s.count_include_pad = f.choice<bool>("count_include_pad", {{"yes", true}, {"no", false}});
+  s.divisor_override = f.at_least(INT64_MIN, "divisor_override");
   check_windows({s.h_in, s.k_h, s.stride_h, s.pad_h, 1}, s.h_out);
   check_windows({s.w_in, s.k_w, s.stride_w, s.pad_w, 1}, s.w_out);
   return s;
@@ -42,24 +40,12 @@ AvgPool2dShape read_shape<AvgPool2d>(Fields& f) {
 
 template <>
 MaxPool2dShape read_shape<MaxPool2d>(Fields& f) {
-  const MaxPool2dShape s{f.positive("n"),
-                         f.positive("c"),
-                         f.positive("h_in"),
-                         f.positive("w_in"),
-                         f.positive("h_out"),
-                         f.positive("w_out"),
-                         f.positive("k_h"),
-                         f.positive("k_w"),
-                         f.positive("stride_h"),
-                         f.positive("stride_w"),
-                         f.natural("pad_h"),
-                         f.natural("pad_w"),
-                         f.positive("dilation_h"),
-                         f.positive("dilation_w"),
-                         f.layout(),
-                         f.choice<Record>("record", {{"nothing", Record::nothing},
-                                                     {"offsets", Record::offsets},
-                                                     {"indices", Record::indices}})};
+  MaxPool2dShape s = read_sliding_shape<MaxPool2dShape>(f);
+  s.dilation_h = f.positive("dilation_h");
+  s.dilation_w = f.positive("dilation_w");
+  s.record = f.choice<Record>(
+      "record",
+      {{"nothing", Record::nothing}, {"offsets", Record::offsets}, {"indices", Record::indices}});
   check_windows(s.rows(), s.h_out);
   check_windows(s.columns(), s.w_out);
   if (s.record == Record::offsets && !offsets_fit_byte(s.k_h, s.k_w)) {
