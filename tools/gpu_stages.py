@@ -35,7 +35,7 @@ IMPORT_CHECK = "import sys; from cnnext.runtime import library; sys.exit(library
 SANITIZERS = ("memcheck", "racecheck", "initcheck", "synccheck")
 #: One case an operator: under compute-sanitizer each takes a hundred times as long.
 SMALL_SET = "test_cases and float32 and nchw and (several_blocks or groups_of_two_tiles)"
-SMALL_SET_SIZE = 7
+SMALL_SET_SIZE = 8
 TESTS = ("-m", "pytest", "tests/cuda", "-m", "cuda", "-q", "--color=no", "-p", "no:cacheprovider")
 
 

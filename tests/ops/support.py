@@ -297,15 +297,17 @@ def kernel_cases(
 def results_by_kernel(
     op: str, direction: str, compute: Callable[[], Tensors]
 ) -> Iterator[tuple[str, Tensors]]:
-    """What each kernel of the active ISA, other than the references, computes; those that apply.
+    """What each kernel of its highest ISA, other than the references, computes; those that apply.
 
     For shapes on which the right answer takes longer than all of them. Lower ISAs have the same
     kernels with shorter vectors, and seconds are too long to see that again.
     """
     names = []
-    for kernel in kernels.registry(op):
-        active = kernel.isa == kernels.active_isa() and "reference" not in kernel.name
-        if kernel.direction != direction or not active:
+    registry = [kernel for kernel in kernels.registry(op) if "reference" not in kernel.name]
+    listed = {kernel.name for kernel in registry}
+    for kernel in registry:
+        higher = kernel.name.replace(kernel.isa, kernels.active_isa())
+        if kernel.direction != direction or (higher != kernel.name and higher in listed):
             continue
         with kernels.use_kernel(op, kernel.name):
             try:
