@@ -5,11 +5,9 @@ Importing this file skips the importing tests where the module is not built.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
-import numpy as np
 import pytest
 from numpy.typing import NDArray
 
@@ -69,53 +67,3 @@ def registry(operator: str, *directions: str) -> list[Kernel]:
     """The kernels of an operator, of the given directions or of all."""
     kernels = [Kernel(operator, *line) for line in getattr(_kernels, operator).kernels()]
     return [kernel for kernel in kernels if not directions or kernel.direction in directions]
-
-
-def each_kernel(
-    operator: str,
-    *directions: str,
-    variants: Mapping[str, tuple[Shape, Sequence[Any]]],
-    references: bool = True,
-    algorithm: str = "",
-) -> list[Any]:
-    """Parameters (kernel, *values) for every kernel and every variant {id: (shape, values)}.
-
-    Variants that a kernel does not apply to are left out, kernels that this machine cannot run are
-    skipped, and a kernel that nothing applies to is an error: none goes untested. The reference
-    kernels, which are slow, may be left out where a shape is large because of the others' blocks.
-    With an `algorithm` the list is of the kernels <operator>_<algorithm>... alone.
-    """
-    params = []
-    for kernel in registry(operator, *directions):
-        if not kernel.name.startswith(f"{operator}_{algorithm}"):
-            continue
-        if kernel.is_reference and not references:
-            continue
-        if _kernels.sanitizer == "thread" and kernel.isa not in ("baseline", _kernels.active_isa()):
-            continue  # all ISAs share out their tasks and memory alike
-        if not kernel.is_usable:
-            width = len(next(iter(variants.values()))[1])
-            skip = pytest.mark.skip(reason=f"needs {kernel.isa}, which is not active")
-            params.append(pytest.param(kernel, *[None] * width, id=kernel.name, marks=skip))
-            continue
-        applicable = [
-            pytest.param(kernel, *values, id=f"{kernel.name}-{name}")
-            for name, (shape, values) in variants.items()
-            if kernel.applies(shape)
-        ]
-        assert applicable, f"no case applies to {kernel.name}"
-        params += applicable
-    return params
-
-
-def assert_same_bits(actual: Array, expected: Array, what: str) -> None:
-    """NaN equals NaN of the same payload, and -0.0 is not 0.0."""
-    assert actual.dtype == expected.dtype and actual.shape == expected.shape, what
-    bits = f"u{actual.itemsize}"
-    differs = np.ascontiguousarray(actual).view(bits) != np.ascontiguousarray(expected).view(bits)
-    if differs.any():
-        at = tuple(np.argwhere(differs)[0])
-        pytest.fail(
-            f"{what}: {differs.sum()} of {differs.size} values differ, the first at "
-            f"{tuple(map(int, at))}: {actual[at]!r}, expected {expected[at]!r}"
-        )

@@ -37,11 +37,6 @@ def wide(arrays: Iterable[Array | None]) -> list[Any]:
     return [None if a is None else a.astype(np.float64) for a in arrays]
 
 
-def magnitudes(arrays: Iterable[Array | None]) -> list[Any]:
-    """The absolute values; None stays None."""
-    return [None if a is None else np.abs(a) for a in arrays]
-
-
 def eps_of(dtype: str) -> float:
     return float(np.finfo(dtype).eps)
 
@@ -78,4 +73,17 @@ def assert_within(actual: Array, expected: Array, tolerance: Array, what: str) -
         pytest.fail(
             f"{what}: {(~good).sum()} of {good.size} values are off, the worst at "
             f"{tuple(map(int, at))}: {actual[at]!r}, expected {expected[at]!r} +- {limit:.2e}"
+        )
+
+
+def assert_same_bits(actual: Array, expected: Array, what: str) -> None:
+    """NaN equals NaN of the same payload, and -0.0 is not 0.0."""
+    assert actual.dtype == expected.dtype and actual.shape == expected.shape, what
+    bits = f"u{actual.itemsize}"
+    differs = np.ascontiguousarray(actual).view(bits) != np.ascontiguousarray(expected).view(bits)
+    if differs.any():
+        at = tuple(np.argwhere(differs)[0])
+        pytest.fail(
+            f"{what}: {differs.sum()} of {differs.size} values differ, the first at "
+            f"{tuple(map(int, at))}: {actual[at]!r}, expected {expected[at]!r}"
         )

@@ -3,48 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pytest
-import test_elementwise_kernels as elementwise
-from bindings import ELEMENTWISE, ISAS, OPERATORS, THREADS, Kernel, Shape, _kernels, registry
+from bindings import ISAS, OPERATORS, THREADS, Array, Kernel, Shape, _kernels, registry
+from problems import PROBLEMS
 
-_WINDOW: Shape = {
-    **{"n": 2, "h_in": 8, "w_in": 9, "layout": "nchw", "stride_h": 1, "stride_w": 1},
-    **{"pad_h": 0, "pad_w": 0, "dilation_h": 1, "dilation_w": 1},
+CONV2D_1X1: Shape = {
+    **{"n": 2, "c_in": 20, "c_out": 20, "groups": 1, "layout": "nchw", "h_in": 8, "w_in": 9},
+    **{"k_h": 1, "k_w": 1, "stride_h": 1, "stride_w": 1, "pad_h": 0, "pad_w": 0},
+    **{"dilation_h": 1, "dilation_w": 1},
 }
-_CONV2D = {**_WINDOW, "c_in": 20, "c_out": 20}
-CONV2D_1X1 = {**_CONV2D, "groups": 1, "k_h": 1, "k_w": 1}
-CONV2D_3X3 = {**_CONV2D, "groups": 1, "k_h": 3, "k_w": 3}
-CONV2D_5X5 = {**_CONV2D, "groups": 1, "k_h": 5, "k_w": 5}
-
-_ADAPTIVE = {
-    "n": 1, "c": 3, "h_in": 8, "w_in": 9, "h_out": 3, "w_out": 4, "layout": "nchw",
-}  # fmt: skip
-_AVG_POOL = {
-    **_ADAPTIVE, "k_h": 3, "k_w": 2, "stride_h": 2, "stride_w": 2, "pad_h": 0, "pad_w": 0,
-    "count_include_pad": "yes", "divisor_override": 0,
-}  # fmt: skip
-
-#: Every kernel applies to one of its operator's shapes, at least.
-SHAPES: dict[str, list[Shape]] = {
-    "adaptive_avg_pool2d": [_ADAPTIVE],
-    "adaptive_max_pool2d": [_ADAPTIVE],
-    "avg_pool2d": [_AVG_POOL],
-    "conv2d": [
-        *(CONV2D_1X1, CONV2D_3X3, CONV2D_3X3 | {"groups": 20}, CONV2D_5X5),
-        CONV2D_3X3 | {"layout": "channels_last", "c_in": 32},
-    ],
-    "linear": [{"m": 4, "n": 5, "k": 6}],
-    "max_pool2d": [
-        {**_WINDOW, "c": 3, "h_out": 7, "w_out": 8, "k_h": 2, "k_w": 2, "record": "offsets"}
-    ],
-    "recurrence": [
-        {"cell": "gru", "steps": 3, "rows": 6, "batch": 2, "input": 3, "hidden": 20},
-    ],
-    **{operator: [elementwise.shape_of(operator, 100)] for operator in ELEMENTWISE},
-}
+CONV2D_3X3 = CONV2D_1X1 | {"k_h": 3, "k_w": 3}
 
 KERNELS = [kernel for operator in OPERATORS for kernel in registry(operator)]
 each = pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
@@ -59,18 +29,13 @@ def _restore() -> Iterator[None]:
 
 
 def shape_of(kernel: Kernel) -> Shape:
-    return next(shape for shape in SHAPES[kernel.operator] if kernel.applies(shape))
+    """One that it applies to."""
+    return next(problem.shape for problem in PROBLEMS[kernel.operator] if problem.suits(kernel))
 
 
 def select(kernel: Kernel, shape: Shape, threads: int = 1) -> str:
     """What is chosen for the pass and type of the kernel."""
     return kernel.bindings.select(kernel.direction, kernel.dtype, threads=threads, **shape)
-
-
-def test_every_operator_is_called() -> None:
-    from run_at_edge import CALLS
-
-    assert set(SHAPES) == set(CALLS) == set(OPERATORS)
 
 
 def test_names_say_what_a_kernel_is() -> None:
@@ -157,52 +122,35 @@ X = np.zeros(100, np.float32)
 
 
 @pytest.mark.parametrize(
-    "call, error, message",
+    ("name", "x", "arguments", "error", "message"),
     [
-        (lambda relu: relu.forward("relu_fast", X, size=100), ValueError, "no kernel 'relu_fast'"),
+        ("relu_fast", X, {"size": 100}, ValueError, "no kernel 'relu_fast'"),
         (
-            lambda relu: relu.forward("relu_reference_bwd_input_f32", X, size=100),
-            ValueError,
+            *("relu_reference_bwd_input_f32", X, {"size": 100}, ValueError),
             "'relu_reference_bwd_input_f32' is of pass bwd_input, not forward",
         ),
-        (
-            lambda relu: relu.forward("relu_reference_f32", X, size=99),
-            ValueError,
-            "x must have 99 elements, but has 100",
-        ),
-        (
-            lambda relu: relu.forward("relu_reference_f64", X, size=100),
-            TypeError,
-            "x must be a C-contiguous array of float64",
-        ),
-        (
-            lambda relu: relu.forward("relu_reference_f32", X[::2], size=50),
-            TypeError,
-            "x must be a C-contiguous array of float32",
-        ),
-        (lambda relu: relu.forward("relu_reference_f32", X), TypeError, "lacks its field 'size'"),
-        (
-            lambda relu: relu.forward("relu_reference_f32", X, size=100, sise=1),
-            TypeError,
-            "no field 'sise'",
-        ),
-        (
-            lambda relu: relu.forward("relu_reference_f32", X, size=0),
-            ValueError,
-            "size must be at least 1, but is 0",
-        ),
-        (
-            lambda relu: relu.forward("relu_reference_f32", X, size=100, threads=0),
-            ValueError,
-            "threads must be positive",
-        ),
-        (lambda relu: relu.select("sideways", "float32", size=1), ValueError, "no pass 'sideways'"),
-        (lambda relu: relu.select("forward", "int8", size=1), ValueError, "dtype must be float32"),
+        ("f32", X, {"size": 99}, ValueError, "x must have 99 elements, but has 100"),
+        ("f64", X, {"size": 100}, TypeError, "x must be a C-contiguous array of float64"),
+        ("f32", X[::2], {"size": 50}, TypeError, "x must be a C-contiguous array of float32"),
+        ("f32", X, {}, TypeError, "lacks its field 'size'"),
+        ("f32", X, {"size": 100, "sise": 1}, TypeError, "no field 'sise'"),
+        ("f32", X, {"size": 0}, ValueError, "size must be at least 1, but is 0"),
+        ("f32", X, {"size": 100, "threads": 0}, ValueError, "threads must be positive"),
     ],
 )
-def test_wrong_arguments(call: Any, error: type[Exception], message: str) -> None:
+def test_wrong_arguments(
+    name: str, x: Array, arguments: dict[str, int], error: type[Exception], message: str
+) -> None:
+    name = name if name.startswith("relu") else f"relu_reference_{name}"
     with pytest.raises(error, match=message):
-        call(_kernels.relu)
+        _kernels.relu.forward(name, x, **arguments)
+
+
+def test_wrong_selections() -> None:
+    with pytest.raises(ValueError, match="no pass 'sideways'"):
+        _kernels.relu.select("sideways", "float32", size=1)
+    with pytest.raises(ValueError, match="dtype must be float32"):
+        _kernels.relu.select("forward", "int8", size=1)
 
 
 def test_a_kernel_that_does_not_apply_says_so() -> None:

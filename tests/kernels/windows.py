@@ -1,4 +1,4 @@
-"""What conv2d and max_pool2d share: sliding windows as index arrays, and layouts."""
+"""What convolutions and pools share: windows over images as index arrays, and layouts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import numpy as np
 from bindings import Array, Shape
 
 LAYOUTS = ("nchw", "channels_last")
+
+#: Sizes as (height, width).
+Pair = tuple[int, int]
 
 
 def pack(a: Array, layout: str) -> Array:
@@ -24,72 +27,42 @@ def unpack(flat: Array, shape: tuple[int, ...], layout: str) -> Array:
     return flat.reshape(n, h, w, c).transpose(0, 3, 1, 2)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Axis:
-    """A window of `kernel` taps sliding along one axis."""
+    """The windows along one axis of an image."""
 
     size: int
-    kernel: int
-    stride: int
-    padding: int
-    dilation: int
+    #: Where tap t of window i reads, as [i, t].
+    positions: Array
+    #: Whether that is inside of the image.
+    inside: Array
 
-    @property
-    def out(self) -> int:
-        reach = self.dilation * (self.kernel - 1)
-        return (self.size + 2 * self.padding - reach - 1) // self.stride + 1
+    @classmethod
+    def sliding(
+        cls, size: int, kernel: int, stride: int, pad: int, dilation: int, out: int = 0
+    ) -> Axis:
+        out = out or (size + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
+        positions = np.arange(out)[:, None] * stride - pad + np.arange(kernel) * dilation
+        return cls(size, positions, (positions >= 0) & (positions < size))
 
-    def positions(self, out: int) -> Array:
-        """Where tap t of window i reads, as [i, t]; outside of the image it may be any number."""
-        windows, taps = np.arange(out)[:, None], np.arange(self.kernel)
-        return windows * self.stride - self.padding + taps * self.dilation
-
-
-class HasWindows(Protocol):
-    """Sizes as (height, width)."""
-
-    @property
-    def image(self) -> tuple[int, int]: ...
-    @property
-    def kernel(self) -> tuple[int, int]: ...
-    @property
-    def stride(self) -> tuple[int, int]: ...
-    @property
-    def padding(self) -> tuple[int, int]: ...
-    @property
-    def dilation(self) -> tuple[int, int]: ...
-
-
-def axes(case: HasWindows) -> tuple[Axis, Axis]:
-    """The vertical and the horizontal axis."""
-    sizes = (case.image, case.kernel, case.stride, case.padding, case.dilation)
-    return Axis(*(size[0] for size in sizes)), Axis(*(size[1] for size in sizes))
-
-
-def axis_fields(case: HasWindows) -> Shape:
-    """The fields of the kernels' shape that belong to an axis."""
-    fields: Shape = {}
-    for d, axis in zip("hw", axes(case), strict=True):
-        fields |= {
-            f"{d}_in": axis.size,
-            f"k_{d}": axis.kernel,
-            f"stride_{d}": axis.stride,
-            f"pad_{d}": axis.padding,
-            f"dilation_{d}": axis.dilation,
-        }
-    return fields
+    @classmethod
+    def adaptive(cls, size: int, out: int) -> Axis:
+        """Windows of different sizes: where one is smaller than the largest, it reads nothing."""
+        i = np.arange(out)
+        begin, end = i * size // out, -(-(i + 1) * size // out)
+        positions = begin[:, None] + np.arange((end - begin).max())
+        return cls(size, positions, positions < end[:, None])
 
 
 class Windows:
     """All windows over an image; arrays of windows are [..., h_out, w_out, k_h, k_w]."""
 
-    def __init__(self, case: HasWindows, out: tuple[int, ...]) -> None:
-        h, w = axes(case)
-        rows = h.positions(out[0])[:, None, :, None]
-        columns = w.positions(out[1])[None, :, None, :]
-        self.image = case.image
+    def __init__(self, h: Axis, w: Axis) -> None:
+        self.image = (h.size, w.size)
         #: Whether a tap is inside the image, and if so its position there, row by row.
-        self.inside = (rows >= 0) & (rows < h.size) & (columns >= 0) & (columns < w.size)
+        self.inside = h.inside[:, None, :, None] & w.inside[:, None, :]
+        self.out, self.taps = self.inside.shape[:2], self.inside.shape[2:]
+        rows, columns = h.positions[:, None, :, None], w.positions[:, None, :]
         self.positions = np.where(self.inside, rows * w.size + columns, 0)
 
     def gather(self, x: Array, outside: float) -> Array:
@@ -103,3 +76,31 @@ class Windows:
         flat = np.zeros((*values.shape[:-4], height * width), values.dtype)
         np.add.at(flat, (..., self.positions[self.inside]), values[..., self.inside])
         return flat.reshape(*values.shape[:-4], height, width)
+
+
+class Sliding(Protocol):
+    """Sizes of windows that slide over an image, from which a pool may be told its output's."""
+
+    image: Pair
+    kernel: Pair
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+
+
+def _sizes(case: Sliding) -> tuple[Pair, ...]:
+    return case.image, case.kernel, case.stride, case.padding, case.dilation
+
+
+def sliding_windows(case: Sliding, *out: Pair) -> Windows:
+    return Windows(*(Axis.sliding(*sizes) for sizes in zip(*_sizes(case), *out, strict=True)))
+
+
+def sliding_fields(case: Sliding) -> Shape:
+    """The fields of the kernels' shape that belong to an axis."""
+    names = ("{}_in", "k_{}", "stride_{}", "pad_{}", "dilation_{}")
+    return {
+        name.format(d): size
+        for name, pair in zip(names, _sizes(case), strict=True)
+        for d, size in zip("hw", pair, strict=True)
+    }

@@ -11,7 +11,7 @@ KERNELS = (
         file="csrc/pooling/max_pool2d_backward.h",
         old="static_cast<int32_t>(inside.first * s.k_w)",
         new="0",
-        tests=("tests/kernels/test_max_pool_kernels.py", "tests/ops/test_max_pools.py"),
+        tests=("tests/kernels/test_every_kernel.py", "-k", "max_pool2d and bwd"),
     ),
     Fault(
         name="relu-tail-misses-the-last-element",
@@ -20,7 +20,7 @@ KERNELS = (
         old="i < end",
         new="i + 1 < end",
         within="for (; i < end; ++i) {",
-        tests=("tests/kernels/test_elementwise_kernels.py",),
+        tests=("tests/kernels/test_every_kernel.py", "-k", "relu"),
     ),
     Fault(
         name="cover-leaves-out-the-last-vector",
@@ -29,10 +29,7 @@ KERNELS = (
         old="i < last",
         new="i + N <= last",
         within="for (int64_t i = from; i < last; i += N) f(Width<N>(), min(i, last - N));",
-        tests=(
-            "tests/kernels/test_max_pool_kernels.py",
-            "tests/kernels/test_average_pool_kernels.py",
-        ),
+        tests=("tests/kernels/test_every_kernel.py", "-k", "pool2d"),
     ),
     Fault(
         name="last-maximum-wins-a-tie",
@@ -41,7 +38,7 @@ KERNELS = (
         old="candidate > value",
         new="candidate >= value",
         within="const i32<N> wins = (candidate > value)",
-        tests=("tests/kernels/test_max_pool_kernels.py", "-k", "forward"),
+        tests=("tests/kernels/test_every_kernel.py", "-k", "max_pool2d and not bwd"),
     ),
     Fault(
         name="nan-loses-at-the-border",
@@ -49,7 +46,7 @@ KERNELS = (
         file="csrc/pooling/maximum.h",
         old="v > value || v != v",
         new="v > value",
-        tests=("tests/kernels/test_max_pool_kernels.py", "-k", "forward"),
+        tests=("tests/kernels/test_every_kernel.py", "-k", "max_pool2d and not bwd"),
     ),
     Fault(
         name="horizontal-border-by-vertical-stride",
@@ -57,7 +54,7 @@ KERNELS = (
         file="csrc/pooling/max_pool2d_forward.h",
         old="room / s.stride_w + 1",
         new="room / s.stride_h + 1",
-        tests=("tests/kernels/test_max_pool_kernels.py", "tests/ops/test_max_pools.py"),
+        tests=("tests/kernels/test_every_kernel.py", "-k", "max_pool2d and not bwd"),
     ),
     Fault(
         name="masked-load-reads-one-more",
@@ -66,7 +63,7 @@ KERNELS = (
         old="(1u << count) - 1",
         new="(2u << count) - 1",
         within="_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), p)",
-        tests=("tests/kernels/test_recurrence_kernels.py", "tests/kernels/test_linear_kernels.py"),
+        tests=("tests/kernels/test_every_kernel.py", "-k", "recurrence or linear"),
         isa="avx512",
     ),
     Fault(
@@ -75,7 +72,7 @@ KERNELS = (
         file="csrc/common/simd/simd.h",
         old="if (lane < count) p[lane] = v[lane];",
         new="if (lane <= count) p[lane] = v[lane];",
-        tests=("tests/kernels/test_recurrence_kernels.py", "-k", "forward"),
+        tests=("tests/kernels/test_every_kernel.py", "-k", "recurrence and not bwd"),
     ),
     Fault(
         name="scatter-forgets-dilation",
@@ -83,7 +80,7 @@ KERNELS = (
         file="csrc/pooling/max_pool2d_backward.h",
         old="i % s.k_w * s.dilation_w",
         new="i % s.k_w",
-        tests=("tests/kernels/test_max_pool_kernels.py", "-k", "bwd"),
+        tests=("tests/kernels/test_every_kernel.py", "-k", "max_pool2d and bwd"),
     ),
     Fault(
         name="packed-rows-without-a-right-border",
@@ -92,7 +89,7 @@ KERNELS = (
         old="(width - left - inside) * pixel",
         new="0 * pixel",
         within="fill_zero(row + (left + inside) * pixel, (width - left - inside) * pixel);",
-        tests=("tests/kernels/test_conv2d_kernels.py", "-k", "direct and float64"),
+        tests=("tests/kernels/test_every_kernel.py", "-k", "direct and results"),
     ),
     Fault(
         name="ceil-mode-counts-beyond-the-padding",
@@ -100,7 +97,7 @@ KERNELS = (
         file="csrc/pooling/axis.h",
         old="min(begin + kernel_, in_ + pad_)",
         new="begin + kernel_",
-        tests=("tests/kernels/test_average_pool_kernels.py",),
+        tests=("tests/kernels/test_every_kernel.py", "-k", "avg_pool2d"),
     ),
     Fault(
         name="double-convolution-adds-in-float",
@@ -110,7 +107,7 @@ KERNELS = (
         "                       static_cast<double>(o.second[w_index(o, k, c, r, t)]);",
         new="sum = static_cast<float>(sum + static_cast<double>(o.first[at.x(n, c0 + c, h, w)]) *\n"
         "                       static_cast<double>(o.second[w_index(o, k, c, r, t)]));",
-        tests=("tests/kernels/test_conv2d_kernels.py", "-k", "reference"),
+        tests=("tests/kernels/test_every_kernel.py", "-k", "conv2d_reference"),
     ),
     Fault(
         name="cell-gate-differentiated-as-a-sigmoid",
@@ -118,7 +115,7 @@ KERNELS = (
         file="csrc/recurrence/cells.h",
         old="dc * i * (1.0f - g * g)",
         new="dc * i * g * (1.0f - g)",
-        tests=("tests/kernels/test_recurrence_kernels.py", "-k", "backward and lstm"),
+        tests=("tests/kernels/test_every_kernel.py", "-k", "recurrence and bwd and lstm"),
     ),
     Fault(
         name="reset-gate-missing-from-a-product",
@@ -127,7 +124,7 @@ KERNELS = (
         old="dn * r",
         new="dn",
         within="at.write(o.u_hh, at.of_block(2, 3), dn * r);",
-        tests=("tests/kernels/test_recurrence_kernels.py", "-k", "backward and gru"),
+        tests=("tests/kernels/test_every_kernel.py", "-k", "recurrence and bwd and gru"),
     ),
     Fault(
         name="weight-gradient-with-its-taps-reversed",
@@ -135,7 +132,7 @@ KERNELS = (
         file="csrc/conv2d/direct_weight.h",
         old="out + run * run_floats",
         new="out + (runs - 1 - run) * run_floats",
-        tests=("tests/kernels/test_conv2d_kernels.py", "-k", "weight"),
+        tests=("tests/kernels/test_every_kernel.py", "-k", "conv2d and weight"),
     ),
     Fault(
         name="chunks-share-a-task",
@@ -143,7 +140,7 @@ KERNELS = (
         file="csrc/common/kernel/registry.h",
         old="tasks * (i + 1) / chunks",
         new="min(tasks, tasks * (i + 1) / chunks + 1)",
-        tests=("tests/kernels/test_conv2d_kernels.py", "-k", "weight"),
+        tests=("tests/kernels/test_every_kernel.py", "-k", "conv2d and weight"),
     ),
     Fault(
         name="threads-share-scratch",
@@ -184,7 +181,7 @@ KERNELS = (
         file="csrc/conv2d/winograd_transforms.h",
         old="(b3 * difference_b + m[5])",
         new="(b2 * difference_b + m[5])",
-        tests=("tests/kernels/test_conv2d_kernels.py", "-k", "winograd"),
+        tests=("tests/kernels/test_every_kernel.py", "-k", "winograd"),
     ),
     Fault(
         name="winograd-keeps-what-is-not-finite",
@@ -200,7 +197,7 @@ KERNELS = (
         file="csrc/conv2d/winograd_tiles.h",
         old="return used > 0 && exceptions <= used;",
         new="return false;",
-        tests=("tests/kernels/test_exact_conv2d.py",),
+        tests=("tests/kernels/test_conv2d.py",),
     ),
     Fault(
         name="transposed-gradient-read-as-it-lies",
@@ -224,7 +221,7 @@ KERNELS = (
         file="csrc/conv2d/geometry.h",
         old="min(kernel, (phase + pad) % stride)",
         new="min(kernel, phase % stride)",
-        tests=("tests/kernels/test_conv2d_kernels.py", "-k", "bwd_input and direct"),
+        tests=("tests/kernels/test_every_kernel.py", "-k", "bwd_input and direct"),
     ),
     Fault(
         name="bias-in-every-block-of-the-depth",
@@ -232,7 +229,7 @@ KERNELS = (
         file="csrc/gemm/dot.h",
         old="o.accumulate || k > 0",
         new="o.accumulate",
-        tests=("tests/kernels/test_linear_kernels.py", "tests/ops/test_linear.py"),
+        tests=("tests/kernels/test_every_kernel.py", "-k", "linear"),
     ),
     Fault(
         name="last-state-of-a-sequence-is-the-longest-ones",
@@ -241,7 +238,7 @@ KERNELS = (
         old="i >= step.before_count",
         new="i >= step.count",
         within="const bool starts = i >= step.before_count, ends = i >= step.count;",
-        tests=("tests/kernels/test_recurrence_kernels.py", "-k", "backward"),
+        tests=("tests/kernels/test_every_kernel.py", "-k", "recurrence and bwd"),
     ),
     Fault(
         name="gradient-not-cleared-to-the-end",
@@ -249,7 +246,7 @@ KERNELS = (
         file="csrc/pooling/max_pool2d_backward.h",
         old="fill_zero(dx, in);",
         new="fill_zero(dx, in - 1);",
-        tests=("tests/kernels/test_max_pool_kernels.py", "-k", "bwd"),
+        tests=("tests/kernels/test_every_kernel.py", "-k", "max_pool2d and bwd"),
     ),
     Fault(
         name="long-sums-are-not-flushed",
@@ -257,10 +254,7 @@ KERNELS = (
         file="csrc/pooling/average_forward.h",
         old="min(count, i + kFlush * kVectors * N)",
         new="count",
-        tests=(
-            "tests/kernels/test_average_pool_kernels.py",
-            "tests/ops/test_every_operator.py",
-        ),
+        tests=("tests/kernels/test_pools.py", "-k", "long_sums"),
     ),
     Fault(
         name="small-tanh-by-the-formula-for-large",
@@ -268,7 +262,7 @@ KERNELS = (
         file="csrc/common/simd/math.h",
         old="size < 0.625f ? small : signed_large",
         new="signed_large",
-        tests=("tests/kernels/test_recurrence_kernels.py", "-k", "activations"),
+        tests=("tests/kernels/test_recurrence.py", "-k", "activations"),
     ),
     Fault(
         name="gradient-of-used-taps-put-first",

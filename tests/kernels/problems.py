@@ -1,0 +1,20 @@
+"""The problems of all operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import conv2d
+import elementwise
+import linear
+import pools
+import recurrence
+from problem import Problem
+
+PROBLEMS: dict[str, Sequence[Problem]] = {
+    "conv2d": conv2d.PROBLEMS,
+    "linear": linear.PROBLEMS,
+    "recurrence": recurrence.PROBLEMS,
+    **pools.PROBLEMS,
+    **elementwise.PROBLEMS,
+}

@@ -1,0 +1,41 @@
+"""Every kernel on all problems of its operator: right results, and the same bits twice."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from bindings import OPERATORS, THREADS, Kernel
+from numerics import assert_same_bits
+from problem import Problem, each_kernel
+from problems import PROBLEMS
+
+
+def test_every_operator_has_problems() -> None:
+    assert set(PROBLEMS) == set(OPERATORS)
+
+
+@pytest.mark.parametrize(
+    "kernel, problem",
+    [p for op, problems in PROBLEMS.items() for p in each_kernel(op, problems=problems)],
+)
+def test_results(kernel: Kernel, problem: Problem) -> None:
+    for (kind, operands), threads in zip(problem.draws(kernel), itertools.cycle(THREADS)):
+        results = problem.run(kernel, operands, threads=threads)
+        problem.check(kernel, operands, results, f"{kind}, {threads} threads")
+
+
+@pytest.mark.parametrize(
+    "kernel, problem",
+    [
+        parameter
+        for op, problems in PROBLEMS.items()
+        for parameter in each_kernel(op, problems=[p for p in problems if p.representative])
+    ],
+)
+def test_same_threads_same_bits(kernel: Kernel, problem: Problem) -> None:
+    threads = THREADS[-1]
+    _, operands = next(iter(problem.draws(kernel)))
+    first, second = (problem.run(kernel, operands, threads=threads) for _ in range(2))
+    for name, values in first.items():
+        assert_same_bits(second[name], values, f"{name} of the second of two runs")
