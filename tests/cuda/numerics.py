@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from cnnext.testing.cases import Terms
 from cnnext.testing.errors import assert_bitwise_equal, measure
 from tests.cuda.devices import Device
-from tests.ops.support import Problem, generator_for, order_in_memory, seed_gradient
+from tests.ops.support import Problem, Tensors, generator_for, order_in_memory, seed_gradient
 
 # In which sums of a dtype are added up.
 _ACCUMULATORS = {torch.float64: torch.float64}
@@ -27,13 +28,16 @@ def with_integers(problem: Problem) -> Problem:
     return replace(problem.mapped(integers_like), seed=integers_like)
 
 
+def passes(device: Device, problem: Problem) -> Iterator[tuple[Tensors, Tensors, Tensors]]:
+    """First the outputs, then the gradients: ours, native's, and the reference's."""
+    yield device.outputs(problem), problem.native_outputs, problem.reference_outputs
+    yield device.gradients(problem), problem.native_gradients, problem.reference_gradients
+
+
 def check_exact(device: Device, problem: Problem, dtype: torch.dtype) -> None:
     """Outputs and gradients of integers are those of float64, rounded to `dtype` once."""
     problem = with_integers(problem.to(dtype))
-    for ours, references, natives in (
-        (device.outputs(problem), problem.reference_outputs, problem.native_outputs),
-        (device.gradients(problem), problem.reference_gradients, problem.native_gradients),
-    ):
+    for ours, natives, references in passes(device, problem):
         for i, (result, reference) in enumerate(zip(ours, references, strict=True)):
             assert result.dtype == dtype
             assert_bitwise_equal(result + 0, reference.to(dtype) + 0, what=f"tensor {i}")
@@ -50,12 +54,7 @@ def assert_same(ours: Tensor, native: Tensor) -> None:
     assert_bitwise_equal(*(t.masked_fill(t.isnan(), 0) for t in (ours, native)))
 
 
-def check_rounding(
-    device: Device,
-    problem: Problem,
-    dtype: torch.dtype,
-    terms: Terms,
-) -> None:
+def check_rounding(device: Device, problem: Problem, dtype: torch.dtype, terms: Terms) -> None:
     """Errors of outputs and gradients stay below what sums of so many terms can lose.
 
     A sum of n products, each of them and each partial sum rounded, is within n units of the sum of
@@ -66,18 +65,11 @@ def check_rounding(
     sizes = replace(
         problem.to(torch.float64).mapped(torch.abs), seed=lambda y: problem.seed(y).abs()
     )
-    of_outputs, of_gradients = terms
-    results = (
-        (device.outputs(problem), problem.reference_outputs, sizes.reference_outputs, of_outputs),
-        (
-            device.gradients(problem),
-            problem.reference_gradients,
-            sizes.reference_gradients,
-            of_gradients,
-        ),
-    )
+    sums_of_sizes = (sizes.reference_outputs, sizes.reference_gradients)
     unit = torch.finfo(_ACCUMULATORS.get(dtype, torch.float32)).eps / 2
-    for ours, references, totals, counts in results:
+    for (ours, _, references), totals, counts in zip(
+        passes(device, problem), sums_of_sizes, terms, strict=True
+    ):
         for result, reference, total, count in zip(ours, references, totals, counts, strict=True):
             bound = (count + 2) * unit * total + torch.finfo(dtype).eps / 2 * reference.abs()
             bound += torch.finfo(dtype).smallest_normal  # what is smaller is rounded more coarsely
@@ -89,10 +81,7 @@ def check_rounding(
 def check_near(device: Device, problem: Problem, dtype: torch.dtype) -> None:
     """Twice native's error, and four roundings of the largest value."""
     problem = problem.to(dtype)
-    for ours, natives, references in (
-        (device.outputs(problem), problem.native_outputs, problem.reference_outputs),
-        (device.gradients(problem), problem.native_gradients, problem.reference_gradients),
-    ):
+    for ours, natives, references in passes(device, problem):
         for result, native, reference in zip(ours, natives, references, strict=True):
             assert result.dtype == dtype
             slack = 4 * torch.finfo(dtype).eps * reference.abs().max().item()

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from tests.cuda.devices import DTYPES, Device
-from tests.cuda.numerics import assert_same
+from tests.cuda.numerics import assert_same, passes
 from tests.ops.problems import with_special_values
-from tests.ops.specs import ELEMENTWISE, Spec, each, each_case
+from tests.ops.specs import ELEMENTWISE, Spec, each
 from tests.ops.support import CNNEXT, NATIVE, VIEWS, Problem, order_in_memory
 
 EXACT = [spec for spec in ELEMENTWISE if spec.exact]
@@ -18,28 +18,22 @@ each_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=str)
 
 
 def check_equal(device: Device, problem: Problem) -> None:
-    for ours, natives in (
-        (device.outputs(problem), problem.native_outputs),
-        (device.gradients(problem), problem.native_gradients),
-    ):
+    for ours, natives, _ in passes(device, problem):
         assert_same(ours[0], natives[0])
         assert order_in_memory(ours[0]) == order_in_memory(natives[0])
 
 
-def check_special_values(spec: Spec, case: Any, dtype: torch.dtype, device: Device) -> None:
+@each_dtype
+@pytest.mark.parametrize(
+    ("spec", "case"),
+    [
+        pytest.param(spec, case, id=f"{spec.name}-{case}")
+        for spec in EXACT
+        for case in (*spec.edge_cases, *spec.gpu_cases)
+    ],
+)
+def test_special_values(spec: Spec, case: Any, dtype: torch.dtype, device: Device) -> None:
     check_equal(device, with_special_values(spec.problem(case, dtype=dtype)))
-
-
-@each_dtype
-@each_case("edge_cases", *(spec.name for spec in EXACT))
-def test_edge_cases(spec: Spec, case: Any, dtype: torch.dtype, device: Device) -> None:
-    check_special_values(spec, case, dtype, device)
-
-
-@each_dtype
-@each_case("gpu_cases", *(spec.name for spec in EXACT))
-def test_several_blocks(spec: Spec, case: Any, dtype: torch.dtype, device: Device) -> None:
-    check_special_values(spec, case, dtype, device)
 
 
 @each_dtype

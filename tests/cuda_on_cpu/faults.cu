@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Kernels with a planted fault, whose lines are marked: the message of the fault must name them.
+// Kernels with a planted fault, whose lines are marked with what the engine must say of it.
 #include "cases.h"
 
 namespace cases {
@@ -10,8 +10,8 @@ namespace {
 __global__ void read_after_write(const float* in, float* out) {
   __shared__ float tile[kBlock];
   const int i = threadIdx.x;
-  tile[i] = in[i];                  // FAULT: read_after_write
-  out[i] = tile[(i + 1) % kBlock];  // FAULT: read_after_write
+  tile[i] = in[i];                  // FAULT: race
+  out[i] = tile[(i + 1) % kBlock];  // FAULT: race
 }
 
 __global__ void write_after_read(const float* in, float* out) {
@@ -19,8 +19,8 @@ __global__ void write_after_read(const float* in, float* out) {
   const int i = threadIdx.x;
   tile[i] = in[i];
   __syncthreads();
-  const float next = tile[(i + 1) % kBlock];  // FAULT: write_after_read
-  tile[i] = next + 1;                         // FAULT: write_after_read
+  const float next = tile[(i + 1) % kBlock];  // FAULT: race
+  tile[i] = next + 1;                         // FAULT: race
   __syncthreads();
   out[i] = tile[i];
 }
@@ -28,7 +28,7 @@ __global__ void write_after_read(const float* in, float* out) {
 __global__ void write_after_write(const float* in, float* out) {
   __shared__ float tile[kBlock];
   const int i = threadIdx.x;
-  tile[i / 2] = in[i];  // FAULT: write_after_write
+  tile[i / 2] = in[i];  // FAULT: race
   __syncthreads();
   out[i] = tile[i / 2];
 }
@@ -36,66 +36,66 @@ __global__ void write_after_write(const float* in, float* out) {
 __global__ void race_of_bytes(const float*, float* out) {
   __shared__ unsigned char bytes[kBlock];
   const int i = threadIdx.x;
-  bytes[i] = static_cast<unsigned char>(i);  // FAULT: race_of_bytes
-  out[i] = bytes[i ^ 1];                     // FAULT: race_of_bytes
+  bytes[i] = static_cast<unsigned char>(i);  // FAULT: race
+  out[i] = bytes[i ^ 1];                     // FAULT: race
 }
 
 // The barrier of half a warp does not hold for the other half.
 __global__ void race_past_half_a_warp(const float* in, float* out) {
   __shared__ float tile[kBlock];
   const int i = threadIdx.x;
-  tile[i] = in[i];  // FAULT: race_past_half_a_warp
+  tile[i] = in[i];  // FAULT: race
   __syncwarp(i < 16 ? 0x0000ffffu : 0xffff0000u);
-  out[i] = tile[i ^ 16];  // FAULT: race_past_half_a_warp
+  out[i] = tile[i ^ 16];  // FAULT: race
 }
 
 // A shuffle is not a barrier.
 __global__ void race_past_shuffle(const float* in, float* out) {
   __shared__ float tile[kBlock];
   const int i = threadIdx.x;
-  tile[i] = in[i];  // FAULT: race_past_shuffle
+  tile[i] = in[i];  // FAULT: race
   const float other = __shfl_xor_sync(kAllLanes, in[i], 1);
-  out[i] = tile[i ^ 1] + other;  // FAULT: race_past_shuffle
+  out[i] = tile[i ^ 1] + other;  // FAULT: race
 }
 
 __global__ void race_in_dynamic(const float* in, float* out) {
   float* const tile = dynamic_floats();
   const int i = threadIdx.x;
-  tile[i] = in[i];                  // FAULT: race_in_dynamic
-  out[i] = tile[(i + 1) % kBlock];  // FAULT: race_in_dynamic
+  tile[i] = in[i];                  // FAULT: race
+  out[i] = tile[(i + 1) % kBlock];  // FAULT: race
 }
 
 __global__ void race_in_global(const float* in, float* out) {
   const int i = threadIdx.x;
-  out[i] = in[i];                           // FAULT: race_in_global
-  out[kBlock + i] = out[(i + 1) % kBlock];  // FAULT: race_in_global
+  out[i] = in[i];                           // FAULT: race
+  out[kBlock + i] = out[(i + 1) % kBlock];  // FAULT: race
 }
 
 __global__ void blocks_write_one_place(const float*, float* out) {
-  out[threadIdx.x] = static_cast<float>(blockIdx.x);  // FAULT: blocks_write_one_place
+  out[threadIdx.x] = static_cast<float>(blockIdx.x);  // FAULT: conflict of blocks
 }
 
 __global__ void blocks_exchange(const float* in, float* out) {
   const int i = threadIdx.x, block = blockIdx.x;
-  out[block * kBlock + i] = in[i];                                // FAULT: blocks_exchange
-  out[(2 + block) * kBlock + i] = out[(1 - block) * kBlock + i];  // FAULT: blocks_exchange
+  out[block * kBlock + i] = in[i];                                // FAULT: conflict of blocks
+  out[(2 + block) * kBlock + i] = out[(1 - block) * kBlock + i];  // FAULT: conflict of blocks
 }
 
 // ----------------------------------------------------------------------------------- accesses
 
 __global__ void below(const float* in, float* out) {
   const int i = threadIdx.x;
-  out[i] = in[i - 1];  // FAULT: below
+  out[i] = in[i - 1];  // FAULT: out of bounds
 }
 
 __global__ void above(const float* in, float* out) {
   const int i = threadIdx.x;
-  out[kSize - kBlock + 1 + i] = in[i];  // FAULT: above
+  out[kSize - kBlock + 1 + i] = in[i];  // FAULT: out of bounds
 }
 
 __global__ void across_end(const float*, float* out) {
   out[threadIdx.x] = 0;
-  static_cast<double*>(cuda_on_cpu::dynamic_shared())[1] = 1;  // FAULT: across_end
+  static_cast<double*>(cuda_on_cpu::dynamic_shared())[1] = 1;  // FAULT: out of bounds
 }
 
 __global__ void above_array(const float* in, float* out) {
@@ -103,12 +103,12 @@ __global__ void above_array(const float* in, float* out) {
   const int i = threadIdx.x;
   first[i] = second[i] = in[i];
   __syncthreads();
-  out[i] = first[i + 1] + second[i];  // FAULT: above_array
+  out[i] = first[i + 1] + second[i];  // FAULT: out of bounds
 }
 
 __global__ void above_dynamic(const float* in, float* out) {
   const int i = threadIdx.x;
-  dynamic_floats()[i + 1] = in[i];  // FAULT: above_dynamic
+  dynamic_floats()[i + 1] = in[i];  // FAULT: out of bounds
   out[i] = 0;
 }
 
@@ -118,22 +118,22 @@ __global__ void local_of_another(const float* in, float* out) {
   const float own[2] = {in[i], in[i + 1]};
   pointers[i] = own;
   __syncthreads();
-  out[i] = pointers[i ^ 1][i % 2];  // FAULT: local_of_another
+  out[i] = pointers[i ^ 1][i % 2];  // FAULT: out of bounds
 }
 
 __global__ void read_only(const float* in, float*) {
-  const_cast<float*>(in)[threadIdx.x] = 1;  // FAULT: read_only
+  const_cast<float*>(in)[threadIdx.x] = 1;  // FAULT: write to read-only memory
 }
 
 __global__ void misaligned(const float* in, float* out) {
-  const float4 four = *reinterpret_cast<const float4*>(in + 1);  // FAULT: misaligned
+  const float4 four = *reinterpret_cast<const float4*>(in + 1);  // FAULT: misaligned access
   out[threadIdx.x] = four.x;
 }
 
 // Used for its bytes only: the access itself is aligned enough.
 __global__ void misaligned_cast(const float* in, float* out) {
   const auto* const two = reinterpret_cast<const float2*>(in + 1);
-  out[threadIdx.x] = two->y;  // FAULT: misaligned_cast
+  out[threadIdx.x] = two->y;  // FAULT: misaligned access
 }
 
 // No fault of an access, but the result shows it.
@@ -153,59 +153,59 @@ __global__ void unset_dynamic(const float*, float* out) {
 
 __global__ void barrier_and_exit(const float*, float* out) {
   if (threadIdx.x == 3) return;
-  __syncthreads();  // FAULT: barrier_and_exit
+  __syncthreads();  // FAULT: divergent barrier
   out[threadIdx.x] = 0;
 }
 
 __global__ void two_barriers(const float*, float* out) {
   if (threadIdx.x % 2 == 0) {
-    __syncthreads();  // FAULT: two_barriers
+    __syncthreads();  // FAULT: divergent barrier
   } else {
-    __syncthreads();  // FAULT: two_barriers
+    __syncthreads();  // FAULT: divergent barrier
   }
   out[threadIdx.x] = 0;
 }
 
 __global__ void own_lane_missing(const float* in, float* out) {
   const int i = threadIdx.x;
-  out[i] = __shfl_xor_sync(0xfffffffeu, in[i], 1);  // FAULT: own_lane_missing
+  out[i] = __shfl_xor_sync(0xfffffffeu, in[i], 1);  // FAULT: wrong lane mask
 }
 
 __global__ void lane_has_ended(const float* in, float* out) {
   const int i = threadIdx.x;
   if (i == 5) return;
-  out[i] = __shfl_xor_sync(kAllLanes, in[i], 1);  // FAULT: lane_has_ended
+  out[i] = __shfl_xor_sync(kAllLanes, in[i], 1);  // FAULT: wrong lane mask
 }
 
 __global__ void lane_never_comes(const float* in, float* out) {
   const int i = threadIdx.x;
-  if (i != 5) out[i] = __shfl_down_sync(kAllLanes, in[i], 1);  // FAULT: lane_never_comes
+  if (i != 5) out[i] = __shfl_down_sync(kAllLanes, in[i], 1);  // FAULT: wrong lane mask
   __syncthreads();
 }
 
 __global__ void masks_disagree(const float*, float* out) {
   const int i = threadIdx.x;
   const unsigned mask = i < 16 ? kAllLanes : 0xffff0000u;
-  out[i] = static_cast<float>(__ballot_sync(mask, i % 3));  // FAULT: masks_disagree
+  out[i] = static_cast<float>(__ballot_sync(mask, i % 3));  // FAULT: wrong lane mask
 }
 
 __global__ void operations_disagree(const float* in, float* out) {
   const int i = threadIdx.x;
   if (i < 16) {
-    out[i] = __shfl_sync(kAllLanes, in[i], 0);  // FAULT: operations_disagree
+    out[i] = __shfl_sync(kAllLanes, in[i], 0);  // FAULT: wrong lane mask
   } else {
-    __syncwarp();  // FAULT: operations_disagree
+    __syncwarp();  // FAULT: wrong lane mask
   }
 }
 
 __global__ void lane_outside_mask(const float* in, float* out) {
   const int i = threadIdx.x;
-  if (i < 16) out[i] = __shfl_sync(0x0000ffffu, in[i], 16);  // FAULT: lane_outside_mask
+  if (i < 16) out[i] = __shfl_sync(0x0000ffffu, in[i], 16);  // FAULT: wrong lane mask
 }
 
 __global__ void lane_that_is_not(const float* in, float* out) {
   const int i = threadIdx.x;
-  out[i] = __shfl_xor_sync(kAllLanes, in[i], 1);  // FAULT: lane_that_is_not
+  out[i] = __shfl_xor_sync(kAllLanes, in[i], 1);  // FAULT: wrong lane mask
 }
 
 // ------------------------------------------------------------------------------------ the cases

@@ -137,7 +137,7 @@ class AveragePool(Pool, Sums):
 class MaxOperands(NamedTuple):
     x: Array
     dy: Array
-    #: Of both passes: y, offsets, indices and dx.
+    #: What both passes give: y, offsets, indices and dx.
     results: Results
 
 

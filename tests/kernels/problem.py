@@ -76,7 +76,7 @@ def each_kernel(
 
 @dataclass(frozen=True, eq=False)
 class Operands:
-    """Of an operator whose results are sums of products, and of its gradients.
+    """What an operator whose results are sums of products reads, and its gradients do.
 
     Attributes:
         w: None, where there are no weights.

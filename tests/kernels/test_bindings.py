@@ -7,13 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from bindings import ISAS, OPERATORS, THREADS, Array, Kernel, Shape, _kernels, registry
+from conv2d import Conv2d
 from problems import PROBLEMS
 
-CONV2D_1X1: Shape = {
-    **{"n": 2, "c_in": 20, "c_out": 20, "groups": 1, "layout": "nchw", "h_in": 8, "w_in": 9},
-    **{"k_h": 1, "k_w": 1, "stride_h": 1, "stride_w": 1, "pad_h": 0, "pad_w": 0},
-    **{"dilation_h": 1, "dilation_w": 1},
-}
+CONV2D_1X1 = Conv2d("1x1", 2, 20, (8, 9), 20, (1, 1)).shape
 CONV2D_3X3 = CONV2D_1X1 | {"k_h": 3, "k_w": 3}
 
 KERNELS = [kernel for operator in OPERATORS for kernel in registry(operator)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -44,112 +45,103 @@ WINOGRAD = [
 ]
 
 
+class Winograd(NamedTuple):
+    """A kernel, whose `x` is what it reads: the input, or the gradient of the output."""
+
+    kernel: Kernel
+    problem: Conv2d
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:
+        return self.problem.shapes["x" if self.kernel.direction == "forward" else "y"]
+
+    @property
+    def w_shape(self) -> tuple[int, ...]:
+        return self.problem.shapes["w"]
+
+    def _operands(self, x: Array, w: Array) -> Operands:
+        unread = {name: np.zeros(self.problem.shapes[name]) for name in "xy"}
+        both = (x, unread["y"]) if self.kernel.direction == "forward" else (unread["x"], x)
+        return Operands(both[0], w, None, both[1]).map(lambda a: a.astype(self.kernel.dtype))
+
+    def run(self, x: Array, w: Array) -> Array:
+        return self.problem.run(self.kernel, self._operands(x, w), threads=2)["result"]
+
+    def exact(self, x: Array, w: Array) -> Array:
+        return self.problem.exact(self.kernel.direction, self._operands(x, w).map(np.float64))
+
+
 def each_winograd(*directions: str) -> pytest.MarkDecorator:
     params = each_kernel("conv2d", *directions, problems=WINOGRAD, algorithm="winograd")
-    return pytest.mark.parametrize("kernel, problem", params)
+    calls = [pytest.param(Winograd(*p.values), id=p.id, marks=p.marks) for p in params]
+    return pytest.mark.parametrize("call", calls)
 
 
 each = each_winograd("forward", "bwd_input")
 
 
-def operands(kernel: Kernel, problem: Conv2d, source: Array, w: Array) -> Operands:
-    """Operands with `source` as the input or the output's gradient, whichever the kernel reads."""
-    forward = kernel.direction == "forward"
-    x = source if forward else np.zeros(problem.shapes["x"])
-    dy = np.zeros(problem.shapes["y"]) if forward else source
-    x, w, dy = (array.astype(kernel.dtype) for array in (x, w, dy))
-    return Operands(x, w, None, dy)
-
-
-def run(kernel: Kernel, problem: Conv2d, operands: Operands) -> Array:
-    return problem.run(kernel, operands, threads=2)["result"]
-
-
-def exact(kernel: Kernel, problem: Conv2d, operands: Operands) -> Array:
-    return problem.exact(kernel.direction, operands.map(np.float64))
-
-
-def check(kernel: Kernel, problem: Conv2d, source: Array, w: Array) -> tuple[Array, Array]:
-    """The kernel's result, and the exact one."""
-    values = operands(kernel, problem, source, w)
-    return run(kernel, problem, values), exact(kernel, problem, values)
-
-
-def source_shape(kernel: Kernel, problem: Conv2d) -> tuple[int, ...]:
-    return problem.shapes["x"] if kernel.direction == "forward" else problem.shapes["y"]
-
-
 @each
-def test_integers_are_exact(kernel: Kernel, problem: Conv2d) -> None:
-    rng = generator("exact integers", problem)
+def test_integers_are_exact(call: Winograd) -> None:
+    rng = generator("exact integers", call.problem)
     for most in (1, 7, 200):
-        x = rng.integers(-most, most + 1, source_shape(kernel, problem))
+        x = rng.integers(-most, most + 1, call.x_shape)
         for step in (1, 0.125):
-            w = rng.integers(-9, 10, problem.shapes["w"]) * step
-            actual, expected = check(kernel, problem, x, w)
-            np.testing.assert_array_equal(actual, expected)
+            w = rng.integers(-9, 10, call.w_shape) * step
+            np.testing.assert_array_equal(call.run(x, w), call.exact(x, w))
 
 
 @each
-def test_empty_windows_are_zero(kernel: Kernel, problem: Conv2d) -> None:
-    rng = generator("exact zeros", problem)
-    shape = source_shape(kernel, problem)
+def test_empty_windows_are_zero(call: Winograd) -> None:
+    rng = generator("exact zeros", call.problem)
+    n, _, *image = call.x_shape
     for share in (0.005, 0.05, 0.3):
-        seen = rng.random((shape[0], 1, *shape[2:])) < share
-        w = rng.standard_normal(problem.shapes["w"])
-        actual, expected = check(kernel, problem, rng.standard_normal(shape) * seen, w)
-        assert (actual[expected == 0] == 0).all()
+        x = rng.standard_normal(call.x_shape) * (rng.random((n, 1, *image)) < share)
+        w = rng.standard_normal(call.w_shape)
+        assert (call.run(x, w)[call.exact(x, w) == 0] == 0).all()
 
 
 @each
-def test_nothing_is_negative_without_negative_values(kernel: Kernel, problem: Conv2d) -> None:
-    rng = generator("exact signs", problem)
-    x = np.exp(3 * rng.standard_normal(source_shape(kernel, problem)))
-    actual, _ = check(kernel, problem, x, np.exp(rng.standard_normal(problem.shapes["w"])))
-    assert (actual >= 0).all()
+def test_nothing_is_negative_without_negative_values(call: Winograd) -> None:
+    rng = generator("exact signs", call.problem)
+    x, w = (rng.standard_normal(shape) for shape in (call.x_shape, call.w_shape))
+    assert (call.run(np.exp(3 * x), np.exp(w)) >= 0).all()
 
 
 @each
-def test_zero_taps_see_nothing(kernel: Kernel, problem: Conv2d) -> None:
-    rng = generator("exact taps", problem)
-    shape = source_shape(kernel, problem)
-    w = rng.standard_normal(problem.shapes["w"])
-    w[:, :, problem.kernel[0] // 2 :] = 0  # rows of the filter, in the gradient those above
-    x = rng.standard_normal(shape) * 1e4
-    x[:, :, : shape[2] // 2] = 0
-    actual, expected = check(kernel, problem, x, w)
-    assert (expected == 0).any()
-    assert (actual[expected == 0] == 0).all()
+def test_zero_taps_see_nothing(call: Winograd) -> None:
+    rng = generator("exact taps", call.problem)
+    w = rng.standard_normal(call.w_shape)
+    w[:, :, call.w_shape[2] // 2 :] = 0  # rows of the filter, in the gradient those above
+    x = rng.standard_normal(call.x_shape) * 1e4
+    x[:, :, : call.x_shape[2] // 2] = 0
+    zero = call.exact(x, w) == 0
+    assert zero.any()
+    assert (call.run(x, w)[zero] == 0).all()
 
 
 @each_winograd("forward")
-def test_dim_windows(kernel: Kernel, problem: Conv2d) -> None:
-    rng = generator("exact dim", problem)
-    w = rng.standard_normal(problem.shapes["w"])
-    seen_by = np.ones_like(w)
+def test_dim_windows(call: Winograd) -> None:
+    rng = generator("exact dim", call.problem)
+    w = rng.standard_normal(call.w_shape)
+    n, _, *image = call.x_shape
     for bright in (3e2, 1e4, 1e6):
-        place = rng.random((problem.n, 1, *problem.image)) < 0.05
-        x = rng.choice((-1, 1), problem.shapes["x"]) * rng.uniform(0.9, 1, problem.shapes["x"])
+        place = rng.random((n, 1, *image)) < 0.05
+        x = rng.choice((-1, 1), call.x_shape) * rng.uniform(0.9, 1, call.x_shape)
         x *= np.where(place, bright, 1)
-        actual, expected = check(kernel, problem, x, w)
-        scale = exact(kernel, problem, operands(kernel, problem, np.abs(x), np.abs(w)))
-        everywhere = np.broadcast_to(place, problem.shapes["x"])
-        dim = exact(kernel, problem, operands(kernel, problem, everywhere, seen_by)) == 0
+        dim = call.exact(np.broadcast_to(place, x.shape), np.ones_like(w)) == 0
         assert dim.any()
-        assert (np.abs(actual - expected) <= 1e-4 * scale)[dim].all()
+        error = np.abs(call.run(x, w) - call.exact(x, w))
+        assert (error <= 1e-4 * call.exact(np.abs(x), np.abs(w)))[dim].all()
 
 
 @each
-def test_filters_that_are_not_finite(kernel: Kernel, problem: Conv2d) -> None:
+def test_filters_that_are_not_finite(call: Winograd) -> None:
     """Also at the border, where a tap that meets no pixel has no part in the sum."""
-    rng = generator("exact filters", problem)
-    source = rng.standard_normal(source_shape(kernel, problem))
-    w = rng.standard_normal(problem.shapes["w"])
+    rng = generator("exact filters", call.problem)
+    x, w = (rng.standard_normal(shape) for shape in (call.x_shape, call.w_shape))
     w[3, 0, 0, 0], w[5, -1, -1, -1] = np.inf, np.nan
-    actual = run(kernel, problem, operands(kernel, problem, source, w))
-    finite = operands(kernel, problem, source, np.where(np.isfinite(w), w, 0))
-    expected = exact(kernel, problem, finite)
-    meets = operands(kernel, problem, np.ones_like(source), ~np.isfinite(w))
-    clean = exact(kernel, problem, meets) == 0
+    finite = np.isfinite(w)
+    actual, expected = call.run(x, w), call.exact(x, np.where(finite, w, 0))
+    clean = call.exact(np.ones_like(x), ~finite) == 0
     np.testing.assert_array_equal(np.isfinite(actual), clean)
     np.testing.assert_allclose(actual[clean], expected[clean], rtol=1e-3, atol=1e-3)
