@@ -145,7 +145,7 @@ def test_spec(op: Operator) -> None:
     assert called(spec.calls) == ({op.name} if op.function else set())
     assert bool(spec.shapes) == (op.function is not None)
     assert set(spec.raw) == set(op.raw) - FOR_GRAPHS
-    assert bool(spec.edge_cases) == bool(spec.cases)
+    assert spec.edge_cases or not spec.cases  # of what is measured, the self-test runs small ones
     assert spec.gpu_cases or not op.raw or op.cuda is None or not op.cuda.has_kernels
 
 

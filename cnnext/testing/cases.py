@@ -34,8 +34,8 @@ class Case:
         return self.name
 
     @property
-    def operand_shapes(self) -> tuple[Shape, ...]:
-        """The shapes of the operator's operands, in its order."""
+    def operand_shapes(self) -> tuple[Shape | None, ...]:
+        """The shapes of the operator's operands, in its order; None for one that it lacks."""
         raise NotImplementedError
 
     def kwargs(self) -> dict[str, Any]:

@@ -205,7 +205,9 @@ class OperatorSpec:
         Weights are scaled so that the output has the input's variance.
         """
 
-        def draw(place: int, shape: Shape) -> Tensor:
+        def draw(place: int, shape: Shape | None) -> Any:
+            if shape is None:
+                return None
             values = make_input("normal" if place else kind, shape, generator, dtype)
             if place in self.weights:
                 values = values / math.sqrt(max(1, math.prod(shape[1:])))

@@ -46,16 +46,21 @@ class SharedNet(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """Runs an LSTM cell over the rows of an image."""
+    """Runs recurrent layers over the rows of an image, and an LSTM cell over what they return."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.cell = nn.LSTMCell(3 * 16, 12)
+        self.lstm = nn.LSTM(3 * 16, 6, num_layers=2, bidirectional=True)
+        self.gru, self.rnn = nn.GRU(12, 10), nn.RNN(10, 12)
+        self.cell = nn.LSTMCell(12, 12)
         self.head = nn.Linear(12, 5)
 
     def forward(self, x: Tensor) -> Tensor:
+        rows = x.flatten(1, -2).reshape(len(x), 3, 16, 16).permute(2, 0, 1, 3).flatten(2)
+        for layer in (self.lstm, self.gru, self.rnn):
+            rows, _ = layer(rows)
         state = None
-        for row in x.flatten(1, -2).reshape(len(x), 3, 16, 16).permute(2, 0, 1, 3).flatten(2):
+        for row in rows:
             state = self.cell(row, state)
         return self.head(state[0])
 

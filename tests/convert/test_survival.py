@@ -14,13 +14,7 @@ from torch.nn.utils.weight_norm import weight_norm
 
 import cnnext
 from cnnext.conversion.swap import convert
-from tests.convert.architectures import (
-    SharedNet,
-    images,
-    run,
-    sequential,
-    types,
-)
+from tests.convert.architectures import SharedNet, images, run, sequential, types
 from tests.ops.support import assert_same_sums
 
 # ---- What survives -----------------------------------------------------------------------

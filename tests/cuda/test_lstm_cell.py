@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import pytest
 import torch
 
@@ -13,15 +10,17 @@ from cnnext.testing.specs.lstm_cell import EDGE_LSTM_CELLS
 from tests.cuda.devices import DTYPES, Device
 from tests.cuda.numerics import check_near
 from tests.ops import problems
-from tests.ops.support import Problem, Tensors
+from tests.ops.specs import BY_NAME
 
-PLAIN = LSTMCellCase("plain", 3, 5, 4)
+LSTM_CELL = BY_NAME["lstm_cell"]
+(PLAIN,) = LSTM_CELL.typical_cases
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("case", [c for c in EDGE_LSTM_CELLS if c.batch > 0], ids=str)
 def test_without_bias(case: LSTMCellCase, dtype: torch.dtype, device: Device) -> None:
-    check_near(device, problems.lstm_cell(case, bias=False), dtype)
+    problem = LSTM_CELL.without_bias(problems.lstm_cell(case))
+    check_near(device, problem, dtype)
 
 
 @pytest.mark.parametrize("scale", (30.0, 1e4), ids=("saturated", "huge"))
@@ -32,12 +31,7 @@ def test_gates_far_from_one(dtype: torch.dtype, scale: float, device: Device) ->
 
 @pytest.mark.parametrize("output", (0, 1), ids=("h", "c"))
 def test_gradient_of_one_output(output: int, device: Device) -> None:
-    problem = problems.lstm_cell(PLAIN)
-
-    def apply(library: Any, values: Sequence[Any]) -> Tensors:
-        return (problem.apply(library, values)[output],)
-
-    check_near(device, Problem(apply, problem.operands), torch.float32)
+    check_near(device, problems.lstm_cell(PLAIN).only(output), torch.float32)
 
 
 def test_autocast_around_the_operator(device: Device) -> None:

@@ -6,22 +6,14 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor
 from torch._dynamo.backends.registry import lookup_backend
 from torch.fx import GraphModule
 
+from cnnext.ops.recurrence import recurrence
 from tests.ops.support import CNNEXT, Problem, assert_same_sums
 
-#: What the first of them does, the others do as well.
-BACKENDS = (pytest.param("eager", marks=pytest.mark.slow), "aot_eager", "inductor")
-
-#: Inductor calls a C++ compiler for the gradient of a bias, and for nothing else here.
-BIAS_BY_INDUCTOR = (
-    pytest.param(False, id="no_bias"),
-    pytest.param(True, id="bias", marks=pytest.mark.slow),
-)
 #: Unlike any other size, which the compiler would take for the same unknown.
 BATCHES = (37, 41, 43)
 
@@ -51,13 +43,14 @@ def ops_in(graph_module: torch.nn.Module) -> set[str]:
 
 
 class Compiled(SimpleNamespace):
-    """cnnext.functional, each function compiled into one graph; remembers the graphs."""
+    """cnnext.functional and `recurrence`, each compiled into one graph; remembers the graphs."""
 
     def __init__(self, backend: str, *, dynamic: bool | None = None) -> None:
         torch._dynamo.reset()
         self.graphs: list[GraphModule] = []
         for name in CNNEXT.__all__:
             setattr(self, name, self.compile(getattr(CNNEXT, name), backend, dynamic=dynamic))
+        self.recurrence = self.compile(recurrence, backend, dynamic=dynamic)
 
     def compile(
         self, function: Any, backend: str, *, fullgraph: bool = True, **options: Any

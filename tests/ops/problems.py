@@ -21,18 +21,10 @@ def of(
     case: Case,
     kind: str = "normal",
     dtype: torch.dtype = torch.float32,
-    bias: bool = True,
 ) -> Problem:
-    """A case's operands by input class and dtype, and the call. Indices are not among its outputs.
-
-    Without `bias`, the operands behind the weights are None.
-    """
+    """A case's operands by input class and dtype, and the call, whose outputs hold no indices."""
     spec = SPECS[op]
-    operands: tuple[Any, ...] = spec.operands(case, generator_for(case, kind), kind, dtype)
-    if not bias:
-        count = max(spec.weights) + 1
-        operands = (*operands[:count], *[None] * (len(operands) - count))
-    return Problem(spec.function(case), operands)
+    return Problem(spec.function(case), spec.operands(case, generator_for(case, kind), kind, dtype))
 
 
 #: What may get lost or made up by an operator that only selects, or multiplies once.

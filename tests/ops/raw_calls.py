@@ -9,13 +9,16 @@ import torch
 from torch import Tensor
 
 from cnnext.ops.common.pooling import pooled_size, window_geometry
+from cnnext.ops.common.recurrence_formulas import Cell
 from cnnext.testing.cases import (
     AdaptivePool2dCase,
     AvgPool2dCase,
     Conv2dCase,
     LinearCase,
+    LSTMCellCase,
     MaxPool2dCase,
 )
+from cnnext.testing.recurrence_cases import RecurrenceCase
 from cnnext.testing.spec import OperatorSpec
 from tests.ops.support import Tensors, seed_gradient
 
@@ -62,6 +65,31 @@ def linear(case: LinearCase, operands: Tensors) -> Iterator[RawCall]:
     yield "linear_backward_input", (gradient, weight)
     yield "linear_backward_weight", (gradient, image)
     yield "linear", leaves(operands)
+
+
+def lstm_cell(case: LSTMCellCase, operands: Tensors) -> Iterator[RawCall]:
+    yield "lstm_cell_forward", operands
+    h, c, gates = raw.lstm_cell_forward(*operands)
+    of_h, of_c = seed_gradient(h), seed_gradient(c)
+    for gradients in ((of_h, None), (None, of_c), (of_h, of_c)):
+        yield "lstm_cell_backward", (*gradients, operands[2], gates)
+    yield "lstm_cell", leaves(operands)
+
+
+def recurrence(case: RecurrenceCase, operands: Tensors) -> Iterator[RawCall]:
+    """Backward with the gradients of no result, then without h0, then with all."""
+    cell, batch_sizes, h0 = int(case.cell), case.batch_sizes, operands[1]
+    for saves in (False, True):
+        yield "recurrence_forward", (cell, *operands, batch_sizes, case.reverse, saves)
+    results = raw.recurrence_forward(cell, *operands, batch_sizes, case.reverse, True)
+    *gradients, workspace, state = results
+    of_output, of_h, of_c = map(seed_gradient, gradients)
+    seeds = (of_output, of_h, of_c if case.cell is Cell.LSTM else None)
+    options = (operands[4], batch_sizes, case.batch, case.reverse)
+    of_weights = None if case.cell is Cell.GRU else h0
+    for gradients, first in (((None,) * 3, of_weights), (seeds, None), (seeds, of_weights)):
+        yield "recurrence_backward", (cell, *gradients, workspace, state, first, *options)
+    yield "recurrence", (cell, *leaves(operands), batch_sizes, case.reverse, True)
 
 
 def max_pool2d(case: MaxPool2dCase, operands: Tensors) -> Iterator[RawCall]:

@@ -1,15 +1,16 @@
-"""The operators of images and rows, of which tests/ops/test_every_*.py ask all alike."""
+"""The operators with kernels, of which tests/ops/test_every_*.py ask all alike."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from cnnext.testing import specs
+from cnnext.testing import kernels, specs
 from cnnext.testing.cases import Case
 from cnnext.testing.spec import OperatorSpec
 from tests.ops import problems, raw_calls
@@ -30,11 +31,16 @@ class Spec(OperatorSpec):
 
     @property
     def of_images(self) -> bool:
-        return len(self.shapes[0]) == 4
+        return len(self.typical_cases[0].operand_shapes[0]) == 4
 
     @property
     def has_bias(self) -> bool:
         return bool(self.weights)
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """What there are kernels for."""
+        return tuple(dict.fromkeys(k.direction for k in kernels.registry(self.kernels[0])))
 
     @property
     def layouts(self) -> tuple[str, ...]:
@@ -50,6 +56,15 @@ class Spec(OperatorSpec):
 
     def problem(self, case: Case, kind: str = "normal", dtype: Any = torch.float32) -> Problem:
         return problems.of(self.name, case, kind, dtype)
+
+    def without_bias(self, problem: Problem) -> Problem:
+        """With None for the operands behind the weights."""
+        count = max(self.weights) + 1
+        missing = (None,) * (len(problem.operands) - count)
+        return replace(problem, operands=(*problem.operands[:count], *missing))
+
+    def with_and_without_bias(self, problem: Problem) -> tuple[Problem, ...]:
+        return (problem, self.without_bias(problem)) if self.has_bias else (problem,)
 
     def raw_calls(self, case: Case, operands: Tensors) -> Iterator[raw_calls.RawCall]:
         """The raw operators behind a call and its gradients."""
@@ -71,6 +86,21 @@ class Spec(OperatorSpec):
 SPECS = tuple(Spec(**vars(spec)) for spec in specs.SPECS.values() if spec.typical_cases)
 BY_NAME = {spec.name: spec for spec in SPECS}
 ELEMENTWISE = tuple(spec for spec in SPECS if spec.elementwise)
+
+#: The names of those with weights, and so with a bias.
+WEIGHTED = tuple(spec.name for spec in SPECS if spec.has_bias)
+
+
+def viewed(problem: Problem, input: str, others: str) -> Problem:
+    """With views of those names; vectors and matrices are seen as images are, where they can be."""
+
+    def seen(view: str, operand: Any) -> Any:
+        views = VIEWS_4D if operand.dim() == 4 else VIEWS
+        return views.get(view, VIEWS["sliced"])(operand)
+
+    first, *rest = problem.operands
+    rest = [None if operand is None else seen(others, operand) for operand in rest]
+    return replace(problem, operands=(seen(input, first), *rest))
 
 
 def each_case(field: str, *ops: str) -> Any:

@@ -20,12 +20,7 @@ from torch.utils._pytree import tree_flatten
 import cnnext.functional
 from cnnext.testing import kernels
 from cnnext.testing.comparisons import NATIVE as NATIVE
-from cnnext.testing.errors import (
-    assert_bitwise_equal,
-    assert_contract,
-    make_input,
-    measure,
-)
+from cnnext.testing.errors import assert_bitwise_equal, assert_contract, make_input, measure
 from tests.conftest import run_seed
 
 Tensors = tuple[Tensor, ...]
@@ -90,9 +85,23 @@ class Problem:
         """The same call without cancellation, for outputs so few that all could be near zero."""
         return replace(self.mapped(torch.abs), seed=positive_gradient)
 
+    def mapped_at(self, place: int, change: Callable[[Tensor], Any]) -> Problem:
+        """The same call with the operand at that place changed."""
+        before, (operand, *behind) = self.operands[:place], self.operands[place:]
+        return replace(self, operands=(*before, change(operand), *behind))
+
     def mapped_images(self, change: Callable[[Tensor], Tensor]) -> Problem:
         """The same call with its images and filters changed."""
         return self.mapped(lambda operand: change(operand) if operand.dim() == 4 else operand)
+
+    def only(self, *outputs: int) -> Problem:
+        """The same call, of which only these outputs are asked for: the others have no gradient."""
+
+        def apply(library: Any, operands: Sequence[Any]) -> Tensors:
+            results = self.apply(library, operands)
+            return tuple(results[i] for i in outputs)
+
+        return Problem(apply, self.operands, self.seed)
 
     def in_layout(self, layout: str) -> Problem:
         """The same call with its images and filters in that memory layout."""
@@ -212,6 +221,13 @@ def check_exact(problem: Problem) -> None:
     for result, native in zip(problem.gradients(CNNEXT), problem.native_gradients, strict=True):
         assert_bitwise_equal(result, native, what="gradient")
         assert order_in_memory(result) == order_in_memory(native)
+
+
+def check_operator_error(name: str, arguments: tuple[Any, ...], mentioned: str = "") -> None:
+    """The raw operator, called past the checks of the function, raises and does not crash."""
+    with pytest.raises(RuntimeError) as error:
+        getattr(torch.ops.cnnext, name)(*arguments)
+    assert mentioned in str(error.value)
 
 
 def order_in_memory(t: Tensor) -> list[int]:

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from cnnext.autograd import Conv2dFunction
 from cnnext.testing.cases import Conv2dCase
 from cnnext.testing.conv2d_cases import EDGE
 from cnnext.testing.errors import assert_bitwise_equal, make_input
@@ -204,11 +203,3 @@ def test_a_changed_weight_counts_at_once() -> None:
         change()
         fresh = CNNEXT.conv2d(image, weight.clone(), bias)
         assert_bitwise_equal(CNNEXT.conv2d(image, weight, bias), fresh, what=name)
-
-
-def test_the_function_needs_no_bias() -> None:
-    image = torch.ones(1, 2, 4, 4, requires_grad=True)
-    weight = torch.ones(3, 2, 4, 4, requires_grad=True)
-    Conv2dFunction.apply(image, weight).sum().backward()
-    assert torch.equal(image.grad, torch.full_like(image, 3))
-    assert torch.equal(weight.grad, torch.ones_like(weight))

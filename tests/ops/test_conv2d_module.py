@@ -10,14 +10,7 @@ from torch import Tensor, nn
 
 import cnnext
 from cnnext.testing.errors import make_input
-from tests.ops.support import (
-    CNNEXT,
-    DTYPES,
-    NATIVE,
-    VIEWS_4D,
-    Problem,
-    check_everything,
-)
+from tests.ops.support import CNNEXT, DTYPES, NATIVE, VIEWS_4D, Problem, check_everything
 
 MODES = ("zeros", "reflect", "replicate", "circular")
 PADDINGS = (1, (0, 2), (2, 1), "same", "valid")

@@ -1,4 +1,4 @@
-"""Element-wise operators: tensors of any shape, special values, kernels by name, errors.
+"""Element-wise operators: tensors of any shape, special values, kernels by name.
 
 The in-place form has a file of its own.
 """
@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-from tests.ops.bad_calls import check_error, check_operator_error
 from tests.ops.graphs import FAKE_CHECK, check_op
 from tests.ops.problems import with_special_values
 from tests.ops.specs import ELEMENTWISE, Spec, each, each_case
@@ -98,46 +97,3 @@ def test_strides_of_fake_tensors(spec: Spec, shape: tuple[int, ...]) -> None:
 def test_opcheck_in_place(spec: Spec) -> None:
     case = spec.typical_cases[0]
     check_op(f"{spec.name}_", *spec.problem(case).operands, *case.kwargs().values())
-
-
-# ------------------------------------------------------------------------------------- errors
-
-
-@pytest.mark.usefixtures("fallbacks")
-@pytest.mark.parametrize("inplace", (False, True), ids=("out_of_place", "in_place"))
-@pytest.mark.parametrize(
-    ("bad", "mentioned"),
-    (
-        (None, "input"),
-        ([1.0], "input"),
-        (1.0, "input"),
-        (torch.tensor([True]), "Bool"),
-        (torch.tensor([1j]), "omplex"),
-    ),
-    ids=("none", "list", "number", "bool", "complex"),
-)
-@each_elementwise
-def test_bad_input(spec: Spec, bad: object, mentioned: str, inplace: bool) -> None:
-    if inplace and not spec.in_place:
-        pytest.skip("it has no in-place form")
-    options = {"inplace": True} if inplace else {}
-    check_error(spec.name, {"input": bad, **options}, mentioned)
-
-
-@each_elementwise
-def test_input_is_required(spec: Spec) -> None:
-    check_error(spec.name, {}, "input")
-
-
-@each_elementwise
-def test_operators(spec: Spec) -> None:
-    name, ones = spec.name, torch.ones(3)
-    _, saved, *_ = spec.raw[f"{name}_backward"].varied
-    for raw, arguments, mentioned in (
-        (f"{name}_forward", (ones.half(),), "float32"),
-        (f"{name}_", (ones.half(),), "float32"),
-        (f"{name}_", (torch.ones(4, 4)[:, ::2],), "dense"),
-        (f"{name}_backward", (ones, torch.ones(4)), "grad_output"),
-        (f"{name}_backward", (ones, ones.double()), saved),
-    ):
-        check_operator_error(raw, (*arguments, *spec.options), mentioned)

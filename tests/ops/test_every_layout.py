@@ -11,35 +11,26 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.ops.specs import SPECS, Spec, each_case
-from tests.ops.support import (
-    CNNEXT,
-    DTYPES,
-    NATIVE,
-    VIEWS,
-    VIEWS_4D,
-    Problem,
-    order_in_memory,
-    seed_gradient,
-)
-
-
-def viewed(problem: Problem, image: str, weight: str) -> Problem:
-    """With views of those names; the bias is seen as the weight, where a vector can be."""
-    x, *rest = problem.operands
-    if rest:
-        rest = [VIEWS_4D[weight](rest[0]), VIEWS.get(weight, VIEWS["sliced"])(rest[1])]
-    return replace(problem, operands=(VIEWS_4D[image](x), *rest))
+from tests.ops.specs import SPECS, WEIGHTED, Spec, each_case, viewed
+from tests.ops.support import CNNEXT, DTYPES, NATIVE, VIEWS, order_in_memory, seed_gradient
 
 
 @each_case("typical_cases")
 def test_views(spec: Spec, case: Any) -> None:
-    """Inputs and weights are views; at least one of the two has an ordinary layout."""
+    """Inputs and weights are views, alike, or one of the two in an ordinary layout."""
     for dtype in DTYPES:
         problem = spec.problem(case, dtype=dtype)
         for view, weight_view in product(spec.views, spec.views if spec.has_bias else ("dense",)):
-            if view in spec.layout_views or weight_view in spec.layout_views:
+            ordinary = view in spec.layout_views or weight_view in spec.layout_views
+            if ordinary or view == weight_view:
                 spec.check(viewed(problem, view, weight_view))
+
+
+@each_case("typical_cases", *WEIGHTED)
+def test_a_view_of_one_operand(spec: Spec, case: Any) -> None:
+    problem = spec.problem(case)
+    for place, view in product(problem.places, VIEWS.values()):
+        spec.check(problem.mapped_at(place, view))
 
 
 @each_case("typical_cases")
@@ -66,10 +57,11 @@ def test_expanded_operands(spec: Spec, case: Any) -> None:
 def test_sizes_of_one_and_zero(spec: Spec, case: Any) -> None:
     problem = spec.problem(case).positive()
     for view, weight_view in product((*spec.layout_views, "transposed"), spec.layout_views):
-        spec.check(viewed(problem, view, weight_view))
+        for either in spec.with_and_without_bias(viewed(problem, view, weight_view)):
+            spec.check(either)
 
 
-@each_case("typical_cases")
+@each_case("typical_cases", *(spec.name for spec in SPECS if spec.operator.function is not None))
 def test_empty_batch(spec: Spec, case: Any) -> None:
     for layout, dtype in product(spec.layouts, DTYPES):
         spec.check(spec.problem(case.with_batch(0), dtype=dtype).in_layout(layout))

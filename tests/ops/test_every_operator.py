@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import functools
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from cnnext.explain import predicted_candidates
 from cnnext.testing.cases import Conv2dCase
 from cnnext.testing.errors import INPUT_KINDS, assert_bitwise_equal
 from tests.ops import problems
-from tests.ops.specs import SPECS, Spec, each_case, each_spec
+from tests.ops.specs import SPECS, WEIGHTED, Spec, each_case, each_spec
 from tests.ops.support import (
     CNNEXT,
     NATIVE,
@@ -31,10 +30,10 @@ from tests.ops.support import (
     results_by_kernel,
     use_threads,
 )
-from tests.pytorch_integration.cases import Operator, each_operator, loss_of
+from tests.pytorch_integration.cases import Operator, each_operator
 
-#: The places of the operands whose gradients a direction computes.
-GRADIENTS = {"forward": (), "bwd_input": (0,), "bwd_weight": (1,)}
+#: The places of the operands whose gradients a direction computes: of none, of one, or of all.
+GRADIENTS = {"forward": None, "bwd_input": (0,), "bwd_weight": (1,), "backward": ()}
 
 # ------------------------------------------------------------------------------------- kernels
 
@@ -63,7 +62,7 @@ def kernels_of(spec: Spec, direction: str, *cases: Any, networks: tuple[Any, ...
     def may_apply(kernel: str, case: Any) -> bool:
         return bool(layouts_of(spec, kernel, case))
 
-    return kernel_cases(spec.name, direction, cases, networks, may_apply)
+    return kernel_cases(spec.kernels[0], direction, cases, networks, may_apply)
 
 
 #: The convolutions of ResNet-50 that take milliseconds and have the longest sums, of 4608, 2048 and
@@ -84,25 +83,25 @@ def networks_of(spec: Spec) -> tuple[Any, ...]:
 KERNELS = [
     pytest.param(spec, direction, *param.values, id=param.id, marks=param.marks)
     for spec in SPECS
-    for direction in GRADIENTS
+    for direction in spec.directions
     for param in kernels_of(spec, direction, *spec.edge_cases, networks=networks_of(spec))
 ]
 
 
 def results(spec: Spec, direction: str, problem: Problem) -> Tensors:
     places = GRADIENTS[direction]
-    return problem.gradients(CNNEXT, *places) if places else problem.outputs(CNNEXT)
+    return problem.outputs(CNNEXT) if places is None else problem.gradients(CNNEXT, *places)
 
 
 def check_results(spec: Spec, direction: str, problem: Problem, ours: Tensors, what: str) -> None:
     places = GRADIENTS[direction]
-    if spec.exact:
-        native = problem.native_gradients if places else problem.native_outputs
+    if spec.exact or (places is None and spec.results == "selected"):
+        native = problem.native_outputs if places is None else problem.native_gradients
         assert_bitwise_equal(ours[0], native[0], what=what)
-    elif places:
-        problem.check_gradients(ours, *places, what=f"{what} gradient")
-    else:
+    elif places is None:
         problem.check_outputs(ours, what=f"{what} output")
+    else:
+        problem.check_gradients(ours, *places, what=f"{what} gradient")
 
 
 @pytest.mark.parametrize(("spec", "direction", "kernel", "case"), KERNELS)
@@ -112,7 +111,7 @@ def test_kernel(spec: Spec, direction: str, kernel: str, case: Any) -> None:
     for kind in INPUT_KINDS if case in spec.edge_cases else ("normal",):
         for layout in layouts_of(spec, kernel, case):
             problem = problems.cached(builder, case, kind, layout, dtype_of(kernel))
-            with only_kernel(spec.name, kernel), use_threads(3):
+            with only_kernel(spec.kernels[0], kernel), use_threads(3):
                 ours = results(spec, direction, problem)
             check_results(spec, direction, problem, ours, f"{kind} {layout}")
 
@@ -123,10 +122,9 @@ def test_networks(spec: Spec, case: Any) -> None:
     for kind in INPUT_KINDS:
         for layout in spec.layouts:
             problem = spec.problem(case, kind).in_layout(layout)
-            directions = ("forward", "bwd_input", *(("bwd_weight",) if spec.has_bias else ()))
-            for direction in directions:
+            for direction in spec.directions:
                 compute = functools.partial(results, spec, direction, problem)
-                for kernel, ours in results_by_kernel(spec.name, direction, compute):
+                for kernel, ours in results_by_kernel(spec.kernels[0], direction, compute):
                     check_results(spec, direction, problem, ours, f"{kernel} {kind} {layout}")
 
 
@@ -137,35 +135,34 @@ def test_networks(spec: Spec, case: Any) -> None:
 def test_edge_case(spec: Spec, case: Any) -> None:
     for layout in spec.layouts:
         problem = spec.problem(case).in_layout(layout)
-        spec.check(problem)
         check_deterministic(problem)
         check_sum_gradient(problem)
-        if spec.has_bias:
-            spec.check(replace(problem, operands=(*problem.operands[:2], None)))
+        for either in spec.with_and_without_bias(problem):
+            spec.check(either)
 
 
-@pytest.mark.parametrize("wanted", ((0,), (1,), (2,), (0, 2)), ids=str)
-@pytest.mark.parametrize("spec", [spec for spec in SPECS if spec.has_bias], ids=lambda s: s.name)
-def test_backward_computes_what_is_wanted(spec: Spec, wanted: tuple[int, ...]) -> None:
-    problem = spec.problem(spec.typical_cases[0])
-    problem.check_gradients(problem.gradients(CNNEXT, *wanted), *wanted)
+@each_case("typical_cases", *WEIGHTED)
+def test_backward_computes_what_is_wanted(spec: Spec, case: Any) -> None:
+    problem = spec.problem(case)
+    first, *_, last = problem.places
+    for wanted in (*((place,) for place in problem.places), (first, last)):
+        problem.check_gradients(problem.gradients(CNNEXT, *wanted), *wanted)
 
 
 @each_spec
 def test_same_bits_by_several_threads(spec: Spec) -> None:
+    *_, case = (*spec.edge_cases, *networks_of(spec))
     for layout in spec.layouts:
         with use_threads(3):
-            check_deterministic(spec.problem(networks_of(spec)[-1]).in_layout(layout))
+            check_deterministic(spec.problem(case).in_layout(layout))
 
 
 @each_case("tiny_cases")
 def test_derivatives(spec: Spec, case: Any) -> None:
     for layout in spec.layouts if len(case.input_shape) == 4 else ("nchw",):
-        problem = spec.problem(case, dtype=torch.float64)
-        x, *rest = problem.operands
-        for others in (rest, [*rest[:-1], None]) if spec.has_bias else (rest,):
-            operands = (spec.smooth(x), *others)
-            check_derivatives(replace(problem, operands=operands).in_layout(layout))
+        problem = spec.problem(case, dtype=torch.float64).mapped_at(0, spec.smooth)
+        for either in spec.with_and_without_bias(problem.in_layout(layout)):
+            check_derivatives(either)
 
 
 # ------------------------------------------------------------------------------------- threads
@@ -174,13 +171,8 @@ def test_derivatives(spec: Spec, case: Any) -> None:
 @pytest.mark.parametrize("threads", (2, 3, 8))
 @each_operator
 def test_any_number_of_threads(op: Operator, threads: int) -> None:
-    results = []
-    for library in (CNNEXT, NATIVE):
-        leaves = op.leaves()
-        with use_threads(threads):
-            outputs = op.call(library, *leaves)
-            results.append((outputs, torch.autograd.grad(loss_of(outputs), leaves)))
-    assert_same_sums(*results)
+    with use_threads(threads):
+        assert_same_sums(op.trained(CNNEXT), op.trained(NATIVE))
 
 
 def test_calls_from_many_threads_do_not_mix() -> None:

@@ -139,13 +139,21 @@ def test_conv2d_of_a_large_plane() -> None:
     assert output[:, :, 1:-1].count_nonzero() == 0
 
 
-def test_max_pool2d() -> None:
+#: The windows of a pool of three rows and 64 columns, as the arguments of a pool of the whole
+#: matrix and of one of three rows.
+SIZES = {"": ((3, 64), (3, 64)), "adaptive_": ((ROWS // 3, 1024), (1, 1024))}
+each_kind = pytest.mark.parametrize("kind", SIZES, ids=("windows", "adaptive"))
+
+
+@each_kind
+def test_max_pools(kind: str) -> None:
     matrix, _ = drawn_rows()
     image = matrix.view(1, 1, ROWS, COLUMNS)
-    output, indices = CNNEXT.max_pool2d(image, (3, 64), return_indices=True)
+    op, (size, size_of_rows) = f"{kind}max_pool2d", SIZES[kind]
+    output, indices = getattr(CNNEXT, op)(image, size, return_indices=True)
     for begin, where in ((0, slice(1)), (ROWS - 3, slice(-1, None))):
         part = image[:, :, begin : begin + 3]
-        values, positions = NATIVE.max_pool2d(part, (3, 64), return_indices=True)
+        values, positions = getattr(NATIVE, op)(part, size_of_rows, return_indices=True)
         assert_bitwise_equal(output[:, :, where], values)
         assert_bitwise_equal(indices[:, :, where], positions + begin * COLUMNS)
     assert indices.max() >= LIMIT
@@ -154,37 +162,18 @@ def test_max_pool2d() -> None:
     assert torch.equal(indices[0, 0, 1:-1], corners[1:-1])
 
 
-def test_avg_pool2d() -> None:
+@each_kind
+def test_average_pools(kind: str) -> None:
     matrix, _ = drawn_rows()
-    output = CNNEXT.avg_pool2d(matrix.view(1, 1, ROWS, COLUMNS), (3, 64))
-    for rows, result in ((matrix[:3], output[:, :, :1]), (matrix[-3:], output[:, :, -1:])):
-        check((result,), pooled_by(NATIVE.avg_pool2d, (3, 64)), rows.view(1, 1, 3, COLUMNS))
-    assert output[:, :, 1:-1].count_nonzero() == 0
+    op, (size, size_of_rows) = f"{kind}avg_pool2d", SIZES[kind]
 
+    def compute(image: Tensor) -> tuple[Tensor]:
+        return (getattr(NATIVE, op)(image, size_of_rows),)
 
-def test_adaptive_avg_pool2d() -> None:
-    matrix, _ = drawn_rows()
-    output = CNNEXT.adaptive_avg_pool2d(matrix.view(1, 1, ROWS, COLUMNS), (ROWS // 3, 1024))
+    output = getattr(CNNEXT, op)(matrix.view(1, 1, ROWS, COLUMNS), size)
     for rows, result in ((matrix[:3], output[:, :, :1]), (matrix[-3:], output[:, :, -1:])):
-        compute = pooled_by(NATIVE.adaptive_avg_pool2d, (1, 1024))
         check((result,), compute, rows.view(1, 1, 3, COLUMNS))
     assert output[:, :, 1:-1].count_nonzero() == 0
-
-
-def pooled_by(pool: Callable[..., Tensor], size: tuple[int, int]) -> Callable[..., list[Tensor]]:
-    return lambda image: [pool(image, size)]
-
-
-def test_adaptive_max_pool2d() -> None:
-    matrix, _ = drawn_rows()
-    image = matrix.view(1, 1, ROWS, COLUMNS)
-    output, indices = CNNEXT.adaptive_max_pool2d(image, (ROWS // 3, 1024), return_indices=True)
-    for begin, where in ((0, slice(1)), (ROWS - 3, slice(-1, None))):
-        part = image[:, :, begin : begin + 3]
-        values, positions = NATIVE.adaptive_max_pool2d(part, (1, 1024), return_indices=True)
-        assert_bitwise_equal(output[:, :, where], values)
-        assert_bitwise_equal(indices[:, :, where], positions + begin * COLUMNS)
-    assert indices.max() >= LIMIT
 
 
 def test_relu_in_place() -> None:

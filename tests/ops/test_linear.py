@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cnnext.autograd import LinearFunction
 from cnnext.testing.errors import assert_bitwise_equal, make_input
 from tests.ops.graphs import FAKE_CHECK, check_op
 from tests.ops.specs import BY_NAME
@@ -58,10 +57,3 @@ def test_strides_of_fake_tensors(shape: tuple[int, ...]) -> None:
         problem = problem_of(shape, bias=False).mapped(view)
         for name, arguments in LINEAR.raw_calls(PLAIN, problem.operands):
             check_op(name, *arguments, checks=FAKE_CHECK)
-
-
-def test_the_function_needs_no_bias() -> None:
-    image, weight = torch.ones(2, 7, requires_grad=True), torch.ones(3, 7, requires_grad=True)
-    LinearFunction.apply(image, weight).sum().backward()
-    assert torch.equal(image.grad, torch.full_like(image, 3))
-    assert torch.equal(weight.grad, torch.full_like(weight, 2))

@@ -1,4 +1,4 @@
-"""LSTMCell: its states, and bad arguments of the module and of the function."""
+"""LSTMCell: its states, and bad arguments."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 import cnnext
 from cnnext.testing.errors import assert_bitwise_equal, make_input
-from tests.ops.bad_calls import check_error, check_operator_error
-from tests.ops.support import CNNEXT, DTYPES, NATIVE, assert_agrees, assert_same_sums
+from tests.ops.calls import operands_of
+from tests.ops.support import CNNEXT, DTYPES, NATIVE, assert_agrees
 
 BATCH, INPUT, HIDDEN = 3, 5, 4
 
@@ -52,20 +52,6 @@ def test_states(rows: tuple[int, ...], dtype: torch.dtype, generator: torch.Gene
     check_cell(dtype, x, None)
 
 
-def test_states_of_a_sequence(generator: torch.Generator) -> None:
-    ours, native, _ = cells()
-    sequence = make_input("normal", (6, BATCH, INPUT), generator)
-    results = []
-    for cell in (ours, native):
-        states = None
-        for step in sequence:
-            states = cell(step, states)
-        assert states is not None
-        loss = sum(state.square().sum() for state in states)
-        results += [torch.autograd.grad(loss, tuple(cell.parameters()))]
-    assert_same_sums(*results)
-
-
 @pytest.mark.parametrize("bias", (True, False), ids=("bias", "no_bias"))
 def test_hidden_size_zero(bias: bool) -> None:
     for states in (None, (torch.ones(2, 0), torch.ones(2, 0))):
@@ -73,7 +59,7 @@ def test_hidden_size_zero(bias: bool) -> None:
         assert h.shape == c.shape == (2, 0)
 
 
-# -------------------------------------------------------------------------- bad module arguments
+# ------------------------------------------------------------------------------- bad arguments
 
 
 def x(*shape: int) -> Tensor:
@@ -129,110 +115,9 @@ def test_states_are_batched_as_the_input_is(
         ours(x(*rows, INPUT), states)
 
 
-# ------------------------------------------------------------------------ bad function arguments
-
-GATES = 4 * HIDDEN
-CALL: dict[str, Any] = {
-    "input": x(BATCH, INPUT),
-    "hx": (x(BATCH, HIDDEN), x(BATCH, HIDDEN)),
-    "w_ih": x(GATES, INPUT),
-    "w_hh": x(GATES, HIDDEN),
-    "b_ih": x(GATES),
-    "b_hh": x(GATES),
-}
-
-#: Tensors of other dtypes and ranks are given by tests/upstream_suites/test_adversarial_inputs.py.
-BAD_ARGUMENTS: dict[str, tuple[dict[str, Any], str]] = {
-    "input_columns": ({"input": x(BATCH, 4)}, "input.shape=[3, 4]"),
-    "hx_none": ({"hx": None}, "hx"),
-    "hx_tensor": ({"hx": x(2, BATCH, HIDDEN)}, "hx"),
-    "hx_one": ({"hx": (x(BATCH, HIDDEN),)}, "two"),
-    "hx_three": ({"hx": (x(BATCH, HIDDEN),) * 3}, "two"),
-    "hx_of_none": ({"hx": (None, x(BATCH, HIDDEN))}, ""),
-    "h_one_row": ({"hx": (x(1, HIDDEN), x(BATCH, HIDDEN))}, "hx[0].shape=[1, 4]"),
-    "c_one_row": ({"hx": (x(BATCH, HIDDEN), x(1, HIDDEN))}, "hx[1].shape=[1, 4]"),
-    "h_columns": ({"hx": (x(BATCH, 5), x(BATCH, HIDDEN))}, "hx[0].shape=[3, 5]"),
-    "c_columns": ({"hx": (x(BATCH, HIDDEN), x(BATCH, 1))}, "hx[1].shape=[3, 1]"),
-    "h_double": ({"hx": (x(BATCH, HIDDEN).double(), x(BATCH, HIDDEN))}, "torch.float64"),
-    "all_1d": ({"input": x(INPUT), "hx": (x(HIDDEN), x(HIDDEN))}, "input.shape=[5]"),
-    "w_ih_rows": ({"w_ih": x(12, INPUT)}, "w_ih.shape=[12, 5]"),
-    "w_ih_double": ({"w_ih": CALL["w_ih"].double()}, "w_ih.dtype=torch.float64"),
-    "w_hh_columns": ({"w_hh": x(GATES, 3)}, "w_hh.shape=[16, 3]"),
-    "b_ih_short": ({"b_ih": x(15)}, "b_ih.shape=[15]"),
-    "b_hh_short": ({"b_hh": x(15)}, "b_hh.shape=[15]"),
-    "b_hh_double": ({"b_hh": CALL["b_hh"].double()}, "b_hh.dtype=torch.float64"),
-}
-
-
-@pytest.mark.usefixtures("fallbacks")
-@pytest.mark.parametrize("bad", BAD_ARGUMENTS)
-def test_bad_arguments(bad: str) -> None:
-    changes, mentioned = BAD_ARGUMENTS[bad]
-    check_error("lstm_cell", {**CALL, **changes}, mentioned)
-
-
-@pytest.mark.usefixtures("fallbacks")
-def test_arguments_are_required() -> None:
-    check_error("lstm_cell", {})
-    check_error("lstm_cell", {"input": CALL["input"]}, "hx")
-
-
-def test_raises_where_native_may_crash() -> None:
-    """States are vectors with one element for each row of the batch."""
-    with pytest.raises(RuntimeError, match=r"hx\[0\].shape=\[4\]"):
-        CNNEXT.lstm_cell(**{**CALL, "hx": (x(HIDDEN), x(HIDDEN))})
-
-
-@pytest.mark.parametrize(
-    "biases",
-    (
-        {"b_hh": None},
-        {"b_ih": None},
-        {"b_ih": x(1)},
-        {"b_ih": x()},
-        {"b_hh": x(1, GATES)},
-        {"b_hh": x(BATCH, GATES)},
-    ),
-    ids=("b_ih_alone", "b_hh_alone", "one_element", "0d", "one_row", "matrix"),
-)
-def test_unusual_biases_are_natives(biases: dict[str, Any], fallbacks: list[str]) -> None:
-    check_native({**CALL, **biases})
-    assert len(fallbacks) == 1 and next(iter(biases)) in fallbacks[0]
-
-
-def test_a_wider_cell_state_is_natives(fallbacks: list[str]) -> None:
-    """Native happens to promote it, and nothing else."""
-    check_native({**CALL, "hx": (x(BATCH, HIDDEN), x(BATCH, HIDDEN).double())})
-    assert len(fallbacks) == 1 and "dtype" in fallbacks[0]
-
-
-def check_native(call: dict[str, Any]) -> None:
-    for ours, native in zip(CNNEXT.lstm_cell(**call), NATIVE.lstm_cell(**call), strict=True):
-        assert_bitwise_equal(ours, native)
-
-
-# ------------------------------------------------------------------------- the bare operators
-
-OPERANDS = (CALL["input"], *CALL["hx"], CALL["w_ih"], CALL["w_hh"], CALL["b_ih"], CALL["b_hh"])
-
-
-@pytest.mark.parametrize("name", ("lstm_cell", "lstm_cell_forward"))
-@pytest.mark.parametrize("place", range(7))
-def test_forward_operator(place: int, name: str) -> None:
-    for change in (lambda t: t[:-1], lambda t: t[..., :-1], lambda t: t[None], torch.Tensor.double):
-        operands = list(OPERANDS)
-        operands[place] = change(operands[place])
-        check_operator_error(name, tuple(operands))
-
-
-def test_forward_operator_with_one_bias() -> None:
-    check_operator_error("lstm_cell_forward", (*OPERANDS[:6], None), "b_ih and b_hh")
-
-
-@pytest.mark.parametrize("place", range(4))
-def test_backward_operator(place: int) -> None:
-    state, gates = x(BATCH, HIDDEN), x(BATCH, GATES)
-    for change in (lambda t: t[:-1], lambda t: t[..., :-1], lambda t: t[0], torch.Tensor.double):
-        operands = [state, state, state, gates]
-        operands[place] = change(operands[place])
-        check_operator_error("lstm_cell_backward", tuple(operands))
+def test_states_of_the_function_may_be_a_list() -> None:
+    x, h, c, *parameters = operands_of("lstm_cell")
+    ours = CNNEXT.lstm_cell(x, [h, c], *parameters)
+    for result, expected in zip(ours, CNNEXT.lstm_cell(x, (h, c), *parameters), strict=True):
+        assert_bitwise_equal(result, expected)
+    assert isinstance(ours, tuple) and isinstance(NATIVE.lstm_cell(x, [h, c], *parameters), tuple)

@@ -9,12 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from cnnext.testing.cases import MaxPool2dCase
 from cnnext.testing.errors import INPUT_KINDS, assert_bitwise_equal, make_input
-from tests.ops import problems
 from tests.ops.graphs import Compiled, ops_in
-from tests.ops.pools import SPECIAL, check_delegated, check_unbatched_results, full_of, image_of
-from tests.ops.specs import BY_NAME, Spec, each_case
+from tests.ops.pools import SPECIAL, full_of
+from tests.ops.specs import Spec, each_case
 from tests.ops.support import (
     CNNEXT,
     DTYPES,
@@ -28,7 +26,6 @@ from tests.ops.support import (
 )
 
 MAX_POOLS = ("max_pool2d", "adaptive_max_pool2d")
-each_pool = pytest.mark.parametrize("op", MAX_POOLS)
 each_edge = each_case("edge_cases", *MAX_POOLS)
 each_ordinary_case = each_case("typical_cases", *MAX_POOLS)
 each_corner = each_case("corner_cases", *MAX_POOLS)
@@ -118,18 +115,6 @@ def test_compile_with_indices(spec: Spec, case: Any, gradient: bool) -> None:
     assert spec.name in ops_in(library.graphs[0])
 
 
-@each_pool
-def test_unbatched_results(op: str) -> None:
-    check_unbatched_results(op, 1)
-
-
-@pytest.mark.parametrize("wanted", (1, None, "yes", torch.tensor(True)), ids=repr)
-@each_pool
-def test_return_indices_is_any_truth(op: str, wanted: Any) -> None:
-    image = image_of((2, 4, 6, 6))
-    check_delegated(op, lambda pool: pool(image, 2, return_indices=wanted), "")
-
-
 # ---------------------------------------------------------------------------------- max_pool2d
 
 
@@ -162,23 +147,3 @@ def test_the_last_element_of_a_large_window(window: int) -> None:
     image = torch.arange(2.0 * window).view(1, 1, 1, 2 * window)
     _, indices = CNNEXT.max_pool2d(image, (1, window), return_indices=True)
     assert indices.flatten().tolist() == [window - 1, 2 * window - 1]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("case", BY_NAME["max_pool2d"].cases, ids=str)
-def test_values_of_networks(case: MaxPool2dCase, layout: str) -> None:
-    for kind in INPUT_KINDS:
-        problem = problems.max_pool2d(case, kind).in_layout(layout)
-        assert_bitwise_equal(problem.outputs(CNNEXT)[0], problem.native_outputs[0])
-
-
-def test_windows_beside_the_image_are_natives(
-    fallbacks: list[str], generator: torch.Generator
-) -> None:
-    """With padding, a dilation can step over the whole image."""
-    image = make_input("normal", (1, 1, 3, 1), generator)
-    options: dict[str, Any] = {"kernel_size": (2, 1), "padding": (1, 0), "dilation": (4, 1)}
-    ours = CNNEXT.max_pool2d(image, **options)
-    assert_bitwise_equal(ours, NATIVE.max_pool2d(image, **options))
-    assert len(fallbacks) == 1 and "dilation" in fallbacks[0]

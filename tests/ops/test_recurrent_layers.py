@@ -316,18 +316,6 @@ def test_a_parameter_replaced(kind: str) -> None:
     check_call(layers, sequences())
 
 
-@each_kind
-def test_convert_and_restore(kind: str) -> None:
-    model = nn.ModuleDict({"layers": build(nn, kind, **DEEP)})
-    converted = cnnext.convert(model)
-    assert type(converted["layers"]) is getattr(cnnext, KINDS[kind][0])
-    restored = cnnext.restore(converted)
-    assert type(restored["layers"]) is type(model["layers"])
-    assert_same_bits(restored["layers"](sequences()), model["layers"](sequences()))
-    assert cnnext.convert(model, inplace=True) is model
-    assert_same_bits(model["layers"](sequences()), converted["layers"](sequences()))
-
-
 # ------------------------------------------------------------------------------------ compile
 
 

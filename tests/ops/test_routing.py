@@ -66,6 +66,17 @@ def test_the_function_can_be_applied_directly(op: str) -> None:
     assert (ours[0] if isinstance(ours, tuple) else ours).requires_grad
 
 
+@pytest.mark.parametrize("op", ("conv2d", "linear"))
+def test_the_function_needs_no_bias(op: str) -> None:
+    leaves = [operand.requires_grad_() for operand in operands_of(op)[:2]]
+    outputs = (FUNCTIONS[op].apply(*leaves), getattr(CNNEXT, op)(*leaves))
+    for ours, expected in zip(
+        *(torch.autograd.grad(y.sum(), leaves) for y in outputs), strict=True
+    ):
+        torch.testing.assert_close(ours, expected, rtol=0, atol=0)
+    torch.testing.assert_close(*outputs, rtol=0, atol=0)
+
+
 # ---------------------------------------------------------------------------------- fallbacks
 
 

@@ -42,6 +42,12 @@ class Operator:
     def call(self, library: Any, *operands: Any) -> Tensors:
         return outputs_of(self.apply(library, *operands))
 
+    def trained(self, library: Any) -> tuple[Tensors, Tensors]:
+        """The outputs of a call, and the gradients of all operands."""
+        leaves = self.leaves()
+        outputs = self.call(library, *leaves)
+        return outputs, torch.autograd.grad(loss_of(outputs), leaves)
+
 
 class Layer(spec.Layer):
     """A module of ours and its namesake, with what they are called with."""
@@ -63,6 +69,14 @@ class Layer(spec.Layer):
         shapes = tuple((batch, *shape[1:]) for shape in self.shapes)
         values = _values(self.name, shapes, dtype)
         return (values[0], values[1:]) if self.states else values
+
+    def outputs(self, module: Any) -> Tensors:
+        """What a module makes of the inputs."""
+        return outputs_of(module(*self.inputs()))
+
+    def gradients(self, module: Any) -> dict[str, Tensor]:
+        """What a training step on the inputs finds."""
+        return gradients_of(module, *self.inputs())
 
 
 def _values(name: str, shapes: tuple[tuple[int, ...], ...], dtype: torch.dtype) -> Tensors:
@@ -131,7 +145,12 @@ def gradients_of(module: nn.Module, *inputs: Any) -> dict[str, Tensor]:
     """What a training step finds: the gradients of all parameters, by name."""
     module.zero_grad()
     loss_of(module(*inputs)).backward()
-    return {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
+    return {name: grad for name, grad in grads_of(module).items() if grad is not None}
+
+
+def grads_of(module: nn.Module) -> dict[str, Tensor | None]:
+    """What has been left in the parameters, by name."""
+    return {name: p.grad for name, p in module.named_parameters()}
 
 
 def outcome(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

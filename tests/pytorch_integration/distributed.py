@@ -22,7 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import cnnext
 from tests.ops.support import assert_same_sums
-from tests.pytorch_integration.cases import Network, loss_of
+from tests.pytorch_integration.cases import Network, grads_of, loss_of
 
 RANKS = 2
 
@@ -49,7 +49,7 @@ def gradients_of_one_process(steps: int = 1, accumulated: int = 1) -> dict[str, 
         model.zero_grad()
         for _ in range(accumulated):
             (loss_of(model(images)) / RANKS).backward()
-    return {name: p.grad for name, p in model.named_parameters()}
+    return grads_of(model)
 
 
 def descend(model: nn.Module) -> None:
@@ -146,7 +146,7 @@ def tensor_parallel(rank: int) -> None:
     loss_of(whole_model(rows)).backward()
     with cnnext.flags(strict=False):
         loss_of(model(rows)).backward()
-    check(model, {name: p.grad for name, p in whole_model.named_parameters()})
+    check(model, grads_of(whole_model))
 
 
 CHECKS = {

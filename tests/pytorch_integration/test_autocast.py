@@ -51,7 +51,7 @@ def test_operator(op: Operator, dtype: torch.dtype, fallbacks: list[str]) -> Non
 @each_layer
 def test_module(layer: Layer, dtype: torch.dtype) -> None:
     with torch.autocast("cpu", dtype=dtype):
-        assert_same(*(outputs_of(module(*layer.inputs())) for module in layer.pair()))
+        assert_same(*(layer.outputs(module) for module in layer.pair()))
 
 
 @each_layer

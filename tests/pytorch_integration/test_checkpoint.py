@@ -25,6 +25,7 @@ from tests.pytorch_integration.cases import (
     each_layer,
     each_operator,
     gradients_of,
+    grads_of,
     loss_of,
 )
 
@@ -54,7 +55,7 @@ def test_checkpointed_module(layer: Layer, reentrant: bool) -> None:
     of_image, image.grad = image.grad, None
     module.zero_grad()
     loss_of(checkpoint(module, image, *states, use_reentrant=reentrant)).backward()
-    assert_same_bits({name: p.grad for name, p in module.named_parameters()}, expected)
+    assert_same_bits(grads_of(module), expected)
     assert_bitwise_equal(image.grad, of_image)
 
 
@@ -81,7 +82,7 @@ def test_selective_checkpoint_of_a_network(early_stop: bool) -> None:
         model.zero_grad()
         loss_of(output).backward()
     assert len(calls) == 2
-    assert_same_bits({name: p.grad for name, p in model.named_parameters()}, expected)
+    assert_same_bits(grads_of(model), expected)
 
 
 def test_checkpoint_sequential() -> None:
@@ -90,7 +91,7 @@ def test_checkpoint_sequential() -> None:
     model.zero_grad()
     output = checkpoint_sequential(model, 2, Network.images(), use_reentrant=False)
     loss_of(output).backward()
-    assert_same_bits({name: p.grad for name, p in model.named_parameters()}, expected)
+    assert_same_bits(grads_of(model), expected)
 
 
 def test_checkpoint_under_compile() -> None:
@@ -104,4 +105,4 @@ def test_checkpoint_under_compile() -> None:
 
     model.zero_grad()
     loss_of(run(Network.images())).backward()
-    assert_same_sums({name: p.grad for name, p in model.named_parameters()}, expected)
+    assert_same_sums(grads_of(model), expected)

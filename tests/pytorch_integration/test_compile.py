@@ -19,6 +19,7 @@ from tests.pytorch_integration.cases import (
     each_layer,
     each_trainable_layer,
     gradients_of,
+    grads_of,
     loss_of,
     outputs_of,
 )
@@ -49,7 +50,7 @@ def test_outputs(layer: Layer, backend: str) -> None:
     ours, native = layer.pair()
     with torch.no_grad():
         results = compiled(ours, backend)(*layer.inputs())
-        assert_same_sums(outputs_of(results), outputs_of(native(*layer.inputs())))
+        assert_same_sums(outputs_of(results), layer.outputs(native))
     assert counters["stats"]["unique_graphs"] == 1
 
 
@@ -58,8 +59,8 @@ def test_outputs(layer: Layer, backend: str) -> None:
 def test_gradients(layer: Layer, backend: str) -> None:
     ours, native = layer.pair()
     gradients_of(compiled(ours, backend), *layer.inputs())
-    gradients = {name: p.grad for name, p in ours.named_parameters()}
-    assert_same_sums(gradients, gradients_of(native, *layer.inputs()))
+    gradients = grads_of(ours)
+    assert_same_sums(gradients, layer.gradients(native))
 
 
 @each_backend

@@ -22,8 +22,8 @@ from tests.pytorch_integration.cases import (
     each_layer,
     each_trainable_layer,
     gradients_of,
+    grads_of,
     loss_of,
-    outputs_of,
 )
 
 
@@ -143,7 +143,7 @@ def test_state_dict_loads_by_assignment(layer: Layer) -> None:
     assert all(p.data_ptr() == state[name].data_ptr() for name, p in ours.named_parameters())
     assert all(isinstance(p, nn.Parameter) and p.requires_grad for p in ours.parameters())
     native.load_state_dict(state)
-    assert_same_sums(outputs_of(ours(*layer.inputs())), outputs_of(native(*layer.inputs())))
+    assert_same_sums(layer.outputs(ours), layer.outputs(native))
 
 
 @each_trainable_layer
@@ -153,8 +153,8 @@ def test_state_dict_loads_from_a_mapped_file(layer: Layer, tmp_path: Any) -> Non
     torch.save(native.state_dict(), path)
     ours = layer.build(cnnext.nn)
     ours.load_state_dict(torch.load(path, mmap=True, weights_only=True), assign=True)
-    assert_same_sums(outputs_of(ours(*layer.inputs())), outputs_of(native(*layer.inputs())))
-    assert_same_sums(gradients_of(ours, *layer.inputs()), gradients_of(native, *layer.inputs()))
+    assert_same_sums(layer.outputs(ours), layer.outputs(native))
+    assert_same_sums(layer.gradients(ours), layer.gradients(native))
 
 
 @each_trainable_layer
@@ -170,7 +170,7 @@ def test_weights_of_a_numpy_array(layer: Layer) -> None:
         array *= 3
     native = layer.build(nn)
     native.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-    assert_same_sums(outputs_of(ours(*layer.inputs())), outputs_of(native(*layer.inputs())))
+    assert_same_sums(layer.outputs(ours), layer.outputs(native))
 
 
 @each_trainable_layer
@@ -180,9 +180,9 @@ def test_parameters_as_one_vector(layer: Layer) -> None:
     for module in (ours, native):
         vector = nn.utils.parameters_to_vector(module.parameters())
         nn.utils.vector_to_parameters(vector * 2, module.parameters())
-        vectors.append(gradients_of(module, *layer.inputs()))
+        vectors.append(layer.gradients(module))
         nn.utils.clip_grad_norm_(module.parameters(), 0.1)
-        vectors.append({name: p.grad for name, p in module.named_parameters()})
+        vectors.append(grads_of(module))
     assert_same_sums(vectors[:2], vectors[2:])
 
 
@@ -203,5 +203,5 @@ def test_a_copy_of_a_used_module(layer: Layer) -> None:
 def test_memory_that_processes_share(layer: Layer) -> None:
     module = layer.build(cnnext.nn).share_memory()
     assert all(p.is_shared() for p in module.parameters())
-    native: dict[str, Tensor] = gradients_of(layer.build(nn), *layer.inputs())
-    assert_same_sums(gradients_of(module, *layer.inputs()), native)
+    native: dict[str, Tensor] = layer.gradients(layer.build(nn))
+    assert_same_sums(layer.gradients(module), native)

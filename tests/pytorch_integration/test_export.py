@@ -20,6 +20,7 @@ from tests.pytorch_integration.cases import (
     Network,
     each_layer,
     gradients_of,
+    grads_of,
     loss_of,
     outputs_of,
 )
@@ -76,7 +77,7 @@ def test_an_exported_network_trains() -> None:
     run = program.module()
     loss_of(run(images)).backward()
     expected = gradients_of(native, images)
-    assert_same_sums({name: p.grad for name, p in run.named_parameters()}, expected)
+    assert_same_sums(grads_of(run), expected)
 
 
 def training_step(module: nn.Module) -> Callable[..., Any]:

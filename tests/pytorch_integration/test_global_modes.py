@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import cnnext
-from cnnext.testing.errors import assert_bitwise_equal
 from tests.ops.support import CNNEXT, NATIVE, assert_same_sums
 from tests.pytorch_integration.cases import (
     LIBRARIES,
     Layer,
     Network,
     Operator,
+    assert_same_bits,
     assert_same_outcome,
     each_layer,
     each_operator,
@@ -24,7 +24,6 @@ from tests.pytorch_integration.cases import (
     gradients_of,
     loss_of,
     outcome,
-    outputs_of,
 )
 
 # ------------------------------------------------------------------------------- determinism
@@ -44,11 +43,7 @@ def deterministic(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.mark.usefixtures("deterministic")
 @each_operator
 def test_deterministic_algorithms(op: Operator) -> None:
-    results = []
-    for library in (CNNEXT, NATIVE, CNNEXT):
-        leaves = op.leaves()
-        outputs = op.call(library, *leaves)
-        results.append((outputs, torch.autograd.grad(loss_of(outputs), leaves)))
+    results = [op.trained(library) for library in (CNNEXT, NATIVE, CNNEXT)]
     assert_same_sums(*results[:2])
     torch.testing.assert_close(results[0], results[2], rtol=0, atol=0)
 
@@ -76,8 +71,7 @@ def test_a_training_run_repeats_bit_by_bit() -> None:
             gradients_of(model, Network.images())
             optimizer.step()
         states.append(model.state_dict())
-    for name, value in states[0].items():
-        assert_bitwise_equal(states[1][name], value, what=name)
+    assert_same_bits(*map(dict, states))
 
 
 # ---------------------------------------------------------------------------- inference mode
@@ -100,7 +94,7 @@ def test_inference_mode(layer: Layer) -> None:
     results = []
     for module in layer.pair():
         with torch.inference_mode():
-            outputs = outputs_of(module(*layer.inputs()))
+            outputs = layer.outputs(module)
         assert all(t.is_inference() and not t.requires_grad for t in outputs)
         results.append(outputs)
     assert_same_sums(*results)
@@ -132,15 +126,11 @@ def test_inference_tensors_outside_of_the_mode(op: Operator, leaf: str) -> None:
 
 @each_trainable_layer
 def test_a_module_built_in_inference_mode(layer: Layer) -> None:
-    results = []
-    for layers in (cnnext.nn, nn):
-        with torch.inference_mode():
-            module = layer.build(layers)
-        with torch.no_grad():
-            results.append(outcome(lambda m: outputs_of(m(*layer.inputs())), module))
-        results.append(outcome(lambda m: outputs_of(m(*layer.inputs())), module))
-    assert_same_outcome(results[0], results[2])
-    assert_same_outcome(results[1], results[3])
+    with torch.inference_mode():
+        modules = layer.pair()
+    for mode in (torch.no_grad, torch.enable_grad):
+        with mode():
+            assert_same_outcome(*(outcome(layer.outputs, module) for module in modules))
 
 
 @pytest.mark.parametrize("mode", (torch.no_grad, torch.inference_mode, torch.enable_grad))
@@ -157,11 +147,11 @@ def test_modes_as_decorators(mode: Any) -> None:
 def test_a_graph_inside_of_a_region_without(layer: Layer) -> None:
     with torch.no_grad():
         for module in layer.pair():
-            assert not outputs_of(module(*layer.inputs()))[0].requires_grad
+            assert not layer.outputs(module)[0].requires_grad
             with torch.enable_grad():
-                assert outputs_of(module(*layer.inputs()))[0].requires_grad
+                assert layer.outputs(module)[0].requires_grad
             with torch.set_grad_enabled(False):
-                assert not outputs_of(module(*layer.inputs()))[0].requires_grad
+                assert not layer.outputs(module)[0].requires_grad
 
 
 # ------------------------------------------------------------------------------- other switches
@@ -171,11 +161,10 @@ def test_a_graph_inside_of_a_region_without(layer: Layer) -> None:
 @each_layer
 def test_switches_of_native_libraries_change_nothing_here(layer: Layer, enabled: bool) -> None:
     module = layer.build(cnnext.nn)
-    expected = outputs_of(module(*layer.inputs()))
+    expected = layer.outputs(module)
     with torch.backends.mkldnn.flags(enabled=enabled):
-        outputs = outputs_of(module(*layer.inputs()))
-    for result, value in zip(outputs, expected, strict=True):
-        assert_bitwise_equal(result, value)
+        outputs = layer.outputs(module)
+    assert_same_bits(outputs, expected)
 
 
 @pytest.mark.parametrize("precision", ("highest", "medium"))
@@ -183,16 +172,15 @@ def test_switches_of_native_libraries_change_nothing_here(layer: Layer, enabled:
 def test_matmul_precision(layer: Layer, precision: str) -> None:
     """Leave to round more is not an order to: float32 stays float32 here."""
     module = layer.build(cnnext.nn)
-    expected = gradients_of(module, *layer.inputs())
+    expected = layer.gradients(module)
     expected = {name: gradient.clone() for name, gradient in expected.items()}
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(precision)
     try:
-        gradients = gradients_of(module, *layer.inputs())
+        gradients = layer.gradients(module)
     finally:
         torch.set_float32_matmul_precision(before)
-    for name, gradient in gradients.items():
-        assert_bitwise_equal(gradient, expected[name], what=name)
+    assert_same_bits(gradients, expected)
 
 
 @pytest.mark.parametrize("flush", (True, False), ids=("flush", "keep"))

@@ -20,6 +20,7 @@ from tests.pytorch_integration.cases import (
     Operator,
     each_layer,
     each_operator,
+    grads_of,
     loss_of,
     outputs_of,
 )
@@ -62,7 +63,7 @@ def test_a_hook_that_changes_values(layer: Layer, hook: str) -> None:
         with contextlib.closing(_Handle(HOOKS[hook](module))):
             outputs = outputs_of(module(image, *states))
             loss_of(outputs).backward()
-        gradients = {name: p.grad for name, p in module.named_parameters()}
+        gradients = grads_of(module)
         results.append((outputs, image.grad, gradients))
     assert_same_sums(*results)
 

@@ -19,7 +19,6 @@ from tests.pytorch_integration.cases import (
     each_layer,
     each_operator,
     each_trainable_layer,
-    gradients_of,
     loss_of,
     outcome,
     outputs_of,
@@ -64,7 +63,7 @@ def test_memory_comes_later(layer: Layer) -> None:
         module = layer.build(layers, device="meta").to_empty(device="cpu")
         torch.manual_seed(0)
         module.reset_parameters()
-        outputs.append((module.state_dict(), outputs_of(module(*layer.inputs()))))
+        outputs.append((module.state_dict(), layer.outputs(module)))
     assert_same_sums(*outputs)
 
 
@@ -78,7 +77,7 @@ def test_skipped_initialisation(layer: Layer) -> None:
     ours = nn.utils.skip_init(getattr(cnnext, layer.name), *layer.arguments, **layer.options)
     assert torch.equal(torch.get_rng_state(), before)
     ours.load_state_dict(native.state_dict())
-    assert_same_sums(outputs_of(ours(*layer.inputs())), outputs_of(native(*layer.inputs())))
+    assert_same_sums(layer.outputs(ours), layer.outputs(native))
 
 
 # --------------------------------------------------------------------------------- fake tensors
@@ -195,6 +194,6 @@ def test_module_conversion_settings(layer: Layer, overwrite: bool) -> None:
     setter(True)
     try:
         ours, native = (module.double().float() for module in layer.pair())
-        assert_same_sums(gradients_of(ours, *layer.inputs()), gradients_of(native, *layer.inputs()))
+        assert_same_sums(layer.gradients(ours), layer.gradients(native))
     finally:
         setter(False)

@@ -11,11 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from cnnext.runtime.operator import OPERATORS
 from tests.ops.support import CNNEXT, NATIVE, assert_same_sums
-from tests.pytorch_integration.cases import (
-    Operator,
-    each_operator,
-    loss_of,
-)
+from tests.pytorch_integration.cases import Operator, each_operator, loss_of
 
 
 class Dispatched(TorchDispatchMode):

@@ -18,7 +18,6 @@ from tests.pytorch_integration.cases import (
     each_layer,
     each_operator,
     each_trainable_layer,
-    gradients_of,
     loss_of,
     outputs_of,
 )
@@ -100,7 +99,7 @@ def test_a_subclass_of_parameter(layer: Layer) -> None:
     for module in layer.pair():
         for name, parameter in list(module.named_parameters()):
             setattr(module, name, OwnParameter(parameter.detach()))
-        gradients.append(gradients_of(module, *layer.inputs()))
+        gradients.append(layer.gradients(module))
     assert_same_sums(*gradients)
 
 
@@ -111,7 +110,7 @@ def test_a_parameter_that_wants_to_be_asked(layer: Layer, fallbacks: list[str]) 
         for name, parameter in list(module.named_parameters()):
             setattr(module, name, AskedParameter(parameter.detach()))
         AskedParameter.asked.clear()
-        outputs = outputs_of(module(*layer.inputs()))
+        outputs = layer.outputs(module)
         gradients.append((AskedParameter.asked[-1], [t.detach() for t in outputs]))
     assert gradients[0][0] is gradients[1][0]
     assert_same_sums(gradients[0][1], gradients[1][1])
@@ -154,5 +153,5 @@ def test_fake_tensors_have_the_strides_of_real_ones(layer: Layer) -> None:
         module = layer.build(cnnext.nn)
         inputs = layer.inputs()
         fake = [(t.shape, t.stride(), t.dtype) for t in outputs_of(module(*inputs))]
-    real = outputs_of(layer.build(cnnext.nn)(*layer.inputs()))
+    real = layer.outputs(layer.build(cnnext.nn))
     assert fake == [(t.shape, t.stride(), t.dtype) for t in real]

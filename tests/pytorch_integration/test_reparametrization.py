@@ -16,12 +16,7 @@ from torch.nn.utils.weight_norm import remove_weight_norm, weight_norm
 
 import cnnext
 from tests.ops.support import assert_same_sums
-from tests.pytorch_integration.cases import (
-    Layer,
-    each_trainable_layer,
-    gradients_of,
-    outputs_of,
-)
+from tests.pytorch_integration.cases import Layer, each_trainable_layer, grads_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated:FutureWarning")
 
@@ -83,7 +78,7 @@ def trained(module: nn.Module, layer: Layer) -> dict[str, Tensor]:
     """The state after steps of SGD, in which the weight is computed afresh."""
     optimizer = torch.optim.SGD(module.parameters(), lr=1e-3)
     for _ in range(3):
-        gradients_of(module, *layer.inputs())
+        layer.gradients(module)
         optimizer.step()
     return module.state_dict()
 
@@ -99,13 +94,13 @@ def test_training(layer: Layer, way: str) -> None:
 @each_trainable_layer
 def test_removal(layer: Layer, way: str) -> None:
     ours, native = pair_of(layer, way)
-    expected = outputs_of(ours.eval()(*layer.inputs()))
+    expected = layer.outputs(ours.eval())
     for module in (ours, native.eval()):
         UNDONE[way](module, weight_of(layer))
     assert type(ours) is getattr(cnnext, layer.name)
     assert list(ours.state_dict()) == list(native.state_dict())
-    assert_same_sums(outputs_of(ours(*layer.inputs())), expected)
-    assert_same_sums(outputs_of(ours(*layer.inputs())), outputs_of(native(*layer.inputs())))
+    assert_same_sums(layer.outputs(ours), expected)
+    assert_same_sums(layer.outputs(ours), layer.outputs(native))
 
 
 @plain_and_each_way
@@ -116,9 +111,7 @@ def test_the_state_of_one_loads_into_the_other(layer: Layer, way: str) -> None:
         for parameter in module.parameters():
             parameter.data.mul_(1.5)
         other.load_state_dict(module.state_dict())
-    assert_same_sums(
-        outputs_of(ours.eval()(*layer.inputs())), outputs_of(native.eval()(*layer.inputs()))
-    )
+    assert_same_sums(layer.outputs(ours.eval()), layer.outputs(native.eval()))
 
 
 @each_way
@@ -136,7 +129,7 @@ def test_a_copy_is_independent(layer: Layer, way: str) -> None:
                 continue
             for parameter in module.parameters():
                 parameter.zero_()
-            results.append(outputs_of(other(*layer.inputs())))
+            results.append(layer.outputs(other))
     if isinstance(results[1], type):
         assert results[0] is results[1]
     else:
@@ -154,11 +147,11 @@ def test_a_cached_parametrization_is_computed_once(layer: Layer) -> None:
 
     ours = layer.build(cnnext.nn)
     parametrize.register_parametrization(ours, weight_of(layer), Counted())
-    expected = outputs_of(ours(*layer.inputs()))
+    expected = layer.outputs(ours)
     calls.clear()
     with parametrize.cached():
         for _ in range(3):
-            assert_same_sums(outputs_of(ours(*layer.inputs())), expected)
+            assert_same_sums(layer.outputs(ours), expected)
     assert len(calls) == 1
 
 
@@ -171,7 +164,7 @@ def test_global_pruning(method: Any) -> None:
         parameters = [(model[0], "weight"), (model[2], "weight")]
         prune.global_unstructured(parameters, pruning_method=method, amount=0.3)
         model(torch.ones(1, 3, 6, 5)).sum().backward()
-        states.append((model.state_dict(), {n: p.grad for n, p in model.named_parameters()}))
+        states.append((model.state_dict(), grads_of(model)))
     assert_same_sums(*states)
 
 

@@ -147,7 +147,7 @@ OPERATORS = (
         file="cnnext/runtime/launch.py",
         old="names[len(operands) :]",
         new="names",
-        tests=("tests/ops/test_conv2d_errors.py", "tests/upstream_suites/test_native_checks.py"),
+        tests=("tests/ops/test_bad_calls.py", "tests/upstream_suites/test_native_checks.py"),
     ),
     Fault(
         name="fused-gradient-passes-zeros",

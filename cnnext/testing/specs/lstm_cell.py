@@ -25,6 +25,13 @@ SPEC = OperatorSpec(
     cases=LSTM_CELLS,
     edge_cases=EDGE_LSTM_CELLS,
     gpu_cases=(LSTMCellCase("several_blocks", 9, 3, 65),),
+    typical_cases=(LSTMCellCase("plain", 3, 5, 4),),
+    corner_cases=(
+        LSTMCellCase("one", 1, 1, 1),
+        LSTMCellCase("no_features", 2, 0, 4),
+        LSTMCellCase("no_units", 2, 3, 0),
+    ),
+    tiny_cases=(LSTMCellCase("tiny", 2, 3, 2),),
     shapes=(ROWS, STATE, STATE, (16, 3), (16, 4), (16,), (16,)),
     layers=(Layer("LSTMCell", (3, 4), (ROWS, STATE, STATE), states=True),),
     calls={"lstm_cell": Arguments({"input": INPUT, "h": HIDDEN, "c": HIDDEN, **weights(4)})},

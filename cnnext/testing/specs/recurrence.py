@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from cnnext.ops.common.recurrence_formulas import Cell
 from cnnext.ops.recurrence import RECURRENCE
+from cnnext.testing.recurrence_cases import CORNERS, EDGE, TINY, TYPICAL, function_of
 from cnnext.testing.spec import Arguments, Drawn, OperatorSpec
 from cnnext.testing.specs._recurrent import HIDDEN, weights
 
 SPEC = OperatorSpec(
     RECURRENCE,
+    weights=(3, 4),
+    edge_cases=EDGE,
+    typical_cases=TYPICAL,
+    corner_cases=CORNERS,
+    tiny_cases=TINY,
+    function_of=function_of,
     raw={
         "recurrence_forward": Arguments(
             {
