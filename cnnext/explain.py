@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cnnext.ops.common.arguments import int_pairs
 from cnnext.ops.conv2d import CONV2D, Conv2d, pad_by_mode, pad_by_name, result_format
-from cnnext.runtime import kept_filters
+from cnnext.runtime import planned_calls
 from cnnext.runtime.fallback import fallback_reason
 from cnnext.runtime.library import ops
 
@@ -134,7 +134,7 @@ def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") 
     keeps = (
         direction == "forward"
         and Conv2d in type(module).__mro__
-        and kept_filters.applies(batched, weight)
+        and planned_calls.applies(batched, weight)
     )
     facts = None
     if not is_double and direction != "bwd_weight":
@@ -144,7 +144,7 @@ def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") 
     chosen, candidates = predicted_candidates(
         direction, is_double, channels_last, shape, keeps, transforms
     )
-    kept = kept_filters.kept_bytes(module) if keeps else None
+    kept = planned_calls.kept_bytes(module) if keeps else None
     if facts is None:
         return Explanation(direction, threads, chosen, None, candidates, kept)
     return Explanation(

@@ -14,7 +14,7 @@ from torch.nn.functional import conv2d as native_conv2d
 
 from cnnext.ops.common.arguments import IntOrPair, as_int, int_pairs
 from cnnext.ops.common.drop_in import NativeLayer
-from cnnext.runtime import kept_filters
+from cnnext.runtime import planned_calls
 from cnnext.runtime.exact_sums import warn_once
 from cnnext.runtime.fallback import is_scripting
 from cnnext.runtime.launch import launch
@@ -289,10 +289,10 @@ class _CallOfModule:
 
     def __call__(self, input: Tensor, weight: Tensor, *rest: Any) -> Tensor:
         self.computed = True
-        if not kept_filters.applies(input, weight):
+        if not planned_calls.applies(input, weight):
             return _direct(input, weight, *rest)
-        owner, version = kept_filters.owner_of(self._module), kept_filters.version_of(weight)
-        output = direct.conv2d_keeping(input, weight, *rest, owner, version)
+        owner, version = planned_calls.owner_of(self._module), planned_calls.version_of(weight)
+        output = direct.conv2d_planned(input, weight, *rest, owner, version)
         warn_once()
         return output
 
@@ -343,7 +343,7 @@ class Conv2d(torch.nn.Conv2d, metaclass=ABCMeta):
         call = _CallOfModule(self)
         output = launch(CONV2D, operands, *geometry, direct=call)
         if not call.computed:
-            kept_filters.release(self)
+            planned_calls.release(self)
         return output
 
 
@@ -360,7 +360,7 @@ CONV2D = declare(
             "conv2d_backward_input",
             "conv2d_backward_weight",
             "conv2d_forward",
-            "conv2d_keeping",
+            "conv2d_planned",
             "conv2d_value_facts",
         ),
         kernels="conv2d",

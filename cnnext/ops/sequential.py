@@ -23,7 +23,7 @@ from cnnext.ops.common.pooling import Pair, pooled_size, scatter_to_planes, wind
 from cnnext.ops.conv2d import CONV2D, Conv2d
 from cnnext.ops.max_pool2d import MAX_POOL2D, MaxPool2d
 from cnnext.ops.relu import RELU, ReLU
-from cnnext.runtime import kept_filters
+from cnnext.runtime import planned_calls
 from cnnext.runtime.exact_sums import warn_once
 from cnnext.runtime.fallback import fallback_reason, gradient_needed, is_scripting
 from cnnext.runtime.library import ops
@@ -157,7 +157,7 @@ def _call_as_one(conv: Any, pool: Any, input: Tensor) -> Tensor | None:
     size = pooled_size(*convolved, window, pool.ceil_mode)
     if size is None:
         return None
-    kept_filters.release(conv)
+    planned_calls.release(conv)
     return Conv2dReLUMaxPool2dFunction.apply(*operands, geometry, size, window)
 
 

@@ -92,7 +92,7 @@ def _set(values: Flags) -> None:
         chosen = "" if values.conv_algorithm == "auto" else values.conv_algorithm
         ops.prefer_algorithm("conv2d", chosen)
     if not values.keep_filters:
-        ops.conv2d_forget_all_filters()
+        ops.conv2d_forget_all_plans()
     _current = values
 
 

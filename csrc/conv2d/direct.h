@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Direct convolution, forward and input gradient, for any shape: blocked over rows and channels.
 //
-//   phase 0, one task per (gather, group, panel of Tile::kColumns output channels):
-//     pack the filter to [panel][tap][c][column]
-//   phase 1, one task per (gather, image, group, block of rows, block of panels):
+//   packing, one task per (gather, group, panel of Tile::kColumns output channels):
+//     the filter to [panel][tap][c][column]
+//   then one task per (gather, image, group, block of rows, block of panels):
 //     copy the rows of input that the rows need (packed_rows.h)             -- L2
 //     for each panel, for each row: multiply_panel over the row's pixels -- registers
 //       (without the filter rows that meet the border above or below the image)
@@ -36,52 +36,65 @@ struct DirectConv {
   static Plan plan(const Conv2dShape& s, int threads) {
     const int64_t no_strides[4] = {};
     Plan plan;
-    plan.n_phases = 2;
-    plan.packs_filter = true;
+    plan.weights.order = kPass == Pass::forward ? "tap panels" : "tap panels of the gradient";
+    plan.weights.columns = Tile::kColumns;
     plan.block[0] = threads;
     for (int64_t i = 0; i < geometry_count(s, kPass); ++i) {
       const ConvGeometry g = make_geometry(s, kPass, no_strides, i);
       const Blocking b = blocking(g, threads);
-      plan.tasks[0] += g.groups * b.all_panels;
-      plan.tasks[1] += tasks(g, b);
-      plan.shared_bytes += 4 * filter_floats(g, b);
+      plan.weights.tasks += g.groups * b.all_panels;
+      plan.weights.bytes += 4 * filter_floats(g, b);
+      plan.weights.chunk_bytes =
+          max(plan.weights.chunk_bytes, 4 * FilterPanel<Tile>::scratch_floats(g.filter_taps));
+      plan.tasks[0] += tasks(g, b);
       const int64_t floats = g.packed_rows_floats(b.rows) + g.w.grid * Tile::kColumns;
       plan.chunk_bytes = max(plan.chunk_bytes, 64 + 8 * g.taps() + 4 * floats);
-      plan.chunk_bytes =
-          max(plan.chunk_bytes, 4 * FilterPanel<Tile>::scratch_floats(g.filter_taps));
     }
     return plan;
   }
 
+  static void pack(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
+                   const Slice& slice) {
+    for_each_gather(s, plan, o, slice,
+                    [&](const ConvGeometry& g, const Blocking& b, int64_t before, float* filter) {
+                      const int64_t end = min(slice.end - before, g.groups * b.all_panels);
+                      for (int64_t task = max(slice.begin - before, 0); task < end; ++task) {
+                        const int64_t k0 = task % b.all_panels * Tile::kColumns;
+                        const float* w = o.second + task / b.all_panels * g.w_group + k0 * g.w_k;
+                        float* const panel = filter + task * panel_floats(g);
+                        filter_panel<Tile>(g, k0).pack(w, panel,
+                                                       reinterpret_cast<float*>(slice.chunk));
+                        const int64_t size = g.taps() * g.c * Tile::kColumns;
+                        panel[size] = !all_finite<Tile::kLanes>(panel, size);
+                      }
+                    });
+  }
+
   static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
                   const Slice& slice) {
-    const int threads = static_cast<int>(plan.block[0]);
-    float* filter = reinterpret_cast<float*>(slice.shared);
-    int64_t before = 0;  // panels of the gathers before this one
+    for_each_gather(s, plan, o, slice,
+                    [&](const ConvGeometry& g, const Blocking& b, int64_t, const float* filter) {
+                      const Share share = share_of(tasks(g, b), slice, plan.tasks[0]);
+                      multiply(g, b, o, filter, share.begin, share.end, slice.chunk);
+                    });
+  }
+
+ private:
+  // Calls f(gather, its blocking, panels of the gathers before it, its packed filter).
+  template <class F>
+  static void for_each_gather(const Conv2dShape& s, const Plan& plan,
+                              const Conv2dOperands<float>& o, const Slice& slice, const F& f) {
+    float* filter = reinterpret_cast<float*>(slice.packed);
+    int64_t before = 0;
     for (int64_t i = 0; i < geometry_count(s, kPass); ++i) {
       const ConvGeometry g = make_geometry(s, kPass, o.w_strides, i);
-      const Blocking b = blocking(g, threads);
-      const int64_t panels = g.groups * b.all_panels;
-      if (slice.phase == 0) {
-        const int64_t end = min(slice.end, before + panels) - before;
-        for (int64_t task = max(slice.begin, before) - before; task < end; ++task) {
-          const int64_t k0 = task % b.all_panels * Tile::kColumns;
-          const float* w = o.second + task / b.all_panels * g.w_group + k0 * g.w_k;
-          float* const panel = filter + task * panel_floats(g);
-          filter_panel<Tile>(g, k0).pack(w, panel, reinterpret_cast<float*>(slice.chunk));
-          const int64_t size = g.taps() * g.c * Tile::kColumns;
-          panel[size] = !all_finite<Tile::kLanes>(panel, size);
-        }
-      } else {
-        const Share share = share_of(tasks(g, b), slice, plan.tasks[1]);
-        multiply(g, b, o, filter, share.begin, share.end, slice.chunk);
-      }
-      before += panels;
+      const Blocking b = blocking(g, static_cast<int>(plan.block[0]));
+      f(g, b, before, filter);
+      before += g.groups * b.all_panels;
       filter += filter_floats(g, b);
     }
   }
 
- private:
   // Behind the filter of a panel, a number tells whether it must not meet zeros of a border.
   static int64_t panel_floats(const ConvGeometry& g) {
     return (g.taps() * g.c + 1) * Tile::kColumns;

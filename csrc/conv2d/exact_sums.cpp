@@ -37,14 +37,6 @@ int64_t threads_for(int64_t floats, int threads) {
 
 // ----------------------------------------------------------------------------------- fixed point
 
-const ValueLooks& value_looks() {
-#if CNNEXT_X86
-  if (active_isa() == Isa::avx512) return value_looks_avx512;
-  if (active_isa() == Isa::avx2) return value_looks_avx2;
-#endif
-  return value_looks_baseline;
-}
-
 // The largest value in steps of the grid; infinite if there is no grid, 0 if all values are zero.
 double steps(const FixedPoint& values) {
   constexpr int kBias = 127, kDigits = 23;
@@ -259,6 +251,8 @@ TileCounts look_at_tiles(const WinogradShape& g, int64_t side, Spoiled spoiled, 
 
 // ----------------------------------------------------------------------------------- the choice
 
+constexpr int64_t kStep = 16;  // the rows of tiles, of which one is looked at
+
 bool too_many(int64_t plain, int64_t tiles) { return 100 * plain > 3 * tiles; }
 
 // The transforms that the kernel applies: those without which it would not run.
@@ -284,8 +278,15 @@ class Chooser {
     if (!transforms()) return choice_;
     by_name_ = !forced_kernel("conv2d").empty();
     allow(allowed_by_filter());
-    if (!by_name_ && transforms()) keep_to_input(step);
+    if (!by_name_ && transforms()) allow(allowed_by_input(step));
     return choice_;
+  }
+
+  bool holds(const Conv2dChoice& choice, int64_t step) {
+    choice_ = choice;
+    if (!transforms()) return true;
+    if (allowed_by_filter() < choice_.transforms) return false;
+    return !forced_kernel("conv2d").empty() || allowed_by_input(step) >= choice_.transforms;
   }
 
   Conv2dChoice choose(const Conv2dKernel<float>& kernel) {
@@ -301,26 +302,28 @@ class Chooser {
   int threads_;
   const ParallelCalls& parallel_;
   bool by_name_ = false;
-  Transforms transforms_ = Transforms::none;  // of the kernel
   Conv2dChoice choice_{};
 
   void take(const Conv2dKernel<float>& kernel) {
     choice_.kernel = &kernel;
-    transforms_ = transforms_of(kernel, choice_.shape, threads_);
+    choice_.transforms = transforms_of(kernel, choice_.shape, threads_);
   }
 
   void allow(Transforms transforms) {
-    if (transforms >= transforms_) return;
+    if (transforms >= choice_.transforms) return;
     choice_.shape.transforms = transforms;
+    choice_.by_values = true;
     if (!by_name_) take(select_conv2d<float>(pass_, choice_.shape, threads_));
   }
 
   WinogradShape tiling() const {
-    const bool four = transforms_ == Transforms::any && choice_.shape.k_h == 3;
+    const bool four = choice_.transforms == Transforms::any && choice_.shape.k_h == 3;
     return winograd_shape(choice_.shape, pass_, four ? 4 : 2, o_.w_strides);
   }
 
-  bool transforms() const { return pass_ != Pass::bwd_weight && transforms_ != Transforms::none; }
+  bool transforms() const {
+    return pass_ != Pass::bwd_weight && choice_.transforms != Transforms::none;
+  }
 
   Transforms allowed_by_filter() {
     const FilterLook filter = look_at_filter(tiling(), choice_.shape.k_h, o_.second);
@@ -349,16 +352,16 @@ class Chooser {
     return x * w < max_steps ? Transforms::local : Transforms::none;
   }
 
-  void keep_to_input(int64_t step) {
-    const Spoiled spoiled = transforms_ == Transforms::local ? Spoiled::all_do
-                            : pass_ == Pass::forward         ? Spoiled::dim
-                                                             : Spoiled::empty;
+  Transforms allowed_by_input(int64_t step) {
+    const Spoiled spoiled = choice_.transforms == Transforms::local ? Spoiled::all_do
+                            : pass_ == Pass::forward                ? Spoiled::dim
+                                                                    : Spoiled::empty;
     const TileCounts counts =
         look_at_tiles(tiling(), choice_.shape.k_h, spoiled, o_.first, step, threads_, parallel_);
     choice_.facts.tiles = counts.tiles;
     choice_.facts.plain_tiles = counts.plain;
-    if (too_many(counts.not_finite, counts.tiles)) return allow(Transforms::none);
-    if (too_many(counts.plain, counts.tiles)) allow(Transforms::local);
+    if (too_many(counts.not_finite, counts.tiles)) return Transforms::none;
+    return too_many(counts.plain, counts.tiles) ? Transforms::local : Transforms::any;
   }
 };
 
@@ -367,8 +370,12 @@ class Chooser {
 Conv2dChoice choose_conv2d(Pass pass, const Conv2dShape& shape,
                            const Conv2dOperands<float>& operands, int threads,
                            const ParallelCalls& parallel) {
-  constexpr int64_t kStep = 16;
   return Chooser(pass, shape, operands, threads, parallel).choose(kStep);
+}
+
+bool values_allow(const Conv2dChoice& choice, Pass pass, const Conv2dOperands<float>& operands,
+                  int threads, const ParallelCalls& parallel) {
+  return Chooser(pass, choice.shape, operands, threads, parallel).holds(choice, kStep);
 }
 
 ValueFacts look_at_all(Pass pass, const Conv2dShape& shape, const Conv2dOperands<float>& operands,
@@ -380,6 +387,14 @@ Conv2dShape keep_exact(const Conv2dKernel<float>& kernel, const Conv2dShape& sha
                        const Conv2dOperands<float>& operands, int threads,
                        const ParallelCalls& parallel) {
   return Chooser(kernel.pass, shape, operands, threads, parallel).choose(kernel).shape;
+}
+
+const ValueLooks& value_looks() {
+#if CNNEXT_X86
+  if (active_isa() == Isa::avx512) return value_looks_avx512;
+  if (active_isa() == Isa::avx2) return value_looks_avx2;
+#endif
+  return value_looks_baseline;
 }
 
 const char* filter_kind_name(FilterKind kind) {

@@ -61,8 +61,10 @@ struct ValueFacts {
 
 struct Conv2dChoice {
   const Conv2dKernel<float>* kernel;
-  Conv2dShape shape;  // with the transforms that the values allow
+  Conv2dShape shape;      // with the transforms that the values allow
+  Transforms transforms;  // of the kernel
   ValueFacts facts;
+  bool by_values = false;  // these values led to another kernel than their shape alone
 };
 
 // parallel(n, body) calls body(i) for every i < n, on any threads, and returns when all are done.
@@ -72,6 +74,10 @@ using ParallelCalls = std::function<void(int64_t, const std::function<void(int64
 Conv2dChoice choose_conv2d(Pass pass, const Conv2dShape& shape,
                            const Conv2dOperands<float>& operands, int threads,
                            const ParallelCalls& parallel);
+
+// Whether a choice that was made by shape alone holds for these values.
+bool values_allow(const Conv2dChoice& choice, Pass pass, const Conv2dOperands<float>& operands,
+                  int threads, const ParallelCalls& parallel);
 
 // What there is to be found if no tile is left out.
 ValueFacts look_at_all(Pass pass, const Conv2dShape& shape, const Conv2dOperands<float>& operands,

@@ -20,6 +20,11 @@ struct ImplicitGemm {
                                     : ImplicitGemmChannelsLast<Tile>::plan(s, threads);
   }
 
+  static void pack(const Conv2dShape& s, const Plan&, const Conv2dOperands<float>& o,
+                   const Slice& slice) {
+    ImplicitGemmChannelsLast<Tile>::pack(s, o, slice);
+  }
+
   static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
                   const Slice& slice) {
     for (int64_t task = slice.begin; task < slice.end; ++task) {
@@ -27,7 +32,8 @@ struct ImplicitGemm {
       if (s.layout == Layout::nchw) {
         ImplicitGemmNchw<Tile>::run_task(s, o, plan, task, scratch);
       } else {
-        ImplicitGemmChannelsLast<Tile>::run_task(s, o, plan, task, scratch);
+        ImplicitGemmChannelsLast<Tile>::run_task(
+            s, o, plan, task, reinterpret_cast<const float*>(slice.packed), scratch);
       }
     }
   }

@@ -22,11 +22,27 @@ struct ImplicitGemmChannelsLast {
 
   static Plan plan(const Conv2dShape& s, int threads) {
     const int64_t pixels = s.n * s.h_out() * s.w_out();
-    return Product::plan(Product::blocking(pixels, s.c_out, 1, threads), 1);
+    Plan plan = Product::plan(Product::blocking(pixels, s.c_out, 1, threads), 1);
+    plan.weights = Product::packed_b(s.c_out, depth(s));
+    plan.weights.order = "product panels of taps";
+    plan.weights.bytes += 4 * plan.weights.tasks;
+    return plan;
+  }
+
+  // Behind the panels, a number for each task tells whether they must not meet zeros of a border.
+  static void pack(const Conv2dShape& s, const Conv2dOperands<float>& o, const Slice& slice) {
+    float* const infinite = reinterpret_cast<float*>(slice.packed) + panels_floats(s);
+    Product::for_each_group(
+        s.c_out, depth(s), slice,
+        [&](int64_t k0, int64_t steps, int64_t k, int64_t columns, float* panels) {
+          pack_filter(s, o, k0, steps, k, columns, panels);
+          infinite[group_of(s, k0, k)] =
+              !all_finite<Tile::kLanes>(panels, round_up(columns, Tile::kColumns) * steps);
+        });
   }
 
   static void run_task(const Conv2dShape& s, const Conv2dOperands<float>& o, const Plan& plan,
-                       int64_t task, float* scratch) {
+                       int64_t task, const float* packed, float* scratch) {
     MatrixProduct p{};
     p.column_bias = o.bias;
     p.c = o.result;
@@ -35,21 +51,48 @@ struct ImplicitGemmChannelsLast {
     const bool border = s.pad_h > 0 || s.pad_w > 0;
     bool finite = true;
     const auto multiply = [&](const typename Product::Part& part) {
-      const int64_t columns = part.g1 - part.g0;
-      pack_filter(s, o, part.k0, part.depth, part.g0, columns, scratch);
-      const int64_t floats = round_up(columns, Tile::kColumns) * part.depth;
-      finite = finite && (!border || all_finite<Tile::kLanes>(scratch, floats));
-      Product::multiply_packed_rows(p, windows, part, part.k0 > 0, scratch);
+      const float* panels = scratch;
+      if (packed != nullptr) {
+        panels = packed + Product::packed_offset(s.c_out, part.k0, part.depth, part.g0);
+        finite = finite && (!border || packed_are_finite(s, packed, part));
+      } else {
+        const int64_t columns = part.g1 - part.g0;
+        pack_filter(s, o, part.k0, part.depth, part.g0, columns, scratch);
+        const int64_t floats = round_up(columns, Tile::kColumns) * part.depth;
+        finite = finite && (!border || all_finite<Tile::kLanes>(scratch, floats));
+      }
+      Product::multiply_packed_rows(p, windows, part, part.k0 > 0, panels,
+                                    scratch + Product::kScratchFloats);
     };
     const int64_t rows = s.n * s.h_out() * s.w_out();
-    Product::for_each_part(Product::blocking(plan), task, rows, s.c_out, s.k_h * s.k_w * s.c_in,
-                           Product::kDepth, multiply);
+    Product::for_each_part(Product::blocking(plan), task, rows, s.c_out, depth(s), Product::kDepth,
+                           multiply);
     if (finite) return;
     const auto range = Product::range(Product::blocking(plan), task, rows, s.c_out);
     sum_without_border(s, o, {range.m0, range.m0 + range.rows}, {range.n0, range.n1});
   }
 
  private:
+  static int64_t depth(const Conv2dShape& s) { return s.k_h * s.k_w * s.c_in; }
+  static int64_t panels_floats(const Conv2dShape& s) {
+    return depth(s) * round_up(s.c_out, Tile::kColumns);
+  }
+  // The task that packs column k of the steps from k0 on.
+  static int64_t group_of(const Conv2dShape& s, int64_t k0, int64_t k) {
+    return k0 / Product::kDepth * ceil_div(s.c_out, Product::kPackedColumns) +
+           k / Product::kPackedColumns;
+  }
+  static bool packed_are_finite(const Conv2dShape& s, const float* packed,
+                                const typename Product::Part& part) {
+    const float* const infinite = packed + panels_floats(s);
+    const int64_t first = group_of(s, part.k0, part.g0);
+    const int64_t last = group_of(s, part.k0, part.g1 - 1);
+    for (int64_t group = first; group <= last; ++group) {
+      if (infinite[group] != 0) return false;
+    }
+    return true;
+  }
+
   // The rows of p.
   struct WindowsOfPixels {
     const Conv2dShape& s;

@@ -40,7 +40,7 @@ int64_t w_size(const Conv2dShape& s, const Strides& strides) {
 
 py::array run(Pass pass, const std::string& name, const py::array& first, const py::array& second,
               const std::optional<py::array>& bias, const Strides& w_strides, int threads,
-              const py::kwargs& shape) {
+              bool packed, const py::kwargs& shape) {
   const Conv2dShape s = shape_from<Conv2d>(shape);
   const ArraySpec x{"x", s.n * s.c_in * s.h_in * s.w_in}, w{"w", w_size(s, w_strides)};
   const ArraySpec y{"y", s.n * s.c_out * s.h_out() * s.w_out()};
@@ -57,7 +57,7 @@ py::array run(Pass pass, const std::string& name, const py::array& first, const 
     if constexpr (std::is_same_v<T, float>) {
       allowed = keep_exact(kernel, s, o, threads, run_on_std_threads);
     }
-    run_isolated(kernel, allowed, o, threads);
+    run_isolated(kernel, allowed, o, threads, packed);
     return result(arrays[2].name, out, kernel.name);
   });
 }
@@ -66,10 +66,11 @@ void bind_gradient(py::module_& bindings, Pass pass, const char* second) {
   bindings.def(
       pass_name(pass),
       [pass](const std::string& name, const py::array& dy, const py::array& other,
-             const Strides& w_strides, int threads, const py::kwargs& shape) {
-        return run(pass, name, dy, other, std::nullopt, w_strides, threads, shape);
+             const Strides& w_strides, int threads, bool packed, const py::kwargs& shape) {
+        return run(pass, name, dy, other, std::nullopt, w_strides, threads, packed, shape);
       },
-      "name"_a, "dy"_a, py::arg(second), py::kw_only(), "w_strides"_a, "threads"_a = 1);
+      "name"_a, "dy"_a, py::arg(second), py::kw_only(), "w_strides"_a, "threads"_a = 1,
+      "packed"_a = false);
 }
 
 void bind(py::module_& m) {
@@ -77,11 +78,12 @@ void bind(py::module_& m) {
   bindings.def(
       "forward",
       [](const std::string& name, const py::array& x, const py::array& w,
-         const std::optional<py::array>& b, const Strides& w_strides, int threads,
+         const std::optional<py::array>& b, const Strides& w_strides, int threads, bool packed,
          const py::kwargs& shape) {
-        return run(Pass::forward, name, x, w, b, w_strides, threads, shape);
+        return run(Pass::forward, name, x, w, b, w_strides, threads, packed, shape);
       },
-      "name"_a, "x"_a, "w"_a, "b"_a = py::none(), py::kw_only(), "w_strides"_a, "threads"_a = 1);
+      "name"_a, "x"_a, "w"_a, "b"_a = py::none(), py::kw_only(), "w_strides"_a, "threads"_a = 1,
+      "packed"_a = false);
   bind_gradient(bindings, Pass::bwd_input, "w");
   bind_gradient(bindings, Pass::bwd_weight, "x");
 }

@@ -20,15 +20,23 @@ struct Pointwise {
 
   static Plan plan(const Conv2dShape& s, int threads) {
     const MatrixProduct p = product(s, {}, 0);
-    return Product::plan(Product::blocking(p.m, p.n, products(s), threads), products(s));
+    Plan plan = Product::plan(Product::blocking(p.m, p.n, products(s), threads), products(s));
+    if (s.channels_contiguous()) plan.weights = Product::packed_b(p.n, p.k);
+    return plan;
+  }
+
+  static void pack(const Conv2dShape& s, const Plan&, const Conv2dOperands<float>& o,
+                   const Slice& slice) {
+    Product::pack_b(product(s, o, 0), slice);
   }
 
   static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
                   const Slice& slice) {
     const auto b = Product::blocking(plan);
     for (int64_t task = slice.begin; task < slice.end; ++task) {
-      Product::run_task(product(s, o, task / b.tasks()), b, task % b.tasks(),
-                        reinterpret_cast<float*>(slice.chunk));
+      MatrixProduct p = product(s, o, task / b.tasks());
+      p.packed_b = reinterpret_cast<const float*>(slice.packed);
+      Product::run_task(p, b, task % b.tasks(), reinterpret_cast<float*>(slice.chunk));
     }
   }
 

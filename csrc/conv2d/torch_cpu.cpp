@@ -5,7 +5,7 @@
 #include "common/torch/cpu.h"
 #include "conv2d/exact_sums.h"
 #include "conv2d/torch_adapter.h"
-#include "conv2d/torch_kept_filters.h"
+#include "conv2d/torch_planned_calls.h"
 
 namespace cnnext {
 namespace {
@@ -14,17 +14,8 @@ namespace {
 // where it lies, after every call, and warns.
 std::atomic<int32_t> many_plain_tiles{0};
 
-// Calls run(kernel, shape, operands, threads) with what is chosen for these operands.
-template <class T, class Run>
-void run_chosen(Pass pass, const Conv2dShape& s, const Conv2dOperands<T>& o, const Run& run) {
-  const int threads = num_threads_for(s.macs());
-  if constexpr (std::is_same_v<T, float>) {
-    const Conv2dChoice choice = choose_conv2d(pass, s, o, threads, TorchThreads());
-    if (10 * choice.facts.plain_tiles > choice.facts.tiles) many_plain_tiles = 1;
-    run(*choice.kernel, choice.shape, o, threads);
-  } else {
-    run(select_conv2d<T>(pass, s, threads), s, o, threads);
-  }
+void note_plain_tiles(const ValueFacts& facts) {
+  if (10 * facts.plain_tiles > facts.tiles) many_plain_tiles = 1;
 }
 
 struct Device : CpuDevice {
@@ -32,7 +23,14 @@ struct Device : CpuDevice {
 
   template <class Op, class T>
   void compute(Pass pass, const Conv2dShape& s, const Conv2dOperands<T>& o) const {
-    run_chosen(pass, s, o, [](const auto&... call) { run_on_torch_threads(call...); });
+    const int threads = num_threads_for(s.macs());
+    if constexpr (std::is_same_v<T, float>) {
+      const Conv2dChoice choice = choose_conv2d(pass, s, o, threads, TorchThreads());
+      note_plain_tiles(choice.facts);
+      run_on_torch_threads(*choice.kernel, choice.shape, o, threads);
+    } else {
+      run_on_torch_threads(select_conv2d<T>(pass, s, threads), s, o, threads);
+    }
   }
 
   static Tensor bias_gradient(const Tensor& grad_output) {
@@ -43,7 +41,7 @@ struct Device : CpuDevice {
 };
 
 // `owner` is the number of a module; `version` counts the changes of weight, or is -1.
-Tensor forward_keeping(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias,
+Tensor forward_planned(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias,
                        int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w,
                        int64_t dilation_h, int64_t dilation_w, int64_t groups, int64_t owner,
                        int64_t version) {
@@ -51,10 +49,9 @@ Tensor forward_keeping(const Tensor& input, const Tensor& weight, const std::opt
   const auto compute = [&](const Device& device, Pass pass, Conv2dShape s, const auto& o) {
     if constexpr (std::is_same_v<decltype(o), const Conv2dOperands<float>&>) {
       s.filter_kept = true;
-      run_chosen(pass, s, o,
-                 [&](const auto& kernel, const auto& shape, const auto& operands, int threads) {
-                   conv2d::run_keeping(kernel, shape, operands, owned, threads);
-                 });
+      const auto call = conv2d::plan_call(s, o, owned, num_threads_for(s.macs()));
+      note_plain_tiles(call->choice.facts);
+      conv2d::run_call(*call, o);
     } else {
       device.compute<Conv2d>(pass, s, o);
     }
@@ -65,9 +62,9 @@ Tensor forward_keeping(const Tensor& input, const Tensor& weight, const std::opt
 
 void set_cost_constant(std::string name, double value) { set_conv2d_cost_constant(name, value); }
 
-void forget_filters(int64_t owner) { KeptFilters::instance().forget(owner); }
-void forget_all_filters() { KeptFilters::instance().forget_all(); }
-int64_t kept_filter_bytes(int64_t owner) { return KeptFilters::instance().bytes(owner); }
+void forget_plans(int64_t owner) { PlannedCalls::instance().forget(owner); }
+void forget_all_plans() { PlannedCalls::instance().forget_all(); }
+int64_t packed_bytes(int64_t owner) { return PlannedCalls::instance().bytes(owner); }
 
 // The candidates for float32, or float64, in the order of the registry; the chosen one comes first.
 std::string candidates(std::string direction, bool is_double, bool channels_last, int64_t n,
@@ -138,12 +135,12 @@ STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
       "int groups, bool filter_kept) -> str");
   m.def("conv2d_many_plain_tiles_address() -> int");
   m.def(
-      "conv2d_keeping(Tensor input, Tensor weight, Tensor? bias, int stride_h, int stride_w, "
+      "conv2d_planned(Tensor input, Tensor weight, Tensor? bias, int stride_h, int stride_w, "
       "int pad_h, int pad_w, int dilation_h, int dilation_w, int groups, int owner, int version) "
       "-> Tensor");
-  m.def("conv2d_forget_filters(int owner) -> ()");
-  m.def("conv2d_forget_all_filters() -> ()");
-  m.def("conv2d_kept_filter_bytes(int owner) -> int");
+  m.def("conv2d_forget_plans(int owner) -> ()");
+  m.def("conv2d_forget_all_plans() -> ()");
+  m.def("conv2d_packed_bytes(int owner) -> int");
   define_kernel_lists<Conv2d>(m);
   m.def("conv2d_cost_constants() -> str");
   m.def("conv2d_set_cost_constant(str name, float value) -> ()");
@@ -151,14 +148,14 @@ STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
 
 STABLE_TORCH_LIBRARY_IMPL(cnnext, CPU, m) {
   conv2d::implement_operators<Device>(m);
-  m.impl("conv2d_keeping", TORCH_BOX(&forward_keeping));
+  m.impl("conv2d_planned", TORCH_BOX(&forward_planned));
   m.impl("conv2d_value_facts", TORCH_BOX(&value_facts));
 }
 
 STABLE_TORCH_LIBRARY_IMPL(cnnext, CompositeExplicitAutograd, m) {
-  m.impl("conv2d_forget_filters", TORCH_BOX(&forget_filters));
-  m.impl("conv2d_forget_all_filters", TORCH_BOX(&forget_all_filters));
-  m.impl("conv2d_kept_filter_bytes", TORCH_BOX(&kept_filter_bytes));
+  m.impl("conv2d_forget_plans", TORCH_BOX(&forget_plans));
+  m.impl("conv2d_forget_all_plans", TORCH_BOX(&forget_all_plans));
+  m.impl("conv2d_packed_bytes", TORCH_BOX(&packed_bytes));
   m.impl("conv2d_cost_constants", TORCH_BOX(&list_conv2d_cost_constants));
   m.impl("conv2d_set_cost_constant", TORCH_BOX(&set_cost_constant));
   implement_kernel_lists<Conv2d>(m);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What exact_sums.h looks for in the values of a convolution, as fast as memory delivers them.
+// What exact_sums.h looks for in the values of a convolution, and what planned_calls.h knows a
+// weight by, as fast as memory delivers them.
 #pragma once
 
 #include <cstdint>
 
+#include "common/kernel/checksum.h"
 #include "common/simd/simd.h"
 #include "conv2d/conv2d.h"
 
@@ -24,7 +26,11 @@ struct ValueLooks {
                        int64_t first, int64_t last, Magnitude* maxima);
 
   void (*fixed_point)(const float* values, int64_t count, FixedPoint* found);
+
+  uint64_t (*checksum)(const uint32_t* words, int64_t count);
 };
+
+const ValueLooks& value_looks();  // of the active ISA
 
 extern const ValueLooks value_looks_baseline;
 #if CNNEXT_X86
@@ -32,7 +38,7 @@ extern const ValueLooks value_looks_avx2, value_looks_avx512;
 #endif
 
 #define CNNEXT_DEFINE_VALUE_LOOKS(isa, lanes) \
-  const ValueLooks value_looks_##isa = {pixel_maxima<lanes>, fixed_point<lanes>};
+  const ValueLooks value_looks_##isa = {pixel_maxima<lanes>, fixed_point<lanes>, checksum_of_words};
 
 namespace {
 
@@ -104,6 +110,8 @@ void fixed_point(const float* values, int64_t count, FixedPoint* found) {
   found->step = -largest_lane<N>(larger<N>(-step, i32<N>{} - found->step));
   found->largest = largest_lane<N>(larger<N>(largest, i32<N>{} + found->largest));
 }
+
+uint64_t checksum_of_words(const uint32_t* words, int64_t count) { return checksum(words, count); }
 
 }  // namespace
 }  // namespace cnnext

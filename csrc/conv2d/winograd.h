@@ -10,9 +10,9 @@
 // forms keep the larger of the two in a core's own cache.
 //
 // WinogradFused, for many tiles:
-//   phase 0, one task per (panel of Tile::kColumns output channels, chunk of channels):
+//   packing, one task per (panel of Tile::kColumns output channels, chunk of channels):
 //     U = G w G^T                                                   -- L2 or L3
-//   phase 1, one task per block of tiles:
+//   then one task per block of tiles:
 //     V = B^T x B of all channels                                   -- L2
 //     for each panel, chunk, point: M += V U                        -- registers, U streams
 //     y = A^T M A of the panel
@@ -43,30 +43,25 @@ struct WinogradFused {
     const int64_t count = blocks(steps, threads);
     const int64_t tiles = ceil_div(steps.g.tiles(), count);
     Plan plan;
-    plan.n_phases = 2;
-    plan.packs_filter = true;
-    plan.rereads_filter = true;  // for plain sums
+    plan.weights = steps.packed_filter();
     plan.block[0] = count;
-    plan.tasks[0] = steps.panels * steps.chunks;
-    plan.tasks[1] = count;
-    plan.shared_bytes = 4 * steps.panels * steps.chunks * steps.u_floats();
+    plan.tasks[0] = count;
     plan.chunk_bytes = 4 * (block_floats(steps, tiles) + Steps::work_floats(tiles));
     return plan;
+  }
+
+  static void pack(const Conv2dShape& s, const Plan&, const Conv2dOperands<float>& o,
+                   const Slice& slice) {
+    Steps(s, o).pack_filter(slice);
   }
 
   static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
                   const Slice& slice) {
     const Steps steps(s, o);
-    float* const u = reinterpret_cast<float*>(slice.shared);
-    float* const scratch = reinterpret_cast<float*>(slice.chunk);
     for (int64_t task = slice.begin; task < slice.end; ++task) {
-      if (slice.phase == 0) {
-        steps.transform_filter(task / steps.chunks, task % steps.chunks,
-                               u + task * steps.u_floats(), scratch);
-      } else {
-        const TileBlock b = TileBlock::of(steps.g.tiles(), task, plan.block[0], steps.group_tiles);
-        convolve(steps, b, u, scratch);
-      }
+      const TileBlock b = TileBlock::of(steps.g.tiles(), task, plan.block[0], steps.group_tiles);
+      convolve(steps, b, reinterpret_cast<const float*>(slice.packed),
+               reinterpret_cast<float*>(slice.chunk));
     }
   }
 
@@ -120,6 +115,8 @@ struct WinogradShared {
     const Steps steps(s, {});
     Plan plan;
     plan.n_phases = 2;
+    plan.weights = steps.packed_filter();
+    plan.weights.optional = true;
     const int64_t fit =
         kMaxFloats / (Steps::kPoints * steps.g.c) / steps.group_tiles * steps.group_tiles;
     plan.rounds = ceil_div(steps.g.tiles(), max(steps.group_tiles, min(kMaxTiles, fit)));
@@ -132,6 +129,11 @@ struct WinogradShared {
     plan.shared_bytes = 4 * steps.chunks * steps.v_floats(tiles);
     plan.chunk_bytes = 4 * (steps.u_floats() + steps.m_floats(tiles) + Steps::work_floats(tiles));
     return plan;
+  }
+
+  static void pack(const Conv2dShape& s, const Plan&, const Conv2dOperands<float>& o,
+                   const Slice& slice) {
+    Steps(s, o).pack_filter(slice);
   }
 
   static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
@@ -149,22 +151,29 @@ struct WinogradShared {
       } else {
         const int64_t parts = plan.block[0], part = task % parts;
         const int64_t first = b.groups * part / parts, last = b.groups * (part + 1) / parts;
-        if (first < last) convolve(steps, b, first, last, task / parts, v, scratch);
+        if (first == last) continue;
+        convolve(steps, b, first, last, task / parts, v,
+                 reinterpret_cast<const float*>(slice.packed), scratch);
       }
     }
   }
 
  private:
   static void convolve(const Steps& steps, const TileBlock& b, int64_t first, int64_t last,
-                       int64_t panel, const float* v, float* scratch) {
+                       int64_t panel, const float* v, const float* packed, float* scratch) {
     const int64_t tiles = b.group_first(last) - b.group_first(first);
-    float* const u = scratch;
-    float* const m = u + steps.u_floats();
+    float* const own_u = scratch;
+    float* const m = own_u + steps.u_floats();
     float* const rest = m + steps.m_floats(tiles);
     for (int64_t chunk = 0; chunk < steps.chunks; ++chunk) {
-      steps.transform_filter(panel, chunk, u, rest);
-      steps.multiply(b, first, last, panel, chunk, v + chunk * steps.v_floats(b.tiles), u, false, m,
-                     steps.m_point(tiles));
+      const float* u = own_u;
+      if (packed != nullptr) {
+        u = packed + (panel * steps.chunks + chunk) * steps.u_floats();
+      } else {
+        steps.transform_filter(panel, chunk, own_u, rest);
+      }
+      steps.multiply(b, first, last, panel, chunk, v + chunk * steps.v_floats(b.tiles), u,
+                     packed != nullptr, m, steps.m_point(tiles));
     }
     steps.write_tiles(b, first, last, panel, m, steps.m_point(tiles), rest);
   }
@@ -176,6 +185,15 @@ struct WinogradTwo {
   static Plan plan(const Conv2dShape& s, int threads) {
     return s.k_h == 5 ? Form<Tile, kPass, 2, 5>::plan(s, threads)
                       : Form<Tile, kPass, 2, 3>::plan(s, threads);
+  }
+
+  static void pack(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
+                   const Slice& slice) {
+    if (s.k_h == 5) {
+      Form<Tile, kPass, 2, 5>::pack(s, plan, o, slice);
+    } else {
+      Form<Tile, kPass, 2, 3>::pack(s, plan, o, slice);
+    }
   }
 
   static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,

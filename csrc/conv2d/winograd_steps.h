@@ -87,6 +87,31 @@ struct WinogradSteps {
     return kWorkFloats + ceil_div(Tile::kVectors * tiles, sizeof(float));
   }
 
+  // The transformed filter, [panel][chunk] of U, of which plain sums also read the original.
+  PackFormat packed_filter() const {
+    constexpr const char* kOrders[] = {"winograd 2x2 of 3x3", "winograd 2x2 of 5x5",
+                                       "winograd 4x4 of 3x3"};
+    constexpr const char* kGradientOrders[] = {"winograd 2x2 of 3x3 of the gradient",
+                                               "winograd 2x2 of 5x5 of the gradient",
+                                               "winograd 4x4 of 3x3 of the gradient"};
+    constexpr int kOrder = Outputs == 4 ? 2 : Taps == 5 ? 1 : 0;
+    PackFormat format;
+    format.order = kPass == Pass::forward ? kOrders[kOrder] : kGradientOrders[kOrder];
+    format.columns = kColumns;
+    format.tasks = panels * chunks;
+    format.bytes = 4 * format.tasks * u_floats();
+    format.chunk_bytes = 4 * kFilterFloats;
+    format.complete = false;
+    return format;
+  }
+  void pack_filter(const Slice& slice) const {
+    float* const u = reinterpret_cast<float*>(slice.packed);
+    for (int64_t task = slice.begin; task < slice.end; ++task) {
+      transform_filter(task / chunks, task % chunks, u + task * u_floats(),
+                       reinterpret_cast<float*>(slice.chunk));
+    }
+  }
+
   void transform_filter(int64_t panel, int64_t chunk, float* u, float* scratch) const {
     const int64_t c0 = chunk * chunk_channels, count = channels(chunk);
     for (int64_t j = 0; j < columns(panel); j += N) {

@@ -13,7 +13,8 @@
 // are contiguous among each other, some tiles at a time; others are read in place. Tiles walk along
 // the rows of c, so that even a product of little depth, which is all writing, writes memory in
 // order. With few rows and contiguous columns there is nothing to gain from packing: b is read in
-// place, few rows of it at a time, in order.
+// place, few rows of it at a time, in order. A b that serves many products may come packed as a
+// whole, in the order in which blocks would pack it: [step of the reduction][panel][k][column].
 #pragma once
 
 #include <limits>
@@ -33,8 +34,9 @@ struct MatrixProduct {
   const float* column_bias;  // of n elements, or null
   const float* row_bias;     // of m elements, or null; not together with column_bias
   float* c;
-  int64_t c_row;    // columns of c are contiguous
-  bool accumulate;  // add to what c holds; then there is no bias
+  int64_t c_row;                    // columns of c are contiguous
+  bool accumulate;                  // add to what c holds; then there is no bias
+  const float* packed_b = nullptr;  // of BlockedProduct::pack_b; b is not read then
 };
 
 template <class Tile>
@@ -52,6 +54,7 @@ struct BlockedProduct {
   static constexpr int64_t kPackingRows = 8;    // cost as much as to pack the panel
   static constexpr int64_t kFewRows = 8;        // up to here, b is read in place where it can be
   static constexpr int64_t kInPlaceDepth = 16;  // rows of b that the prefetchers can follow
+  static constexpr int64_t kPackedColumns = kScratchFloats / kDepth;  // of a task of pack_b
 
   struct Blocking {
     int64_t row_blocks, rows;      // rows per block
@@ -103,6 +106,40 @@ struct BlockedProduct {
     return {plan.block[0], plan.block[1], plan.block[2], plan.block[3]};
   }
 
+  // All of b as panels; a task of packing is a group of panels that would fit the scratch.
+  static PackFormat packed_b(int64_t n, int64_t k) {
+    PackFormat format;
+    format.order = "product panels";
+    format.columns = Tile::kColumns;
+    format.bytes = 4 * k * round_up(n, Tile::kColumns);
+    format.tasks = ceil_div(k, kDepth) * ceil_div(n, kPackedColumns);
+    format.optional = true;
+    return format;
+  }
+  static void pack_b(const MatrixProduct& p, const Slice& slice) {
+    for_each_group(p.n, p.k, slice,
+                   [&](int64_t k0, int64_t depth, int64_t j, int64_t columns, float* panels) {
+                     pack_columns(p.b + k0 * p.b_k + j * p.b_column, p.b_k, p.b_column, depth,
+                                  columns, panels, depth);
+                   });
+  }
+  // Calls f(first step of the reduction, steps, first column, columns, where their panels belong)
+  // for the tasks of a slice.
+  template <class F>
+  static void for_each_group(int64_t n, int64_t k, const Slice& slice, const F& f) {
+    const int64_t groups = ceil_div(n, kPackedColumns);
+    for (int64_t task = slice.begin; task < slice.end; ++task) {
+      const int64_t k0 = task / groups * kDepth, j = task % groups * kPackedColumns;
+      const int64_t depth = min(kDepth, k - k0);
+      f(k0, depth, j, min(kPackedColumns, n - j),
+        reinterpret_cast<float*>(slice.packed) + packed_offset(n, k0, depth, j));
+    }
+  }
+  // Where the panel of column j begins, of `depth` steps from k0 on.
+  static int64_t packed_offset(int64_t n, int64_t k0, int64_t depth, int64_t j) {
+    return k0 * round_up(n, Tile::kColumns) + j * depth;
+  }
+
   // Rows [m0, m0 + rows) and columns [g0, g1) of c, [k0, k0 + depth) of the reduction.
   struct Part {
     int64_t m0, rows, k0, depth, g0, g1;
@@ -135,20 +172,27 @@ struct BlockedProduct {
 
   static void run_task(const MatrixProduct& p, const Blocking& b, int64_t task, float* scratch) {
     const int64_t rows = min(b.rows, p.m - task / b.panel_blocks * b.rows);
-    const bool in_place = p.b_column == 1 && rows <= kFewRows;
+    const bool in_place = p.packed_b == nullptr && p.b_column == 1 && rows <= kFewRows;
     const int64_t step = in_place ? kInPlaceDepth : kDepth;
     for_each_part(b, task, p.m, p.n, p.k, step, [&](const Part& part) {
-      const int64_t columns = part.g1 - part.g0;
       const bool add = p.accumulate || part.k0 > 0;
-      const int64_t unpacked = in_place ? columns / Tile::kColumns * Tile::kColumns : 0;
-      pack_columns(p.b + part.k0 * p.b_k + (part.g0 + unpacked) * p.b_column, p.b_k, p.b_column,
-                   part.depth, columns - unpacked, scratch + unpacked * part.depth, part.depth);
-      if (!in_place && p.a_k == 1) {
-        multiply_packed_rows(p, MatrixRows{p.a, p.a_row}, part, add, scratch);
-      } else if (!in_place && p.a_row == 1) {
-        multiply_transposed_rows(p, part, add, scratch);
+      const float* panels = scratch;
+      int64_t unpacked = 0;
+      if (p.packed_b != nullptr) {
+        panels = p.packed_b + packed_offset(p.n, part.k0, part.depth, part.g0);
       } else {
-        multiply_rows_in_place(p, part, unpacked, add, scratch);
+        const int64_t columns = part.g1 - part.g0;
+        if (in_place) unpacked = columns / Tile::kColumns * Tile::kColumns;
+        pack_columns(p.b + part.k0 * p.b_k + (part.g0 + unpacked) * p.b_column, p.b_k, p.b_column,
+                     part.depth, columns - unpacked, scratch + unpacked * part.depth, part.depth);
+      }
+      float* const packed_rows = scratch + kScratchFloats;
+      if (!in_place && p.a_k == 1) {
+        multiply_packed_rows(p, MatrixRows{p.a, p.a_row}, part, add, panels, packed_rows);
+      } else if (!in_place && p.a_row == 1) {
+        multiply_transposed_rows(p, part, add, panels, packed_rows);
+      } else {
+        multiply_rows_in_place(p, part, unpacked, add, panels);
       }
     });
   }
@@ -176,13 +220,14 @@ struct BlockedProduct {
     }
   };
 
-  // The panels of the part are in scratch; `rows` packs the other operand, and is like MatrixRows.
+  // `rows` packs the other operand of the part's panels, a tile at a time, and is like MatrixRows.
   template <class Rows>
   static void multiply_packed_rows(const MatrixProduct& p, const Rows& rows, const Part& part,
-                                   bool add, float* scratch) {
+                                   bool add, const float* panels, float* packed_rows) {
     const ProductPlace place{add ? p.c_row : 0, p.c_row, rows.step};
     for_each_packed_tile(
-        rows, part, scratch, [&](int64_t i, int64_t count, int64_t j, PackedOperands& o) {
+        rows, part, panels, packed_rows,
+        [&](int64_t i, int64_t count, int64_t j, PackedOperands& o) {
           o.row_bias = add || p.row_bias == nullptr ? nullptr : p.row_bias + i;
           o.c = p.c + i * p.c_row + j;
           o.init = add ? o.c : p.column_bias == nullptr ? nullptr : p.column_bias + j;
@@ -193,18 +238,18 @@ struct BlockedProduct {
   // Calls f(first row, rows, first column, operands) for each tile of the part, where the operands
   // lack their place in c.
   template <class Rows, class F>
-  static void for_each_packed_tile(const Rows& rows, const Part& part, float* scratch, const F& f) {
-    float* const a = scratch + kScratchFloats;
+  static void for_each_packed_tile(const Rows& rows, const Part& part, const float* panels,
+                                   float* packed_rows, const F& f) {
     const int64_t max_rows = Tile::panel_rows(part.g1 - part.g0);
     for (int64_t i = part.m0, count; i < part.m0 + part.rows; i += count) {
       count = min(max_rows, part.m0 + part.rows - i);
-      rows.pack(i, count, part.k0, part.depth, a);
+      rows.pack(i, count, part.k0, part.depth, packed_rows);
       PackedOperands o;
-      o.a = a;
+      o.a = packed_rows;
       o.depth = part.depth;
       o.next_a = rows.at(i + count, part.k0);
       for (int64_t j = part.g0; j < part.g1; j += Tile::kColumns) {
-        o.b = scratch + (j - part.g0) * part.depth;
+        o.b = panels + (j - part.g0) * part.depth;
         o.columns = min(Tile::kColumns, part.g1 - j);
         f(i, count, j, o);
       }
@@ -246,17 +291,16 @@ struct BlockedProduct {
   }
 
  private:
-  // The panels of the part are in scratch; neighbouring rows of a are contiguous in memory.
+  // Neighbouring rows of a are contiguous in memory.
   static void multiply_transposed_rows(const MatrixProduct& p, const Part& part, bool add,
-                                       float* scratch) {
-    float* const a = scratch + kScratchFloats;
+                                       const float* panels, float* packed_rows) {
     const int64_t max_rows = Tile::panel_rows(part.g1 - part.g0);
     const ProductPlace place{add ? p.c_row : 0, p.c_row, 0};
     for (int64_t first = 0; first < part.rows; first += kTransposedRows) {
       const int64_t group = min(kTransposedRows, part.rows - first);
       for (int64_t k = 0; k < part.depth; ++k) {
         const float* const from = p.a + (part.k0 + k) * p.a_k + part.m0 + first;
-        float* const to = a + k * kTransposedRows;
+        float* const to = packed_rows + k * kTransposedRows;
         for (int64_t r = 0; r < group; r += Tile::kLanes) {
           __builtin_prefetch(from + r + kRowsAhead * p.a_k);
           store<Tile::kLanes>(to + r,
@@ -267,9 +311,9 @@ struct BlockedProduct {
         const int64_t row = part.m0 + first + i;
         for (int64_t j = part.g0; j < part.g1; j += Tile::kColumns) {
           PackedOperands o;
-          o.a = a + i;
+          o.a = packed_rows + i;
           o.a_step = kTransposedRows;
-          o.b = scratch + (j - part.g0) * part.depth;
+          o.b = panels + (j - part.g0) * part.depth;
           o.depth = part.depth;
           o.columns = min(Tile::kColumns, part.g1 - j);
           o.row_bias = add || p.row_bias == nullptr ? nullptr : p.row_bias + row;
@@ -281,9 +325,9 @@ struct BlockedProduct {
     }
   }
 
-  // The first `unpacked` columns of the part are read in place, too; the others lie in scratch.
+  // The first `unpacked` columns of the part are read in place, too; the others are panels.
   static void multiply_rows_in_place(const MatrixProduct& p, const Part& part, int64_t unpacked,
-                                     bool add, const float* scratch) {
+                                     bool add, const float* panels) {
     if (p.row_bias != nullptr && !add) {
       for (int64_t i = part.m0; i < part.m0 + part.rows; ++i) {
         for (int64_t j = part.g0; j < part.g1; ++j) p.c[i * p.c_row + j] = p.row_bias[i];
@@ -299,7 +343,7 @@ struct BlockedProduct {
           t.b = p.b + part.k0 * p.b_k + part.g0 + j;
           t.b_k = p.b_k;
         } else {
-          t.b = scratch + j * part.depth;
+          t.b = panels + j * part.depth;
           t.b_k = Tile::kColumns;
         }
         multiply_rows<Tile>(min(max_rows, part.rows - i), t);

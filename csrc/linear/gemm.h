@@ -15,12 +15,20 @@ struct LinearGemm {
 
   static Plan plan(const LinearShape& s, int threads) {
     const MatrixProduct p = product(s, {});
-    return Product::plan(Product::blocking(p.m, p.n, 1, threads), 1);
+    Plan plan = Product::plan(Product::blocking(p.m, p.n, 1, threads), 1);
+    if (kPass != Pass::bwd_weight) plan.weights = Product::packed_b(p.n, p.k);
+    return plan;
+  }
+
+  static void pack(const LinearShape& s, const Plan&, const LinearOperands<float>& o,
+                   const Slice& slice) {
+    Product::pack_b(product(s, o), slice);
   }
 
   static void run(const LinearShape& s, const Plan& plan, const LinearOperands<float>& o,
                   const Slice& slice) {
-    const MatrixProduct p = product(s, o);
+    MatrixProduct p = product(s, o);
+    p.packed_b = reinterpret_cast<const float*>(slice.packed);
     const auto b = Product::blocking(plan);
     for (int64_t task = slice.begin; task < slice.end; ++task) {
       Product::run_task(p, b, task, reinterpret_cast<float*>(slice.chunk));

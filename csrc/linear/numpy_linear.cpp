@@ -13,7 +13,8 @@ LinearShape read_shape<Linear>(Fields& f) {
 namespace {
 
 py::array run(Pass pass, const std::string& name, const py::array& first, const py::array& second,
-              const std::optional<py::array>& bias, int threads, const py::kwargs& shape) {
+              const std::optional<py::array>& bias, int threads, bool packed,
+              const py::kwargs& shape) {
   const LinearShape s = shape_from<Linear>(shape);
   const ArraySpec x{"x", s.m * s.k}, w{"w", s.n * s.k}, y{"y", s.m * s.n};
   const std::array<ArraySpec, 3> arrays = arrays_of(pass, x, w, y);
@@ -22,7 +23,8 @@ py::array run(Pass pass, const std::string& name, const py::array& first, const 
     const Input<T> in1 = input<T>(arrays[0], first), in2 = input<T>(arrays[1], second);
     const std::optional<Input<T>> in3 = input<T>({"b", s.n}, bias);
     const Output<T> out(arrays[2].size);
-    run_for_test(kernel, pass, s, {in1.data(), in2.data(), data_or_null(in3), out.data()}, threads);
+    run_for_test(kernel, pass, s, {in1.data(), in2.data(), data_or_null(in3), out.data()}, threads,
+                 packed);
     return result(arrays[2].name, out, kernel.name);
   });
 }
@@ -31,10 +33,10 @@ void bind_gradient(py::module_& bindings, Pass pass, const char* second) {
   bindings.def(
       pass_name(pass),
       [pass](const std::string& name, const py::array& dy, const py::array& other, int threads,
-             const py::kwargs& shape) {
-        return run(pass, name, dy, other, std::nullopt, threads, shape);
+             bool packed, const py::kwargs& shape) {
+        return run(pass, name, dy, other, std::nullopt, threads, packed, shape);
       },
-      "name"_a, "dy"_a, py::arg(second), py::kw_only(), "threads"_a = 1);
+      "name"_a, "dy"_a, py::arg(second), py::kw_only(), "threads"_a = 1, "packed"_a = false);
 }
 
 void bind(py::module_& m) {
@@ -42,9 +44,11 @@ void bind(py::module_& m) {
   bindings.def(
       "forward",
       [](const std::string& name, const py::array& x, const py::array& w,
-         const std::optional<py::array>& b, int threads,
-         const py::kwargs& shape) { return run(Pass::forward, name, x, w, b, threads, shape); },
-      "name"_a, "x"_a, "w"_a, "b"_a = py::none(), py::kw_only(), "threads"_a = 1);
+         const std::optional<py::array>& b, int threads, bool packed, const py::kwargs& shape) {
+        return run(Pass::forward, name, x, w, b, threads, packed, shape);
+      },
+      "name"_a, "x"_a, "w"_a, "b"_a = py::none(), py::kw_only(), "threads"_a = 1,
+      "packed"_a = false);
   bind_gradient(bindings, Pass::bwd_input, "w");
   bind_gradient(bindings, Pass::bwd_weight, "x");
 }

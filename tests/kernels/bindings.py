@@ -41,6 +41,7 @@ class Kernel(NamedTuple):
     direction: str
     isa: str
     dtype: str
+    packed: bool = False  # with weights packed ahead, where the kernel could do without
 
     @property
     def bindings(self) -> ModuleType:
@@ -57,9 +58,15 @@ class Kernel(NamedTuple):
     def applies(self, shape: Shape) -> bool:
         return self.bindings.cost(self.name, **shape) < float("inf")
 
+    def packs_optionally(self, shape: Shape) -> bool:
+        """Whether its weights may come packed, but need not."""
+        return bool(self.bindings.plan(self.name, **shape)["packing_is_optional"])
+
     def run(self, *arrays: Any, threads: int, **arguments: Any) -> Any:
         """The kernel's results, flat, on a shape (part of `arguments`) that it applies to."""
         run = getattr(self.bindings, self.direction)
+        if self.packed:
+            arguments["packed"] = True
         return run(self.name, *arrays, threads=threads, **arguments)
 
 

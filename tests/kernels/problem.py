@@ -54,9 +54,9 @@ def each_kernel(
 ) -> list[Any]:
     """Parameters (kernel, problem) for every kernel and every problem that suits it.
 
-    Kernels that this machine cannot run are skipped, and a kernel that nothing suits is an error:
-    none goes untested. With an `algorithm` the list is of the kernels <operator>_<algorithm>...
-    alone.
+    Those that may have their weights packed ahead come a second time, with them. Kernels that this
+    machine cannot run are skipped, and a kernel that nothing suits is an error: none goes untested.
+    With an `algorithm` the list is of the kernels <operator>_<algorithm>... alone.
     """
     params = []
     for kernel in registry(operator, *directions):
@@ -71,6 +71,11 @@ def each_kernel(
         suitable = [problem for problem in problems if problem.suits(kernel)]
         assert suitable, f"no problem suits {kernel.name}"
         params += [pytest.param(kernel, p, id=f"{kernel.name}-{p}") for p in suitable]
+        params += [
+            pytest.param(kernel._replace(packed=True), p, id=f"{kernel.name}-packed-{p}")
+            for p in suitable
+            if kernel.packs_optionally(p.shape)
+        ]
     return params
 
 

@@ -153,10 +153,10 @@ KERNELS = (
     Fault(
         name="packed-filter-outlives-its-weight",
         kind="kept filter",
-        file="csrc/conv2d/kept_filters.cpp",
+        file="csrc/conv2d/planned_calls.cpp",
         old="version == other.version && checksum == other.checksum",
         new="version == other.version",
-        tests=("tests/ops/test_kept_filters.py",),
+        tests=("tests/ops/test_planned_calls.py",),
     ),
     Fault(
         name="pointwise-kernel-for-grouped-filters",

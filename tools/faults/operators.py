@@ -176,11 +176,11 @@ OPERATORS = (
     Fault(
         name="modules-know-their-filters",
         kind="pickle",
-        file="cnnext/runtime/kept_filters.py",
+        file="cnnext/runtime/planned_calls.py",
         old="owner = _owners.setdefault(id(module), next(_numbers))",
         new="owner = _owners.setdefault(id(module), next(_numbers))\n"
         "        module.__dict__['_filter_owner'] = owner",
-        tests=("tests/ops/test_kept_filters.py",),
+        tests=("tests/ops/test_planned_calls.py",),
     ),
     Fault(
         name="graph-hides-the-layers-of-a-sequential",

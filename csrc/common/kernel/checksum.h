@@ -9,7 +9,7 @@
 #include "common/kernel/kernel.h"
 
 namespace cnnext {
-
+namespace {
 namespace checksum_detail {
 constexpr int kLanes = 32;  // independent, for vectors and to hide the latency of multiplications
 constexpr uint64_t kMix = 0x9E3779B97F4A7C15;
@@ -22,12 +22,12 @@ CNNEXT_INLINE uint32_t step(uint32_t state, uint32_t word) {
 }
 }  // namespace checksum_detail
 
-inline uint64_t combine_checksums(uint64_t a, uint64_t b) {
+CNNEXT_INLINE uint64_t combine_checksums(uint64_t a, uint64_t b) {
   const uint64_t mixed = (a ^ b) * checksum_detail::kMix;
   return mixed << 29 | mixed >> 35;
 }
 
-inline uint64_t checksum(const uint32_t* words, int64_t count) {
+CNNEXT_INLINE uint64_t checksum(const uint32_t* words, int64_t count) {
   using namespace checksum_detail;
   uint32_t states[kLanes] = {}, sums[kLanes] = {};
   int64_t i = 0;
@@ -48,4 +48,5 @@ inline uint64_t checksum(const uint32_t* words, int64_t count) {
   return all;
 }
 
+}  // namespace
 }  // namespace cnnext

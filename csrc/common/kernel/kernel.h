@@ -19,23 +19,41 @@ enum class Pass : int { forward, bwd_input, bwd_weight, backward };
 
 constexpr int kMaxPhases = 4;
 
+// Weights in the order in which a kernel reads them, made once for any number of calls. Those of
+// equal order, columns and bytes are interchangeable, whichever kernel packed them.
+struct PackFormat {
+  const char* order = nullptr;  // null: the kernel reads weights as they lie in memory
+  int64_t columns = 0;          // output channels side by side
+  int64_t bytes = 0;
+  int64_t tasks = 0;        // of packing, independent of each other
+  int64_t chunk_bytes = 0;  // scratch private to a chunk of them
+  bool optional = false;    // run() packs what it needs by itself where none are given
+  bool complete = true;     // false: run() may nevertheless read the weights themselves
+
+  bool exists() const { return order != nullptr; }
+  bool operator==(const PackFormat& other) const {
+    return __builtin_strcmp(order, other.order) == 0 && columns == other.columns &&
+           bytes == other.bytes;
+  }
+};
+
 // How a kernel wants to be run on one shape with a number of threads.
 struct Plan {
   int n_phases = 1;
   int64_t rounds = 1;
-  bool packs_filter = false;    // phase 0 fills all of shared_bytes, from a filter alone
-  bool rereads_filter = false;  // the phases after it may nevertheless read the filter
+  PackFormat weights;
   int64_t tasks[kMaxPhases] = {};
   int64_t shared_bytes = 0;  // scratch that all tasks of all phases see
   int64_t chunk_bytes = 0;   // scratch private to one chunk of tasks; contents do not survive it
   int64_t block[4] = {};     // the kernel's own choice of blocking, from plan() to run()
 };
 
-// A chunk of one phase. Scratch is aligned to 64 bytes and uninitialised.
+// A chunk of one phase, or of packing. All memory is aligned to 64 bytes; scratch is uninitialised.
 struct Slice {
   int64_t round;
   int phase;
   int64_t begin, end;
+  unsigned char* packed;  // weights, which pack() writes and run() reads; null for none
   unsigned char* shared;
   unsigned char* chunk;
 };
@@ -50,6 +68,7 @@ struct Kernel {
   Isa isa;
   double (*cost)(const Shape&, int threads);
   Plan (*plan)(const Shape&, int threads);
+  void (*pack)(const Shape&, const Plan&, const Operands&, const Slice&);  // reads weights alone
   void (*run)(const Shape&, const Plan&, const Operands&, const Slice&);
 };
 
@@ -62,8 +81,9 @@ struct Kernel {
 //   CNNEXT_BASELINE_KERNEL(name, Op, pass, cost, Body)  for the baseline alone
 //
 // Op is the operator's trait (registry.h), cost<Isa> predicts seconds, and Body is a class with
-// static plan() and run(). register_kernels.inc makes the registry of the list; define_kernels.inc
-// defines its kernels, in reference.cpp and in each <isa>.cpp. The order carries no meaning.
+// static plan() and run(), and pack() if it packs weights. register_kernels.inc makes the registry
+// of the list; define_kernels.inc defines its kernels, in reference.cpp and in each <isa>.cpp. The
+// order carries no meaning.
 #if CNNEXT_X86
 #define CNNEXT_FOR_FMA_ISAS(macro, ...) macro(avx2, __VA_ARGS__) macro(avx512, __VA_ARGS__)
 #else
@@ -72,18 +92,36 @@ struct Kernel {
 #define CNNEXT_FOR_ISAS(macro, ...) \
   macro(baseline, __VA_ARGS__) CNNEXT_FOR_FMA_ISAS(macro, __VA_ARGS__)
 
-// Declares, respectively defines from a class with static plan() and run(), the kernel `name`.
-#define CNNEXT_DECLARE_KERNEL(Shape, Operands, name)                              \
-  Plan name##_plan(const Shape& shape, int threads);                              \
-  void name##_run(const Shape& shape, const Plan& plan, const Operands& operands, \
+// Declares, respectively defines from such a class, the kernel `name`.
+#define CNNEXT_DECLARE_KERNEL(Shape, Operands, name)                               \
+  Plan name##_plan(const Shape& shape, int threads);                               \
+  void name##_pack(const Shape& shape, const Plan& plan, const Operands& operands, \
+                   const Slice& slice);                                            \
+  void name##_run(const Shape& shape, const Plan& plan, const Operands& operands,  \
                   const Slice& slice);
 
 #define CNNEXT_DEFINE_KERNEL(Shape, Operands, name, ...)                                          \
   Plan name##_plan(const Shape& shape, int threads) { return __VA_ARGS__::plan(shape, threads); } \
+  void name##_pack(const Shape& shape, const Plan& plan, const Operands& operands,                \
+                   const Slice& slice) {                                                          \
+    pack_with<__VA_ARGS__>(0, shape, plan, operands, slice);                                      \
+  }                                                                                               \
   void name##_run(const Shape& shape, const Plan& plan, const Operands& operands,                 \
                   const Slice& slice) {                                                           \
     __VA_ARGS__::run(shape, plan, operands, slice);                                               \
   }
+
+namespace {
+
+// Body::pack(), where a Body has one.
+template <class Body, class... Call>
+auto pack_with(int, const Call&... call) -> decltype(Body::pack(call...)) {
+  return Body::pack(call...);
+}
+template <class Body, class... Call>
+void pack_with(long, const Call&...) {}
+
+}  // namespace
 
 CNNEXT_INLINE constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 CNNEXT_INLINE constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }

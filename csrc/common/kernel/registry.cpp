@@ -8,6 +8,8 @@
 namespace cnnext {
 namespace {
 
+std::atomic<int64_t> changes{0};
+
 // A setting of some operators by name. Asked at every call, hardly ever made.
 class Settings {
  public:
@@ -19,6 +21,7 @@ class Settings {
       values_[op] = value;
     }
     any_ = !values_.empty();
+    ++changes;
   }
 
   std::string get(const std::string& op) {
@@ -45,6 +48,8 @@ void prefer_algorithm(const std::string& op, const std::string& algorithm) {
   preferred.set(op, algorithm);
 }
 std::string preferred_algorithm(const std::string& op) { return preferred.get(op); }
+
+int64_t settings_number() { return changes; }
 
 const char* pass_name(Pass pass) {
   switch (pass) {

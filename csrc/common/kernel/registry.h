@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What every operator does with its list of kernels: choose one, name them all, run one.
+// What every operator does with its list of kernels: choose one, and name them all.
 #pragma once
 
 #include <limits>
@@ -40,6 +40,9 @@ std::string forced_kernel(const std::string& op);
 // where one of them applies; "" undoes this.
 void prefer_algorithm(const std::string& op, const std::string& algorithm);
 std::string preferred_algorithm(const std::string& op);
+
+// Another number after every change of these.
+int64_t settings_number();
 
 const char* pass_name(Pass pass);
 
@@ -133,41 +136,6 @@ std::string lines_of(const std::vector<K>& kernels) {
 template <class Op>
 std::string list_kernels() {
   return lines_of(registry<Op, float>()) + lines_of(registry<Op, double>());
-}
-
-// Shared scratch that outlives a call, for a kernel that packs a filter; `filled` by an earlier
-// one.
-struct SharedScratch {
-  unsigned char* bytes = nullptr;
-  bool filled = false;
-};
-
-// Runs all phases of all rounds. `allocate(bytes)` returns scratch aligned to 64 bytes;
-// `parallel(n, body)` calls body(i) for every i < n, on any threads, and returns when all are done.
-template <class K, class Allocate, class Parallel>
-void run_kernel(const K& kernel, const typename K::Shape& shape,
-                const typename K::Operands& operands, int threads, Allocate&& allocate,
-                Parallel&& parallel, const SharedScratch& kept = {}) {
-  const Plan plan = kernel.plan(shape, threads);
-  const int64_t shared_bytes = kept.bytes == nullptr ? round_up(plan.shared_bytes, 64) : 0;
-  const int64_t chunk_bytes = round_up(plan.chunk_bytes, 64);
-  unsigned char* const scratch = allocate(shared_bytes + threads * chunk_bytes);
-  for (int64_t step = 0; step < plan.rounds * plan.n_phases; ++step) {
-    const int phase = static_cast<int>(step % plan.n_phases);
-    if (phase == 0 && kept.filled) continue;
-    const int64_t tasks = plan.tasks[phase];
-    const int64_t chunks = min(threads, tasks);
-    parallel(chunks, [&](int64_t i) {
-      Slice slice;
-      slice.round = step / plan.n_phases;
-      slice.phase = phase;
-      slice.begin = tasks * i / chunks;
-      slice.end = tasks * (i + 1) / chunks;
-      slice.shared = kept.bytes == nullptr ? scratch : kept.bytes;
-      slice.chunk = scratch + shared_bytes + i * chunk_bytes;
-      kernel.run(shape, plan, operands, slice);
-    });
-  }
 }
 
 }  // namespace cnnext

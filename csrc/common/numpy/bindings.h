@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "common/kernel/registry.h"
+#include "common/kernel/run.h"
 #include "common/numpy/memory.h"
 
 namespace cnnext {
@@ -176,59 +177,76 @@ void check_applies(const K& kernel, const typename K::Shape& shape, int threads)
 }
 
 template <class Operands>
-auto replace_filter(Operands& operands, const void* filter) -> decltype(void(operands.second)) {
-  operands.second = static_cast<decltype(operands.second)>(filter);
+auto replace_weights(Operands& operands, const void* weights) -> decltype(void(operands.second)) {
+  operands.second = static_cast<decltype(operands.second)>(weights);
 }
-inline void replace_filter(...) {}
+inline void replace_weights(...) {}
 
-// A kernel as run_kernel sees it, but with every piece of scratch in guarded memory of its own, and
-// with a filter that lies nowhere once it says to have packed it and not to read it again.
+// A kernel with every piece of memory that it does not own guarded: a chunk's scratch is its own,
+// and what a plan gives out as weights cannot be written any more once they are packed.
 template <class K>
 class IsolatedKernel {
  public:
   using Shape = typename K::Shape;
   using Operands = typename K::Operands;
 
-  IsolatedKernel(const K& kernel, const Shape& shape, int threads)
+  // With `packs` the weights are packed even if the kernel could run without.
+  IsolatedKernel(const K& kernel, const Shape& shape, int threads, bool packs)
       : kernel_(kernel),
         plan_(kernel.plan(shape, threads)),
-        shared_(plan_.shared_bytes, kScratchAlignment) {}
+        packs_(plan_.weights.exists() && (packs || !plan_.weights.optional)),
+        packed_(packs_ ? plan_.weights.bytes : 0, kAlignment),
+        shared_(plan_.shared_bytes, kAlignment) {}
 
-  Plan plan(const Shape&, int) const {
+  template <class Parallel>
+  void run_all(const Shape& shape, const Operands& operands, int threads, Parallel&& parallel) {
     Plan plan = plan_;
-    plan.shared_bytes = plan.chunk_bytes = 0;
-    return plan;
+    plan.shared_bytes = plan.chunk_bytes = plan.weights.chunk_bytes = 0;
+    Operands seen = operands;
+    if (packs_) {
+      pack_weights(*this, shape, plan, operands, packed_.data(), threads, nullptr, parallel);
+      packed_.forbid_writes();
+      if (plan_.weights.complete) replace_weights(seen, nothing_.data());
+    }
+    run_planned(*this, shape, plan, seen, packs_ ? packed_.data() : nullptr, threads, nullptr,
+                parallel);
+    check_memory();
   }
 
-  void run(const Shape& shape, const Plan&, const Operands& operands, Slice slice) const {
-    const GuardedMemory chunk(plan_.chunk_bytes, kScratchAlignment);
-    slice.shared = shared_.data();
+  void pack(const Shape& shape, const Plan&, const Operands& operands, Slice slice) const {
+    const GuardedMemory chunk(plan_.weights.chunk_bytes, kAlignment);
     slice.chunk = chunk.data();
-    Operands seen = operands;
-    if (plan_.packs_filter && !plan_.rereads_filter && slice.phase > 0) {
-      replace_filter(seen, nothing_.data());
-    }
-    kernel_.run(shape, plan_, seen, slice);
+    kernel_.pack(shape, plan_, operands, slice);
     if (!chunk.is_intact()) chunks_are_intact_ = false;
   }
 
-  void check_scratch() const {
-    const char* const which = !shared_.is_intact()  ? "shared"
-                              : !chunks_are_intact_ ? "private"
-                                                    : nullptr;
-    if (which == nullptr) return;
-    throw std::runtime_error(std::string("kernel '") + kernel_.name + "' wrote outside of its " +
-                             which + " scratch");
+  void run(const Shape& shape, const Plan&, const Operands& operands, Slice slice) const {
+    const GuardedMemory chunk(plan_.chunk_bytes, kAlignment);
+    slice.shared = shared_.data();
+    slice.chunk = chunk.data();
+    kernel_.run(shape, plan_, operands, slice);
+    if (!chunk.is_intact()) chunks_are_intact_ = false;
   }
 
  private:
-  static constexpr int64_t kScratchAlignment = 64;
+  static constexpr int64_t kAlignment = 64;
 
   const K& kernel_;
   Plan plan_;
-  GuardedMemory shared_;
-  GuardedMemory nothing_{0, kScratchAlignment};
+  bool packs_;
+  GuardedMemory packed_, shared_;
+  GuardedMemory nothing_{0, kAlignment};
   mutable std::atomic<bool> chunks_are_intact_{true};
+
+  void check_memory() const {
+    const char* const which = !packed_.is_intact()   ? "packed weights"
+                              : !shared_.is_intact() ? "shared scratch"
+                              : !chunks_are_intact_  ? "private scratch"
+                                                     : nullptr;
+    if (which == nullptr) return;
+    throw std::runtime_error(std::string("kernel '") + kernel_.name + "' wrote outside of its " +
+                             which);
+  }
 };
 
 // One thread a chunk. Threads of the standard library, whose start and end every tool understands.
@@ -250,20 +268,18 @@ void check_runs(const K& kernel, Pass pass, const typename K::Shape& shape, int 
 
 template <class K>
 void run_isolated(const K& kernel, const typename K::Shape& shape,
-                  const typename K::Operands& operands, int threads) {
+                  const typename K::Operands& operands, int threads, bool packs = false) {
   const py::gil_scoped_release released;
-  const IsolatedKernel<K> isolated(kernel, shape, threads);
-  run_kernel(
-      isolated, shape, operands, threads, [](int64_t) -> unsigned char* { return nullptr; },
-      [](int64_t chunks, const auto& body) { run_on_std_threads(chunks, body); });
-  isolated.check_scratch();
+  IsolatedKernel<K>(kernel, shape, threads, packs)
+      .run_all(shape, operands, threads,
+               [](int64_t chunks, const auto& body) { run_on_std_threads(chunks, body); });
 }
 
 template <class K>
 void run_for_test(const K& kernel, Pass pass, const typename K::Shape& shape,
-                  const typename K::Operands& operands, int threads) {
+                  const typename K::Operands& operands, int threads, bool packs = false) {
   check_runs(kernel, pass, shape, threads);
-  run_isolated(kernel, shape, operands, threads);
+  run_isolated(kernel, shape, operands, threads, packs);
 }
 
 template <class Op, class T>
@@ -314,11 +330,14 @@ py::module_ bind_operator(py::module_& m) {
           const Plan plan = kernel.plan(s, threads);
           return py::dict("phases"_a = plan.n_phases,
                           "tasks"_a = std::vector(plan.tasks, plan.tasks + plan.n_phases),
-                          "shared_bytes"_a = plan.shared_bytes, "chunk_bytes"_a = plan.chunk_bytes);
+                          "shared_bytes"_a = plan.shared_bytes, "chunk_bytes"_a = plan.chunk_bytes,
+                          "packed_bytes"_a = plan.weights.bytes,
+                          "packing_is_optional"_a = plan.weights.optional);
         });
       },
       "name"_a, py::kw_only(), "threads"_a = 1,
-      "How the kernel wants to be run: its phases, tasks of each, and bytes of scratch.");
+      "How the kernel wants to be run: its phases, tasks of each, bytes of scratch and of weights "
+      "that it packs.");
   bindings.def(
       "select",
       [](const std::string& pass, const std::string& dtype, int threads, const py::kwargs& shape) {

@@ -5,6 +5,7 @@
 
 #include <string>
 
+#include "common/kernel/registry.h"
 #include "common/torch/checks.h"
 #include "common/torch/parallel.h"
 

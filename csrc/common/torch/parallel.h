@@ -4,7 +4,7 @@
 
 #include <torch/csrc/stable/ops.h>
 
-#include "common/kernel/registry.h"
+#include "common/kernel/run.h"
 #include "common/kernel/scratch.h"
 
 namespace cnnext {
@@ -22,12 +22,17 @@ struct TorchThreads {
 };
 
 template <class K>
-void run_on_torch_threads(const K& kernel, const typename K::Shape& shape,
-                          const typename K::Operands& operands, int threads,
-                          const SharedScratch& kept = {}) {
+void run_on_torch_threads(const K& kernel, const typename K::Shape& shape, const Plan& plan,
+                          const typename K::Operands& operands, int threads) {
   Scratch scratch;
   const auto reserve = [&scratch](int64_t bytes) { return scratch.reserve(bytes); };
-  run_kernel(kernel, shape, operands, threads, reserve, TorchThreads(), kept);
+  run_once(kernel, shape, plan, operands, threads, reserve, TorchThreads());
+}
+
+template <class K>
+void run_on_torch_threads(const K& kernel, const typename K::Shape& shape,
+                          const typename K::Operands& operands, int threads) {
+  run_on_torch_threads(kernel, shape, kernel.plan(shape, threads), operands, threads);
 }
 
 inline int torch_threads() { return static_cast<int>(torch::stable::get_num_threads()); }

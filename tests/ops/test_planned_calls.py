@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d as native_conv2d
 
 import cnnext
-from cnnext.runtime import kept_filters
-from cnnext.runtime.kept_filters import kept_bytes
+from cnnext.runtime import planned_calls
+from cnnext.runtime.planned_calls import kept_bytes
 from cnnext.testing import kernels
 from tests.ops.support import assert_same_sums, only_kernel
 
-_MAX_BYTES = 256 << 20  # csrc/conv2d/kept_filters.h
+_MAX_BYTES = 256 << 20  # csrc/conv2d/planned_calls.h
 
 
 @pytest.fixture(autouse=True)
@@ -181,9 +181,16 @@ def test_a_large_filter_is_not_kept(generator: torch.Generator) -> None:
         assert bytes_after(cnnext.Conv2d(640, 640, 3), image) == 0
 
 
-def test_a_small_filter_is_not_kept(generator: torch.Generator) -> None:
-    image = torch.randn(1, 8, 9, 9, generator=generator)
-    assert bytes_after(cnnext.Conv2d(8, 8, 3), image) == 0
+def test_calls_of_more_shapes_than_are_kept(
+    layer: cnnext.Conv2d, generator: torch.Generator
+) -> None:
+    """Another number of images is another plan, of the same packed filter."""
+    with torch.no_grad(), only_kernel("conv2d", _fused_kernel()):
+        images = [torch.randn(n, 32, 6, 7, generator=generator) for n in range(1, 19)]
+        expected = [layer(image) for image in images]
+        bytes_kept = kept_bytes(layer)
+        assert all(torch.equal(layer(image), y) for image, y in zip(images, expected, strict=True))
+    assert kept_bytes(layer) == bytes_kept > 0
 
 
 # ------------------------------------------------------------------------------- what changes it
@@ -381,11 +388,11 @@ def test_it_goes_with_its_module(layer: cnnext.Conv2d, image: Tensor) -> None:
     other = cnnext.Conv2d(32, 48, 3, padding=1)
     with torch.no_grad():
         other(image)
-    owner = kept_filters.owner_of(other)
-    assert torch.ops.cnnext.conv2d_kept_filter_bytes(owner) > 0
+    owner = planned_calls.owner_of(other)
+    assert torch.ops.cnnext.conv2d_packed_bytes(owner) > 0
     del other
     gc.collect()
-    assert torch.ops.cnnext.conv2d_kept_filter_bytes(owner) == 0
+    assert torch.ops.cnnext.conv2d_packed_bytes(owner) == 0
 
 
 def test_a_module_that_cannot_be_hashed(image: Tensor) -> None:
@@ -431,7 +438,7 @@ def test_several_threads_at_once(layer: cnnext.Conv2d, image: Tensor) -> None:
                 if not torch.equal(layers[factor](image), results[factor]):
                     wrong.append((index, step))
                 if step % 10 == index:
-                    torch.ops.cnnext.conv2d_forget_all_filters()
+                    torch.ops.cnnext.conv2d_forget_all_plans()
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))

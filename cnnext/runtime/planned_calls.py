@@ -1,11 +1,12 @@
-"""Filters that convolutions keep packed between calls without gradients.
+"""Plans that convolution modules keep between calls without gradients.
 
-To pack a filter for its kernel takes up to a third of a small convolution's time. A module's call
-without gradients leaves the packed filter behind for the next, which uses it only if the weight
-lies where it lay, with the version that it had, and a checksum of all its bytes is what it was.
-The filters belong to the process (at most 256 MiB, those unused for longest go first), not to the
-module: nothing of them is copied, pickled or in a state_dict. Each holds on to the memory of its
-weight until the module keeps another, is called with gradients or in another dtype, or is gone.
+To choose a kernel, plan it and pack the filter for it takes up to a third of a small convolution's
+time. A module's call without gradients leaves all that behind for the next of the same shape, which
+uses a packed filter only if the weight lies where it lay, with the version that it had, and a
+checksum of all its bytes is what it was. The plans belong to the process (at most 256 MiB of packed
+filters, those of modules unused for longest go first), not to the module: nothing of them is
+copied, pickled or in a state_dict. A packed filter holds on to the memory of its weight until the
+module packs another, is called with gradients or in another dtype, or is gone.
 """
 
 from __future__ import annotations
@@ -20,16 +21,13 @@ from torch.nn import Module, Parameter
 from cnnext.runtime.flags import current
 from cnnext.runtime.library import direct, ops, shared_by_imports
 
-# Smaller ones are packed in less time than it takes to ask for them.
-_MIN_ELEMENTS = 4096
-
-_numbers = shared_by_imports("filter_owners", itertools.count(1))
+_numbers = shared_by_imports("plan_owners", itertools.count(1))
 _owners: dict[int, int] = {}  # by id: not every module can be hashed
 _dispatch_modes = torch._C._len_torch_dispatch_stack
 
 
 def owner_of(module: Module) -> int:
-    """The number under which this module's filters are kept, until it is gone."""
+    """The number under which this module's plans are kept, until it is gone."""
     owner = _owners.get(id(module))
     if owner is None:
         owner = _owners.setdefault(id(module), next(_numbers))
@@ -39,14 +37,13 @@ def owner_of(module: Module) -> int:
 
 def _forget(module_id: int, owner: int) -> None:
     _owners.pop(module_id, None)
-    direct.conv2d_forget_filters(owner)
+    direct.conv2d_forget_plans(owner)
 
 
 def applies(input: Tensor, weight: Tensor) -> bool:
-    """Whether a module's call on these operands may use a kept filter, and keep its own."""
+    """Whether a module's call on these operands may use a kept plan, and keep its own."""
     return (
-        weight.numel() >= _MIN_ELEMENTS
-        and not torch.is_grad_enabled()
+        not torch.is_grad_enabled()
         and current().keep_filters
         and input.dtype is torch.float32
         and input.is_cpu
@@ -60,7 +57,7 @@ def release(module: Module) -> None:
     """Gives back what the module keeps: its calls now are of a kind that has no use for it."""
     owner = _owners.get(id(module))
     if owner is not None:
-        direct.conv2d_forget_filters(owner)
+        direct.conv2d_forget_plans(owner)
 
 
 def version_of(weight: Tensor) -> int:
@@ -71,4 +68,4 @@ def version_of(weight: Tensor) -> int:
 def kept_bytes(module: Module) -> int:
     """What this module's filters take, packed."""
     owner = _owners.get(id(module))
-    return 0 if owner is None else ops.conv2d_kept_filter_bytes(owner)
+    return 0 if owner is None else ops.conv2d_packed_bytes(owner)
