@@ -145,14 +145,14 @@ KERNELS = (
     Fault(
         name="threads-share-scratch",
         kind="scratch of a thread",
-        file="csrc/common/kernel/registry.h",
-        old="scratch + shared_bytes + i * chunk_bytes",
-        new="scratch + shared_bytes",
+        file="csrc/common/kernel/run.h",
+        old="scratch + i * round_up(chunk_bytes, 64)",
+        new="scratch",
         tests=("tests/ops/test_scratch.py", "tests/ops/test_every_operator.py"),
     ),
     Fault(
         name="packed-filter-outlives-its-weight",
-        kind="kept filter",
+        kind="packed weights",
         file="csrc/conv2d/planned_calls.cpp",
         old="version == other.version && checksum == other.checksum",
         new="version == other.version",
