@@ -61,7 +61,7 @@ struct ImplicitGemmChannelsLast {
         const int64_t floats = round_up(columns, Tile::kColumns) * part.depth;
         finite = finite && (!border || all_finite<Tile::kLanes>(scratch, floats));
       }
-      Product::multiply_packed_rows(p, windows, part, part.k0 > 0, panels,
+      Product::multiply_packed_rows(p, windows, part, part.k0 > 0, panels, nullptr,
                                     scratch + Product::kScratchFloats);
     };
     const int64_t rows = s.n * s.h_out() * s.w_out();

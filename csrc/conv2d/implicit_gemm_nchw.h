@@ -50,7 +50,7 @@ struct ImplicitGemmNchw {
         const typename Product::Part part{range.m0, range.rows, k0, depth, g0, g1};
         pack_windows(s, o.first, part, own, scratch);
         Product::for_each_packed_tile(
-            rows, part, scratch, scratch + Product::kScratchFloats,
+            rows, part, scratch, nullptr, scratch + Product::kScratchFloats,
             [&](int64_t i, int64_t count, int64_t j, PackedOperands& operands) {
               multiply(s, o, k0 > 0, i, count, j, operands, rows.step, own);
             });

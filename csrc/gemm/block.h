@@ -188,13 +188,23 @@ struct BlockedProduct {
       }
       float* const packed_rows = scratch + kScratchFloats;
       if (!in_place && p.a_k == 1) {
-        multiply_packed_rows(p, MatrixRows{p.a, p.a_row}, part, add, panels, packed_rows);
+        const float* const next =
+            p.packed_b == nullptr ? nullptr : next_panels(p, range(b, task, p.m, p.n), part);
+        multiply_packed_rows(p, MatrixRows{p.a, p.a_row}, part, add, panels, next, packed_rows);
       } else if (!in_place && p.a_row == 1) {
         multiply_transposed_rows(p, part, add, panels, packed_rows);
       } else {
         multiply_rows_in_place(p, part, unpacked, add, panels);
       }
     });
+  }
+
+  // Where the panels of the part after this one lie in a packed b; null behind the last.
+  static const float* next_panels(const MatrixProduct& p, const Range& r, const Part& part) {
+    if (part.g1 < r.n1) return p.packed_b + packed_offset(p.n, part.k0, part.depth, part.g1);
+    const int64_t k0 = part.k0 + part.depth;
+    if (k0 == p.k) return nullptr;
+    return p.packed_b + packed_offset(p.n, k0, min(kDepth, p.k - k0), r.n0);
   }
 
   // Rows of a matrix whose reduction is contiguous.
@@ -221,12 +231,14 @@ struct BlockedProduct {
   };
 
   // `rows` packs the other operand of the part's panels, a tile at a time, and is like MatrixRows.
+  // `next_panels` are those of the next part, if they come from beyond L2.
   template <class Rows>
   static void multiply_packed_rows(const MatrixProduct& p, const Rows& rows, const Part& part,
-                                   bool add, const float* panels, float* packed_rows) {
+                                   bool add, const float* panels, const float* next_panels,
+                                   float* packed_rows) {
     const ProductPlace place{add ? p.c_row : 0, p.c_row, rows.step};
     for_each_packed_tile(
-        rows, part, panels, packed_rows,
+        rows, part, panels, next_panels, packed_rows,
         [&](int64_t i, int64_t count, int64_t j, PackedOperands& o) {
           o.row_bias = add || p.row_bias == nullptr ? nullptr : p.row_bias + i;
           o.c = p.c + i * p.c_row + j;
@@ -239,10 +251,10 @@ struct BlockedProduct {
   // lack their place in c.
   template <class Rows, class F>
   static void for_each_packed_tile(const Rows& rows, const Part& part, const float* panels,
-                                   float* packed_rows, const F& f) {
+                                   const float* next_panels, float* packed_rows, const F& f) {
     const int64_t max_rows = Tile::panel_rows(part.g1 - part.g0);
     for (int64_t i = part.m0, count; i < part.m0 + part.rows; i += count) {
-      count = min(max_rows, part.m0 + part.rows - i);
+      count = even_share(part.m0 + part.rows - i, max_rows);
       rows.pack(i, count, part.k0, part.depth, packed_rows);
       PackedOperands o;
       o.a = packed_rows;
@@ -251,6 +263,11 @@ struct BlockedProduct {
       for (int64_t j = part.g0; j < part.g1; j += Tile::kColumns) {
         o.b = panels + (j - part.g0) * part.depth;
         o.columns = min(Tile::kColumns, part.g1 - j);
+        // The last tiles have the next panels come, one vector of each row of them.
+        const int64_t tiles_left = ceil_div(part.m0 + part.rows - i - count, max_rows);
+        o.next_b = next_panels == nullptr || tiles_left >= Tile::kVectors
+                       ? o.b
+                       : next_panels + (j - part.g0) * part.depth + tiles_left * Tile::kLanes;
         f(i, count, j, o);
       }
     }
@@ -335,7 +352,8 @@ struct BlockedProduct {
       add = true;
     }
     const int64_t max_rows = Tile::panel_rows(part.g1 - part.g0);
-    for (int64_t i = 0; i < part.rows; i += max_rows) {
+    for (int64_t i = 0, count; i < part.rows; i += count) {
+      count = even_share(part.rows - i, max_rows);
       for (int64_t j = 0; j < part.g1 - part.g0; j += Tile::kColumns) {
         TileOperands t = tile_operands(p, part.m0 + i, part.k0, part.depth, add, part.g0 + j);
         t.columns = min(Tile::kColumns, part.g1 - part.g0 - j);
@@ -346,7 +364,7 @@ struct BlockedProduct {
           t.b = panels + j * part.depth;
           t.b_k = Tile::kColumns;
         }
-        multiply_rows<Tile>(min(max_rows, part.rows - i), t);
+        multiply_rows<Tile>(count, t);
       }
     }
   }

@@ -154,7 +154,7 @@ struct VectorsAlongDepthIntoPlace {
 
   template <int Rows, int Vectors>
   static void multiply(const PackedOperands& o, const ProductPlace& place) {
-    const float *a = o.a, *b = o.b, *next_a = o.next_a;
+    const float *a = o.a, *b = o.b, *next_a = o.next_a, *next_b = o.next_b;
     for (int i = 0; i < Rows; ++i) {
       for (int j = 0; j < Vectors; ++j) __builtin_prefetch(o.c + i * place.c_row + j * N, 1);
     }
@@ -165,8 +165,10 @@ struct VectorsAlongDepthIntoPlace {
       next_a += N;
       CNNEXT_UNROLL(16)
       for (int k = 0; k < N; ++k) {
+        __builtin_prefetch(next_b);
         packed_step<N, Rows, Vectors, N>(a + k, b, acc);
         b += Columns;
+        next_b += Columns;
       }
       a += Rows * N;
     }

@@ -30,9 +30,10 @@ struct PackedOperands {
   int64_t columns;
   int64_t a_step = 0;               // of multiply_transposed
   const float* row_bias = nullptr;  // of the _into forms, in addition to init
-  // What multiply_packed reads next, to have it come while the sums grow, because hardware
-  // prefetchers stop at the end of every page: as many rows in the order of a, and a panel as large
-  // as b, or null if that is in L1 already.
+  // What is read next, to have it come while the sums grow, because hardware prefetchers stop at
+  // the end of every page: as many rows in the order of a, and rows of kColumns of a panel, of
+  // which multiply_packed has all vectors come, and multiply_packed_into one of each. A next_b that
+  // is null, respectively b itself, asks for nothing.
   const float *next_a = nullptr, *next_b = nullptr;
 };
 

@@ -58,6 +58,12 @@ using WideTile = TileShape<Lanes, Lanes == 16 ? 4 : 2, Lanes == 16 ? 32 : 16>;
 
 constexpr int64_t kChain = 256;
 
+// The rows of the next tile of at most `max_rows`, of so many that are left: 8 run as 4 + 4 rather
+// than 6 + 2, because few rows cost as many loads of b as many.
+CNNEXT_INLINE constexpr int64_t even_share(int64_t rows, int64_t max_rows) {
+  return ceil_div(rows, ceil_div(rows, max_rows));
+}
+
 struct TileOperands {
   const float* a;
   const int64_t* segments;
@@ -92,8 +98,7 @@ template <class Tile>
 void multiply_panel(int64_t rows, TileOperands t) {
   const int64_t max_rows = Tile::panel_rows(t.columns);
   while (rows > 0) {
-    // Even tiles: 8 rows run as 4 + 4 rather than 6 + 2.
-    const int64_t tile_rows = ceil_div(rows, ceil_div(rows, max_rows));
+    const int64_t tile_rows = even_share(rows, max_rows);
     multiply_rows<Tile>(tile_rows, t);
     rows -= tile_rows;
     t.a += tile_rows * t.a_row;

@@ -82,12 +82,13 @@ struct LinearTransposed {
       t.b = packed + k0 / kDepth * panels(s) * kPanelFloats;
       for (int64_t m0 = 0; m0 < s.m; m0 += Tile::kColumns, t.b += kPanelFloats) {
         t.columns = min(Tile::kColumns, row - m0);
-        for (int64_t i = 0; i < rows; i += tile_rows) {
-          const int64_t count = min(tile_rows, rows - i);
+        for (int64_t i = 0, count; i < rows; i += count) {
+          count = even_share(rows - i, tile_rows);
           float* const a = copied + (panels(s) > 1 ? i * kDepth : 0);
           if (m0 == 0) w.pack(first + i, count, k0, t.depth, a);
           t.a = a;
-          t.next_a = w.at(first + min(i + tile_rows, rows - count), k0);
+          t.next_b = t.b;
+          t.next_a = w.at(first + min(i + count, rows - count), k0);
           t.row_bias = k0 > 0 || o.bias == nullptr ? nullptr : o.bias + first + i;
           t.c = sums + i * row + m0;
           t.init = k0 == 0 ? nullptr : t.c;
