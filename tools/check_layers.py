@@ -34,6 +34,7 @@ CXX_LAYERS = (
     ("common/kernel",),
     ("common/simd", "common/cuda"),
     ("common/torch", "common/numpy"),
+    ("epilogue",),
     ("gemm",),
     ("conv2d", "elementwise", "linear", "pooling", "recurrence"),
 )

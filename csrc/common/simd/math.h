@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// exp, sigmoid and tanh of N floats, to a few units in the last place; NaN in, NaN out.
+// Powers of e, sigmoid and tanh of N floats, to a few units in the last place; NaN in, NaN out.
 //
-// exp: x = n ln 2 + r with |r| <= ln 2 / 2 (Cody and Waite, in two parts), e^r by the polynomial of
-// Moshier's Cephes (expf), 2^n by its exponent bits. tanh: Cephes' odd polynomial below 0.625,
-// where 1 - 2/(e^2x + 1) would cancel.
+// e^x is needed for x <= 0 alone, where nothing overflows: x = n ln 2 + r with |r| <= ln 2 / 2
+// (Cody and Waite, in two parts), e^r by the polynomial of Moshier's Cephes (expf), 2^n by its
+// exponent bits. tanh: Cephes' odd polynomial below 0.625, where 1 - e^-2x would cancel.
 #pragma once
 
 #include "common/simd/simd.h"
@@ -11,53 +11,92 @@
 namespace cnnext {
 namespace {
 
-// Relative error below 1.2e-7 for -87 <= x <= 88; zero below, and e^88 above.
+constexpr int32_t kSignBit = INT32_MIN;
+
 template <int N>
-CNNEXT_INLINE f32<N> exp(f32<N> x) {
-  const float kLowest = -87.0f, kHighest = 88.0f;
-  const i32<N> vanishes = x < kLowest;
-  x = vanishes ? broadcast<N>(kLowest) : x;
-  x = x > kHighest ? broadcast<N>(kHighest) : x;
+CNNEXT_INLINE f32<N> negative_magnitude(f32<N> x) {
+  return reinterpret_cast<f32<N>>(reinterpret_cast<i32<N>>(x) | kSignBit);
+}
+
+template <int N>
+CNNEXT_INLINE f32<N> with_sign_of(f32<N> sign, f32<N> x) {
+  return reinterpret_cast<f32<N>>(magnitude<N>(x) | (reinterpret_cast<i32<N>>(sign) & kSignBit));
+}
+
+// e^x = 2^-24 power (1 + rest), with a power of two that is normal even where e^x is subnormal.
+template <int N>
+struct Exponential {
+  f32<N> power, rest;
+
+  // factor * e^x. No rounding of e^x comes in between.
+  CNNEXT_INLINE f32<N> times(f32<N> factor) const {
+    const f32<N> scaled = factor * power;
+    return (scaled * rest + scaled) * 0x1p-24f;
+  }
+  CNNEXT_INLINE f32<N> value() const { return times(broadcast<N>(1.0f)); }
+};
+
+// From here on e^x is taken for zero. It is half of the least subnormal number, and `rest` is
+// positive there, so that a negative factor gives -0.
+constexpr float kLowestExponent = -103.95f;
+
+// e^(high + low) for high >= kLowestExponent, and zero there.
+template <int N>
+CNNEXT_INLINE Exponential<N> exponential(f32<N> high, f32<N> low) {
   // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
   const float kRound = 12582912.0f;
-  const f32<N> shifted = x * 1.44269504088896341f + kRound;
+  const f32<N> shifted = high * 1.44269504088896341f + kRound;
   const f32<N> n = shifted - kRound;
-  const f32<N> r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
+  const f32<N> r = (high - n * 0.693359375f) + (n * 2.12194440e-4f + low);
   f32<N> p = r * 1.9875691500e-4f + 1.3981999507e-3f;
   p = p * r + 8.3334519073e-3f;
   p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
-  i32<N> bits;
-  __builtin_memcpy(&bits, &shifted, sizeof(bits));
   // The low bits of kRound itself are 0x400000, which the shift drops with the exponent's.
-  bits = (bits + 127) << 23;
-  f32<N> scale;
-  __builtin_memcpy(&scale, &bits, sizeof(scale));
-  return vanishes ? f32<N>{} : p * scale;
+  const i32<N> bits = (reinterpret_cast<i32<N>>(shifted) + (127 + 24)) << 23;
+  const f32<N> power = reinterpret_cast<f32<N>>(bits);
+  return {high <= kLowestExponent ? f32<N>{} : power, p * (r * r) + r};
 }
 
+// e^x for x <= 0.
+template <int N>
+CNNEXT_INLINE Exponential<N> exponential(f32<N> x) {
+  return exponential<N>(at_least<N>(x, broadcast<N>(kLowestExponent)), f32<N>{});
+}
+
+// The same of an exponent that, rounded to a float, would be too far off: by half a unit in the
+// last place of -8, for example, which e^x then is off by four.
+template <int N>
+CNNEXT_INLINE Exponential<N> exponential(const f64<N>& x) {
+  const f64<N> lowest = kLowestExponent - f64<N>{};
+  const f64<N> clamped = x < lowest ? lowest : x;
+  const f32<N> high = __builtin_convertvector(clamped, f32<N>);
+  const f64<N> low = clamped - __builtin_convertvector(high, f64<N>);
+  return exponential<N>(high, __builtin_convertvector(low, f32<N>));
+}
+
+// 1 / (1 + e) for x >= 0 and e / (1 + e) for x < 0, where e = e^-|x|; as f - f e / (1 + e), so that
+// a small result is rounded as often as e is, and once more.
 template <int N>
 CNNEXT_INLINE f32<N> sigmoid(f32<N> x) {
-  const f32<N> zero{};
-  const f32<N> e = exp<N>(x < zero ? x : -x);  // in (0, 1]: nothing overflows or cancels
-  return (x < zero ? e : e - e + 1.0f) / (e + 1.0f);
+  const f32<N> e = exponential<N>(negative_magnitude<N>(x)).value();
+  const f32<N> f = x < f32<N>{} ? e : broadcast<N>(1.0f);
+  return f - f * (e / (e + 1.0f));
 }
 
 template <int N>
 CNNEXT_INLINE f32<N> tanh(f32<N> x) {
-  const f32<N> zero{};
-  const f32<N> size = x < zero ? -x : x;
+  const f32<N> m = negative_magnitude<N>(x);
   const f32<N> z = x * x;
   f32<N> p = z * -5.70498872745e-3f + 2.06390887954e-2f;
   p = p * z - 5.37397155531e-2f;
   p = p * z + 1.33314422036e-1f;
   p = p * z - 3.33332819422e-1f;
-  const f32<N> small = p * z * x + x;
-  const f32<N> large = 1.0f - 2.0f / (exp<N>(size + size) + 1.0f);
-  const f32<N> signed_large = x < zero ? -large : large;
-  return size < 0.625f ? small : signed_large;
+  const f32<N> small = p * z * m + m;
+  const f32<N> e = exponential<N>(m + m).value();
+  const f32<N> large = (e - 1.0f) / (e + 1.0f);
+  return with_sign_of<N>(x, m > -0.625f ? small : large);
 }
 
 }  // namespace

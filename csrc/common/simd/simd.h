@@ -20,12 +20,15 @@ struct VecTypes {
   typedef float f32 __attribute__((vector_size(N * 4)));
   typedef float f32_unaligned __attribute__((vector_size(N * 4), aligned(4), may_alias));
   typedef int32_t i32 __attribute__((vector_size(N * 4)));
+  typedef double f64 __attribute__((vector_size(N * 8)));
   typedef uint8_t u8_unaligned __attribute__((vector_size(N), aligned(1), may_alias));
 };
 template <int N>
 using f32 = typename VecTypes<N>::f32;
 template <int N>
 using i32 = typename VecTypes<N>::i32;
+template <int N>
+using f64 = typename VecTypes<N>::f64;
 
 template <int N>
 CNNEXT_INLINE f32<N> load(const float* p) {
@@ -122,6 +125,26 @@ CNNEXT_INLINE i32<N> load_bytes(const uint8_t* p) {
 #endif
   return __builtin_convertvector(*reinterpret_cast<const typename VecTypes<N>::u8_unaligned*>(p),
                                  i32<N>);
+}
+
+// Whether load_partial and store_partial are single instructions.
+template <int N>
+constexpr bool kMasksPartial =
+#if defined(__AVX512F__)
+    N == 16;
+#else
+    false;
+#endif
+
+// A comparison fails for NaN, which passes.
+template <int N>
+CNNEXT_INLINE f32<N> at_least(f32<N> x, f32<N> low) {
+  return x < low ? low : x;
+}
+
+template <int N>
+CNNEXT_INLINE f32<N> at_most(f32<N> x, f32<N> high) {
+  return x > high ? high : x;
 }
 
 // Whether any lane is not a number.

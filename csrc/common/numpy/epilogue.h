@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// An epilogue as a dictionary of its fields, but for its arrays; those that it lacks have their
+// defaults: {"activation": "clamp", "low": 0, "high": 6, "residual_after": True}.
+#pragma once
+
+#include <string>
+
+#include "common/kernel/epilogue.h"
+#include "common/numpy/bindings.h"
+
+namespace cnnext {
+
+inline Activation activation_named(const std::string& name) {
+#define CNNEXT_IF_NAMED(activation) \
+  if (name == #activation) return Activation::activation;
+  CNNEXT_FOR_ACTIVATIONS(CNNEXT_IF_NAMED)
+#undef CNNEXT_IF_NAMED
+  throw py::value_error("there is no activation '" + name + "'");
+}
+
+template <class T>
+Epilogue<T> read_epilogue(const py::dict& fields) {
+  Epilogue<T> e;
+  for (const std::pair<py::handle, py::handle>& field : fields) {
+    const py::handle value = field.second;
+    const std::string name = field.first.cast<std::string>();
+    if (name == "activation") {
+      e.activation = activation_named(value.cast<std::string>());
+    } else if (name == "low") {
+      e.parameters.low = value.cast<T>();
+    } else if (name == "high") {
+      e.parameters.high = value.cast<T>();
+    } else if (name == "negative_slope") {
+      e.parameters.negative_slope = value.cast<T>();
+    } else if (name == "residual_after") {
+      e.residual_after = value.cast<bool>();
+    } else {
+      throw py::type_error("an epilogue has no field '" + name + "'");
+    }
+  }
+  return e;
+}
+
+}  // namespace cnnext

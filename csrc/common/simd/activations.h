@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The activations of an epilogue (common/kernel/epilogue.h) on N floats: to 3 units in the last
+// place where |y| >= 0.001.
+//
+// silu and the forms of gelu are x times a probability, which for x < 0 is a small number, and to
+// be had as such: 1 + erf or 1 + tanh would cancel. With e = e^-|a|,
+//
+//   x sigmoid(a) = x e / (1 + e)          for a < 0, and x / (1 + e) otherwise;
+//   gelu_tanh(x) = x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3));
+//   gelu(x) = x tail                      for x < 0, and x (1 - tail) otherwise,
+//
+// where tail = erfc(|x| / sqrt(2)) / 2 = e^(-x^2 / 2) R(|x|). R falls slowly, from 1/2 to
+// 1 / (sqrt(2 pi) |x|), and is a polynomial in t = (|x| - 2.5) / (|x| + 2.5), where |t| is small
+// for all x whose gelu is small, but not too small to matter. Near zero, where t is not, gelu is x
+// / 2 + x^2 p(x^2). Both polynomials were fitted by Lawson's method, to 3e-9 relative.
+#pragma once
+
+#include "common/kernel/epilogue.h"
+#include "common/simd/math.h"
+
+namespace cnnext {
+namespace {
+
+// x sigmoid(a), with e = e^-|a|.
+template <int N>
+CNNEXT_INLINE f32<N> times_sigmoid(f32<N> x, f32<N> a, const Exponential<N>& e) {
+  return (a < f32<N>{} ? e.times(x) : x) / (e.value() + 1.0f);
+}
+
+template <int N>
+CNNEXT_INLINE f32<N> silu(f32<N> x) {
+  return times_sigmoid<N>(x, x, exponential<N>(negative_magnitude<N>(x)));
+}
+
+template <int N>
+CNNEXT_INLINE f32<N> hardsigmoid(f32<N> x) {
+  return at_most<N>(at_least<N>(x + 3.0f, f32<N>{}), broadcast<N>(6.0f)) / 6.0f;
+}
+
+// R(size) for size >= 0.7.
+template <int N>
+CNNEXT_INLINE f32<N> tail_ratio(f32<N> size) {
+  size = at_most<N>(size, broadcast<N>(16.0f));  // where e^(-x^2 / 2) has vanished
+  const f32<N> t = (size - 2.5f) / (size + 2.5f);
+  f32<N> r = t * 5.22046741e-05f - 0.000180777551f;
+  r = r * t - 0.000379618264f;
+  r = r * t + 0.000822730266f;
+  r = r * t + 0.00295812078f;
+  r = r * t - 0.00512468773f;
+  r = r * t - 0.0245500108f;
+  r = r * t + 0.113135841f;
+  r = r * t - 0.228069752f;
+  return r * t + 0.141331332f;
+}
+
+template <int N>
+CNNEXT_INLINE f32<N> gelu(f32<N> x) {
+  const f64<N> wide = __builtin_convertvector(x, f64<N>);
+  const Exponential<N> e = exponential<N>(wide * wide * -0.5);
+  const f32<N> size = -negative_magnitude<N>(x);
+  const f32<N> ratio = tail_ratio<N>(size);
+  const f32<N> z = x * x;
+  f32<N> p = z * 0.000102940499f - 0.00118128498f;
+  p = p * z + 0.00997234894f;
+  p = p * z - 0.066490295f;
+  p = p * z + 0.398942279f;
+  const f32<N> large = x < f32<N>{} ? e.times(x) * ratio : x * (1.0f - e.times(ratio));
+  return size < 0.7f ? x * (p * x + 0.5f) : large;
+}
+
+template <int N>
+CNNEXT_INLINE f32<N> gelu_tanh(f32<N> x) {
+  const f64<N> wide = __builtin_convertvector(negative_magnitude<N>(x), f64<N>);
+  const double kLinear = 1.5957691216057308, kCubic = 0.044715 * kLinear;  // sqrt(8 / pi)
+  return times_sigmoid<N>(x, x, exponential<N>(wide * (wide * wide * kCubic + kLinear)));
+}
+
+template <Activation kActivation, int N>
+CNNEXT_INLINE f32<N> activate(f32<N> x, const ActivationParameters<float>& p) {
+  if constexpr (kActivation == Activation::relu) return at_least<N>(x, f32<N>{});
+  if constexpr (kActivation == Activation::clamp) {
+    return at_most<N>(at_least<N>(x, broadcast<N>(p.low)), broadcast<N>(p.high));
+  }
+  if constexpr (kActivation == Activation::leaky_relu) {
+    return x > f32<N>{} ? x : x * p.negative_slope;
+  }
+  if constexpr (kActivation == Activation::sigmoid) return sigmoid<N>(x);
+  if constexpr (kActivation == Activation::tanh) return tanh<N>(x);
+  if constexpr (kActivation == Activation::silu) return silu<N>(x);
+  if constexpr (kActivation == Activation::hardswish) return x * hardsigmoid<N>(x);
+  if constexpr (kActivation == Activation::hardsigmoid) return hardsigmoid<N>(x);
+  if constexpr (kActivation == Activation::gelu) return gelu<N>(x);
+  if constexpr (kActivation == Activation::gelu_tanh) return gelu_tanh<N>(x);
+  if constexpr (kActivation == Activation::none) return x;
+}
+
+}  // namespace
+}  // namespace cnnext

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The epilogue (common/kernel/epilogue.h) of a tile of sums that lie in registers, right before its
+// last store:
+//
+//   before[i][j] = sum[i][j] + bias[i * bias_row + j * bias_column] (+ residual[i * residual_row +
+//   j]) y[i][j] = act(before[i][j])                                     (+ residual[i *
+//   residual_row + j])
+//
+// What costs a few instructions a vector is done where the sums are; a branch a tile chooses. The
+// rest goes through memory to a function that an ISA has once (csrc/epilogue): among dozens of
+// sizes of tiles in each of the micro-kernels, eleven activations would be a megabyte of code.
+#pragma once
+
+#include "common/simd/activations.h"
+
+namespace cnnext {
+
+// An epilogue as a tile sees it: `bias` and `residual` belong to its first element.
+struct TileEpilogue {
+  const float* bias = nullptr;            // null: 0
+  int64_t bias_row = 0, bias_column = 0;  // one of them 1 at most, and the other 0
+  const float* residual = nullptr;        // null: 0
+  int64_t residual_row = 0;
+  bool residual_after = false;
+  Activation activation = Activation::none;
+  ActivationParameters<float> parameters;
+
+  // That of a tile whose first element lies so many rows below and columns to the right.
+  CNNEXT_INLINE TileEpilogue at(int64_t row, int64_t column) const {
+    TileEpilogue e = *this;
+    if (bias != nullptr) e.bias += row * bias_row + column * bias_column;
+    if (residual != nullptr) e.residual += row * residual_row + column;
+    return e;
+  }
+};
+
+// The same of a tile in memory, [rows][vectors][N], of which `columns` are there in each row.
+template <int N>
+void finish_in_memory(float* tile, int64_t rows, int64_t vectors, int64_t columns,
+                      const TileEpilogue& e);
+
+#define CNNEXT_DECLARE(lanes)                                                               \
+  template <>                                                                               \
+  void finish_in_memory<lanes>(float* tile, int64_t rows, int64_t vectors, int64_t columns, \
+                               const TileEpilogue& e);
+CNNEXT_DECLARE(4)
+CNNEXT_DECLARE(8)
+CNNEXT_DECLARE(16)
+#undef CNNEXT_DECLARE
+
+namespace {
+
+// The last vector of a row, of which `rest` columns are there: all, where a part takes more than an
+// instruction.
+template <int N>
+CNNEXT_INLINE f32<N> load_last(const float* p, int64_t rest) {
+  if constexpr (kMasksPartial<N>) return load_partial<N>(p, rest);
+  return load<N>(p);
+}
+
+template <int N, int Rows, int Vectors>
+CNNEXT_INLINE void add_bias(f32<N> (&sums)[Rows][Vectors], const TileEpilogue& e, int64_t rest) {
+  if (e.bias_column == 0) {
+    CNNEXT_UNROLL(16)
+    for (int i = 0; i < Rows; ++i) {
+      const f32<N> bias = broadcast<N>(e.bias[i * e.bias_row]);
+      for (int j = 0; j < Vectors; ++j) sums[i][j] += bias;
+    }
+    return;
+  }
+  CNNEXT_UNROLL(16)
+  for (int j = 0; j < Vectors; ++j) {
+    const float* const from = e.bias + j * N;
+    const f32<N> bias = j < Vectors - 1 ? load<N>(from) : load_last<N>(from, rest);
+    CNNEXT_UNROLL(16)
+    for (int i = 0; i < Rows; ++i) sums[i][j] += bias;
+  }
+}
+
+template <int N, int Rows, int Vectors>
+CNNEXT_INLINE void add_residual(f32<N> (&sums)[Rows][Vectors], const TileEpilogue& e,
+                                int64_t rest) {
+  constexpr int kLast = Vectors - 1;
+  CNNEXT_UNROLL(16)
+  for (int i = 0; i < Rows; ++i) {
+    const float* const from = e.residual + i * e.residual_row;
+    for (int j = 0; j < kLast; ++j) sums[i][j] += load<N>(from + j * N);
+    sums[i][kLast] += load_last<N>(from + kLast * N, rest);
+  }
+}
+
+template <int N, int Rows, int Vectors, class F>
+CNNEXT_INLINE void for_each_sum(f32<N> (&sums)[Rows][Vectors], const F& f) {
+  CNNEXT_UNROLL(16)
+  for (int i = 0; i < Rows; ++i) {
+    for (int j = 0; j < Vectors; ++j) f(i, j, sums[i][j]);
+  }
+}
+
+// Of each row of the tile `columns` are there: some of the last vector, and all before it.
+template <int N, int Rows, int Vectors>
+CNNEXT_INLINE void finish(f32<N> (&sums)[Rows][Vectors], const TileEpilogue& e, int64_t columns) {
+  const int64_t rest = columns - (Vectors - 1) * N;
+  const bool is_whole = kMasksPartial<N> || rest == N;
+  if (!is_cheap(e.activation) || !is_whole) {
+    float tile[Rows * Vectors * N];
+    for_each_sum<N>(
+        sums, [&](int i, int j, f32<N>& sum) { store<N>(tile + (i * Vectors + j) * N, sum); });
+    finish_in_memory<N>(tile, Rows, Vectors, columns, e);
+    for_each_sum<N>(
+        sums, [&](int i, int j, f32<N>& sum) { sum = load<N>(tile + (i * Vectors + j) * N); });
+    return;
+  }
+  if (e.bias != nullptr) add_bias<N>(sums, e, rest);
+  if (e.residual != nullptr && !e.residual_after) add_residual<N>(sums, e, rest);
+  if (e.activation == Activation::leaky_relu) {
+    for_each_sum<N>(sums, [&](int, int, f32<N>& sum) {
+      sum = activate<Activation::leaky_relu, N>(sum, e.parameters);
+    });
+  } else if (e.activation != Activation::none) {
+    ActivationParameters<float> bounds = e.parameters;
+    if (e.activation == Activation::relu) {
+      bounds.low = 0;
+      bounds.high = __builtin_inff();
+    }
+    for_each_sum<N>(
+        sums, [&](int, int, f32<N>& sum) { sum = activate<Activation::clamp, N>(sum, bounds); });
+  }
+  if (e.residual != nullptr && e.residual_after) add_residual<N>(sums, e, rest);
+}
+
+}  // namespace
+}  // namespace cnnext
