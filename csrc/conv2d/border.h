@@ -4,7 +4,7 @@
 #pragma once
 
 #include "common/kernel/window.h"
-#include "common/simd/simd.h"
+#include "common/simd/finish.h"
 #include "conv2d/conv2d.h"
 
 namespace cnnext {
@@ -29,6 +29,7 @@ CNNEXT_INLINE bool filter_is_finite(const Conv2dShape& s, const float* w,
 
 // A forward pass without groups; `pixels` counts through all images, one after the other. A sum
 // that is NaN stays NaN.
+template <int N>
 void sum_without_border(const Conv2dShape& s, const Conv2dOperands<float>& o, const Span& pixels,
                         const Span& channels) {
   const bool nchw = s.layout == Layout::nchw;
@@ -54,8 +55,13 @@ void sum_without_border(const Conv2dShape& s, const Conv2dOperands<float>& o, co
           }
         }
       }
-      if (o.bias != nullptr) sum += o.bias[k];
-      o.result[nchw ? (image * s.c_out + k) * out + at : pixel * s.c_out + k] = sum;
+      const int64_t first = image * s.c_out * out;
+      TileEpilogue e = nchw ? epilogue_of_planes(o.epilogue, out)
+                            : epilogue_of_pixels(o.epilogue, o.epilogue.residual_pixel);
+      if (nchw && e.residual != nullptr) e.residual += first;
+      float* const y = o.result + (nchw ? first + k * out + at : pixel * s.c_out + k);
+      *y = sum;
+      finish_rows<N>(y, 0, 1, 1, nchw ? e.at(k, at) : e.at(pixel, k));
     }
   }
 }

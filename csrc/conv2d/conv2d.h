@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // conv2d: the contract between its kernels and its adapters.
 //
-//   y[n,k,i,j] = b[k] + sum_{c,r,s} x[n, g*C/G + c, i*stride_h - pad_h + r*dilation_h,
+//   y[n,k,i,j] = sum_{c,r,s} x[n, g*C/G + c, i*stride_h - pad_h + r*dilation_h,
 //                                              j*stride_w - pad_w + s*dilation_w] * w[k,c,r,s]
 //
 // with g = k / (K/G), G groups, c < C/G, r < k_h, s < k_w, and x zero outside the image. The
@@ -10,7 +10,9 @@
 //   dx[n,c,p,q] = sum of dy[n,k,i,j] * w[k,c,r,s] over all terms above that read x[n,c,p,q]
 //   dw[k,c,r,s] = sum_{n,i,j} dy[n,k,i,j] * x[n, g*C/G + c, ...]
 //
-// Names: x input, w weight, b bias, y output, dx dw dy their gradients; n images, c channels in,
+// Stored is what the epilogue (common/kernel/epilogue.h), to which the bias belongs, makes of y.
+//
+// Names: x input, w weight, y output, dx dw dy their gradients; n images, c channels in,
 // k channels out, r s filter taps. x, y, dx and dy are dense in `layout`; w has any strides;
 // dw is dense in torch's default order or in channels_last. The adapter allocates everything; a
 // kernel writes every element of its result. Sizes of zero never reach a kernel: n, c_in, c_out,
@@ -19,6 +21,7 @@
 
 #include <cstdint>
 
+#include "common/kernel/epilogue.h"
 #include "common/kernel/kernel.h"
 #include "common/kernel/window.h"
 
@@ -89,15 +92,15 @@ struct Conv2dShape {
   }
 };
 
-//                 first   second   bias       result
-//   forward       x       w        b or null  y
+//                 first   second   epilogue   result
+//   forward       x       w        of y       y
 //   bwd_input     dy      w        -          dx
 //   bwd_weight    dy      x        -          dw
 template <class T>
 struct Conv2dOperands {
   const T* first;
   const T* second;
-  const T* bias;
+  Epilogue<T> epilogue;
   T* result;
   int64_t w_strides[4];  // of w or dw, in elements: k, c, r, s
 };

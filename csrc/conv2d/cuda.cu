@@ -164,7 +164,7 @@ struct ImageProduct {
         w_tap(o.w_strides[kPass == Pass::forward ? 1 : 0]),
         w_r(o.w_strides[2]),
         w_s(o.w_strides[3]),
-        bias(o.bias),
+        bias(o.epilogue.bias),
         result(o.result),
         result_image(s.layout, channels(s), height(s), width(s)) {}
 

@@ -16,6 +16,7 @@
 // in the filter, or in dy. Where there is one, pixels at the border take their own taps only.
 #pragma once
 
+#include "common/simd/finish.h"
 #include "conv2d/packed_rows.h"
 
 namespace cnnext {
@@ -96,6 +97,7 @@ struct DepthwiseConv {
 
     const bool at_border = g.meets_border() && !all_finite<Lanes>(filter, g.taps() * width);
     const int64_t plane = g.h.out_size * g.w.out_size;
+    const TileEpilogue of_pixels = epilogue_of_pixels(o.epilogue, o.epilogue.residual_pixel);
     for (int64_t i = 0; i < rows; ++i) {
       const Window window{packed_rows + i * g.h.in_step * g.packed_w() * width,
                           filter,
@@ -103,14 +105,17 @@ struct DepthwiseConv {
                           g.h.taps_inside_of(i0 + i),
                           {0, g.w.taps}};
       const int64_t out_row = (g.h.out_first + (i0 + i) * g.h.out_step) * g.w.out_size;
-      const float* const bias = o.bias == nullptr ? nullptr : o.bias + c0;
       if (g.layout == Layout::channels_last) {
-        float* y = o.result + (image * plane + out_row + g.w.out_first) * g.groups + c0;
-        row(g, at_border, width, channels, window, bias, y, g.w.out_step * g.groups);
+        const int64_t pixel = image * plane + out_row + g.w.out_first;
+        row(g, at_border, width, channels, window, of_pixels.at(pixel, c0),
+            o.result + pixel * g.groups + c0, g.w.out_step * g.groups);
       } else {
-        row(g, at_border, width, channels, window, bias, row_buffer, width);
-        store_row_nchw<Lanes>(row_buffer, width, g.w, channels,
-                              o.result + (image * g.groups + c0) * plane + out_row, plane);
+        row(g, at_border, width, channels, window, of_pixels.at(0, c0).bias_alone(), row_buffer,
+            width);
+        const int64_t at = (image * g.groups + c0) * plane + out_row;
+        store_row_nchw<Lanes>(row_buffer, width, g.w, channels, o.result + at, plane);
+        finish_rows<Lanes>(o.result + at, plane, channels, g.w.out_size,
+                           epilogue_of_planes(o.epilogue, plane).without_bias().at_offset(at));
       }
     }
   }
@@ -127,7 +132,7 @@ struct DepthwiseConv {
   // One row of outputs; `width` floats from pixel to pixel in the packed rows, `y_pixel` in y;
   // `at_border` is whether zeros of the border must not meet the filter.
   static void row(const ConvGeometry& g, bool at_border, int64_t width, int64_t channels,
-                  const Window& window, const float* bias, float* y, int64_t y_pixel) {
+                  const Window& window, const TileEpilogue& epilogue, float* y, int64_t y_pixel) {
     for (int64_t j = 0, count; j < g.w.grid; j += count) {
       count = min(kPixels, g.w.grid - j);
       Window here = window;
@@ -140,34 +145,32 @@ struct DepthwiseConv {
         Window vector = here;
         vector.x += c;
         vector.filter += c;
-        pixels<kPixels>(count, g, width, vector, bias == nullptr ? nullptr : bias + c,
-                        y + j * y_pixel + c, y_pixel, min(Lanes, channels - c));
+        pixels<kPixels>(count, g, width, vector, epilogue.at(j, c), y + j * y_pixel + c, y_pixel,
+                        min(Lanes, channels - c));
       }
     }
   }
 
   template <int Pixels>
   static void pixels(int64_t count, const ConvGeometry& g, int64_t width, const Window& window,
-                     const float* bias, float* y, int64_t y_pixel, int64_t lanes) {
+                     const TileEpilogue& epilogue, float* y, int64_t y_pixel, int64_t lanes) {
     if constexpr (Pixels > 1) {
       if (count < Pixels) {
-        return pixels<Pixels - 1>(count, g, width, window, bias, y, y_pixel, lanes);
+        return pixels<Pixels - 1>(count, g, width, window, epilogue, y, y_pixel, lanes);
       }
     }
-    f32<Lanes> acc[Pixels];
-    for (int p = 0; p < Pixels; ++p) {
-      acc[p] = bias == nullptr ? f32<Lanes>{} : load_partial<Lanes>(bias, lanes);
-    }
+    f32<Lanes> acc[Pixels][1] = {};
     const int64_t column_step = g.w.offset_step * width, pixel_step = g.w.in_step * width;
     for (int64_t r = window.taps.first; r < window.taps.last; ++r) {
       const float* filter = window.filter + (r * g.w.taps + window.columns.first) * width;
       for (int64_t t = window.columns.first; t < window.columns.last; ++t, filter += width) {
         const f32<Lanes> tap = load<Lanes>(filter);
         const float* const at = window.x + r * window.tap_row + t * column_step;
-        for (int p = 0; p < Pixels; ++p) acc[p] += load<Lanes>(at + p * pixel_step) * tap;
+        for (int p = 0; p < Pixels; ++p) acc[p][0] += load<Lanes>(at + p * pixel_step) * tap;
       }
     }
-    for (int p = 0; p < Pixels; ++p) store_partial<Lanes>(y + p * y_pixel, acc[p], lanes);
+    if (!epilogue.is_empty()) finish<Lanes>(acc, epilogue, lanes);
+    for (int p = 0; p < Pixels; ++p) store_partial<Lanes>(y + p * y_pixel, acc[p][0], lanes);
   }
 };
 

@@ -135,7 +135,7 @@ struct DirectConv {
     t.a_row = g.w.in_step * g.c;
     t.a_k = 1;
     t.b_k = Tile::kColumns;
-    t.init_row = 0;
+    t.init = nullptr;
     return t;
   }
 
@@ -144,9 +144,11 @@ struct DirectConv {
                            const TileOperands& t) {
     if (!at_border) return multiply_panel<Tile>(g.w.grid, t);
     for (int64_t j = 0, count; j < g.w.grid; j += count) {
+      const TileEpilogue epilogue = t.epilogue->at(j, 0);
       TileOperands pixels = t;
       pixels.a += j * t.a_row;
       pixels.c += j * t.c_row;
+      pixels.epilogue = &epilogue;
       for (count = 0; j + count < g.w.grid && g.w.all_taps_inside_of(j + count);) ++count;
       if (count > 0) {
         multiply_panel<Tile>(count, pixels);
@@ -161,12 +163,14 @@ struct DirectConv {
   static void multiply_taps(const ConvGeometry& g, int64_t tap_rows, const TapRange& taps,
                             const TileOperands& t) {
     TileOperands row = t;
-    row.n_segments = 0;
-    multiply_panel<Tile>(1, row);  // the bias
-    row.init = t.c;
     const int64_t count = taps.last - taps.first, per_row = segments_per_row(g);
-    if (count <= 0) return;
+    if (count <= 0 || tap_rows == 0) {
+      row.n_segments = 0;
+      return multiply_panel<Tile>(1, row);
+    }
     for (int64_t r = 0; r < tap_rows; ++r) {
+      row.init = r == 0 ? nullptr : t.c;
+      row.epilogue = r == tap_rows - 1 ? t.epilogue : nullptr;
       row.segments = t.segments + r * per_row;
       row.b = t.b + (r * g.w.taps + taps.first) * g.c * Tile::kColumns;
       if (merges_taps(g)) {
@@ -191,6 +195,7 @@ struct DirectConv {
     const int64_t in_channels = g.groups * g.c, out_channels = g.groups * g.k;
     const int64_t in_image = in_channels * g.h.in_size * g.w.in_size;
     const int64_t out_plane = g.h.out_size * g.w.out_size;
+    const TileEpilogue of_pixels = epilogue_of_pixels(o.epilogue, o.epilogue.residual_pixel);
     int64_t packed = -1;  // which block of rows the scratch holds
     for (int64_t task = begin; task < end; ++task) {
       const int64_t block_index = task / b.panel_blocks;
@@ -211,7 +216,6 @@ struct DirectConv {
         const float* const panel_filter = filter + (group * b.all_panels + panel) * panel_floats(g);
         const bool at_border =
             g.meets_border() && panel_filter[g.taps() * g.c * Tile::kColumns] != 0;
-        t.init = o.bias == nullptr ? nullptr : o.bias + k0;
         for (int64_t i = 0; i < rows; ++i) {
           const int64_t out_row = g.h.out_first + (i0 + i) * g.h.out_step;
           const TapRange taps = g.h.taps_inside_of(i0 + i);
@@ -220,18 +224,24 @@ struct DirectConv {
           t.a = packed_rows + i * g.h.in_step * packed_w * g.c;
           t.b = panel_filter + taps.first * g.w.taps * g.c * Tile::kColumns;
           if (g.layout == Layout::channels_last) {
-            t.c = o.result +
-                  (image * out_plane + out_row * g.w.out_size + g.w.out_first) * out_channels + k0;
+            const int64_t pixel = image * out_plane + out_row * g.w.out_size + g.w.out_first;
+            const TileEpilogue epilogue = of_pixels.at(pixel, k0);
+            t.epilogue = &epilogue;
+            t.c = o.result + pixel * out_channels + k0;
             t.c_row = g.w.out_step * out_channels;
             multiply_row(g, taps, at_border, t);
           } else {
+            const TileEpilogue epilogue = of_pixels.at(0, k0).bias_alone();
+            t.epilogue = &epilogue;
             t.c = row_buffer;
             t.c_row = Tile::kColumns;
             multiply_row(g, taps, at_border, t);
-            store_row_nchw<Tile::kLanes>(
-                row_buffer, Tile::kColumns, g.w, t.columns,
-                o.result + (image * out_channels + k0) * out_plane + out_row * g.w.out_size,
-                out_plane);
+            const int64_t at = (image * out_channels + k0) * out_plane + out_row * g.w.out_size;
+            store_row_nchw<Tile::kLanes>(row_buffer, Tile::kColumns, g.w, t.columns, o.result + at,
+                                         out_plane);
+            finish_rows<Tile::kLanes>(
+                o.result + at, out_plane, t.columns, g.w.out_size,
+                epilogue_of_planes(o.epilogue, out_plane).without_bias().at_offset(at));
           }
         }
       }

@@ -44,7 +44,8 @@ struct ImplicitGemmChannelsLast {
   static void run_task(const Conv2dShape& s, const Conv2dOperands<float>& o, const Plan& plan,
                        int64_t task, const float* packed, float* scratch) {
     MatrixProduct p{};
-    p.column_bias = o.bias;
+    p.epilogue = epilogue_of_pixels(o.epilogue, o.epilogue.residual_pixel);
+    p.k = depth(s);
     p.c = o.result;
     p.c_row = s.c_out;
     const WindowsOfPixels windows(s, o.first);
@@ -69,7 +70,7 @@ struct ImplicitGemmChannelsLast {
                            multiply);
     if (finite) return;
     const auto range = Product::range(Product::blocking(plan), task, rows, s.c_out);
-    sum_without_border(s, o, {range.m0, range.m0 + range.rows}, {range.n0, range.n1});
+    sum_without_border<N>(s, o, {range.m0, range.m0 + range.rows}, {range.n0, range.n1});
   }
 
  private:

@@ -52,12 +52,12 @@ struct ImplicitGemmNchw {
         Product::for_each_packed_tile(
             rows, part, scratch, nullptr, scratch + Product::kScratchFloats,
             [&](int64_t i, int64_t count, int64_t j, PackedOperands& operands) {
-              multiply(s, o, k0 > 0, i, count, j, operands, rows.step, own);
+              multiply(s, o, k0 > 0, k0 + depth == windows, i, count, j, operands, rows.step, own);
             });
       }
     }
     if (!finite) {
-      sum_without_border(s, o, {range.n0, range.n1}, {range.m0, range.m0 + range.rows});
+      sum_without_border<N>(s, o, {range.n0, range.n1}, {range.m0, range.m0 + range.rows});
     }
   }
 
@@ -168,17 +168,18 @@ struct ImplicitGemmNchw {
   }
 
   // Filters [i, i + count), columns from j on.
-  static void multiply(const Conv2dShape& s, const Conv2dOperands<float>& o, bool add, int64_t i,
-                       int64_t count, int64_t j, PackedOperands& operands, int64_t next_row,
-                       Scratch& own) {
+  static void multiply(const Conv2dShape& s, const Conv2dOperands<float>& o, bool add, bool last,
+                       int64_t i, int64_t count, int64_t j, PackedOperands& operands,
+                       int64_t next_row, Scratch& own) {
     const int64_t plane = s.h_out() * s.w_out();
     const int64_t image = j / plane, pixel = j % plane;
     float* const y = o.result + (image * s.c_out + i) * plane + pixel;
-    operands.row_bias = add || o.bias == nullptr ? nullptr : o.bias + i;
     if (pixel + operands.columns <= plane) {
       operands.c = y;
       operands.init = add ? y : nullptr;
-      multiply_packed_into<Tile>(count, operands, {plane, plane, next_row});
+      const TileEpilogue epilogue = epilogue_at(s, o, y);
+      operands.epilogue = last ? &epilogue : nullptr;
+      multiply_packed_into<Tile>(count, operands, {plane, next_row});
       return;
     }
     // A run is what the panel has of an image.
@@ -194,8 +195,22 @@ struct ImplicitGemmNchw {
     if (add) for_each_run([](float* in_y, float* sums, int64_t run) { copy(sums, in_y, run); });
     operands.c = own.sums;
     operands.init = add ? own.sums : nullptr;
-    multiply_packed_into<Tile>(count, operands, {kColumns, kColumns, next_row});
-    for_each_run([](float* in_y, float* sums, int64_t run) { copy(in_y, sums, run); });
+    operands.epilogue = nullptr;
+    multiply_packed_into<Tile>(count, operands, {kColumns, next_row});
+    for_each_run([&](float* in_y, float* sums, int64_t run) {
+      copy(in_y, sums, run);
+      if (last) finish_rows<N>(in_y, 0, 1, run, epilogue_at(s, o, in_y));
+    });
+  }
+
+  // That of the planes' rows which begin with this output.
+  static TileEpilogue epilogue_at(const Conv2dShape& s, const Conv2dOperands<float>& o,
+                                  const float* y) {
+    const int64_t plane = s.h_out() * s.w_out(), index = y - o.result;
+    TileEpilogue e = epilogue_of_planes(o.epilogue, plane);
+    if (e.bias != nullptr) e.bias += index / plane % s.c_out;
+    if (e.residual != nullptr) e.residual += index;
+    return e;
   }
 };
 

@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "common/numpy/bindings.h"
+#include "common/numpy/epilogue.h"
 #include "conv2d/exact_sums.h"
 
 namespace cnnext {
@@ -39,8 +40,9 @@ int64_t w_size(const Conv2dShape& s, const Strides& strides) {
 }
 
 py::array run(Pass pass, const std::string& name, const py::array& first, const py::array& second,
-              const std::optional<py::array>& bias, const Strides& w_strides, int threads,
-              bool packed, const py::kwargs& shape) {
+              const std::optional<py::array>& bias, const std::optional<py::array>& residual,
+              const py::dict& epilogue, const Strides& w_strides, int threads, bool packed,
+              const py::kwargs& shape) {
   const Conv2dShape s = shape_from<Conv2d>(shape);
   const ArraySpec x{"x", s.n * s.c_in * s.h_in * s.w_in}, w{"w", w_size(s, w_strides)};
   const ArraySpec y{"y", s.n * s.c_out * s.h_out() * s.w_out()};
@@ -48,9 +50,10 @@ py::array run(Pass pass, const std::string& name, const py::array& first, const 
   return with_kernel<Conv2d>(name, [&](auto zero, const auto& kernel) {
     using T = decltype(zero);
     const Input<T> in1 = input<T>(arrays[0], first), in2 = input<T>(arrays[1], second);
-    const std::optional<Input<T>> in3 = input<T>({"b", s.c_out}, bias);
+    const OwnedEpilogue<T> finish(bias, residual, epilogue, s.layout, s.n * s.h_out() * s.w_out(),
+                                  s.c_out);
     const Output<T> out(arrays[2].size);
-    Conv2dOperands<T> o{in1.data(), in2.data(), data_or_null(in3), out.data(), {}};
+    Conv2dOperands<T> o{in1.data(), in2.data(), finish.get(), out.data(), {}};
     std::copy(w_strides.begin(), w_strides.end(), o.w_strides);
     check_runs(kernel, pass, s, threads);
     Conv2dShape allowed = s;
@@ -67,7 +70,8 @@ void bind_gradient(py::module_& bindings, Pass pass, const char* second) {
       pass_name(pass),
       [pass](const std::string& name, const py::array& dy, const py::array& other,
              const Strides& w_strides, int threads, bool packed, const py::kwargs& shape) {
-        return run(pass, name, dy, other, std::nullopt, w_strides, threads, packed, shape);
+        return run(pass, name, dy, other, std::nullopt, std::nullopt, {}, w_strides, threads,
+                   packed, shape);
       },
       "name"_a, "dy"_a, py::arg(second), py::kw_only(), "w_strides"_a, "threads"_a = 1,
       "packed"_a = false);
@@ -78,12 +82,14 @@ void bind(py::module_& m) {
   bindings.def(
       "forward",
       [](const std::string& name, const py::array& x, const py::array& w,
-         const std::optional<py::array>& b, const Strides& w_strides, int threads, bool packed,
+         const std::optional<py::array>& b, const std::optional<py::array>& residual,
+         const py::dict& epilogue, const Strides& w_strides, int threads, bool packed,
          const py::kwargs& shape) {
-        return run(Pass::forward, name, x, w, b, w_strides, threads, packed, shape);
+        return run(Pass::forward, name, x, w, b, residual, epilogue, w_strides, threads, packed,
+                   shape);
       },
-      "name"_a, "x"_a, "w"_a, "b"_a = py::none(), py::kw_only(), "w_strides"_a, "threads"_a = 1,
-      "packed"_a = false);
+      "name"_a, "x"_a, "w"_a, "b"_a = py::none(), py::kw_only(), "residual"_a = py::none(),
+      "epilogue"_a = py::dict(), "w_strides"_a, "threads"_a = 1, "packed"_a = false);
   bind_gradient(bindings, Pass::bwd_input, "w");
   bind_gradient(bindings, Pass::bwd_weight, "x");
 }

@@ -61,7 +61,8 @@ struct Pointwise {
       p.b = o.second;
       p.b_k = w_c;
       p.b_column = w_k;
-      p.column_bias = o.bias;
+      p.epilogue = epilogue_of_pixels(
+          o.epilogue, s.layout == Layout::channels_last ? o.epilogue.residual_pixel : k);
       p.c_row = k;
     } else {
       p.m = k;
@@ -72,7 +73,8 @@ struct Pointwise {
       p.b = o.first + index * c * pixels;
       p.b_k = pixels;
       p.b_column = 1;
-      p.row_bias = o.bias;
+      p.epilogue = epilogue_of_planes(o.epilogue, pixels);
+      if (o.epilogue.residual != nullptr) p.epilogue.residual += index * k * pixels;
       p.c += index * k * pixels;
       p.c_row = pixels;
     }

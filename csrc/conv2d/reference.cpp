@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The three passes as the formulas of conv2d.h say them, summed in double: the oracle for every
 // other kernel, the float64 path, and the last resort of the selection.
+#include "common/kernel/reference_epilogue.h"
 #include "conv2d/conv2d.h"
 
 namespace cnnext {
@@ -45,7 +46,7 @@ struct Forward {
       const int64_t c0 = k / s.c_out_per_group() * s.c_in_per_group();
       for (int64_t i = 0; i < s.h_out(); ++i) {
         for (int64_t j = 0; j < s.w_out(); ++j) {
-          double sum = o.bias == nullptr ? 0.0 : static_cast<double>(o.bias[k]);
+          double sum = 0;
           for (int64_t c = 0; c < s.c_in_per_group(); ++c) {
             for (int64_t r = 0; r < s.k_h; ++r) {
               const int64_t h = i * s.stride_h - s.pad_h + r * s.dilation_h;
@@ -58,7 +59,15 @@ struct Forward {
               }
             }
           }
-          o.result[at.y(n, k, i, j)] = static_cast<T>(sum);
+          const Epilogue<T>& e = o.epilogue;
+          const T* residual = e.residual;
+          if (residual != nullptr) {
+            residual += s.layout == Layout::nchw
+                            ? at.y(n, k, i, j)
+                            : ((n * s.h_out() + i) * s.w_out() + j) * e.residual_pixel + k;
+          }
+          o.result[at.y(n, k, i, j)] =
+              finish_exactly(sum, e.bias == nullptr ? nullptr : e.bias + k, residual, e);
         }
       }
     }

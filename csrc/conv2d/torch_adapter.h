@@ -78,9 +78,10 @@ void run(Pass pass, const Conv2dShape& shape, const Tensor& first, const Tensor&
   const Device device(result);
   Conv2dOperands<T> o{device.template read<T>(first),
                       device.template read<T>(second),
-                      device.template read<T>(bias),
+                      {},
                       device.template write<T>(result),
                       {}};
+  o.epilogue.bias = device.template read<T>(bias);
   for (int d = 0; d < 4; ++d) o.w_strides[d] = filter.stride(d);
   if (pass != Pass::bwd_weight) {
     o.second += (shape.k_h - s.k_h) / 2 * o.w_strides[2] + (shape.k_w - s.k_w) / 2 * o.w_strides[3];

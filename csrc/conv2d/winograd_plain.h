@@ -45,25 +45,28 @@ struct PlainTile {
     }
   }
 
-  // `lanes` output channels from k0; `bias` is null or that of k0.
+  // `lanes` output channels from k0.
   static void write(const WinogradShape& g, const TilePosition& at, int64_t k0, int64_t lanes,
-                    const float* bias, float* sums, float* y) {
+                    const Epilogue<float>& epilogue, const float* sums, float* y) {
     const int64_t rows = min(Outputs, g.h_out - at.h), columns = min(Outputs, g.w_out - at.w);
     const int64_t plane = g.h_out * g.w_out;
-    const f32<N> b = bias == nullptr ? f32<N>{} : load_partial<N>(bias, lanes);
-    for (int64_t i = 0; i < kFloats; i += N) store<N>(sums + i, load<N>(sums + i) + b);
+    const bool nchw = g.layout == Layout::nchw;
+    const TileEpilogue e = nchw ? epilogue_of_planes(epilogue, plane).at(k0, 0)
+                                : epilogue_of_pixels(epilogue, epilogue.residual_pixel);
     for (int64_t r = 0; r < rows; ++r) {
       const float* const from = sums + r * Outputs * N;
       const int64_t first = (at.h + r) * g.w_out + at.w;
-      if (g.layout == Layout::nchw) {
-        transpose_block<N>(from, N, y + (at.image * g.k + k0) * plane + first, plane, columns,
-                           lanes);
+      if (nchw) {
+        float* const to = y + (at.image * g.k + k0) * plane + first;
+        transpose_block<N>(from, N, to, plane, columns, lanes);
+        finish_rows<N>(to, plane, lanes, columns, e.at_offset(at.image * g.k * plane + first));
         continue;
       }
+      float* const to = y + (at.image * plane + first) * g.k + k0;
       for (int64_t s = 0; s < columns; ++s) {
-        store_partial<N>(y + (at.image * plane + first + s) * g.k + k0, load<N>(from + s * N),
-                         lanes);
+        store_partial<N>(to + s * g.k, load<N>(from + s * N), lanes);
       }
+      finish_rows<N>(to, g.k, columns, lanes, e.at(at.image * plane + first, k0));
     }
   }
 

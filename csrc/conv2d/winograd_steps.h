@@ -49,7 +49,8 @@ struct WinogradSteps {
   static constexpr int64_t kFilterFloats = N * kTaps * N;  // scratch of transform_filter
 
   WinogradShape g;
-  const float *x, *w, *bias;
+  const float *x, *w;
+  Epilogue<float> epilogue;
   bool plain;  // all sums must be
   float* y;
   int64_t panels, chunks, chunk_channels;
@@ -59,7 +60,7 @@ struct WinogradSteps {
       : g(winograd_shape(s, kPass, Outputs, o.w_strides)),
         x(o.first),
         w(o.second + g.w_first),
-        bias(o.bias),
+        epilogue(o.epilogue),
         plain(s.transforms < winograd_transforms(Taps, Outputs)),
         y(o.result) {
     panels = ceil_div(g.k, kColumns);
@@ -178,9 +179,8 @@ struct WinogradSteps {
       const float* const products = m + (t - t0) * kColumns;
       for (int64_t j = 0; j < columns(panel); j += N) {
         const int64_t k = panel * kColumns + j;
-        Tiles::write(g, b.first + t, count, k, min(N, g.k - k), products + j, m_stride,
-                     bias == nullptr ? nullptr : bias + k, kDim, y, marks + j / N * tiles + t - t0,
-                     scratch);
+        Tiles::write(g, b.first + t, count, k, min(N, g.k - k), products + j, m_stride, epilogue,
+                     kDim, y, marks + j / N * tiles + t - t0, scratch);
       }
     }
     for (int64_t j = 0; j < columns(panel); j += N) {
@@ -212,8 +212,7 @@ struct WinogradSteps {
     float* from = sums;
     for (int64_t t = 0; t < tiles; ++t) {
       if (marks[t] == 0) continue;
-      Plain::write(g, g.position(index + t), k0, lanes, bias == nullptr ? nullptr : bias + k0, from,
-                   y);
+      Plain::write(g, g.position(index + t), k0, lanes, epilogue, from, y);
       from += Plain::kFloats;
     }
   }

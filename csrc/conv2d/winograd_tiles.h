@@ -7,6 +7,7 @@
 #pragma once
 
 #include "common/simd/simd.h"
+#include "common/simd/finish.h"
 #include "conv2d/winograd_shape.h"
 #include "conv2d/winograd_transforms.h"
 
@@ -111,13 +112,17 @@ struct WinogradTiles {
   }
 
   // Writes the outputs of the tiles [index, index + tiles), `lanes` channels from k0, of which m
-  // holds the products: m[point * m_point + t * Tile::kColumns + k - k0]. `bias` is null or that
-  // of channel k0. Marks the tiles whose sums are not to be trusted, of which `dim` is as in
-  // are_spoiled.
+  // holds the products: m[point * m_point + t * Tile::kColumns + k - k0]. Marks the tiles whose
+  // sums are not to be trusted, of which `dim` is as in are_spoiled.
   static void write(const WinogradShape& g, int64_t index, int64_t tiles, int64_t k0, int64_t lanes,
-                    const float* m, int64_t m_point, const float* bias, float dim, float* y,
-                    uint8_t* marks, float* scratch) {
-    const f32<N> b = bias == nullptr ? f32<N>{} : load_partial<N>(bias, lanes);
+                    const float* m, int64_t m_point, const Epilogue<float>& epilogue, float dim,
+                    float* y, uint8_t* marks, float* scratch) {
+    const bool nchw = g.layout == Layout::nchw;
+    const f32<N> b =
+        epilogue.bias == nullptr ? f32<N>{} : load_partial<N>(epilogue.bias + k0, lanes);
+    const TileEpilogue of_pixels =
+        epilogue_of_pixels(epilogue, epilogue.residual_pixel).without_bias().at(0, k0);
+    const bool finishes_pixels = !nchw && !of_pixels.is_empty();
     for (int64_t t = 0; t < tiles;) {
       const TileRun run = TileRun::at(g, index + t, tiles - t);
       const Band<float> band = output_band(g, y, run, k0, scratch);
@@ -130,23 +135,36 @@ struct WinogradTiles {
         const int64_t columns = min(Outputs, g.w_out - at.w);
         CNNEXT_UNROLL(4)
         for (int r = 0; r < Outputs; ++r) {
+          if (r >= rows) continue;
+          CNNEXT_UNROLL(4)
+          for (int s = 0; s < Outputs; ++s) {
+            if (s >= columns) continue;
+            low = smaller<N>(low, magnitude<N>(sums[r][s]));
+            high = larger<N>(high, magnitude<N>(sums[r][s]));
+            sums[r][s] += b;
+          }
+          if (finishes_pixels) {
+            const int64_t pixel = (at.image * g.h_out + at.h + r) * g.w_out + at.w;
+            finish_pixels(sums[r], columns, lanes, of_pixels.at(pixel, 0));
+          }
           float* const row = band.at(at.h + r, at.w);
           CNNEXT_UNROLL(4)
           for (int s = 0; s < Outputs; ++s) {
-            if (r >= rows || s >= columns) continue;
-            low = smaller<N>(low, magnitude<N>(sums[r][s]));
-            high = larger<N>(high, magnitude<N>(sums[r][s]));
-            if (g.layout == Layout::nchw || lanes == N) {
-              store<N>(row + s * band.pixel, sums[r][s] + b);
+            if (s >= columns) continue;
+            if (nchw || lanes == N) {
+              store<N>(row + s * band.pixel, sums[r][s]);
             } else {
-              store_partial<N>(row + s * band.pixel, sums[r][s] + b, lanes);
+              store_partial<N>(row + s * band.pixel, sums[r][s], lanes);
             }
           }
         }
         if (are_spoiled(low, high, dim)) marks[t] = 1;
         advance(g, at);
       }
-      if (g.layout == Layout::nchw) write_band(g, band, run, k0, lanes, y);
+      if (nchw) {
+        write_band(g, band, run, k0, lanes,
+                   epilogue_of_planes(epilogue, g.h_out * g.w_out).without_bias(), y);
+      }
     }
   }
 
@@ -170,6 +188,17 @@ struct WinogradTiles {
   }
 
  private:
+  // `columns` outputs of a tile's row, each of `lanes` channels.
+  CNNEXT_INLINE static void finish_pixels(f32<N> (&sums)[Outputs], int64_t columns, int64_t lanes,
+                                          const TileEpilogue& e) {
+    if (columns == Outputs) {
+      return finish<N>(reinterpret_cast<f32<N>(&)[Outputs][1]>(sums), e, lanes);
+    }
+    for (int64_t s = 0; s < columns; ++s) {
+      finish<N>(reinterpret_cast<f32<N>(&)[1][1]>(sums[s]), e.at(s, 0), lanes);
+    }
+  }
+
   struct InputTransform {
     static constexpr int kFrom = kSide;
     CNNEXT_INLINE static void apply(const f32<N> (&d)[kSide], f32<N> (&v)[kSide]) {
@@ -267,23 +296,24 @@ struct WinogradTiles {
   // A run fills its rectangle of tiles but for the first tiles of the first row and the last ones
   // of the last row; those outputs belong to other runs.
   static void write_band(const WinogradShape& g, const Band<float>& band, const TileRun& run,
-                         int64_t k0, int64_t lanes, float* y) {
-    const int64_t plane = g.h_out * g.w_out;
-    float* const image = y + (run.first.image * g.k + k0) * plane;
+                         int64_t k0, int64_t lanes, const TileEpilogue& epilogue, float* y) {
+    const int64_t plane = g.h_out * g.w_out, image = (run.first.image * g.k + k0) * plane;
+    const auto store_pixels = [&](const float* from, int64_t to, int64_t pixels) {
+      transpose_block<N>(from, N, y + image + to, plane, pixels, lanes);
+      finish_rows<N>(y + image + to, plane, lanes, pixels, epilogue.at_offset(image + to));
+    };
     const int64_t height = min(run.rows * Outputs, g.h_out - band.h0), width = band.row / N;
     const int64_t before = run.first.w - band.w0;  // columns missing in the first row of tiles
     const int64_t last_tile = (before / Outputs + run.count - 1) % run.columns;
     const int64_t after = min((last_tile + 1) * Outputs, width);
     if (before == 0 && after == width && width == g.w_out) {
-      transpose_block<N>(band.data, N, image + band.h0 * g.w_out, plane, height * width, lanes);
-      return;
+      return store_pixels(band.data, band.h0 * g.w_out, height * width);
     }
     for (int64_t i = 0; i < height; ++i) {
       const int64_t first = i < Outputs ? before : 0;
       const int64_t last = i >= (run.rows - 1) * Outputs ? after : width;
-      transpose_block<N>(band.data + (i * width + first) * N, N,
-                         image + (band.h0 + i) * g.w_out + band.w0 + first, plane, last - first,
-                         lanes);
+      store_pixels(band.data + (i * width + first) * N, (band.h0 + i) * g.w_out + band.w0 + first,
+                   last - first);
     }
   }
 

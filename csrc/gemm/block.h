@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Matrix products out of tiles: c = a b + bias, with any strides in a and b.
+// Matrix products out of tiles: c = a b, or what an epilogue makes of it, with any strides in a and
+// b.
 //
 //   for each task: a block of rows x a block of column panels
 //     for k0 in steps of kDepth, for each group of panels that fits the scratch:
@@ -31,11 +32,10 @@ struct MatrixProduct {
   int64_t a_row, a_k;
   const float* b;
   int64_t b_k, b_column;
-  const float* column_bias;  // of n elements, or null
-  const float* row_bias;     // of m elements, or null; not together with column_bias
+  TileEpilogue epilogue;
   float* c;
   int64_t c_row;                    // columns of c are contiguous
-  bool accumulate;                  // add to what c holds; then there is no bias
+  bool accumulate;                  // add to what c holds
   const float* packed_b = nullptr;  // of BlockedProduct::pack_b; b is not read then
 };
 
@@ -236,15 +236,15 @@ struct BlockedProduct {
   static void multiply_packed_rows(const MatrixProduct& p, const Rows& rows, const Part& part,
                                    bool add, const float* panels, const float* next_panels,
                                    float* packed_rows) {
-    const ProductPlace place{add ? p.c_row : 0, p.c_row, rows.step};
-    for_each_packed_tile(
-        rows, part, panels, next_panels, packed_rows,
-        [&](int64_t i, int64_t count, int64_t j, PackedOperands& o) {
-          o.row_bias = add || p.row_bias == nullptr ? nullptr : p.row_bias + i;
-          o.c = p.c + i * p.c_row + j;
-          o.init = add ? o.c : p.column_bias == nullptr ? nullptr : p.column_bias + j;
-          multiply_packed_into<Tile>(count, o, place);
-        });
+    const ProductPlace place{p.c_row, rows.step};
+    TileEpilogue epilogue;
+    for_each_packed_tile(rows, part, panels, next_panels, packed_rows,
+                         [&](int64_t i, int64_t count, int64_t j, PackedOperands& o) {
+                           o.epilogue = epilogue_at(p, part, i, j, epilogue);
+                           o.c = p.c + i * p.c_row + j;
+                           o.init = add ? o.c : nullptr;
+                           multiply_packed_into<Tile>(count, o, place);
+                         });
   }
 
   // Calls f(first row, rows, first column, operands) for each tile of the part, where the operands
@@ -312,7 +312,8 @@ struct BlockedProduct {
   static void multiply_transposed_rows(const MatrixProduct& p, const Part& part, bool add,
                                        const float* panels, float* packed_rows) {
     const int64_t max_rows = Tile::panel_rows(part.g1 - part.g0);
-    const ProductPlace place{add ? p.c_row : 0, p.c_row, 0};
+    const ProductPlace place{p.c_row, 0};
+    TileEpilogue epilogue;
     for (int64_t first = 0; first < part.rows; first += kTransposedRows) {
       const int64_t group = min(kTransposedRows, part.rows - first);
       for (int64_t k = 0; k < part.depth; ++k) {
@@ -333,9 +334,9 @@ struct BlockedProduct {
           o.b = panels + (j - part.g0) * part.depth;
           o.depth = part.depth;
           o.columns = min(Tile::kColumns, part.g1 - j);
-          o.row_bias = add || p.row_bias == nullptr ? nullptr : p.row_bias + row;
+          o.epilogue = epilogue_at(p, part, row, j, epilogue);
           o.c = p.c + row * p.c_row + j;
-          o.init = add ? o.c : p.column_bias == nullptr ? nullptr : p.column_bias + j;
+          o.init = add ? o.c : nullptr;
           multiply_transposed_into<Tile>(min(max_rows, group - i), o, place);
         }
       }
@@ -345,18 +346,14 @@ struct BlockedProduct {
   // The first `unpacked` columns of the part are read in place, too; the others are panels.
   static void multiply_rows_in_place(const MatrixProduct& p, const Part& part, int64_t unpacked,
                                      bool add, const float* panels) {
-    if (p.row_bias != nullptr && !add) {
-      for (int64_t i = part.m0; i < part.m0 + part.rows; ++i) {
-        for (int64_t j = part.g0; j < part.g1; ++j) p.c[i * p.c_row + j] = p.row_bias[i];
-      }
-      add = true;
-    }
+    TileEpilogue epilogue;
     const int64_t max_rows = Tile::panel_rows(part.g1 - part.g0);
     for (int64_t i = 0, count; i < part.rows; i += count) {
       count = even_share(part.rows - i, max_rows);
       for (int64_t j = 0; j < part.g1 - part.g0; j += Tile::kColumns) {
         TileOperands t = tile_operands(p, part.m0 + i, part.k0, part.depth, add, part.g0 + j);
         t.columns = min(Tile::kColumns, part.g1 - part.g0 - j);
+        t.epilogue = epilogue_at(p, part, part.m0 + i, part.g0 + j, epilogue);
         if (j < unpacked) {
           t.b = p.b + part.k0 * p.b_k + part.g0 + j;
           t.b_k = p.b_k;
@@ -382,14 +379,18 @@ struct BlockedProduct {
     t.a_k = p.a_k;
     t.c = p.c + i * p.c_row + j;
     t.c_row = p.c_row;
-    if (add) {
-      t.init = t.c;
-      t.init_row = p.c_row;
-    } else {
-      t.init = p.column_bias == nullptr ? nullptr : p.column_bias + j;
-      t.init_row = 0;
-    }
+    t.init = add ? t.c : nullptr;
+    t.init_row = p.c_row;
     return t;
+  }
+
+  // That of the tile at row i, column j, if the part is the last of its sums; `own` is where to
+  // put it.
+  CNNEXT_INLINE static const TileEpilogue* epilogue_at(const MatrixProduct& p, const Part& part,
+                                                       int64_t i, int64_t j, TileEpilogue& own) {
+    if (part.k0 + part.depth < p.k || p.epilogue.is_empty()) return nullptr;
+    own = p.epilogue.at(i, j);
+    return &own;
   }
 };
 

@@ -19,10 +19,9 @@ struct DotOperands {
   int64_t a_row;
   const float* b;
   int64_t b_row;
-  const float* bias;  // of c's columns; null for zero
   float* c;
   int64_t c_row;
-  bool accumulate;  // start from what c holds; then there is no bias
+  bool accumulate;  // start from what c holds
 };
 
 template <int N>
@@ -110,8 +109,8 @@ struct DotProducts {
     for (int i = 0; i < Rows; ++i) {
       for (int j = 0; j < Columns; ++j) {
         float& c = o.c[(row + i) * o.c_row + column + j];
-        const float start = o.accumulate ? c : o.bias == nullptr ? 0.0f : o.bias[column + j];
-        c = start + sum_of_lanes<N>(acc[i][j]);
+        const float sum = sum_of_lanes<N>(acc[i][j]);
+        c = o.accumulate ? c + sum : sum;
       }
     }
   }

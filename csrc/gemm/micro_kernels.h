@@ -7,11 +7,12 @@
 namespace cnnext {
 namespace {
 
-// c = init + acc; init may be null, and its row 0. The cases are told apart outside of the loops,
-// or else the compiler takes the sums through memory.
+// c = init + acc, or what the epilogue makes of that; init may be null, and its row 0. The cases
+// are told apart outside of the loops, or else the compiler takes the sums through memory.
 template <int N, int Rows, int Vectors>
 CNNEXT_INLINE void store_sums(f32<N> (&acc)[Rows][Vectors], const float* init, int64_t init_row,
-                              float* c, int64_t c_row, int64_t columns) {
+                              float* c, int64_t c_row, int64_t columns,
+                              const TileEpilogue* epilogue = nullptr) {
   constexpr int kLast = Vectors - 1;
   const int64_t rest = columns - kLast * N;  // of the last vector; those before it are full
   if (rest == N) {
@@ -21,6 +22,7 @@ CNNEXT_INLINE void store_sums(f32<N> (&acc)[Rows][Vectors], const float* init, i
         for (int j = 0; j < Vectors; ++j) acc[i][j] += load<N>(init + i * init_row + j * N);
       }
     }
+    if (epilogue != nullptr) finish<N>(acc, *epilogue, columns);
     CNNEXT_UNROLL(16)
     for (int i = 0; i < Rows; ++i) {
       for (int j = 0; j < Vectors; ++j) store<N>(c + i * c_row + j * N, acc[i][j]);
@@ -35,6 +37,7 @@ CNNEXT_INLINE void store_sums(f32<N> (&acc)[Rows][Vectors], const float* init, i
       acc[i][kLast] += load_partial<N>(from + kLast * N, rest);
     }
   }
+  if (epilogue != nullptr) finish<N>(acc, *epilogue, columns);
   CNNEXT_UNROLL(16)
   for (int i = 0; i < Rows; ++i) {
     float* const to = c + i * c_row;
@@ -86,7 +89,8 @@ struct Strided {
           ++s;
         }
       }
-      store_sums<N>(acc, init, init_row, t.c, t.c_row, t.columns);
+      store_sums<N>(acc, init, init_row, t.c, t.c_row, t.columns,
+                    s < t.n_segments ? nullptr : t.epilogue);
       init = t.c;
       init_row = t.c_row;
     } while (s < t.n_segments);
@@ -136,18 +140,6 @@ struct VectorsAlongDepth {
   }
 };
 
-template <int N, int Rows, int Vectors>
-CNNEXT_INLINE void store_in_place(f32<N> (&acc)[Rows][Vectors], const PackedOperands& o,
-                                  const ProductPlace& place) {
-  if (o.row_bias != nullptr) {
-    CNNEXT_UNROLL(16)
-    for (int i = 0; i < Rows; ++i) {
-      for (int j = 0; j < Vectors; ++j) acc[i][j] += broadcast<N>(o.row_bias[i]);
-    }
-  }
-  store_sums<N>(acc, o.init, place.init_row, o.c, place.c_row, o.columns);
-}
-
 template <class Tile>
 struct VectorsAlongDepthIntoPlace {
   static constexpr int N = Tile::kLanes, Columns = Tile::kColumns;
@@ -176,7 +168,7 @@ struct VectorsAlongDepthIntoPlace {
       packed_step<N, Rows, Vectors, N>(a + k, b, acc);
       b += Columns;
     }
-    store_in_place<N>(acc, o, place);
+    store_sums<N>(acc, o.init, place.c_row, o.c, place.c_row, o.columns, o.epilogue);
   }
 };
 
@@ -219,7 +211,7 @@ struct VectorsOfRowsIntoPlace {
       a += o.a_step;
       b += Columns;
     }
-    store_in_place<N>(acc, o, place);
+    store_sums<N>(acc, o.init, place.c_row, o.c, place.c_row, o.columns, o.epilogue);
   }
 };
 

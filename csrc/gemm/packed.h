@@ -6,8 +6,8 @@
 //   multiply_packed       a  [depth / N][rows][N]
 //   multiply_transposed   a  [depth][a_step], of which rows are read
 //
-// c and init are [rows][kColumns]; with _into they lie in a larger matrix, and the depth is at most
-// kChain.
+// c and init are [rows][kColumns]; with _into they lie in a larger matrix, the depth is at most
+// kChain, and c can be finished.
 //
 // As in tile.h all sums stay in registers; but the distances within the operands are constants,
 // which leaves a step with nothing but its loads and multiply-adds. After every chain of steps the
@@ -28,8 +28,8 @@ struct PackedOperands {
   const float* init;  // null: start from zero
   float* c;
   int64_t columns;
-  int64_t a_step = 0;               // of multiply_transposed
-  const float* row_bias = nullptr;  // of the _into forms, in addition to init
+  int64_t a_step = 0;                      // of multiply_transposed
+  const TileEpilogue* epilogue = nullptr;  // of the _into forms; null: more is to be added
   // What is read next, to have it come while the sums grow, because hardware prefetchers stop at
   // the end of every page: as many rows in the order of a, and rows of kColumns of a panel, of
   // which multiply_packed has all vectors come, and multiply_packed_into one of each. A next_b that
@@ -39,7 +39,6 @@ struct PackedOperands {
 
 // Where c and init are not packed, and the next rows of a not yet.
 struct ProductPlace {
-  int64_t init_row;  // 0: one row for all, which is a bias
   int64_t c_row;
   int64_t next_row;  // along next_a, whose reduction is contiguous
 };

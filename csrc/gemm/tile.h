@@ -21,7 +21,7 @@
 // are as exact as those of a product of depth kChain, and there are few of them.
 #pragma once
 
-#include "common/simd/simd.h"
+#include "common/simd/finish.h"
 
 namespace cnnext {
 
@@ -75,7 +75,8 @@ struct TileOperands {
   int64_t init_row;
   float* c;
   int64_t c_row;
-  int64_t columns;  // of init and c; b is readable up to the vector boundary
+  int64_t columns;                         // of init and c; b is readable up to the vector boundary
+  const TileEpilogue* epilogue = nullptr;  // null: more is to be added
 };
 
 // Some of a panel's rows: at most Tile::panel_rows(t.columns).
@@ -97,6 +98,7 @@ namespace {
 template <class Tile>
 void multiply_panel(int64_t rows, TileOperands t) {
   const int64_t max_rows = Tile::panel_rows(t.columns);
+  TileEpilogue epilogue;
   while (rows > 0) {
     const int64_t tile_rows = even_share(rows, max_rows);
     multiply_rows<Tile>(tile_rows, t);
@@ -104,6 +106,10 @@ void multiply_panel(int64_t rows, TileOperands t) {
     t.a += tile_rows * t.a_row;
     if (t.init != nullptr) t.init += tile_rows * t.init_row;
     t.c += tile_rows * t.c_row;
+    if (t.epilogue != nullptr) {
+      epilogue = t.epilogue->at(tile_rows, 0);
+      t.epilogue = &epilogue;
+    }
   }
 }
 

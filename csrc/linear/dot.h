@@ -2,6 +2,7 @@
 // linear for some rows of input (gemm/dot.h): the weight is read once, at memory speed.
 #pragma once
 
+#include "common/simd/finish.h"
 #include "gemm/dot.h"
 #include "linear/linear.h"
 
@@ -20,8 +21,12 @@ struct LinearDot {
 
   static void run(const LinearShape& s, const Plan&, const LinearOperands<float>& o,
                   const Slice& slice) {
-    const DotOperands p{s.m, s.k, o.first, s.k, o.second, s.k, o.bias, o.result, s.n, false};
-    DotProducts<N>::run(p, slice.begin * kOutputsPerTask, min(s.n, slice.end * kOutputsPerTask));
+    const DotOperands p{s.m, s.k, o.first, s.k, o.second, s.k, o.result, s.n, false};
+    const int64_t first = slice.begin * kOutputsPerTask;
+    const int64_t last = min(s.n, slice.end * kOutputsPerTask);
+    DotProducts<N>::run(p, first, last);
+    const TileEpilogue e = epilogue_of_pixels(o.epilogue, o.epilogue.residual_pixel);
+    finish_rows<N>(o.result + first, s.n, s.m, last - first, e.at(0, first));
   }
 };
 

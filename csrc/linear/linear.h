@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // linear: the contract between its kernels and its adapters.
 //
-//   y[m,n] = b[n] + sum_k x[m,k] w[n,k]
+//   y[m,n] = sum_k x[m,k] w[n,k]
 //   dx[m,k] = sum_n dy[m,n] w[n,k]          dw[n,k] = sum_m dy[m,n] x[m,k]
 //
-// All matrices are dense and row-major; m, n and k are positive. A kernel writes every element of
-// its result.
+// Stored is what the epilogue (common/kernel/epilogue.h) makes of y: its pixels are rows, its
+// channels columns. All matrices are dense and row-major; m, n and k are positive. A kernel writes
+// every element of its result.
 #pragma once
 
 #include <cstdint>
 
+#include "common/kernel/epilogue.h"
 #include "common/kernel/kernel.h"
 
 namespace cnnext {
@@ -23,15 +25,15 @@ struct LinearShape {
   }
 };
 
-//               first   second   bias       result
-//   forward     x       w        b or null  y
+//               first   second   epilogue   result
+//   forward     x       w        of y       y
 //   bwd_input   dy      w        -          dx
 //   bwd_weight  dy      x        -          dw
 template <class T>
 struct LinearOperands {
   const T* first;
   const T* second;
-  const T* bias;
+  Epilogue<T> epilogue;
   T* result;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // linear for NumPy arrays: see common/numpy/bindings.h.
 #include "common/numpy/bindings.h"
+#include "common/numpy/epilogue.h"
 #include "linear/linear.h"
 
 namespace cnnext {
@@ -13,17 +14,17 @@ LinearShape read_shape<Linear>(Fields& f) {
 namespace {
 
 py::array run(Pass pass, const std::string& name, const py::array& first, const py::array& second,
-              const std::optional<py::array>& bias, int threads, bool packed,
-              const py::kwargs& shape) {
+              const std::optional<py::array>& bias, const std::optional<py::array>& residual,
+              const py::dict& epilogue, int threads, bool packed, const py::kwargs& shape) {
   const LinearShape s = shape_from<Linear>(shape);
   const ArraySpec x{"x", s.m * s.k}, w{"w", s.n * s.k}, y{"y", s.m * s.n};
   const std::array<ArraySpec, 3> arrays = arrays_of(pass, x, w, y);
   return with_kernel<Linear>(name, [&](auto zero, const auto& kernel) {
     using T = decltype(zero);
     const Input<T> in1 = input<T>(arrays[0], first), in2 = input<T>(arrays[1], second);
-    const std::optional<Input<T>> in3 = input<T>({"b", s.n}, bias);
+    const OwnedEpilogue<T> finish(bias, residual, epilogue, Layout::channels_last, s.m, s.n);
     const Output<T> out(arrays[2].size);
-    run_for_test(kernel, pass, s, {in1.data(), in2.data(), data_or_null(in3), out.data()}, threads,
+    run_for_test(kernel, pass, s, {in1.data(), in2.data(), finish.get(), out.data()}, threads,
                  packed);
     return result(arrays[2].name, out, kernel.name);
   });
@@ -34,7 +35,7 @@ void bind_gradient(py::module_& bindings, Pass pass, const char* second) {
       pass_name(pass),
       [pass](const std::string& name, const py::array& dy, const py::array& other, int threads,
              bool packed, const py::kwargs& shape) {
-        return run(pass, name, dy, other, std::nullopt, threads, packed, shape);
+        return run(pass, name, dy, other, std::nullopt, std::nullopt, {}, threads, packed, shape);
       },
       "name"_a, "dy"_a, py::arg(second), py::kw_only(), "threads"_a = 1, "packed"_a = false);
 }
@@ -44,11 +45,12 @@ void bind(py::module_& m) {
   bindings.def(
       "forward",
       [](const std::string& name, const py::array& x, const py::array& w,
-         const std::optional<py::array>& b, int threads, bool packed, const py::kwargs& shape) {
-        return run(Pass::forward, name, x, w, b, threads, packed, shape);
+         const std::optional<py::array>& b, const std::optional<py::array>& residual,
+         const py::dict& epilogue, int threads, bool packed, const py::kwargs& shape) {
+        return run(Pass::forward, name, x, w, b, residual, epilogue, threads, packed, shape);
       },
-      "name"_a, "x"_a, "w"_a, "b"_a = py::none(), py::kw_only(), "threads"_a = 1,
-      "packed"_a = false);
+      "name"_a, "x"_a, "w"_a, "b"_a = py::none(), py::kw_only(), "residual"_a = py::none(),
+      "epilogue"_a = py::dict(), "threads"_a = 1, "packed"_a = false);
   bind_gradient(bindings, Pass::bwd_input, "w");
   bind_gradient(bindings, Pass::bwd_weight, "x");
 }

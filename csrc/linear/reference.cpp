@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // linear as its contract says it, summed in double: the oracle, and the float64 path.
+#include "common/kernel/reference_epilogue.h"
 #include "linear/linear.h"
 
 namespace cnnext {
 namespace {
 
-// result[i,j] = bias[j] + sum_k a[i*a_row + k*a_k] * b[k*b_k + j*b_column]
+// result[i,j] = sum_k a[i*a_row + k*a_k] * b[k*b_k + j*b_column]
 template <class T>
 struct Product {
   int64_t rows, columns, depth;
@@ -13,12 +14,16 @@ struct Product {
 
   void row(const LinearOperands<T>& o, int64_t i) const {
     for (int64_t j = 0; j < columns; ++j) {
-      double sum = o.bias == nullptr ? 0.0 : static_cast<double>(o.bias[j]);
+      double sum = 0;
       for (int64_t k = 0; k < depth; ++k) {
         sum += static_cast<double>(o.first[i * a_row + k * a_k]) *
                static_cast<double>(o.second[k * b_k + j * b_column]);
       }
-      o.result[i * columns + j] = static_cast<T>(sum);
+      const Epilogue<T>& e = o.epilogue;
+      const T* const residual =
+          e.residual == nullptr ? nullptr : e.residual + i * e.residual_pixel + j;
+      o.result[i * columns + j] =
+          finish_exactly(sum, e.bias == nullptr ? nullptr : e.bias + j, residual, e);
     }
   }
 };

@@ -14,8 +14,8 @@ struct Device {
     CpuDevice::with_element_type(t.result, [&](auto zero) {
       using T = decltype(zero);
       const CpuDevice cpu(t.result);
-      const LinearOperands<T> o{cpu.read<T>(first), cpu.read<T>(second), cpu.read<T>(bias),
-                                cpu.write<T>(t.result)};
+      LinearOperands<T> o{cpu.read<T>(first), cpu.read<T>(second), {}, cpu.write<T>(t.result)};
+      o.epilogue.bias = cpu.read<T>(bias);
       cpu.compute<Linear>(pass, s, o);
     });
   }

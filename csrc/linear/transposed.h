@@ -76,7 +76,7 @@ struct LinearTransposed {
     float* const copied = chunk + max_rows * row;
     const int64_t tile_rows = Tile::panel_rows(s.m);
     for (int64_t k0 = 0; k0 < s.k; k0 += kDepth) {
-      const ProductPlace place{row, row, s.k};
+      const ProductPlace place{row, s.k};
       PackedOperands t;
       t.depth = min(kDepth, s.k - k0);
       t.b = packed + k0 / kDepth * panels(s) * kPanelFloats;
@@ -89,7 +89,6 @@ struct LinearTransposed {
           t.a = a;
           t.next_b = t.b;
           t.next_a = w.at(first + min(i + count, rows - count), k0);
-          t.row_bias = k0 > 0 || o.bias == nullptr ? nullptr : o.bias + first + i;
           t.c = sums + i * row + m0;
           t.init = k0 == 0 ? nullptr : t.c;
           multiply_packed_into<Tile>(count, t, place);
@@ -97,6 +96,8 @@ struct LinearTransposed {
       }
     }
     transpose_block<Tile::kLanes>(sums, row, o.result + first, s.n, rows, s.m);
+    const TileEpilogue e = epilogue_of_pixels(o.epilogue, o.epilogue.residual_pixel);
+    finish_rows<Tile::kLanes>(o.result + first, s.n, s.m, rows, e.at(0, first));
   }
 };
 

@@ -160,7 +160,7 @@ class WeightsInPlace {
   void multiply(int64_t rows, const float* a, int64_t depth, const float* w, int64_t gate,
                 float* sums) const {
     const float* const b = w + (gate * s_.hidden + block_ * Block::kUnits) * depth;
-    const DotOperands p{rows, depth, a, depth, b, depth, nullptr, sums, Block::kColumns, true};
+    const DotOperands p{rows, depth, a, depth, b, depth, sums, Block::kColumns, true};
     DotProducts<Tile::kLanes>::run(p, 0, Block::units(s_, block_));
   }
 

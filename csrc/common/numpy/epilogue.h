@@ -32,6 +32,8 @@ Epilogue<T> read_epilogue(const py::dict& fields) {
       e.parameters.high = value.cast<T>();
     } else if (name == "negative_slope") {
       e.parameters.negative_slope = value.cast<T>();
+    } else if (name == "residual_pixel") {
+      e.residual_pixel = value.cast<int64_t>();
     } else if (name == "residual_after") {
       e.residual_after = value.cast<bool>();
     } else {
@@ -40,5 +42,30 @@ Epilogue<T> read_epilogue(const py::dict& fields) {
   }
   return e;
 }
+
+// The epilogue of y, of so many pixels and channels, with its arrays; they live as long as this.
+template <class T>
+class OwnedEpilogue {
+ public:
+  OwnedEpilogue(const std::optional<py::array>& bias, const std::optional<py::array>& residual,
+                const py::dict& fields, Layout layout, int64_t pixels, int64_t channels)
+      : epilogue_(read_epilogue<T>(fields)) {
+    int64_t size = pixels * channels;
+    if (layout == Layout::channels_last) {
+      if (epilogue_.residual_pixel == 0) epilogue_.residual_pixel = channels;
+      size = (pixels - 1) * epilogue_.residual_pixel + channels;
+    }
+    bias_ = input<T>({"b", channels}, bias);
+    residual_ = input<T>({"residual", size}, residual);
+    epilogue_.bias = data_or_null(bias_);
+    epilogue_.residual = data_or_null(residual_);
+  }
+
+  const Epilogue<T>& get() const { return epilogue_; }
+
+ private:
+  Epilogue<T> epilogue_;
+  std::optional<Input<T>> bias_, residual_;
+};
 
 }  // namespace cnnext

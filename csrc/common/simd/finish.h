@@ -25,6 +25,31 @@ struct TileEpilogue {
   Activation activation = Activation::none;
   ActivationParameters<float> parameters;
 
+  CNNEXT_INLINE bool is_empty() const {
+    return bias == nullptr && residual == nullptr && activation == Activation::none;
+  }
+
+  // Where vectors hold channels but the result lies in planes: what is done before the
+  // transposition, and what after it.
+  CNNEXT_INLINE TileEpilogue bias_alone() const {
+    TileEpilogue e;
+    e.bias = bias;
+    e.bias_column = 1;
+    return e;
+  }
+  CNNEXT_INLINE TileEpilogue without_bias() const {
+    TileEpilogue e = *this;
+    e.bias = nullptr;
+    return e;
+  }
+
+  // That of what begins so many elements into the memory of a residual, without a bias.
+  CNNEXT_INLINE TileEpilogue at_offset(int64_t elements) const {
+    TileEpilogue e = *this;
+    if (residual != nullptr) e.residual += elements;
+    return e;
+  }
+
   // That of a tile whose first element lies so many rows below and columns to the right.
   CNNEXT_INLINE TileEpilogue at(int64_t row, int64_t column) const {
     TileEpilogue e = *this;
@@ -33,6 +58,27 @@ struct TileEpilogue {
     return e;
   }
 };
+
+// That of a matrix whose rows are pixels and whose columns are channels.
+CNNEXT_INLINE TileEpilogue epilogue_of_pixels(const Epilogue<float>& e, int64_t residual_row) {
+  TileEpilogue tile;
+  tile.bias = e.bias;
+  tile.bias_column = 1;
+  tile.residual = e.residual;
+  tile.residual_row = residual_row;
+  tile.residual_after = e.residual_after;
+  tile.activation = e.activation;
+  tile.parameters = e.parameters;
+  return tile;
+}
+
+// That of a matrix whose rows are channels, `plane` elements apart, and whose columns are pixels.
+CNNEXT_INLINE TileEpilogue epilogue_of_planes(const Epilogue<float>& e, int64_t plane) {
+  TileEpilogue tile = epilogue_of_pixels(e, plane);
+  tile.bias_row = 1;
+  tile.bias_column = 0;
+  return tile;
+}
 
 // The same of a tile in memory, [rows][vectors][N], of which `columns` are there in each row.
 template <int N>
@@ -127,6 +173,24 @@ CNNEXT_INLINE void finish(f32<N> (&sums)[Rows][Vectors], const TileEpilogue& e, 
         sums, [&](int, int, f32<N>& sum) { sum = activate<Activation::clamp, N>(sum, bounds); });
   }
   if (e.residual != nullptr && e.residual_after) add_residual<N>(sums, e, rest);
+}
+
+// The same of sums that lie in c already.
+template <int N>
+void finish_rows(float* c, int64_t c_row, int64_t rows, int64_t columns, const TileEpilogue& e) {
+  constexpr int64_t kVectors = 8;
+  if (e.is_empty()) return;
+  float tile[kVectors * N];
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t j = 0; j < columns; j += kVectors * N) {
+      const int64_t count = min(kVectors * N, columns - j);
+      float* const at = c + i * c_row + j;
+      fill_zero(tile + count / N * N, kVectors * N - count / N * N);
+      copy(tile, at, count);
+      finish_in_memory<N>(tile, 1, ceil_div(count, N), count, e.at(i, j));
+      copy(at, tile, count);
+    }
+  }
 }
 
 }  // namespace
