@@ -10,9 +10,9 @@
 //   gelu(x) = x tail                      for x < 0, and x (1 - tail) otherwise,
 //
 // where tail = erfc(|x| / sqrt(2)) / 2 = e^(-x^2 / 2) R(|x|). R falls slowly, from 1/2 to
-// 1 / (sqrt(2 pi) |x|), and is a polynomial in t = (|x| - 2.5) / (|x| + 2.5), where |t| is small
+// 1 / (sqrt(2 pi) |x|), and is a polynomial in t = (|x| - 2.25) / (|x| + 2.25), where |t| is small
 // for all x whose gelu is small, but not too small to matter. Near zero, where t is not, gelu is x
-// / 2 + x^2 p(x^2). Both polynomials were fitted by Lawson's method, to 3e-9 relative.
+// / 2 + x^2 p(x^2). Both polynomials were fitted by Lawson's method, to 2e-9 relative.
 #pragma once
 
 #include "common/kernel/epilogue.h"
@@ -37,20 +37,20 @@ CNNEXT_INLINE f32<N> hardsigmoid(f32<N> x) {
   return at_most<N>(at_least<N>(x + 3.0f, f32<N>{}), broadcast<N>(6.0f)) / 6.0f;
 }
 
-// R(size) for size >= 0.7.
+// R(size) for size >= 0.875, where |t| < 1/2.
 template <int N>
 CNNEXT_INLINE f32<N> tail_ratio(f32<N> size) {
   size = at_most<N>(size, broadcast<N>(16.0f));  // where e^(-x^2 / 2) has vanished
-  const f32<N> t = (size - 2.5f) / (size + 2.5f);
-  f32<N> r = t * 5.22046741e-05f - 0.000180777551f;
-  r = r * t - 0.000379618264f;
-  r = r * t + 0.000822730266f;
-  r = r * t + 0.00295812078f;
-  r = r * t - 0.00512468773f;
-  r = r * t - 0.0245500108f;
-  r = r * t + 0.113135841f;
-  r = r * t - 0.228069752f;
-  return r * t + 0.141331332f;
+  const f32<N> t = (size - 2.25f) / (size + 2.25f);
+  f32<N> r = t * -2.5608113e-05f - 0.000267980038f;
+  r = r * t + 9.59516765e-05f;
+  r = r * t + 0.00144455186f;
+  r = r * t + 0.00109666539f;
+  r = r * t - 0.00853428151f;
+  r = r * t - 0.0116213886f;
+  r = r * t + 0.103669859f;
+  r = r * t - 0.239514396f;
+  return r * t + 0.153651938f;
 }
 
 template <int N>
@@ -59,13 +59,14 @@ CNNEXT_INLINE f32<N> gelu(f32<N> x) {
   const Exponential<N> e = exponential<N>(wide * wide * -0.5);
   const f32<N> size = -negative_magnitude<N>(x);
   const f32<N> ratio = tail_ratio<N>(size);
-  const f32<N> z = x * x;
-  f32<N> p = z * 0.000102940499f - 0.00118128498f;
-  p = p * z + 0.00997234894f;
-  p = p * z - 0.066490295f;
-  p = p * z + 0.398942279f;
   const f32<N> large = x < f32<N>{} ? e.times(x) * ratio : x * (1.0f - e.times(ratio));
-  return size < 0.7f ? x * (p * x + 0.5f) : large;
+  const f32<N> z = x * x;
+  f32<N> p = z * -1.06270709e-05f + 0.000119957047f;
+  p = p * z - 0.00119148695f;
+  p = p * z + 0.00997514278f;
+  p = p * z - 0.0664906278f;
+  p = p * z + 0.398942292f;
+  return with_sign_of<N>(x, size < 0.875f ? z * p + x * 0.5f : large);
 }
 
 template <int N>
