@@ -8,13 +8,14 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 SOURCES := $(shell find csrc -type f)
 ENGINE := $(shell find tests/cuda_on_cpu -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.txt')
-CXX_FILES := $(filter %.h %.cpp %.cu %.inc,$(SOURCES) $(ENGINE))
+LOOPS := $(wildcard benchmarks/loops/*)
+CXX_FILES := $(filter %.h %.cpp %.cu %.inc,$(SOURCES) $(ENGINE) $(LOOPS))
 
 # What `test-all` runs beside `make test`; PART chooses among them.
 PARTS := slow large baseline avx2 benchmarks cuda asan tsan
 PART ?= $(PARTS)
 
-.PHONY: help demo test test-all $(PARTS:%=test-%) bench fuzz check faults gpu-check asan tsan races format clean
+.PHONY: help demo test test-all $(PARTS:%=test-%) bench ceilings layers fuzz check faults gpu-check asan tsan races format clean
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile
 
@@ -59,6 +60,11 @@ test-tsan: tsan
 
 bench: $(VENV)/.built ## run the benchmarks
 	$(PY) -m pytest benchmarks $(ARGS)
+
+ceilings: build/cmake/.built ## measure what this machine can do at best, into ARGS=FILE
+layers: build/cmake/.built ## time convolutions against that and native PyTorch: ARGS="measure FILE"
+ceilings layers:
+	PYTHONPATH=build/cmake $(PY) benchmarks/$@.py $(ARGS)
 
 fuzz: $(VENV)/.built ## compare drawn calls with native PyTorch, for an hour or --minutes
 	$(PY) -m tests.fuzz $(ARGS)
@@ -118,7 +124,7 @@ $(VENV)/.built: $(VENV)/.installed $(SOURCES) setup.py build_backend.py build_cu
 	touch $@
 
 # The bindings alone: the kernels are those that pip has compiled.
-build/cmake/.built: $(VENV)/.built CMakeLists.txt
+build/cmake/.built: $(VENV)/.built CMakeLists.txt $(LOOPS)
 	cmake -S . -B build/cmake -G Ninja -D Python_EXECUTABLE=$(CURDIR)/$(PY) \
 	    -D CNNEXT_OBJECTS=$(CURDIR)/build/objects
 	cmake --build build/cmake

@@ -16,7 +16,7 @@ import argparse
 import fnmatch
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,10 +31,19 @@ from cnnext.explain import DIRECTIONS, predicted_candidates
 from cnnext.runtime.library import ops
 from cnnext.testing import kernels, machine
 from cnnext.testing.cases import Conv2dCase
-from cnnext.testing.comparisons import LAYOUTS
+from cnnext.testing.comparisons import LAYOUTS, Call
 from cnnext.testing.conv2d_cases import ALEXNET, GOOGLENET, LENET5, RESNET50, VGG16
 from cnnext.testing.load import OtherLoad
+from cnnext.testing.spec import Tensors
 from cnnext.testing.timing import compare_blocks
+
+#: For comparisons of many convolutions, or of many implementations.
+SHORT_BLOCKS: dict[str, Any] = {
+    "min_block_s": 0.04,
+    "discard_s": 0.01,
+    "discard_calls": 3,
+    "blocks": 3,
+}
 
 # Kernels predicted to be so much slower than the fastest are not worth their time.
 _MAX_TIMES_SLOWER = 5.0
@@ -59,59 +68,64 @@ class Prediction:
     seconds: dict[str, float]
 
 
-def predict(sizes: dict[str, Any], direction: str, layout: str) -> Prediction:
-    """The library's prediction for the sizes of a `Conv2dCase`, on the current threads."""
+def predict(
+    sizes: dict[str, Any], direction: str, layout: str, filter_kept: bool = False
+) -> Prediction:
+    """The library's prediction for the sizes of a `Conv2dCase`, on the current threads.
+
+    `filter_kept`: for a module without gradients, which may have packed its filter before.
+    """
     names = ("n", "c_in", "h_in", "w_in", "c_out", "k_h", "k_w")
     steps = (*sizes["stride"], *sizes["padding"], *sizes["dilation"], sizes["groups"])
     shape = (*(sizes[name] for name in names), *steps)
-    chosen, found = predicted_candidates(direction, False, layout == "channels_last", shape)
+    chosen, found = predicted_candidates(
+        direction, False, layout == "channels_last", shape, filter_kept
+    )
     return Prediction(chosen, {candidate.name: candidate.seconds for candidate in found})
 
 
-def calls_of(case: Conv2dCase, direction: str, layout: str) -> dict[str, Callable[[], object]]:
-    """Native PyTorch's call and ours, on the same random operands."""
+def operands_of(
+    case: Conv2dCase, layout: str, dtype: torch.dtype = torch.float32
+) -> dict[str, torch.Tensor]:
+    """Random operands of a convolution and of its gradients, the same for all arguments."""
     generator = torch.Generator().manual_seed(0)
-    form = LAYOUTS[layout]
+    shapes = {"x": case.input_shape, "w": case.weight_shape, "dy": case.output_shape}
+    operands = {
+        name: torch.randn(shape, generator=generator).to(dtype, memory_format=LAYOUTS[layout])
+        for name, shape in shapes.items()
+    }
+    return {**operands, "bias": torch.randn(case.c_out, generator=generator).to(dtype)}
 
-    def random(shape: tuple[int, ...]) -> torch.Tensor:
-        return torch.randn(shape, generator=generator).to(memory_format=form)
 
-    x, w, dy = random(case.input_shape), random(case.weight_shape), random(case.output_shape)
-    bias = torch.randn(case.c_out, generator=generator)
+def calls_of(
+    case: Conv2dCase, direction: str, layout: str, dtype: torch.dtype = torch.float32
+) -> dict[str, Call]:
+    """Native PyTorch's call and ours, on the same operands."""
+    x, w, dy, bias = operands_of(case, layout, dtype).values()
     if direction == "forward":
         return {
-            "torch": lambda: torch.nn.functional.conv2d(x, w, bias, **case.kwargs()),
-            "cnnext": lambda: cnnext.functional.conv2d(x, w, bias, **case.kwargs()),
+            "torch": lambda: (torch.nn.functional.conv2d(x, w, bias, **case.kwargs()),),
+            "cnnext": lambda: (cnnext.functional.conv2d(x, w, bias, **case.kwargs()),),
         }
     steps = (*case.stride, *case.padding, *case.dilation, case.groups)
-    of_input = direction == "bwd_input"
+    native_steps = (case.stride, case.padding, case.dilation, False, (0, 0), case.groups)
+    place = DIRECTIONS[1:].index(direction)
+    wanted = (place == 0, place == 1, False)
 
-    def native() -> object:
-        return torch.ops.aten.convolution_backward(
-            dy,
-            x,
-            w,
-            None,
-            case.stride,
-            case.padding,
-            case.dilation,
-            False,
-            (0, 0),
-            case.groups,
-            (of_input, not of_input, False),
-        )
+    def native() -> Tensors:
+        return (torch.ops.aten.convolution_backward(dy, x, w, None, *native_steps, wanted)[place],)
 
-    if of_input:
+    if direction == "bwd_input":
         return {
             "torch": native,
-            "cnnext": lambda: ops.conv2d_backward_input(dy, w, case.h_in, case.w_in, *steps),
+            "cnnext": lambda: (ops.conv2d_backward_input(dy, w, case.h_in, case.w_in, *steps),),
         }
-    return {"torch": native, "cnnext": lambda: ops.conv2d_backward_weight(dy, x, w, *steps)}
+    return {"torch": native, "cnnext": lambda: (ops.conv2d_backward_weight(dy, x, w, *steps),)}
 
 
 def measure(case: Conv2dCase, direction: str, threads: int) -> results.Row:
     """One row: the medians of native PyTorch and of all candidates, in both layouts."""
-    calls: dict[str, Callable[[], object]] = {}
+    calls: dict[str, Call] = {}
     forced: dict[str, str] = {}
     for layout in LAYOUTS:
         of_layout = calls_of(case, direction, layout)
@@ -127,15 +141,7 @@ def measure(case: Conv2dCase, direction: str, threads: int) -> results.Row:
     def setting(name: str) -> AbstractContextManager[None]:
         return kernels.use_kernel("conv2d", forced[name]) if name in forced else nullcontext()
 
-    timings = compare_blocks(
-        calls,
-        min_block_s=0.04,
-        discard_s=0.01,
-        discard_calls=3,
-        blocks=3,
-        threads=threads,
-        setting=setting,
-    )
+    timings = compare_blocks(calls, threads=threads, setting=setting, **SHORT_BLOCKS)
     return {
         "op": "conv2d",
         "case": case.name,

@@ -25,11 +25,12 @@ class Gpu(NamedTuple):
 
 
 def describe() -> dict[str, Any]:
-    """Processor, cores, ISA, threads, versions, OpenMP libraries and date, ready for JSON."""
+    """Processor, cores, ISAs, threads, versions, OpenMP libraries and date, ready for JSON."""
     return {
         "cpu": cpu_name(),
         "cores": usable_cores(),
         "isa": kernels.active_isa(),
+        "torch_isa": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "cnnext": __version__,

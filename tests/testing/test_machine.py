@@ -17,7 +17,7 @@ def test_description_is_complete_and_storable():
     assert described["threads"] == torch.get_num_threads()
     assert described["isa"] == kernels.active_isa()
     assert described["cores"] >= 1
-    assert all(described[key] for key in ("cpu", "cnnext", "python", "os", "date"))
+    assert all(described[key] for key in ("cpu", "torch_isa", "cnnext", "python", "os", "date"))
 
 
 def test_summary_names_what_a_speed_claim_must_show():
