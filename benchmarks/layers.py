@@ -179,7 +179,7 @@ def main() -> int:
         ]
         if not chosen:
             parser.error(f"no convolution matches {arguments.case!r}")
-        blocks = SHORT_BLOCKS if arguments.short else {}
+        blocks = SHORT_BLOCKS if arguments.short else {"discard_calls": 3}
         rows = [measure(case, mode, threads, **blocks) for case, mode in tqdm(chosen)]
         results.write(arguments.file, "layers", rows, results.describe(threads, load))
         if warning := load.warning():
