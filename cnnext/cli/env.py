@@ -56,6 +56,7 @@ def collect() -> dict[str, Any]:
         "machine": {
             "cpu": described["cpu"],
             "cores": described["cores"],
+            "cache bytes": described["cache_bytes"],
             "threads": described["threads"],
             "ISAs built": list(kernels.built_isas()),
             "ISA detected": kernels.detected_isa(),

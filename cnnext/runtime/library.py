@@ -52,7 +52,9 @@ class Direct:
 
 direct = Direct(ops)
 
-ops.active_isa()  # raises here, and not in some forward pass, if CNNEXT_ISA is not understood
+# These raise here, and not in some forward pass, if CNNEXT_ISA or CNNEXT_L2 is not understood.
+ops.active_isa()
+ops.cache_bytes()
 
 build_info: dict[str, Any] = json.loads(ops.build_info())
 

@@ -31,6 +31,11 @@ def detected_isa() -> str:
     return ops.detected_isa()
 
 
+def cache_bytes() -> dict[str, int]:
+    """The sizes of L1, L2 and L3 that kernels count on."""
+    return dict(zip(("L1", "L2", "L3"), map(int, ops.cache_bytes().split()), strict=True))
+
+
 def build_info() -> dict[str, Any]:
     """What the build recorded: torch version, compiler, flags, ISAs, CUDA or why not."""
     return library.build_info

@@ -25,10 +25,11 @@ class Gpu(NamedTuple):
 
 
 def describe() -> dict[str, Any]:
-    """Processor, cores, ISAs, threads, versions, OpenMP libraries and date, ready for JSON."""
+    """Processor, caches, cores, ISAs, threads, versions, OpenMP and date, ready for JSON."""
     return {
         "cpu": cpu_name(),
         "cores": usable_cores(),
+        "cache_bytes": kernels.cache_bytes(),
         "isa": kernels.active_isa(),
         "torch_isa": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),

@@ -32,6 +32,7 @@ def test_json(monkeypatch, capsys):
     assert cli.main(["env", "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["versions"]["torch"] == torch.__version__
+    assert facts["machine"]["cache bytes"] == kernels.cache_bytes()
     assert facts["machine"]["ISAs built"] == list(kernels.built_isas())
     assert facts["environment"]["CNNEXT_EXAMPLE"] == "1"
     assert facts["self-test"] == dict.fromkeys(MEASURED, "ok")

@@ -99,7 +99,13 @@ def test_the_environment_caps_the_isa(isa: str) -> None:
     assert active == isas[min(isas.index(isa), isas.index(detected))]
 
 
-def test_an_unknown_isa_in_the_environment_fails_at_import() -> None:
-    failed = run_python("import cnnext", CNNEXT_ISA="sse9")
+@pytest.mark.parametrize(("variable", "value"), [("CNNEXT_ISA", "sse9"), ("CNNEXT_L2", "9G")])
+def test_what_the_environment_may_not_say_fails_at_import(variable: str, value: str) -> None:
+    failed = run_python("import cnnext", **{variable: value})
     assert failed.returncode != 0
-    assert "CNNEXT_ISA" in failed.stderr and "sse9" in failed.stderr
+    assert variable in failed.stderr and value in failed.stderr
+
+
+def test_the_environment_sets_l2() -> None:
+    code = "from cnnext.testing import kernels; print(kernels.cache_bytes()['L2'])"
+    assert int(run_python(code, CNNEXT_L2="512K").stdout) == 512 << 10
