@@ -2,22 +2,24 @@
 
     python benchmarks/candidates.py measure FILE   # all named convolutions, batch 1 and 16
     python benchmarks/candidates.py judge FILE     # the kernels chosen, against the fastest
-    python benchmarks/candidates.py fit FILE       # constants of the predictions, for this machine
+    python benchmarks/candidates.py fit FILE       # rates of the predictions, for this machine
 
 A row of FILE is a convolution in one direction; its times, of native PyTorch and of every candidate
-in both layouts, come from one run of alternating blocks. ``judge`` asks the library which kernel it
-would choose, so it tells about the predictions of today with the times of then; ``fit`` changes the
-constants behind them (``csrc/conv2d/select.cpp``) one after the other as long as choices improve.
+in both layouts, come from one run of alternating blocks. ``judge`` asks which kernel would be
+chosen for the machine of those times, and so tells about the predictions of today; ``fit`` changes
+the rates behind them (``csrc/common/kernel/rates.inc``) one after the other as long as choices
+improve. Both need the NumPy bindings, where the machine can be set: PYTHONPATH=build/cmake.
 """
 
 from __future__ import annotations
 
 import argparse
 import fnmatch
+import importlib
 import statistics
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -73,7 +75,11 @@ def predict(
 ) -> Prediction:
     """The library's prediction for the sizes of a `Conv2dCase`, on the current threads.
 
-    `filter_kept`: for a module without gradients, which may have packed its filter before.
+    Args:
+        sizes: those of a `Conv2dCase`.
+        direction: one of `DIRECTIONS`.
+        layout: one of `LAYOUTS`.
+        filter_kept: for a module without gradients, which may have packed its filter before.
     """
     names = ("n", "c_in", "h_in", "w_in", "c_out", "k_h", "k_w")
     steps = (*sizes["stride"], *sizes["padding"], *sizes["dilation"], sizes["groups"])
@@ -130,9 +136,9 @@ def measure(case: Conv2dCase, direction: str, threads: int) -> results.Row:
     for layout in LAYOUTS:
         of_layout = calls_of(case, direction, layout)
         calls[f"torch {layout}"] = of_layout["torch"]
-        prediction = predict(case.sizes(), direction, layout)
-        fastest = min(prediction.seconds.values())
-        for kernel, seconds in prediction.seconds.items():
+        prediction = predict(case.sizes(), direction, layout).seconds
+        fastest = min(prediction.values())
+        for kernel, seconds in prediction.items():
             of_best_isa = kernel.endswith(kernels.active_isa())
             if of_best_isa and seconds <= _MAX_TIMES_SLOWER * fastest:
                 calls[f"{kernel} {layout}"] = of_layout["cnnext"]
@@ -152,6 +158,44 @@ def measure(case: Conv2dCase, direction: str, threads: int) -> results.Row:
 
 
 # --------------------------------------------------------------------------------------- judging
+
+
+@contextmanager
+def model_of(machine: dict[str, Any]) -> Iterator[None]:
+    """Within, choices are those for a stored machine's L2, ISA and threads, by today's rates.
+
+    What has no sizes of caches was measured when all kernels counted on 1 MB.
+    """
+    bindings = tool_build()
+    bindings.set_machine(machine.get("cache_bytes", {}).get("L2", 1 << 20))
+    bindings.set_isa_cap(machine["isa"])
+    before = torch.get_num_threads()
+    torch.set_num_threads(machine["threads"])
+    try:
+        yield
+    finally:
+        bindings.set_machine()
+        bindings.set_isa_cap("")
+        torch.set_num_threads(before)
+
+
+def tool_build() -> Any:
+    """The NumPy bindings, where the machine can be set."""
+    return importlib.import_module("_kernels")
+
+
+def choose(sizes: dict[str, Any], direction: str, layout: str) -> str:
+    """The kernel that is chosen on the machine that `model_of` has set; arguments as `predict`."""
+    names = ("n", "c_in", "h_in", "w_in", "c_out", "k_h", "k_w", "groups")
+    steps = {"stride": "stride", "pad": "padding", "dilation": "dilation"}
+    pairs = {
+        f"{name}_{axis}": sizes[of][i] for name, of in steps.items() for i, axis in enumerate("hw")
+    }
+    shape = {name: sizes[name] for name in names} | pairs
+    threads = torch.get_num_threads()
+    return tool_build().conv2d.select(
+        direction, "float32", threads=threads, layout=layout.lower(), **shape
+    )
 
 
 @dataclass(frozen=True)
@@ -177,7 +221,7 @@ class Choice:
 
 
 def choices(rows: Iterable[results.Row]) -> Iterator[Choice]:
-    """The kernel that the library would choose today for each row and layout.
+    """The kernel that would be chosen today for each row and layout.
 
     A kernel that was not timed counts as slow as it was predicted to be when it was left out.
     """
@@ -190,7 +234,7 @@ def choices(rows: Iterable[results.Row]) -> Iterator[Choice]:
                 if name.endswith(f" {layout}") and not name.startswith("torch")
             }
             best = min(times, key=times.__getitem__)
-            chosen = predict(row["sizes"], row["mode"], layout).chosen
+            chosen = choose(row["sizes"], row["mode"], layout)
             seconds = times.get(chosen, _MAX_TIMES_SLOWER * times[best])
             yield Choice(row, layout, chosen, seconds, best, times[best], native)
 
@@ -235,30 +279,27 @@ def print_judgement(rows: list[results.Row]) -> None:
 # --------------------------------------------------------------------------------------- fitting
 
 
-def constants() -> dict[str, float]:
-    """The constants behind the predictions, as they are in this process."""
-    lines = ops.conv2d_cost_constants().splitlines()
-    return {name: float(value) for name, value in map(str.split, lines)}
+def fit(rows: list[results.Row], isa: str) -> dict[str, float]:
+    """Change one rate after the other, at most by a factor of 2, as long as choices improve.
 
-
-def fit(rows: list[results.Row]) -> dict[str, float]:
-    """Change one constant after the other, at most by a factor of 2, as long as choices improve.
-
-    Of constants that choose alike, those stay that are in force.
+    Of rates that choose alike, those stay that are in force; that of the tiles is the unit of all.
     """
+    bindings = tool_build()
     best, least_gain = quality(choices(rows)), 1e-5
     improved = True
     while improved:
         improved = False
-        for name, value in constants().items():
+        for name, value in bindings.rates(isa).items():
+            if name == "tile_macs":
+                continue
             chosen = value
             for factor in (0.5, 0.7, 0.8, 0.9, 1.1, 1.25, 1.4, 2.0):
-                ops.conv2d_set_cost_constant(name, value * factor)
+                bindings.set_rate(isa, name, value * factor)
                 if (reached := quality(choices(rows))) > best + least_gain:
                     best, chosen, improved = reached, value * factor, True
-            ops.conv2d_set_cost_constant(name, chosen)
+            bindings.set_rate(isa, name, chosen)
             print(f"{name} {chosen:.3g}: choices {best:.4f}", file=sys.stderr)
-    return constants()
+    return bindings.rates(isa)
 
 
 def main() -> int:
@@ -283,12 +324,11 @@ def main() -> int:
         rows = [measure(case, direction, threads) for case, direction in tqdm(chosen)]
         results.write(arguments.file, "candidates", rows, results.describe(threads, load))
     document = results.read(arguments.file)
-    torch.set_num_threads(document["machine"]["threads"])
     print(machine.summary(document["machine"]))
-    with kernels.use_isa(document["machine"]["isa"]):
+    with model_of(document["machine"]):
         if arguments.command == "fit":
-            for name, value in fit(document["rows"]).items():
-                print(f"double {name} = {value:.3g};")
+            for name, value in fit(document["rows"], document["machine"]["isa"]).items():
+                print(f"{name} {value:.3g}")
         print_judgement(document["rows"])
     return 0
 

@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from cnnext.cli import results
-from cnnext.runtime.library import ops
-from cnnext.testing import kernels
+from cnnext.testing import kernels, machine
 from cnnext.testing.conv2d_cases import LENET5
 from cnnext.testing.timing import compare_blocks
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(FOLDER))
 candidates = importlib.import_module("candidates")
+pytest.importorskip("_kernels", reason="build/cmake is not on the path: run `make test`")
 
 #: The convolutions where another kernel was faster by more than 10 %.
 KNOWN = {
@@ -42,27 +41,20 @@ KNOWN = {
 }
 
 
-@pytest.fixture(scope="module")
-def rows() -> Iterator[list[results.Row]]:
-    """The stored rows, with the ISA and threads of their machine in force."""
+@pytest.fixture
+def document() -> Iterator[dict[str, Any]]:
+    """The stored rows and their machine, for which kernels are chosen."""
     document = results.read(FOLDER / "results/candidates.json")
-    isa, threads = document["machine"]["isa"], torch.get_num_threads()
-    order = kernels.built_isas()
+    isa, order = document["machine"]["isa"], kernels.built_isas()
     if kernels.active_isa() not in order[order.index(isa) :]:
         pytest.skip(f"the stored times are of {isa} kernels, which cannot run here")
-    torch.set_num_threads(document["machine"]["threads"])
-    with kernels.use_isa(isa):
-        yield document["rows"]
-    torch.set_num_threads(threads)
+    with candidates.model_of(document["machine"]):
+        yield document
 
 
 @pytest.fixture
-def constants() -> Iterator[dict[str, float]]:
-    """The constants of the predictions, which are the same again afterwards."""
-    before = candidates.constants()
-    yield before
-    for name, value in before.items():
-        ops.conv2d_set_cost_constant(name, value)
+def rows(document: dict[str, Any]) -> list[results.Row]:
+    return document["rows"]
 
 
 def test_every_convolution_of_the_networks_is_stored(rows: list[results.Row]) -> None:
@@ -82,23 +74,17 @@ def test_choices_are_within_a_tenth_of_the_best(rows: list[results.Row]) -> None
     assert min(choice.quality for choice in found) > 0.6
 
 
-def test_a_bad_prediction_is_judged_so_and_fitted(
-    rows: list[results.Row], constants: dict[str, float]
-) -> None:
-    some = [row for row in rows if "3x3" in row["case"]]
-    before = candidates.quality(candidates.choices(some))
-    name = "point_vectors_per_second"
-    ops.conv2d_set_cost_constant(name, constants[name] / 8)
+def test_a_bad_prediction_is_judged_so_and_fitted(document: dict[str, Any]) -> None:
+    bindings, isa = candidates.tool_build(), document["machine"]["isa"]
+    some = [row for row in document["rows"] if "3x3" in row["case"]]
+    before, rates = candidates.quality(candidates.choices(some)), bindings.rates(isa)
+    name = "point_vectors"
+    bindings.set_rate(isa, name, rates[name] / 8)
     spoiled = candidates.quality(candidates.choices(some))
     assert spoiled < 0.9 < before
-    fitted = candidates.fit(some)
-    assert fitted == candidates.constants() != constants
+    fitted = candidates.fit(some, isa)
+    assert fitted == bindings.rates(isa) != rates
     assert candidates.quality(candidates.choices(some)) > (spoiled + before) / 2
-
-
-def test_an_unknown_constant_is_an_error() -> None:
-    with pytest.raises(RuntimeError, match="no cost constant 'speed'"):
-        ops.conv2d_set_cost_constant("speed", 1.0)
 
 
 @pytest.mark.parametrize("direction", candidates.DIRECTIONS)
@@ -124,4 +110,6 @@ def test_a_row_has_native_and_every_candidate(
         assert timed == expected | {f"torch {layout}"}
         assert expected
     assert min(row["times"].values()) > 0
-    assert [c.layout for c in candidates.choices([row])] == list(candidates.LAYOUTS)
+    with candidates.model_of(machine.describe()):
+        judged = list(candidates.choices([row]))
+    assert [choice.layout for choice in judged] == list(candidates.LAYOUTS)

@@ -3,18 +3,15 @@
 
 #include <cmath>
 #include <limits>
-#include <locale>
-#include <sstream>
-#include <stdexcept>
 
-#include "common/kernel/cost.h"
+#include "common/kernel/machine.h"
 
 namespace cnnext {
 namespace {
 
-template <Isa>
+template <Isa isa>
 double reference_cost(const Conv2dShape& s, int threads) {
-  return s.macs() / (kReferenceMacsPerSecond * threads);
+  return s.macs() / (rates(isa).reference_macs * threads);
 }
 
 // The multiply-adds of full vectors of output channels, which is what the tiles of the forward pass
@@ -23,41 +20,6 @@ double vector_macs(const Conv2dShape& s, Isa isa) {
   const int64_t k = s.c_out_per_group();
   return s.macs() / static_cast<double>(k) * static_cast<double>(round_up(k, simd_lanes(isa)));
 }
-
-// Behind the predicted times, of one core: benchmarks/candidates.py fits them to a machine.
-struct CostConstants {
-  double packed_floats_per_second = 1.2e9;        // of a filter, between memory order and panels
-  double packed_pixel_floats_per_second = 8.4e9;  // of windows of an image
-  double gathered_floats_per_second = 2.2e9;      // of windows of planes
-  double found_windows_per_second = 1e9;          // of one channel, before they are gathered
-  double transposed_floats_per_second = 3e9;      // of rows of planes, to channels last or back
-  double point_vectors_per_second = 0.56e9;       // of Winograd's transforms, in and out of L2
-  double stream_bytes_per_second = 22e9;          // what exceeds a core's own cache
-  double own_cache_bytes = 1e6;
-  double phase_seconds = 1.5e-6;  // to start threads and to wait for them
-  double hidden = 0.6;            // of the products' time, in which operands stream for the next
-  double packing_rows = 4;        // of a product, which cost as much as to pack its panel
-};
-
-CostConstants constants;
-
-struct NamedConstant {
-  const char* name;
-  double CostConstants::* value;
-};
-constexpr NamedConstant kNamedConstants[] = {
-    {"packed_floats_per_second", &CostConstants::packed_floats_per_second},
-    {"packed_pixel_floats_per_second", &CostConstants::packed_pixel_floats_per_second},
-    {"gathered_floats_per_second", &CostConstants::gathered_floats_per_second},
-    {"found_windows_per_second", &CostConstants::found_windows_per_second},
-    {"transposed_floats_per_second", &CostConstants::transposed_floats_per_second},
-    {"point_vectors_per_second", &CostConstants::point_vectors_per_second},
-    {"stream_bytes_per_second", &CostConstants::stream_bytes_per_second},
-    {"own_cache_bytes", &CostConstants::own_cache_bytes},
-    {"phase_seconds", &CostConstants::phase_seconds},
-    {"hidden", &CostConstants::hidden},
-    {"packing_rows", &CostConstants::packing_rows},
-};
 
 constexpr double kMaxScratchBytes = 256e6;  // of a transformed filter, or its gradient
 
@@ -70,17 +32,17 @@ bool filter_is_kept(const Conv2dShape& s, double bytes) {
 }
 
 // The time to see, by its checksum, that a kept filter still belongs to the weight.
-double checksum_seconds(const Conv2dShape& s) {
-  return 4 * filter_floats(s) / constants.stream_bytes_per_second;
+double checksum_seconds(const Conv2dShape& s, Isa isa) {
+  return 4 * filter_floats(s) / rates(isa).l3_bytes;
 }
 
 // For nchw images in kernels whose vectors hold channels.
-double transpose_seconds(const Conv2dShape& s) {
+double transpose_seconds(const Conv2dShape& s, Isa isa) {
   if (s.channels_contiguous()) return 0;
   const double in = static_cast<double>(s.n * s.c_in) * static_cast<double>(s.h_in * s.w_in);
   const double out =
       static_cast<double>(s.n * s.c_out) * static_cast<double>(s.h_out() * s.w_out());
-  return (in + out) / constants.transposed_floats_per_second;
+  return (in + out) / rates(isa).transposed_floats;
 }
 
 // Tasks of equal size are done when the last thread is.
@@ -105,10 +67,10 @@ double direct_cost(const Conv2dShape& s, int threads) {
   // For copying the rows, and for tiles of no more rows than a row of outputs has.
   const double overhead = 1.03 + 1 / static_cast<double>(max(1, s.w_out()));
   const double filter_seconds = filter_is_kept(s, 4 * filter_floats(s))
-                                    ? checksum_seconds(s)
-                                    : filter_floats(s) / constants.packed_floats_per_second;
-  return (overhead * vector_macs(s, isa) / tile_macs_per_second(isa) + filter_seconds +
-          transpose_seconds(s)) /
+                                    ? checksum_seconds(s, isa)
+                                    : filter_floats(s) / rates(isa).packed_floats;
+  return (overhead * vector_macs(s, isa) / rates(isa).tile_macs + filter_seconds +
+          transpose_seconds(s, isa)) /
          threads;
 }
 
@@ -123,7 +85,7 @@ double pointwise_cost(const Conv2dShape& s, int threads) {
                           ? vector_macs(s, isa)
                           : s.macs() / static_cast<double>(pixels) *
                                 static_cast<double>(round_up(pixels, simd_lanes(isa)));
-  return macs / (tile_macs_per_second(isa) * threads);
+  return macs / (rates(isa).tile_macs * threads);
 }
 
 // Windows are packed for each task, filters for each block of rows.
@@ -132,9 +94,8 @@ double implicit_gemm_channels_last_seconds(const Conv2dShape& s, Isa isa, int th
   const double rows = static_cast<double>(s.n * s.h_out() * s.w_out());
   const double windows = rows * static_cast<double>(s.k_h * s.k_w * s.c_in);
   const double per_task = std::fmin(kRowsPerTask, std::ceil(rows / threads));
-  return ((1 + constants.packing_rows / per_task) * vector_macs(s, isa) /
-              tile_macs_per_second(isa) +
-          windows / constants.packed_pixel_floats_per_second) /
+  return ((1 + rates(isa).packing_rows / per_task) * vector_macs(s, isa) / rates(isa).tile_macs +
+          windows / rates(isa).packed_pixel_floats) /
          threads;
 }
 
@@ -146,9 +107,8 @@ double implicit_gemm_nchw_seconds(const Conv2dShape& s, Isa isa, int threads) {
   const double found = windows / static_cast<double>(s.c_in);
   const int64_t panels = ceil_div(pixels, 4 * simd_lanes(isa));
   const double gathers = static_cast<double>(ceil_div(threads, panels));
-  return (windows * static_cast<double>(s.c_out) / tile_macs_per_second(isa) +
-          gathers * (windows / constants.gathered_floats_per_second +
-                     found / constants.found_windows_per_second)) /
+  return (windows * static_cast<double>(s.c_out) / rates(isa).tile_macs +
+          gathers * (windows / rates(isa).gathered_floats + found / rates(isa).found_windows)) /
          threads;
 }
 
@@ -170,7 +130,7 @@ double implicit_gemm_cost(const Conv2dShape& s, int threads) {
 template <Isa isa>
 double depthwise_cost(const Conv2dShape& s, int threads) {
   const bool applies = s.groups == s.c_in && s.groups == s.c_out && packed_rows_apply(s);
-  return applies ? 3 * s.macs() / (tile_macs_per_second(isa) * threads) : kNotApplicable;
+  return applies ? 3 * s.macs() / (rates(isa).tile_macs * threads) : kNotApplicable;
 }
 
 // The transforms of 5x5 filters and the weight gradient (which the baseline lacks altogether)
@@ -189,29 +149,28 @@ bool winograd_applies(const Conv2dShape& s, int64_t tile, Isa isa) {
 // A convolution as Winograd's kernels see it: tiles, their points, and vectors of channels. The
 // input gradient has the channels exchanged, which hardly changes the sums.
 struct WinogradWork {
+  const Rates& r;
   double tiles, points, c_vectors, k_vectors;
   double products, u_bytes;
 
-  WinogradWork(const Conv2dShape& s, int64_t tile, Isa isa) {
+  WinogradWork(const Conv2dShape& s, int64_t tile, Isa isa) : r(rates(isa)) {
     tiles = static_cast<double>(s.n * ceil_div(s.h_out(), tile) * ceil_div(s.w_out(), tile));
     points = static_cast<double>((tile + s.k_h - 1) * (tile + s.k_w - 1));
     c_vectors = static_cast<double>(ceil_div(s.c_in, simd_lanes(isa)));
     k_vectors = static_cast<double>(ceil_div(s.c_out, simd_lanes(isa)));
     const double k = k_vectors * simd_lanes(isa);
-    products = points * tiles * static_cast<double>(s.c_in) * k / tile_macs_per_second(isa);
+    products = points * tiles * static_cast<double>(s.c_in) * k / r.tile_macs;
     u_bytes = 4 * points * static_cast<double>(s.c_in) * k;
   }
   double filter_seconds(const Conv2dShape& s) const {
-    return points * static_cast<double>(s.c_in) * k_vectors / constants.point_vectors_per_second;
+    return points * static_cast<double>(s.c_in) * k_vectors / r.point_vectors;
   }
   // With `bytes` of operands that come from beyond the core's own cache.
   double product_seconds(double bytes) const {
-    return products +
-           std::fmax(0, bytes / constants.stream_bytes_per_second - constants.hidden * products);
+    return products + std::fmax(0, bytes / r.l3_bytes - r.hidden * products);
   }
-  double tile_seconds(const Conv2dShape& s) const {
-    return points * tiles * (c_vectors + k_vectors) / constants.point_vectors_per_second +
-           transpose_seconds(s);
+  double tile_seconds(const Conv2dShape& s, Isa isa) const {
+    return points * tiles * (c_vectors + k_vectors) / r.point_vectors + transpose_seconds(s, isa);
   }
 };
 
@@ -222,13 +181,14 @@ double winograd_fused_cost(const Conv2dShape& s, int threads) {
   if (work.u_bytes > kMaxScratchBytes) return kNotApplicable;
   // The first phase writes U for all threads to read, once or, if large, with every block of tiles.
   const double rows = isa == Isa::avx512 ? 14 : 6;
-  const double reads = work.u_bytes < constants.own_cache_bytes ? threads : work.tiles / (2 * rows);
+  const auto own_cache = static_cast<double>(machine().l2);
+  const double reads = work.u_bytes < own_cache ? threads : work.tiles / (2 * rows);
   const bool kept = filter_is_kept(s, work.u_bytes);
   const double streams = (kept ? 0 : 1) + std::fmax(reads, threads);
-  const double filter_seconds = kept ? checksum_seconds(s) : work.filter_seconds(s);
-  return 2 * constants.phase_seconds +
-         (filter_seconds + work.tile_seconds(s) + work.product_seconds(streams * work.u_bytes)) /
-             threads;
+  const double filter_seconds = kept ? checksum_seconds(s, isa) : work.filter_seconds(s);
+  return 2 * rates(isa).phase_seconds + (filter_seconds + work.tile_seconds(s, isa) +
+                                         work.product_seconds(streams * work.u_bytes)) /
+                                            threads;
 }
 
 template <Isa isa, int tile>
@@ -245,8 +205,8 @@ double winograd_shared_cost(const Conv2dShape& s, int threads) {
   const double task_seconds =
       rounds * work.filter_seconds(s) * static_cast<double>(tasks / panels) +
       work.product_seconds(static_cast<double>(panels) * v_bytes / 2);
-  return 2 * rounds * constants.phase_seconds +
-         (work.tile_seconds(s) + uneven(tasks, threads) * task_seconds) / threads;
+  return 2 * rounds * rates(isa).phase_seconds +
+         (work.tile_seconds(s, isa) + uneven(tasks, threads) * task_seconds) / threads;
 }
 
 template <Isa isa>
@@ -254,9 +214,9 @@ double winograd4_weight_cost(const Conv2dShape& s, int threads) {
   if (!winograd_applies(s, 4, isa)) return kNotApplicable;
   const WinogradWork work(s, 4, isa);
   if (work.u_bytes > kMaxScratchBytes) return kNotApplicable;
-  const double u_seconds = 2 * work.u_bytes / constants.stream_bytes_per_second;
-  return 3 * constants.phase_seconds +
-         (work.filter_seconds(s) + work.tile_seconds(s) + work.products + u_seconds) / threads;
+  const double u_seconds = 2 * work.u_bytes / work.r.l3_bytes;
+  return 3 * rates(isa).phase_seconds +
+         (work.filter_seconds(s) + work.tile_seconds(s, isa) + work.products + u_seconds) / threads;
 }
 
 template <Isa isa>
@@ -286,24 +246,5 @@ const Conv2dKernel<T>& select_conv2d(Pass pass, const Conv2dShape& shape, int th
 
 template const Conv2dKernel<float>& select_conv2d(Pass, const Conv2dShape&, int);
 template const Conv2dKernel<double>& select_conv2d(Pass, const Conv2dShape&, int);
-
-std::string list_conv2d_cost_constants() {
-  std::ostringstream lines;
-  lines.imbue(std::locale::classic());
-  for (const NamedConstant& constant : kNamedConstants) {
-    lines << constant.name << ' ' << constants.*constant.value << '\n';
-  }
-  return lines.str();
-}
-
-void set_conv2d_cost_constant(const std::string& name, double value) {
-  for (const NamedConstant& constant : kNamedConstants) {
-    if (name == constant.name) {
-      constants.*constant.value = value;
-      return;
-    }
-  }
-  throw std::runtime_error("conv2d has no cost constant '" + name + "'");
-}
 
 }  // namespace cnnext

@@ -21,9 +21,4 @@ constexpr int64_t kMaxKeptFilterBytes = int64_t{16} << 20;
 template <class T>
 const Conv2dKernel<T>& select_conv2d(Pass pass, const Conv2dShape& shape, int threads);
 
-// The constants behind the predicted times, "name value" a line. To set one, for the whole process,
-// is for the script that fits them, while nothing else runs.
-std::string list_conv2d_cost_constants();
-void set_conv2d_cost_constant(const std::string& name, double value);
-
 }  // namespace cnnext

@@ -60,8 +60,6 @@ Tensor forward_planned(const Tensor& input, const Tensor& weight, const std::opt
                                     dilation_h, dilation_w, groups);
 }
 
-void set_cost_constant(std::string name, double value) { set_conv2d_cost_constant(name, value); }
-
 void forget_plans(int64_t owner) { PlannedCalls::instance().forget(owner); }
 void forget_all_plans() { PlannedCalls::instance().forget_all(); }
 int64_t packed_bytes(int64_t owner) { return PlannedCalls::instance().bytes(owner); }
@@ -142,8 +140,6 @@ STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
   m.def("conv2d_forget_all_plans() -> ()");
   m.def("conv2d_packed_bytes(int owner) -> int");
   define_kernel_lists<Conv2d>(m);
-  m.def("conv2d_cost_constants() -> str");
-  m.def("conv2d_set_cost_constant(str name, float value) -> ()");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(cnnext, CPU, m) {
@@ -156,8 +152,6 @@ STABLE_TORCH_LIBRARY_IMPL(cnnext, CompositeExplicitAutograd, m) {
   m.impl("conv2d_forget_plans", TORCH_BOX(&forget_plans));
   m.impl("conv2d_forget_all_plans", TORCH_BOX(&forget_all_plans));
   m.impl("conv2d_packed_bytes", TORCH_BOX(&packed_bytes));
-  m.impl("conv2d_cost_constants", TORCH_BOX(&list_conv2d_cost_constants));
-  m.impl("conv2d_set_cost_constant", TORCH_BOX(&set_cost_constant));
   implement_kernel_lists<Conv2d>(m);
   m.impl("conv2d_candidates", TORCH_BOX(&candidates));
   m.impl("conv2d_many_plain_tiles_address", TORCH_BOX(&many_plain_tiles_address));

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Predicted times of element-wise operators: memory is the limit, whatever the ISA.
-#include "common/kernel/cost.h"
+#include "common/kernel/machine.h"
 #include "common/kernel/registry.h"
 #include "elementwise/operators.h"
 
 namespace cnnext {
 namespace {
 
-template <Isa, class Shape>
+template <Isa isa, class Shape>
 double reference_cost(const Shape& s, int) {
-  return static_cast<double>(s.size) / kReferenceMacsPerSecond;
+  return static_cast<double>(s.size) / rates(isa).reference_macs;
 }
 
-template <Isa, class Shape>
+template <Isa isa, class Shape>
 double memory_cost(const Shape& s, int) {
-  return static_cast<double>(s.size) / kMovedFloatsPerSecond;
+  return static_cast<double>(s.size) / rates(isa).moved_floats;
 }
 
 }  // namespace

@@ -6,9 +6,9 @@
 namespace cnnext {
 namespace {
 
-template <Isa>
+template <Isa isa>
 double reference_cost(const LinearShape& s, int threads) {
-  return s.macs() / (kReferenceMacsPerSecond * threads);
+  return s.macs() / (rates(isa).reference_macs * threads);
 }
 
 template <Isa isa>

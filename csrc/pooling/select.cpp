@@ -2,7 +2,7 @@
 // Predicted times of pools: memory is the limit, whatever the ISA.
 #include <cstdint>
 
-#include "common/kernel/cost.h"
+#include "common/kernel/machine.h"
 #include "common/kernel/registry.h"
 #include "pooling/adaptive_avg_pool2d.h"
 #include "pooling/adaptive_max_pool2d.h"
@@ -12,14 +12,14 @@
 namespace cnnext {
 namespace {
 
-template <Isa, class Shape>
+template <Isa isa, class Shape>
 double reference_cost(const Shape& s, int threads) {
-  return s.work() / (kReferenceMacsPerSecond * threads);
+  return s.work() / (rates(isa).reference_macs * threads);
 }
 
-template <Isa, class Shape>
+template <Isa isa, class Shape>
 double memory_cost(const Shape& s, int threads) {
-  return s.work() / (kMovedFloatsPerSecond * threads);
+  return s.work() / (rates(isa).moved_floats * threads);
 }
 
 // For kernels that keep positions in a byte.

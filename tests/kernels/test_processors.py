@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -125,6 +126,43 @@ def test_sizes_of_this_machine_are_sane() -> None:
     assert 16 * KB <= caches["l1"] <= 256 * KB
     assert 256 * KB <= caches["l2"] <= 2 * MB and caches["l2"] % (64 * KB) == 0
     assert caches["l2"] <= caches["l3"] <= 1024 * MB
+
+
+@pytest.fixture
+def set_machine() -> Iterator[Callable[..., None]]:
+    """Sets the machine that kernels count on, for a test."""
+    yield _kernels.set_machine
+    _kernels.set_machine()
+
+
+def test_sizes_that_nobody_makes_are_bounded(set_machine: Callable[..., None]) -> None:
+    for said, counted_on in ((1, 256 * KB), (1000 * KB, 960 * KB), (64 * MB, 2 * MB)):
+        set_machine(said)
+        assert _kernels.machine()["l2"] == counted_on
+
+
+@pytest.mark.skipif(_kernels.active_isa() != "avx512", reason="needs AVX-512")
+def test_wider_vectors_are_chosen_where_they_are_faster(set_machine: Callable[..., None]) -> None:
+    shape = {"n": 1, "c_in": 24, "h_in": 28, "w_in": 28, "c_out": 24, "k_h": 3, "k_w": 3}
+    steps = {f"{name}_{axis}": 1 for name in ("pad", "dilation") for axis in "hw"}
+    shape |= steps | {"stride_h": 2, "stride_w": 2, "groups": 1, "layout": "channels_last"}
+    for multiply_adds, isa in ((2, "avx512"), (1, "avx2")):
+        set_machine(1 * MB, avx512=multiply_adds)
+        chosen = _kernels.conv2d.select("forward", "float32", **shape)
+        assert chosen.endswith(isa)
+
+
+def test_rates_can_be_set(set_machine: Callable[..., None]) -> None:
+    set_machine(1 * MB)
+    before = _kernels.rates("avx2")
+    _kernels.set_rate("avx2", "l3_bytes", 1.0)
+    assert _kernels.rates("avx2") == before | {"l3_bytes": 1.0}
+    set_machine(1 * MB)
+    assert _kernels.rates("avx2") == before
+    with pytest.raises(ValueError, match="no rate 'speed'"):
+        _kernels.set_rate("avx2", "speed", 1.0)
+    with pytest.raises(ValueError, match="no ISA 'sse9'"):
+        _kernels.rates("sse9")
 
 
 def machine_with(l2: str) -> subprocess.CompletedProcess[str]:

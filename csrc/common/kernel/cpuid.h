@@ -25,7 +25,7 @@ struct Processor {
 
 Processor read_processor(const Cpuid& cpuid);
 
-// Of the processor that this runs on; the default where there is no cpuid.
+// The processor that this runs on; one that says nothing where there is no cpuid.
 Processor this_processor();
 
 }  // namespace cnnext

@@ -11,6 +11,15 @@
 namespace cnnext {
 namespace {
 
+struct Rate {
+  double Rates::* rate;
+  double of[kIsaCount];
+};
+constexpr Rate kRates[] = {
+#define CNNEXT_RATE(name, ...) {&Rates::name, {__VA_ARGS__}},
+#include "common/kernel/rates.inc"
+};
+
 constexpr int64_t kKilo = 1 << 10, kMega = 1 << 20;
 
 // Hypervisors invent sizes.
@@ -32,22 +41,38 @@ int64_t environment_l2() {
                            "' is not a size from 256K to 2M, in bytes or with K or M");
 }
 
-Machine this_machine() {
-  const Processor processor = this_processor();
-  const int64_t environment = environment_l2();
-  const int64_t said = environment != 0 ? environment : processor.l2;
+}  // namespace
+
+Machine machine_of(const Processor& processor) {
   Machine m;
   m.l1 = sane(processor.l1, 32 * kKilo, 16 * kKilo, 256 * kKilo);
-  m.l2 = sane(said, kMega, kMinL2, kMaxL2) / (64 * kKilo) * (64 * kKilo);
+  m.l2 = sane(processor.l2, kMega, kMinL2, kMaxL2) / (64 * kKilo) * (64 * kKilo);
   m.l3 = sane(processor.l3, 32 * kMega, m.l2, 1024 * kMega);
+  for (int i = 0; i < kIsaCount; ++i) {
+    for (const Rate& each : kRates) m.rates[i].*each.rate = each.of[i];
+    m.rates[i].tile_macs *= processor.multiply_adds[i] / 2.0;
+  }
   return m;
 }
 
-}  // namespace
+Machine this_machine() {
+  Processor processor = this_processor();
+  const int64_t l2 = environment_l2();
+  if (l2 != 0) processor.l2 = l2;
+  return machine_of(processor);
+}
 
+#ifdef CNNEXT_TUNABLE
+Machine& tunable_machine() {
+  static Machine machine = this_machine();
+  return machine;
+}
+const Machine& machine() { return tunable_machine(); }
+#else
 const Machine& machine() {
   static const Machine machine = this_machine();
   return machine;
 }
+#endif
 
 }  // namespace cnnext

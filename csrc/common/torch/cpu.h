@@ -6,13 +6,15 @@
 #include <string>
 
 #include "common/kernel/registry.h"
+#include "common/kernel/machine.h"
 #include "common/torch/checks.h"
 #include "common/torch/parallel.h"
 
 namespace cnnext {
 
-// Waking another thread takes about two microseconds: the time of that many multiply-adds.
-inline int num_threads_for(double macs) { return macs < 1e5 ? 1 : torch_threads(); }
+inline int num_threads_for(double macs) {
+  return macs < rates(active_isa()).threaded_macs ? 1 : torch_threads();
+}
 
 class CpuDevice : public TensorMemory {
  public:
