@@ -27,8 +27,6 @@ struct DepthwiseConv {
   static constexpr int64_t kVectors = 4;  // of channels in a block: whole cache lines in any ISA
   static constexpr int64_t kBlock = kVectors * Lanes;
   static constexpr int kPixels = 6;  // accumulators; with a filter vector they fit 16
-  static constexpr int64_t kPackedRowsFloats =
-      32 * 1024;  // 128 KB, of which a row's window is in L1
 
   static Plan plan(const Conv2dShape& s, int threads) {
     const int64_t no_strides[4] = {};
@@ -63,7 +61,8 @@ struct DepthwiseConv {
 
   static int64_t rows_per_task(const ConvGeometry& g, int threads) {
     const int64_t planes = g.images * ceil_div(g.groups, kBlock);
-    return g.rows_for_threads(kPackedRowsFloats / kBlock, planes, threads);
+    // L1 holds a row's window of them.
+    return g.rows_for_threads(l2_floats(2) / kBlock, planes, threads);
   }
 
   static void run_task(const ConvGeometry& g, int64_t rows_per_task, const Conv2dOperands<float>& o,
@@ -176,8 +175,6 @@ struct DepthwiseConv {
 
 template <int Lanes>
 struct DepthwiseBackwardWeight {
-  static constexpr int64_t kPackedRowsFloats = 16 * 1024;  // 64 KB beside the rows of dy
-
   static Plan plan(const Conv2dShape& s, int) {
     const int64_t no_strides[4] = {};
     const ConvGeometry g = make_geometry(s, Pass::forward, no_strides, 0);
@@ -198,7 +195,7 @@ struct DepthwiseBackwardWeight {
 
  private:
   static int64_t rows_at_once(const ConvGeometry& g) {
-    return g.rows_within(kPackedRowsFloats / Lanes);
+    return g.rows_within(l2_floats(1) / Lanes);  // beside the rows of dy
   }
 
   static void run_task(const ConvGeometry& g, const Conv2dOperands<float>& o, int64_t c0,

@@ -27,8 +27,6 @@ namespace {
 
 template <class Tile, Pass kPass>
 struct DirectConv {
-  static constexpr int64_t kPackedRowsFloats = 96 * 1024;  // 384 KB: leaves half of a 1 MB L2 free
-
   struct Blocking {
     int64_t rows, row_blocks, panels, panel_blocks, all_panels;
   };
@@ -113,7 +111,8 @@ struct DirectConv {
     b.all_panels = ceil_div(g.k, Tile::kColumns);
     const int64_t wanted = 4 * threads;
     const int64_t planes = g.images * g.groups;
-    b.rows = g.rows_for_threads(kPackedRowsFloats, planes, threads);
+    const int64_t packed_rows_floats = l2_floats(6);  // leaves half of L2 to the filter
+    b.rows = g.rows_for_threads(packed_rows_floats, planes, threads);
     b.row_blocks = ceil_div(g.h.grid, b.rows);
     b.panel_blocks = min(b.all_panels, ceil_div(wanted, max(1, planes * b.row_blocks)));
     b.panels = ceil_div(b.all_panels, b.panel_blocks);

@@ -29,8 +29,6 @@ namespace {
 
 template <class Tile>
 struct DirectBackwardWeight {
-  static constexpr int64_t kPackedRowsFloats =
-      64 * 1024;                                // 256 KB of x beside the panels of dy in L2
   static constexpr int64_t kPanelsPerTask = 4;  // shares the copy of x among 128 channels
 
   static constexpr int64_t kEvenSplits = 4;  // beyond, adding them up costs more than waiting
@@ -78,7 +76,7 @@ struct DirectBackwardWeight {
 
   static Blocking blocking(const ConvGeometry& g, int threads) {
     Blocking b;
-    b.rows = g.rows_within(kPackedRowsFloats);
+    b.rows = g.rows_within(l2_floats(4));  // of x, beside the panels of dy
     b.row_blocks = ceil_div(g.h.grid, b.rows);
     b.all_panels = ceil_div(g.k, Tile::kColumns);
     const int64_t enough = ceil_div(threads, g.groups);

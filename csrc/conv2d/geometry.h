@@ -11,6 +11,7 @@
 #pragma once
 
 #include "common/kernel/kernel.h"
+#include "common/kernel/machine.h"
 #include "common/kernel/window.h"
 #include "conv2d/conv2d.h"
 #include "conv2d/filter.h"

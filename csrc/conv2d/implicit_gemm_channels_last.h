@@ -63,7 +63,7 @@ struct ImplicitGemmChannelsLast {
         finite = finite && (!border || all_finite<Tile::kLanes>(scratch, floats));
       }
       Product::multiply_packed_rows(p, windows, part, part.k0 > 0, panels, nullptr,
-                                    scratch + Product::kScratchFloats);
+                                    scratch + Product::scratch_floats());
     };
     const int64_t rows = s.n * s.h_out() * s.w_out();
     Product::for_each_part(Product::blocking(plan), task, rows, s.c_out, depth(s), Product::kDepth,

@@ -26,7 +26,6 @@ struct ImplicitGemmNchw {
   using Product = BlockedProduct<Tile>;
   static constexpr int64_t N = Tile::kLanes, kColumns = Tile::kColumns;
   static constexpr int64_t kPackingRows = 24;  // of the product cost as much as to gather a panel
-  static constexpr int64_t kGroup = Product::kScratchFloats / Product::kDepth;  // columns
 
   static Plan plan(const Conv2dShape& s, int threads) {
     const int64_t pixels = s.n * s.h_out() * s.w_out();
@@ -37,20 +36,20 @@ struct ImplicitGemmNchw {
 
   static void run_task(const Conv2dShape& s, const Conv2dOperands<float>& o, const Plan& plan,
                        int64_t task, float* scratch) {
-    Scratch& own = *reinterpret_cast<Scratch*>(scratch + Product::kScratchBytes / sizeof(float));
+    Scratch& own = *reinterpret_cast<Scratch*>(scratch + Product::scratch_bytes() / 4);
     bool finite = true;
     const FilterRows rows(s, o, &finite);
     const int64_t pixels = s.n * s.h_out() * s.w_out(), windows = s.c_in * s.k_h * s.k_w;
     const auto range = Product::range(Product::blocking(plan), task, s.c_out, pixels);
-    for (int64_t g0 = range.n0; g0 < range.n1; g0 += kGroup) {
-      const int64_t g1 = min(range.n1, g0 + kGroup);
+    for (int64_t g0 = range.n0; g0 < range.n1; g0 += group()) {
+      const int64_t g1 = min(range.n1, g0 + group());
       find_windows(s, g0, g1 - g0, own);
       for (int64_t k0 = 0; k0 < windows; k0 += Product::kDepth) {
         const int64_t depth = min(Product::kDepth, windows - k0);
         const typename Product::Part part{range.m0, range.rows, k0, depth, g0, g1};
         pack_windows(s, o.first, part, own, scratch);
         Product::for_each_packed_tile(
-            rows, part, scratch, nullptr, scratch + Product::kScratchFloats,
+            rows, part, scratch, nullptr, scratch + Product::scratch_floats(),
             [&](int64_t i, int64_t count, int64_t j, PackedOperands& operands) {
               multiply(s, o, k0 > 0, k0 + depth == windows, i, count, j, operands, rows.step, own);
             });
@@ -62,12 +61,18 @@ struct ImplicitGemmNchw {
   }
 
  private:
+  // The columns whose panels, of kDepth each, fit the product's scratch.
+  static constexpr int64_t kMaxGroup = kMaxL2 / 4 / (Product::kDepth * sizeof(float));
+  static int64_t group() {
+    return Product::scratch_floats() / (Product::kDepth * kColumns) * kColumns;
+  }
+
   struct Scratch {
     // Where the window of each column begins: in the image, and from the first plane on.
-    int32_t h[kGroup], w[kGroup], first[kGroup];
+    int32_t h[kMaxGroup], w[kMaxGroup], first[kMaxGroup];
     // The offsets of one tap from the plane of its channel, -1 for the border.
-    int32_t offsets[kGroup];
-    bool adjacent[kGroup / N];  // vectors whose offsets follow each other
+    int32_t offsets[kMaxGroup];
+    bool adjacent[kMaxGroup / N];  // vectors whose offsets follow each other
     float sums[Tile::kMaxRows * kColumns];
   };
 

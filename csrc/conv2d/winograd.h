@@ -36,7 +36,6 @@ namespace {
 template <class Tile, Pass kPass, int Outputs, int Taps>
 struct WinogradFused {
   using Steps = WinogradSteps<Tile, kPass, Outputs, Taps>;
-  static constexpr int64_t kBlockFloats = 160 * 1024;  // 640 KB of V and M beside U in L2
 
   static Plan plan(const Conv2dShape& s, int threads) {
     const Steps steps(s, {});
@@ -70,12 +69,13 @@ struct WinogradFused {
     return steps.chunks * steps.v_floats(tiles) + steps.m_floats(tiles);
   }
 
-  // Full groups of tiles where they fit, and the same number of blocks for every thread.
+  // Full groups of tiles where V and M fit L2 beside U, and the same number of blocks for every
+  // thread.
   static int64_t blocks(const Steps& steps, int threads) {
     constexpr int64_t kMaxGroups = 4;
     int64_t groups = 1;
     while (groups < kMaxGroups &&
-           block_floats(steps, (groups + 1) * steps.group_tiles) <= kBlockFloats) {
+           block_floats(steps, (groups + 1) * steps.group_tiles) <= l2_floats(10)) {
       ++groups;
     }
     const int64_t tiles = steps.g.tiles();

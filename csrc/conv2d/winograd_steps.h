@@ -45,7 +45,7 @@ struct WinogradSteps {
   // Passed back are often gradients of very different sizes, of which the least count for nothing;
   // residues in the place of zeros are smaller yet.
   static constexpr float kDim = kPass == Pass::forward ? kDimWindow : 1.0f / 4096;
-  static constexpr int64_t kMaxChannels = 128;             // of a chunk
+  static constexpr int64_t kMaxChannels = 128;             // of a chunk, where U fits L2
   static constexpr int64_t kFilterFloats = N * kTaps * N;  // scratch of transform_filter
 
   WinogradShape g;
@@ -64,7 +64,8 @@ struct WinogradSteps {
         plain(s.transforms < winograd_transforms(Taps, Outputs)),
         y(o.result) {
     panels = ceil_div(g.k, kColumns);
-    chunk_channels = round_up(ceil_div(g.c, ceil_div(g.c, kMaxChannels)), N);
+    const int64_t max_channels = min(kMaxChannels, l2_floats(9) / (kPoints * kColumns));
+    chunk_channels = round_up(ceil_div(g.c, ceil_div(g.c, max_channels)), N);
     chunks = ceil_div(g.c, chunk_channels);
     group_tiles = Tile::panel_rows(g.k);
   }

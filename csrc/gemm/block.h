@@ -4,7 +4,7 @@
 //
 //   for each task: a block of rows x a block of column panels
 //     for k0 in steps of kDepth, for each group of panels that fits the scratch:
-//       pack b[k0 : k0+kDepth, group] into scratch             -- 256 KB, stays in L2
+//       pack b[k0 : k0+kDepth, group] into scratch             -- a quarter of L2, stays there
 //       for each tile of rows, for each panel of the group:
 //         multiply, adding to c                                -- a's rows stay in L1
 //
@@ -21,6 +21,7 @@
 #include <limits>
 
 #include "common/kernel/kernel.h"
+#include "common/kernel/machine.h"
 #include "gemm/packed.h"
 
 namespace cnnext {
@@ -41,20 +42,24 @@ struct MatrixProduct {
 
 template <class Tile>
 struct BlockedProduct {
-  static constexpr int64_t kDepth = kChain;                // a tile's rows of a, 14 KB, stay in L1
-  static constexpr int64_t kScratchFloats = kDepth * 256;  // a quarter of a 1 MB L2
+  static constexpr int64_t kDepth = kChain;  // a tile's rows of a, 14 KB, stay in L1
   // Rows of a transposed a, read in as many cache lines: single ones would come in vain for the
   // other rows in them, if steps of the reduction are so far apart that they drive each other out.
   static constexpr int64_t kTransposedRows = 48;
   static constexpr int64_t kRowsAhead = 16;  // how far ahead of the reduction to prefetch
-  static constexpr int64_t kScratchBytes =
-      (kScratchFloats + max(Tile::kMaxRows, kTransposedRows) * kDepth) * sizeof(float);
   // The packing of b, which every block of rows repeats, stays a fraction of the multiplications.
   static constexpr int64_t kPackings = 48;
   static constexpr int64_t kPackingRows = 8;    // cost as much as to pack the panel
   static constexpr int64_t kFewRows = 8;        // up to here, b is read in place where it can be
   static constexpr int64_t kInPlaceDepth = 16;  // rows of b that the prefetchers can follow
-  static constexpr int64_t kPackedColumns = kScratchFloats / kDepth;  // of a task of pack_b
+  static constexpr int64_t kPackedColumns = 256;  // of a task of pack_b
+
+  // Room for panels, at least for one; behind it are rows of a.
+  static int64_t scratch_floats() { return l2_floats(4); }
+  static_assert(kDepth * Tile::kColumns * sizeof(float) <= kMinL2 / 4);
+  static int64_t scratch_bytes() {
+    return 4 * (scratch_floats() + max(Tile::kMaxRows, kTransposedRows) * kDepth);
+  }
 
   struct Blocking {
     int64_t row_blocks, rows;      // rows per block
@@ -95,7 +100,7 @@ struct BlockedProduct {
   static Plan plan(const Blocking& b, int64_t products) {
     Plan plan;
     plan.tasks[0] = products * b.tasks();
-    plan.chunk_bytes = kScratchBytes;
+    plan.chunk_bytes = scratch_bytes();
     plan.block[0] = b.row_blocks;
     plan.block[1] = b.rows;
     plan.block[2] = b.panel_blocks;
@@ -163,7 +168,7 @@ struct BlockedProduct {
     const Range r = range(b, task, m, n);
     for (int64_t k0 = 0; k0 < k; k0 += step) {
       const int64_t depth = min(step, k - k0);
-      const int64_t group = kScratchFloats / (depth * Tile::kColumns) * Tile::kColumns;
+      const int64_t group = scratch_floats() / (depth * Tile::kColumns) * Tile::kColumns;
       for (int64_t g0 = r.n0; g0 < r.n1; g0 += group) {
         f(Part{r.m0, r.rows, k0, depth, g0, min(r.n1, g0 + group)});
       }
@@ -186,7 +191,7 @@ struct BlockedProduct {
         pack_columns(p.b + part.k0 * p.b_k + (part.g0 + unpacked) * p.b_column, p.b_k, p.b_column,
                      part.depth, columns - unpacked, scratch + unpacked * part.depth, part.depth);
       }
-      float* const packed_rows = scratch + kScratchFloats;
+      float* const packed_rows = scratch + scratch_floats();
       if (!in_place && p.a_k == 1) {
         const float* const next =
             p.packed_b == nullptr ? nullptr : next_panels(p, range(b, task, p.m, p.n), part);

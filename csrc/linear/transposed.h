@@ -48,14 +48,13 @@ struct LinearTransposed {
   static constexpr int64_t kFloat = sizeof(float);
   static constexpr int64_t kDepth = kChain;  // shorter rows of w would come from too many pages
   static constexpr int64_t kPanelFloats = kDepth * Tile::kColumns;
-  static constexpr int64_t kBlockFloats = 64 << 10;  // of y^T, 256 KB
 
   static int64_t panels(const LinearShape& s) { return ceil_div(s.m, Tile::kColumns); }
 
   // Rows of w in a block, which is a task: what leaves y^T in L2, and shares out evenly.
   static int64_t block_rows(const LinearShape& s, int threads) {
     const int64_t tile_rows = Tile::panel_rows(s.m);
-    const int64_t max_rows = max(tile_rows, kBlockFloats / s.m);
+    const int64_t max_rows = max(tile_rows, l2_floats(4) / s.m);
     const int64_t blocks = round_up(ceil_div(s.n, max_rows), threads);
     return round_up(ceil_div(s.n, blocks), tile_rows);
   }

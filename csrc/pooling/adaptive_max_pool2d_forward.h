@@ -11,6 +11,7 @@
 // Positions are kept in 32 bits until they are stored.
 #pragma once
 
+#include "common/kernel/machine.h"
 #include "pooling/adaptive_max_pool2d.h"
 #include "pooling/channels.h"
 #include "pooling/maximum.h"
@@ -71,7 +72,7 @@ struct AdaptiveMaxPool2dForward {
     }
 
     static bool is_small(const AdaptivePoolShape& s) {
-      return s.w_out <= s.w_in && plane_size(s) <= 64 * 1024 / Lanes;  // 256 KB for all lanes
+      return s.w_out <= s.w_in && plane_size(s) <= l2_floats(4) / Lanes;
     }
 
     static int64_t bytes(const AdaptivePoolShape& s) {

@@ -59,8 +59,7 @@ struct MaxPool2dBackwardInput {
  private:
   enum Form : int64_t { kScatter, kGather, kBands };
   static constexpr int64_t kMaxTaps = 4 * Lanes;  // to add to more takes longer than to scatter
-  static constexpr int64_t kBandFloats = 4096;    // of each plane; 256 KB for sixteen
-  static constexpr int64_t kLongestRow = 16 * kBandFloats;
+  static constexpr int64_t kLongestRow = 64 * 1024;
 
   // The way from the window's corner to the tap of each offset. Offsets that max_pool2d does not
   // record for this window lead outside the image.
@@ -160,8 +159,9 @@ struct MaxPool2dBackwardInput {
     }
   }
 
+  // Sixteen planes' bands take a quarter of L2.
   static int64_t band_rows(const MaxPool2dShape& s) {
-    return min(s.h_in, max(1, kBandFloats / s.w_in));
+    return min(s.h_in, max(1, l2_floats(4) / 16 / s.w_in));
   }
 
   // Rows of windows that touch a band, at most.

@@ -24,7 +24,6 @@ namespace {
 template <int Lanes>
 struct MaxPool2dForward {
   static constexpr int64_t kWideRow = 2 * Lanes;
-  static constexpr int64_t kSmallPlane = 96 * 1024 / Lanes;  // 384 KB for one plane a lane
 
   static Plan plan(const MaxPool2dShape& s, int) {
     Plan plan;
@@ -58,7 +57,7 @@ struct MaxPool2dForward {
 
  private:
   static bool rows_fill_vectors(const MaxPool2dShape& s) {
-    return s.w_out >= kWideRow || s.h_in * s.w_in > kSmallPlane;
+    return s.w_out >= kWideRow || s.h_in * s.w_in > l2_floats(6) / Lanes;  // one a lane
   }
 
   static void narrow_planes(const MaxPool2dShape& s, const MaxPool2dOperands<float>& o,

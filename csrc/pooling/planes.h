@@ -4,6 +4,7 @@
 // fill no vector, or that need their elements interleaved.
 #pragma once
 
+#include "common/kernel/machine.h"
 #include "common/simd/simd.h"
 #include "pooling/max_pool2d.h"
 

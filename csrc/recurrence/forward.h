@@ -164,7 +164,7 @@ struct ForwardHoisted {
       plan.shared_bytes = (plan.tasks[0] * Weights::floats(only_state(s)) +
                            hoisted_steps(s) * s.batch * decltype(cell)::kXSums * s.hidden) *
                           sizeof(float);
-      plan.chunk_bytes = BlockedProduct<Tile>::kScratchBytes;
+      plan.chunk_bytes = BlockedProduct<Tile>::scratch_bytes();
       return plan;
     });
   }

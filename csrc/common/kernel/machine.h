@@ -33,6 +33,11 @@ const Machine& machine();
 
 CNNEXT_INLINE const Rates& rates(Isa isa) { return machine().rates[static_cast<int>(isa)]; }
 
+// So many sixteenths of a core's L2.
+CNNEXT_INLINE int64_t l2_floats(int64_t sixteenths) {
+  return machine().l2 / (16 * static_cast<int64_t>(sizeof(float))) * sixteenths;
+}
+
 CNNEXT_INLINE constexpr int simd_lanes(Isa isa) {
   return isa == Isa::avx512 ? 16 : isa == Isa::avx2 ? 8 : 4;
 }
