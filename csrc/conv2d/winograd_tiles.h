@@ -6,8 +6,8 @@
 // N channels at a time, and a band of outputs back, so that no pass over the whole image is needed.
 #pragma once
 
-#include "common/simd/simd.h"
 #include "common/simd/finish.h"
+#include "common/simd/simd.h"
 #include "conv2d/winograd_shape.h"
 #include "conv2d/winograd_transforms.h"
 

@@ -49,9 +49,9 @@ struct BlockedProduct {
   static constexpr int64_t kRowsAhead = 16;  // how far ahead of the reduction to prefetch
   // The packing of b, which every block of rows repeats, stays a fraction of the multiplications.
   static constexpr int64_t kPackings = 48;
-  static constexpr int64_t kPackingRows = 8;    // cost as much as to pack the panel
-  static constexpr int64_t kFewRows = 8;        // up to here, b is read in place where it can be
-  static constexpr int64_t kInPlaceDepth = 16;  // rows of b that the prefetchers can follow
+  static constexpr int64_t kPackingRows = 8;      // cost as much as to pack the panel
+  static constexpr int64_t kFewRows = 8;          // up to here, b is read in place where it can be
+  static constexpr int64_t kInPlaceDepth = 16;    // rows of b that the prefetchers can follow
   static constexpr int64_t kPackedColumns = 256;  // of a task of pack_b
 
   // Room for panels, at least for one; behind it are rows of a.

@@ -17,16 +17,19 @@ OVERWRITES = {
     "write_after_shared": ("back", "wrote outside of its shared scratch"),
     "write_before_chunk": ("front", "wrote outside of its private scratch"),
     "write_after_chunk": ("back", "wrote outside of its private scratch"),
+    "write_before_packed": ("front", "wrote outside of its packed weights"),
+    "write_after_packed": ("back", "wrote outside of its packed weights"),
 }
 OVERREADS = {"read_before_input": "front", "read_after_input": "back"}
 RACES = ("race_for_output", "race_for_shared")
+FORBIDDEN = ("write_to_input", "write_to_packed")
 VISIBLE = ("nothing", "unwritten_element")
 
 X = np.ones(1001, np.float32)
 
 
 def test_every_fault_is_tested() -> None:
-    tested = {*OVERWRITES, *OVERREADS, *RACES, *VISIBLE, "write_to_input"}
+    tested = {*OVERWRITES, *OVERREADS, *RACES, *VISIBLE, *FORBIDDEN}
     assert set(_kernels.faults.names()) == tested
 
 
@@ -82,8 +85,9 @@ def test_a_read_outside_of_an_input_ends_the_process(fault: str) -> None:
 
 
 @pytest.mark.parametrize("edge", EDGES)
-def test_a_write_to_an_input_ends_the_process(edge: str) -> None:
-    assert dies("write_to_input", edge)
+@pytest.mark.parametrize("fault", FORBIDDEN)
+def test_a_write_to_what_is_only_read_ends_the_process(fault: str, edge: str) -> None:
+    assert dies(fault, edge)
     assert not dies("nothing", edge), "so it was this write"
 
 

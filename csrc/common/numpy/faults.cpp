@@ -23,8 +23,8 @@ struct CopyOperands {
 using CopyKernel = Kernel<CopyShape, CopyOperands>;
 using Fault = void (*)(const CopyShape&, const CopyOperands&, const Slice&);
 
-// No multiples of the alignment: so there are guard bytes behind scratch.
-constexpr int64_t kSharedBytes = 100, kChunkBytes = 36;
+// No multiples of the alignment: so there are guard bytes behind scratch and packed weights.
+constexpr int64_t kSharedBytes = 100, kChunkBytes = 36, kPackedBytes = 68;
 
 void copy(const CopyOperands& o, int64_t begin, int64_t end) {
   for (int64_t i = begin; i < end; ++i) o.y[i] = o.x[i];
@@ -60,6 +60,16 @@ void write_after_chunk(const CopyShape&, const CopyOperands&, const Slice& slice
   slice.chunk[kChunkBytes] = 0;
 }
 
+void write_before_packed(const CopyShape&, const CopyOperands&, const Slice& slice) {
+  slice.packed[-1] = 0;
+}
+void write_after_packed(const CopyShape&, const CopyOperands&, const Slice& slice) {
+  slice.packed[kPackedBytes] = 0;
+}
+void write_to_packed(const CopyShape&, const CopyOperands&, const Slice& slice) {
+  *slice.packed = 0;
+}
+
 void race_for_output(const CopyShape&, const CopyOperands& o, const Slice&) { *o.y = *o.x; }
 void race_for_shared(const CopyShape&, const CopyOperands&, const Slice& slice) {
   *slice.shared = 0;
@@ -72,7 +82,15 @@ Plan plan(const CopyShape& shape, int) {
   plan.tasks[0] = shape.size;
   plan.shared_bytes = kSharedBytes;
   plan.chunk_bytes = kChunkBytes;
+  plan.weights.order = "nothing";
+  plan.weights.tasks = 1;
+  plan.weights.bytes = kPackedBytes;
   return plan;
+}
+
+template <Fault fault>
+void pack(const CopyShape& shape, const Plan&, const CopyOperands& o, const Slice& slice) {
+  fault(shape, o, slice);
 }
 
 template <Fault fault>
@@ -86,8 +104,9 @@ void run_all_but_last(const CopyShape& shape, const Plan&, const CopyOperands& o
   copy(o, slice.begin, min(slice.end, shape.size - 1));
 }
 
-constexpr CopyKernel kernel(const char* name, decltype(CopyKernel::run) run) {
-  return {name, Pass::forward, Isa::baseline, cost, plan, run};
+constexpr CopyKernel kernel(const char* name, decltype(CopyKernel::run) run,
+                            decltype(CopyKernel::pack) pack = pack<nothing>) {
+  return {name, Pass::forward, Isa::baseline, cost, plan, pack, run};
 }
 
 constexpr CopyKernel kKernels[] = {
@@ -102,6 +121,9 @@ constexpr CopyKernel kKernels[] = {
     kernel("write_after_shared", run<write_after_shared>),
     kernel("write_before_chunk", run<write_before_chunk>),
     kernel("write_after_chunk", run<write_after_chunk>),
+    kernel("write_before_packed", run<nothing>, pack<write_before_packed>),
+    kernel("write_after_packed", run<nothing>, pack<write_after_packed>),
+    kernel("write_to_packed", run<write_to_packed>),
     kernel("race_for_output", run<race_for_output>),
     kernel("race_for_shared", run<race_for_shared>),
 };

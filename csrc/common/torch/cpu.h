@@ -5,8 +5,8 @@
 
 #include <string>
 
-#include "common/kernel/registry.h"
 #include "common/kernel/machine.h"
+#include "common/kernel/registry.h"
 #include "common/torch/checks.h"
 #include "common/torch/parallel.h"
 
