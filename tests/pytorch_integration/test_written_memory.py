@@ -23,7 +23,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 import cnnext
-from cnnext.testing.errors import assert_bitwise_equal
+from cnnext.testing.errors import assert_bitwise_equal, measure
 from tests.ops.support import CNNEXT, DTYPES, NATIVE, VIEWS, assert_agrees, seed_gradient
 from tests.pytorch_integration.cases import IMAGES, LAYERS, OPERATORS, Layer, Operator, Tensors
 
@@ -298,7 +298,12 @@ def check_write(call: Call, dtype: torch.dtype, order: int, write: Write, ours: 
     reference = right_gradients(call, torch.float64, order, spared(write))
     answers = zip(results, native, reference, strict=True)
     for place, answer in zip(write.trained, answers, strict=True):
-        assert_agrees(*answer, what=f"gradient of operand {place}")
+        what = f"gradient of operand {place}"
+        if order == 1 or dtype == torch.float64:
+            assert_agrees(*answer, what=what)
+        else:  # a gradient of squared gradients multiplies roundings; lost memory is off by its size
+            error = measure(answer[0], answer[2]).relative
+            assert error <= 1e-4, f"{what}: error {error:.2e} of the largest value"
 
 
 def check_writes(

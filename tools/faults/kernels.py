@@ -137,7 +137,7 @@ KERNELS = (
     Fault(
         name="chunks-share-a-task",
         kind="range of tasks",
-        file="csrc/common/kernel/registry.h",
+        file="csrc/common/kernel/run.h",
         old="tasks * (i + 1) / chunks",
         new="min(tasks, tasks * (i + 1) / chunks + 1)",
         tests=("tests/kernels/test_every_kernel.py", "-k", "conv2d and weight"),

@@ -40,8 +40,8 @@ constexpr bool is_cheap(Activation activation) { return activation <= Activation
 
 template <class T>
 struct ActivationParameters {
-  T low = 0, high = 0;   // clamp's
-  T negative_slope = 0;  // leaky_relu's
+  T low{}, high{};     // clamp's
+  T negative_slope{};  // leaky_relu's
 };
 
 template <class T>
