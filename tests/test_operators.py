@@ -97,7 +97,7 @@ LISTS: dict[str, tuple[Callable[[], Collection[str]], set[str]]] = {
         lambda: [name.removesuffix("_kernels") for name in library() if "_kernels" in name],
         KERNELS,
     ),
-    "NumPy bindings": (bound_to_numpy, KERNELS | {"finish"}),  # which operators have at their end
+    "NumPy bindings": (bound_to_numpy, KERNELS | {"finish"}),  # an epilogue is no operator alone
     "tests/cuda_on_cpu/operators.cpp": (
         lambda: list(emulated()),
         {op.name for op in OPERATORS.values() if op.raw and op.cuda is not None},

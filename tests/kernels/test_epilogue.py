@@ -74,7 +74,7 @@ def test_the_list_is_that_of_the_kernels() -> None:
 class Case(NamedTuple):
     rows: int
     columns: int
-    #: Of the bias, per row and per column.
+    #: Distances of the bias: from row to row, and from column to column.
     bias_row: int = 0
     bias_column: int = 0
     #: Between the rows of the residual.

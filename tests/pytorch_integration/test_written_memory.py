@@ -302,8 +302,8 @@ def check_write(call: Call, dtype: torch.dtype, order: int, write: Write, ours: 
         if order == 1 or dtype == torch.float64:
             assert_agrees(*answer, what=what)
         else:  # a gradient of squared gradients multiplies roundings; lost memory is off by its size
-            error = measure(answer[0], answer[2]).relative
-            assert error <= 1e-4, f"{what}: error {error:.2e} of the largest value"
+            error, native_error = (measure(a, answer[2]).relative for a in answer[:2])
+            assert error <= 2 * native_error + 1e-4, f"{what}: error {error:.2e} of the largest value"
 
 
 def check_writes(

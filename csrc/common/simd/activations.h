@@ -11,8 +11,9 @@
 //
 // where tail = erfc(|x| / sqrt(2)) / 2 = e^(-x^2 / 2) R(|x|). R falls slowly, from 1/2 to
 // 1 / (sqrt(2 pi) |x|), and is a polynomial in t = (|x| - 2.25) / (|x| + 2.25), where |t| is small
-// for all x whose gelu is small, but not too small to matter. Near zero, where t is not, gelu is x
-// / 2 + x^2 p(x^2). Both polynomials were fitted by Lawson's method, to 2e-9 relative.
+// for all x < 0 whose gelu is small, but not too small to matter. Where x is near zero and t is
+// not, gelu is x / 2 + x^2 p(x^2). Both polynomials were fitted by Lawson's method to 4e-9
+// relative, their coefficients rounded one by one.
 #pragma once
 
 #include "common/kernel/epilogue.h"

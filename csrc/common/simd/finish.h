@@ -143,7 +143,7 @@ CNNEXT_INLINE void for_each_sum(f32<N> (&sums)[Rows][Vectors], const F& f) {
   }
 }
 
-// Of each row of the tile `columns` are there: some of the last vector, and all before it.
+// Each row of the tile has `columns` elements: some of the last vector, and all before it.
 template <int N, int Rows, int Vectors>
 CNNEXT_INLINE void finish(f32<N> (&sums)[Rows][Vectors], const TileEpilogue& e, int64_t columns) {
   const int64_t rest = columns - (Vectors - 1) * N;

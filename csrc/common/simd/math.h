@@ -95,7 +95,7 @@ CNNEXT_INLINE f32<N> tanh(f32<N> x) {
   p = p * z - 3.33332819422e-1f;
   const f32<N> small = p * z * m + m;
   const f32<N> e = exponential<N>(m + m).value();
-  const f32<N> large = (e + e) / (e + 1.0f) - 1.0f;  // one rounding of what is close to -1
+  const f32<N> large = 1.0f - (e + e) / (e + 1.0f);  // rounded once where it is nearly 1
   return with_sign_of<N>(x, m > -0.625f ? small : large);
 }
 
