@@ -301,9 +301,9 @@ def check_write(call: Call, dtype: torch.dtype, order: int, write: Write, ours: 
         what = f"gradient of operand {place}"
         if order == 1 or dtype == torch.float64:
             assert_agrees(*answer, what=what)
-        else:  # a gradient of squared gradients multiplies roundings; lost memory is off by its size
+        else:  # a gradient of squared gradients multiplies roundings; lost memory is off by more
             error, native_error = (measure(a, answer[2]).relative for a in answer[:2])
-            assert error <= 2 * native_error + 1e-4, f"{what}: error {error:.2e} of the largest value"
+            assert error <= 2 * native_error + 1e-4, f"{what}: {error:.2e} of the largest value"
 
 
 def check_writes(
