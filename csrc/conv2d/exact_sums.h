@@ -20,13 +20,11 @@
 // soon as it is ordinary, after a few loads. A channel that is all zero says nothing.
 //
 //   fixed_point  all values are multiples of one step, a power of two, and less than 2^12 of it:
-//   six
-//                points never; F(2,3) if the input is fixed-point too and short enough for it, by a
-//                bound on all sums on the way: 324 c max|x| max|w| < 2^24 steps
+//                six points never; F(2,3) if the input is fixed-point too and short enough for it,
+//                by a bound on all sums on the way: 324 c max|x| max|w| < 2^24 steps
 //   one_sign     of some output channel: no transform
 //   zero_tap     of some output channel a tap is zero for all that it sums over (masked filters),
-//   so
-//                that a window may be empty for that channel only: no transform
+//                so that a window may be empty for that channel only: no transform
 //   not_finite   an Inf or NaN was met: no transform, which would spread it everywhere
 //
 // At every tile's sums, before a form with six points stores them (WinogradTiles::are_spoiled).

@@ -2,9 +2,9 @@
 // The epilogue alone, as kernels of convolutions and products have it at their last store: the
 // contract between the kernels that show what it computes and their bindings.
 //
-//   before[i][j] = x[i][j] + bias[i * bias_row + j * bias_column] (+ residual[i * residual_row +
-//   j]) y[i][j] = act(before[i][j])                                   (+ residual[i * residual_row
-//   + j])
+//   y[i][j] = act(x[i][j] + b + r) or act(x[i][j] + b) + r
+//
+// where b is bias[i * bias_row + j * bias_column], and r is residual[i * residual_row + j].
 #pragma once
 
 #include "common/kernel/epilogue.h"

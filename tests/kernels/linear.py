@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from bindings import SIZES, Array, Kernel, Shape
 from problem import Operands, Results, Sums
 
@@ -36,8 +37,12 @@ class Linear(Sums):
         return dy @ w if direction == "bwd_input" else dy.T @ x
 
     def run(self, kernel: Kernel, operands: Operands, *, threads: int) -> Results:
-        arrays = operands.read_by(kernel.direction)
-        result = kernel.run(*arrays, threads=threads, **self.shape)
+        result = kernel.run(
+            *operands.read_by(kernel.direction),
+            threads=threads,
+            **operands.finish(np.ascontiguousarray),
+            **self.shape,
+        )
         rows = self.n if kernel.direction == "bwd_weight" else self.m
         return {"result": result.reshape(rows, -1)}
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -79,6 +79,15 @@ def each_kernel(
     return params
 
 
+def with_gaps(a: Array, distance: int) -> Array:
+    """The rows of an array, the lines along its last axis, with NaN between them: so many elements
+    from one to the next."""
+    rows = a.reshape(-1, a.shape[-1])
+    apart = np.full((len(rows), distance), np.nan, a.dtype)
+    apart[:, : a.shape[-1]] = rows
+    return apart.ravel()[: apart.size - distance + a.shape[-1]]
+
+
 @dataclass(frozen=True, eq=False)
 class Operands:
     """What an operator whose results are sums of products reads, and its gradients do.
@@ -87,6 +96,8 @@ class Operands:
         w: None, where there are no weights.
         b: None, where there is no bias.
         filters: how the weights of a convolution lie in memory.
+        residual: what the epilogue adds to y, or None.
+        epilogue: its other fields; empty for that of a bias alone.
     """
 
     x: Array
@@ -94,10 +105,21 @@ class Operands:
     b: Any
     dy: Array
     filters: str = "oihw"
+    residual: Any = None
+    epilogue: Mapping[str, Any] = field(default_factory=dict)
 
     def map(self, change: Callable[[Array], Array]) -> Operands:
-        arrays = (self.x, self.w, self.b, self.dy)
-        return Operands(*(None if a is None else change(a) for a in arrays), self.filters)
+        arrays = {name: getattr(self, name) for name in ("x", "w", "b", "dy", "residual")}
+        return replace(self, **{k: change(a) for k, a in arrays.items() if a is not None})
+
+    def finish(self, pack: Callable[[Array], Array]) -> dict[str, Any]:
+        """How a kernel is told its epilogue; pack() orders an array as y lies in memory."""
+        if not self.epilogue:
+            return {}
+        residual = None if self.residual is None else pack(self.residual)
+        if "residual_pixel" in self.epilogue:
+            residual = with_gaps(residual, self.epilogue["residual_pixel"])
+        return {"residual": residual, "epilogue": self.epilogue}
 
     def read_by(self, direction: str) -> tuple[Any, ...]:
         """Those that a kernel of an operator with weights is given."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import conv2d
 import elementwise
+import finish
 import linear
 import pools
 import recurrence
@@ -13,6 +14,7 @@ from problem import Problem
 
 PROBLEMS: dict[str, Sequence[Problem]] = {
     "conv2d": conv2d.PROBLEMS,
+    "finish": finish.PROBLEMS,
     "linear": linear.PROBLEMS,
     "recurrence": recurrence.PROBLEMS,
     **pools.PROBLEMS,

@@ -2,9 +2,9 @@
 // The epilogue (common/kernel/epilogue.h) of a tile of sums that lie in registers, right before its
 // last store:
 //
-//   before[i][j] = sum[i][j] + bias[i * bias_row + j * bias_column] (+ residual[i * residual_row +
-//   j]) y[i][j] = act(before[i][j])                                     (+ residual[i *
-//   residual_row + j])
+//   y[i][j] = act(sum[i][j] + b + r) or act(sum[i][j] + b) + r
+//
+// where b is bias[i * bias_row + j * bias_column], and r is residual[i * residual_row + j].
 //
 // What costs a few instructions a vector is done where the sums are; a branch a tile chooses. The
 // rest goes through memory to a function that an ISA has once (csrc/epilogue): among dozens of
