@@ -132,7 +132,7 @@ class Operands(NamedTuple):
 class Finish(Problem):
     rows: int
     columns: int
-    #: Of the bias, per row and per column.
+    #: Distances of the bias: from row to row, and from column to column.
     bias_row: int = 0
     bias_column: int = 0
     #: Between the rows of the residual.
