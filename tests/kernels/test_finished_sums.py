@@ -35,6 +35,8 @@ CONV2D = conv2d.named(
     *("depthwise_17@8", "depthwise_65@33", "1x1_17_to_16@8", "1x1_33_to_31@15", "1x1_wide"),
     *("1x1_deep_wide", "1x1_large", "3x3_17_to_16@8", "3x3_full_padding", "3x3_four_tiles_wide"),
     *("3x3_short_rows", "3x3_small_images", "5x5", "5x5_full_padding"),
+    # Whole vectors of channels, which the implicit GEMM of channels_last images asks for.
+    *("3x3_16_to_15@7", "3x3_s2_of_16", "2x3_dilated_of_48", "1x1_s2_wide_deep"),
 )
 LINEAR = [
     problem
