@@ -275,18 +275,12 @@ class Chooser {
   // Looks at every `step`-th row of tiles.
   Conv2dChoice choose(int64_t step) {
     take(select_conv2d<float>(pass_, choice_.shape, threads_));
-    if (!transforms()) return choice_;
-    by_name_ = !forced_kernel("conv2d").empty();
-    allow(allowed_by_filter());
-    if (!by_name_ && transforms()) allow(allowed_by_input(step));
-    return choice_;
+    return keep_to_values(step);
   }
 
-  bool holds(const Conv2dChoice& choice, int64_t step) {
-    choice_ = choice;
-    if (!transforms()) return true;
-    if (allowed_by_filter() < choice_.transforms) return false;
-    return !forced_kernel("conv2d").empty() || allowed_by_input(step) >= choice_.transforms;
+  Conv2dChoice choose_again(const Conv2dChoice& by_shape, int64_t step) {
+    choice_ = by_shape;
+    return keep_to_values(step);
   }
 
   Conv2dChoice choose(const Conv2dKernel<float>& kernel) {
@@ -303,6 +297,14 @@ class Chooser {
   const ParallelCalls& parallel_;
   bool by_name_ = false;
   Conv2dChoice choice_{};
+
+  Conv2dChoice keep_to_values(int64_t step) {
+    if (!transforms()) return choice_;
+    by_name_ = !forced_kernel("conv2d").empty();
+    allow(allowed_by_filter());
+    if (!by_name_ && transforms()) allow(allowed_by_input(step));
+    return choice_;
+  }
 
   void take(const Conv2dKernel<float>& kernel) {
     choice_.kernel = &kernel;
@@ -373,9 +375,10 @@ Conv2dChoice choose_conv2d(Pass pass, const Conv2dShape& shape,
   return Chooser(pass, shape, operands, threads, parallel).choose(kStep);
 }
 
-bool values_allow(const Conv2dChoice& choice, Pass pass, const Conv2dOperands<float>& operands,
-                  int threads, const ParallelCalls& parallel) {
-  return Chooser(pass, choice.shape, operands, threads, parallel).holds(choice, kStep);
+Conv2dChoice choose_again(const Conv2dChoice& by_shape, Pass pass,
+                          const Conv2dOperands<float>& operands, int threads,
+                          const ParallelCalls& parallel) {
+  return Chooser(pass, by_shape.shape, operands, threads, parallel).choose_again(by_shape, kStep);
 }
 
 ValueFacts look_at_all(Pass pass, const Conv2dShape& shape, const Conv2dOperands<float>& operands,

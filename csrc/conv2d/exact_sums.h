@@ -73,9 +73,10 @@ Conv2dChoice choose_conv2d(Pass pass, const Conv2dShape& shape,
                            const Conv2dOperands<float>& operands, int threads,
                            const ParallelCalls& parallel);
 
-// Whether a choice that was made by shape alone holds for these values.
-bool values_allow(const Conv2dChoice& choice, Pass pass, const Conv2dOperands<float>& operands,
-                  int threads, const ParallelCalls& parallel);
+// The same from a choice that was made by shape alone, for other values.
+Conv2dChoice choose_again(const Conv2dChoice& by_shape, Pass pass,
+                          const Conv2dOperands<float>& operands, int threads,
+                          const ParallelCalls& parallel);
 
 // What there is to be found if no tile is left out.
 ValueFacts look_at_all(Pass pass, const Conv2dShape& shape, const Conv2dOperands<float>& operands,

@@ -14,12 +14,11 @@
 #include <unordered_map>
 #include <vector>
 
-#include "common/kernel/checksum.h"
 #include "conv2d/exact_sums.h"
 
 namespace cnnext {
 
-// What a plan depends on, of a weight.
+// What packed weights depend on.
 struct WeightSource {
   int64_t c_in, c_out, k_h, k_w, groups;  // without padding-only taps
   const float* filter;                    // likewise
@@ -58,9 +57,7 @@ struct PlannedCall {
   CallKey key;
   Conv2dChoice choice;
   Plan plan;
-  WeightSource source;
-  bool depends_on_weight;                       // else it holds for any source
-  std::shared_ptr<const PackedWeights> packed;  // or null
+  std::shared_ptr<const PackedWeights> packed;  // null where that is left to the kernel
 };
 
 // All of a process, safe under threads; beyond kMaxBytes the modules unused for longest lose

@@ -2,6 +2,8 @@
 // Calls of a module without gradients, by plans that are kept for it.
 #pragma once
 
+#include <optional>
+
 #include "common/torch/cpu.h"
 #include "conv2d/planned_calls.h"
 #include "conv2d/value_looks.h"
@@ -98,18 +100,25 @@ inline std::shared_ptr<const PlannedCall> plan_call(const Conv2dShape& s,
   PlannedCalls& calls = PlannedCalls::instance();
   const CallKey key{owned.owner, s, threads, active_isa(), settings_number()};
   const auto known = calls.find(key);
-  if (known != nullptr &&
-      (known->packed == nullptr || known->packed->source == source_of(owned, s, o, threads)) &&
-      values_allow(known->choice, Pass::forward, o, threads, TorchThreads())) {
+  const Conv2dChoice choice =
+      known == nullptr ? choose_conv2d(Pass::forward, s, o, threads, TorchThreads())
+                       : choose_again(known->choice, Pass::forward, o, threads, TorchThreads());
+  std::optional<WeightSource> source;  // found out once, and only where it is asked for
+  const auto weight_source = [&]() -> const WeightSource& {
+    if (!source.has_value()) source = source_of(owned, s, o, threads);
+    return *source;
+  };
+  if (known != nullptr && !choice.by_values &&
+      (known->packed == nullptr || known->packed->source == weight_source())) {
     return known;
   }
   const auto made = std::make_shared<PlannedCall>();
   made->key = key;
-  made->choice = choose_conv2d(Pass::forward, s, o, threads, TorchThreads());
-  made->key.by_values = made->choice.by_values;
-  made->plan = made->choice.kernel->plan(made->choice.shape, threads);
+  made->key.by_values = choice.by_values;
+  made->choice = choice;
+  made->plan = choice.kernel->plan(choice.shape, threads);
   if (is_worth_keeping(made->plan.weights)) {
-    made->packed = packed_weights(*made, o, source_of(owned, s, o, threads), owned);
+    made->packed = packed_weights(*made, o, weight_source(), owned);
   }
   calls.keep(made);
   return made;

@@ -21,16 +21,9 @@ struct FinishTile {
 
   static void run(const FinishShape& s, const Plan&, const FinishOperands<float>& o,
                   const Slice& slice) {
-    const Epilogue<float>& from = o.epilogue;
-    TileEpilogue e;
-    e.bias = from.bias;
+    TileEpilogue e = epilogue_of_pixels(o.epilogue, s.residual_row);
     e.bias_row = s.bias_row;
     e.bias_column = s.bias_column;
-    e.residual = from.residual;
-    e.residual_row = s.residual_row;
-    e.residual_after = from.residual_after;
-    e.activation = from.activation;
-    e.parameters = from.parameters;
     for (int64_t i = slice.begin * kRows; i < min(s.rows, slice.end * kRows); i += kRows) {
       for (int64_t j = 0; j < s.columns; j += kVectors * N) {
         const int64_t at = i * s.columns + j;
