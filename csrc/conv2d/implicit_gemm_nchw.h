@@ -73,6 +73,7 @@ struct ImplicitGemmNchw {
     // The offsets of one tap from the plane of its channel, -1 for the border.
     int32_t offsets[kMaxGroup];
     bool adjacent[kMaxGroup / N];  // vectors whose offsets follow each other
+    bool one_row[kMaxGroup / N];   // vectors whose windows lie side by side in a row of an image
     float sums[Tile::kMaxRows * kColumns];
   };
 
@@ -137,6 +138,7 @@ struct ImplicitGemmNchw {
     const int64_t w_out = s.w_out(), h_out = s.h_out();
     int64_t j = g0 % w_out, i = g0 / w_out % h_out, image = g0 / (w_out * h_out);
     for (int64_t at = 0; at < count; ++at) {
+      if (at % N == 0) own.one_row[at / N] = s.stride_w == 1 && at + N <= count && j + N <= w_out;
       const int64_t h = i * s.stride_h - s.pad_h, w = j * s.stride_w - s.pad_w;
       own.h[at] = static_cast<int32_t>(h);
       own.w[at] = static_cast<int32_t>(w);
@@ -160,6 +162,12 @@ struct ImplicitGemmNchw {
     const auto distance = static_cast<int32_t>(dh * s.w_in + dw);
     for (int64_t j = 0; j < columns; j += N) {
       int32_t* const offsets = own.offsets + j;
+      if (own.one_row[j / N] && static_cast<uint32_t>(own.h[j] + dh) < height &&
+          own.w[j] + dw >= 0 && own.w[j + N - 1] + dw < s.w_in) {
+        offsets[0] = own.first[j] + distance;
+        own.adjacent[j / N] = true;
+        continue;
+      }
       int32_t outside = 0;  // negative if any is
       for (int lane = 0; lane < N; ++lane) {
         const bool inside = static_cast<uint32_t>(own.h[j + lane] + dh) < height &&
