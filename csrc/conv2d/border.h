@@ -56,8 +56,8 @@ void sum_without_border(const Conv2dShape& s, const Conv2dOperands<float>& o, co
         }
       }
       const int64_t first = image * s.c_out * out;
-      TileEpilogue e = nchw ? epilogue_of_planes(o.epilogue, out)
-                            : epilogue_of_pixels(o.epilogue, o.epilogue.residual_pixel);
+      TileEpilogue e =
+          nchw ? epilogue_of_planes(o.epilogue, out) : epilogue_of_pixels(o.epilogue, s.c_out);
       if (nchw && e.residual != nullptr) e.residual += first;
       float* const y = o.result + (nchw ? first + k * out + at : pixel * s.c_out + k);
       *y = sum;

@@ -29,11 +29,10 @@ struct DepthwiseConv {
   static constexpr int kPixels = 6;  // accumulators; with a filter vector they fit 16
 
   static Plan plan(const Conv2dShape& s, int threads) {
-    const int64_t no_strides[4] = {};
     Plan plan;
     plan.block[0] = threads;
     for (int64_t i = 0; i < geometry_count(s, kPass); ++i) {
-      const ConvGeometry g = make_geometry(s, kPass, no_strides, i);
+      const ConvGeometry g = make_geometry(s, kPass, {}, i);
       const int64_t rows = rows_per_task(g, threads);
       plan.tasks[0] += tasks(g, rows);
       const int64_t floats = (g.taps() + g.packed_rows_floats(rows) + g.w.grid) * kBlock;
@@ -45,7 +44,7 @@ struct DepthwiseConv {
   static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
                   const Slice& slice) {
     for (int64_t i = 0; i < geometry_count(s, kPass); ++i) {
-      const ConvGeometry g = make_geometry(s, kPass, o.w_strides, i);
+      const ConvGeometry g = make_geometry(s, kPass, o, i);
       const int64_t rows = rows_per_task(g, static_cast<int>(plan.block[0]));
       const Share share = share_of(tasks(g, rows), slice, plan.tasks[0]);
       for (int64_t task = share.begin; task < share.end; ++task) {
@@ -96,7 +95,7 @@ struct DepthwiseConv {
 
     const bool at_border = g.meets_border() && !all_finite<Lanes>(filter, g.taps() * width);
     const int64_t plane = g.h.out_size * g.w.out_size;
-    const TileEpilogue of_pixels = epilogue_of_pixels(o.epilogue, o.epilogue.residual_pixel);
+    const TileEpilogue of_pixels = epilogue_of_pixels(o.epilogue, g.groups);
     for (int64_t i = 0; i < rows; ++i) {
       const Window window{packed_rows + i * g.h.in_step * g.packed_w() * width,
                           filter,
@@ -176,8 +175,7 @@ struct DepthwiseConv {
 template <int Lanes>
 struct DepthwiseBackwardWeight {
   static Plan plan(const Conv2dShape& s, int) {
-    const int64_t no_strides[4] = {};
-    const ConvGeometry g = make_geometry(s, Pass::forward, no_strides, 0);
+    const ConvGeometry g = make_geometry(s, Pass::forward, {}, 0);
     const int64_t rows = rows_at_once(g);
     Plan plan;
     plan.tasks[0] = ceil_div(g.groups, Lanes);
@@ -187,7 +185,7 @@ struct DepthwiseBackwardWeight {
 
   static void run(const Conv2dShape& s, const Plan&, const Conv2dOperands<float>& o,
                   const Slice& slice) {
-    const ConvGeometry g = make_geometry(s, Pass::forward, o.w_strides, 0);
+    const ConvGeometry g = make_geometry(s, Pass::forward, o, 0);
     for (int64_t task = slice.begin; task < slice.end; ++task) {
       run_task(g, o, task * Lanes, reinterpret_cast<float*>(slice.chunk));
     }

@@ -32,13 +32,12 @@ struct DirectConv {
   };
 
   static Plan plan(const Conv2dShape& s, int threads) {
-    const int64_t no_strides[4] = {};
     Plan plan;
     plan.weights.order = kPass == Pass::forward ? "tap panels" : "tap panels of the gradient";
     plan.weights.columns = Tile::kColumns;
     plan.block[0] = threads;
     for (int64_t i = 0; i < geometry_count(s, kPass); ++i) {
-      const ConvGeometry g = make_geometry(s, kPass, no_strides, i);
+      const ConvGeometry g = make_geometry(s, kPass, {}, i);
       const Blocking b = blocking(g, threads);
       plan.weights.tasks += g.groups * b.all_panels;
       plan.weights.bytes += 4 * filter_floats(g, b);
@@ -85,7 +84,7 @@ struct DirectConv {
     float* filter = reinterpret_cast<float*>(slice.packed);
     int64_t before = 0;
     for (int64_t i = 0; i < geometry_count(s, kPass); ++i) {
-      const ConvGeometry g = make_geometry(s, kPass, o.w_strides, i);
+      const ConvGeometry g = make_geometry(s, kPass, o, i);
       const Blocking b = blocking(g, static_cast<int>(plan.block[0]));
       f(g, b, before, filter);
       before += g.groups * b.all_panels;
@@ -194,7 +193,7 @@ struct DirectConv {
     const int64_t in_channels = g.groups * g.c, out_channels = g.groups * g.k;
     const int64_t in_image = in_channels * g.h.in_size * g.w.in_size;
     const int64_t out_plane = g.h.out_size * g.w.out_size;
-    const TileEpilogue of_pixels = epilogue_of_pixels(o.epilogue, o.epilogue.residual_pixel);
+    const TileEpilogue of_pixels = epilogue_of_pixels(o.epilogue, g.groups * g.k);
     int64_t packed = -1;  // which block of rows the scratch holds
     for (int64_t task = begin; task < end; ++task) {
       const int64_t block_index = task / b.panel_blocks;

@@ -38,8 +38,7 @@ struct DirectBackwardWeight {
   };
 
   static Plan plan(const Conv2dShape& s, int threads) {
-    const int64_t no_strides[4] = {};
-    const ConvGeometry g = make_geometry(s, Pass::forward, no_strides, 0);
+    const ConvGeometry g = make_geometry(s, Pass::forward, {}, 0);
     const Blocking b = blocking(g, threads);
     Plan plan;
     plan.n_phases = 2;
@@ -55,7 +54,7 @@ struct DirectBackwardWeight {
 
   static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
                   const Slice& slice) {
-    const ConvGeometry g = make_geometry(s, Pass::forward, o.w_strides, 0);
+    const ConvGeometry g = make_geometry(s, Pass::forward, o, 0);
     const Blocking b = blocking(g, static_cast<int>(plan.block[0]));
     float* const partial = reinterpret_cast<float*>(slice.shared);
     for (int64_t task = slice.begin; task < slice.end; ++task) {

@@ -320,7 +320,7 @@ class Chooser {
 
   WinogradShape tiling() const {
     const bool four = choice_.transforms == Transforms::any && choice_.shape.k_h == 3;
-    return winograd_shape(choice_.shape, pass_, four ? 4 : 2, o_.w_strides);
+    return winograd_shape(choice_.shape, pass_, four ? 4 : 2, o_);
   }
 
   bool transforms() const {

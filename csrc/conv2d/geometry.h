@@ -130,7 +130,8 @@ CNNEXT_INLINE int64_t geometry_count(const Conv2dShape& s, Pass pass) {
 }
 
 CNNEXT_INLINE ConvGeometry make_geometry(const Conv2dShape& s, Pass pass,
-                                         const int64_t (&w_strides)[4], int64_t index) {
+                                         const Conv2dOperands<float>& o, int64_t index) {
+  const int64_t (&w_strides)[4] = o.w_strides;
   ConvGeometry g;
   g.images = s.n;
   g.groups = s.groups;

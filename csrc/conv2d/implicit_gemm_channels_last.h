@@ -45,7 +45,7 @@ struct ImplicitGemmChannelsLast {
   static void run_task(const Conv2dShape& s, const Conv2dOperands<float>& o, const Plan& plan,
                        int64_t task, const float* packed, float* scratch) {
     MatrixProduct p{};
-    p.epilogue = epilogue_of_pixels(o.epilogue, o.epilogue.residual_pixel);
+    p.epilogue = epilogue_of_pixels(o.epilogue, s.c_out);
     p.k = depth(s);
     p.c = o.result;
     p.c_row = s.c_out;

@@ -61,8 +61,7 @@ struct Pointwise {
       p.b = o.second;
       p.b_k = w_c;
       p.b_column = w_k;
-      p.epilogue = epilogue_of_pixels(
-          o.epilogue, s.layout == Layout::channels_last ? o.epilogue.residual_pixel : k);
+      p.epilogue = epilogue_of_pixels(o.epilogue, k);
       p.c_row = k;
     } else {
       p.m = k;

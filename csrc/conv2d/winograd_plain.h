@@ -51,8 +51,8 @@ struct PlainTile {
     const int64_t rows = min(Outputs, g.h_out - at.h), columns = min(Outputs, g.w_out - at.w);
     const int64_t plane = g.h_out * g.w_out;
     const bool nchw = g.layout == Layout::nchw;
-    const TileEpilogue e = nchw ? epilogue_of_planes(epilogue, plane).at(k0, 0)
-                                : epilogue_of_pixels(epilogue, epilogue.residual_pixel);
+    const TileEpilogue e =
+        nchw ? epilogue_of_planes(epilogue, plane).at(k0, 0) : epilogue_of_pixels(epilogue, g.k);
     for (int64_t r = 0; r < rows; ++r) {
       const float* const from = sums + r * Outputs * N;
       const int64_t first = (at.h + r) * g.w_out + at.w;

@@ -32,7 +32,8 @@ struct WinogradShape {
 };
 
 CNNEXT_INLINE WinogradShape winograd_shape(const Conv2dShape& s, Pass pass, int64_t tile,
-                                           const int64_t (&w_strides)[4]) {
+                                           const Conv2dOperands<float>& o) {
+  const int64_t (&w_strides)[4] = o.w_strides;
   WinogradShape g;
   g.images = s.n;
   g.layout = s.layout;

@@ -57,7 +57,7 @@ struct WinogradSteps {
   int64_t group_tiles;  // as many as the micro-kernel has rows
 
   WinogradSteps(const Conv2dShape& s, const Conv2dOperands<float>& o)
-      : g(winograd_shape(s, kPass, Outputs, o.w_strides)),
+      : g(winograd_shape(s, kPass, Outputs, o)),
         x(o.first),
         w(o.second + g.w_first),
         epilogue(o.epilogue),

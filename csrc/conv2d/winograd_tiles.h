@@ -120,8 +120,7 @@ struct WinogradTiles {
     const bool nchw = g.layout == Layout::nchw;
     const f32<N> b =
         epilogue.bias == nullptr ? f32<N>{} : load_partial<N>(epilogue.bias + k0, lanes);
-    const TileEpilogue of_pixels =
-        epilogue_of_pixels(epilogue, epilogue.residual_pixel).without_bias().at(0, k0);
+    const TileEpilogue of_pixels = epilogue_of_pixels(epilogue, g.k).without_bias().at(0, k0);
     const bool finishes_pixels = !nchw && !of_pixels.is_empty();
     for (int64_t t = 0; t < tiles;) {
       const TileRun run = TileRun::at(g, index + t, tiles - t);

@@ -34,8 +34,7 @@ struct WinogradBackwardWeight {
   static constexpr int64_t kBlockChannels = 64;     // of a task of the last phase
 
   static Plan plan(const Conv2dShape& s, int) {
-    const int64_t no_strides[4] = {};
-    const Sizes z(winograd_shape(s, Pass::forward, Outputs, no_strides));
+    const Sizes z(winograd_shape(s, Pass::forward, Outputs, {}));
     Plan plan;
     plan.n_phases = 3;
     plan.rounds = z.rounds;
@@ -50,7 +49,7 @@ struct WinogradBackwardWeight {
 
   static void run(const Conv2dShape& s, const Plan&, const Conv2dOperands<float>& o,
                   const Slice& slice) {
-    const Sizes z(winograd_shape(s, Pass::forward, Outputs, o.w_strides));
+    const Sizes z(winograd_shape(s, Pass::forward, Outputs, o));
     const TileBlock b = TileBlock::of(z.g.tiles(), slice.round, z.rounds, Tile::kMaxRows);
     float* const v = reinterpret_cast<float*>(slice.shared);
     float* const p = v + z.v_floats();

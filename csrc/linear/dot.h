@@ -25,7 +25,7 @@ struct LinearDot {
     const int64_t first = slice.begin * kOutputsPerTask;
     const int64_t last = min(s.n, slice.end * kOutputsPerTask);
     DotProducts<N>::run(p, first, last);
-    const TileEpilogue e = epilogue_of_pixels(o.epilogue, o.epilogue.residual_pixel);
+    const TileEpilogue e = epilogue_of_pixels(o.epilogue, s.n);
     finish_rows<N>(o.result + first, s.n, s.m, last - first, e.at(0, first));
   }
 };

@@ -40,7 +40,7 @@ struct LinearGemm {
     MatrixProduct p{};
     p.a = o.first;
     p.b = o.second;
-    p.epilogue = epilogue_of_pixels(o.epilogue, o.epilogue.residual_pixel);
+    p.epilogue = epilogue_of_pixels(o.epilogue, s.n);
     p.c = o.result;
     if (kPass == Pass::forward) {
       p.m = s.m, p.n = s.n, p.k = s.k;

@@ -95,7 +95,7 @@ struct LinearTransposed {
       }
     }
     transpose_block<Tile::kLanes>(sums, row, o.result + first, s.n, rows, s.m);
-    const TileEpilogue e = epilogue_of_pixels(o.epilogue, o.epilogue.residual_pixel);
+    const TileEpilogue e = epilogue_of_pixels(o.epilogue, s.n);
     finish_rows<Tile::kLanes>(o.result + first, s.n, s.m, rows, e.at(0, first));
   }
 };

@@ -12,6 +12,8 @@
 
 #include <cstdint>
 
+#include "common/kernel/kernel.h"
+
 namespace cnnext {
 
 // Calls macro(name) for each activation, first for those of a few instructions.
@@ -48,7 +50,7 @@ template <class T>
 struct Epilogue {
   const T* bias = nullptr;      // null: 0
   const T* residual = nullptr;  // null: 0
-  int64_t residual_pixel = 0;   // channels_last: elements from one pixel of it to the next
+  int64_t residual_pixel = 0;   // channels_last: its pixel_distance (kernel.h)
   bool residual_after = false;
   Activation activation = Activation::none;
   ActivationParameters<T> parameters;

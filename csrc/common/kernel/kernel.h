@@ -14,6 +14,13 @@ namespace cnnext {
 // Memory order of a 4-D activation: channels second (torch's default) or last.
 enum class Layout : int { nchw, channels_last };
 
+// Elements from one pixel to the next of an operand that is channels_last. It is given for one that
+// is a range of the channels of a larger buffer, whose other channels are neither read nor written;
+// 0 stands for that of a dense one.
+CNNEXT_INLINE constexpr int64_t pixel_distance(int64_t given, int64_t channels) {
+  return given == 0 ? channels : given;
+}
+
 // The direction of a kernel. `backward` is for operators that have one kernel for all gradients.
 enum class Pass : int { forward, bwd_input, bwd_weight, backward };
 

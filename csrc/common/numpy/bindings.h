@@ -106,6 +106,19 @@ struct ArraySpec {
   int64_t size;
 };
 
+// An array of pixels, from one of which to the next it is `given` elements (pixel_distance).
+inline ArraySpec pixels_of(const char* name, int64_t pixels, int64_t channels, Layout layout,
+                           int64_t given) {
+  const int64_t minimum = layout == Layout::nchw ? 0 : channels;
+  if (given != 0 && (given < minimum || minimum == 0)) {
+    const std::string limit = minimum == 0 ? "" : " or at least " + std::to_string(minimum);
+    throw py::value_error(std::string(name) + "_pixel must be 0" + limit + ", but is " +
+                          std::to_string(given));
+  }
+  if (pixels == 0) return {name, 0};
+  return {name, (pixels - 1) * pixel_distance(given, channels) + channels};
+}
+
 // The first and second operand and the result of a pass of an operator that is linear in x and w.
 inline std::array<ArraySpec, 3> arrays_of(Pass pass, const ArraySpec& x, const ArraySpec& w,
                                           const ArraySpec& y) {

@@ -50,13 +50,9 @@ class OwnedEpilogue {
   OwnedEpilogue(const std::optional<py::array>& bias, const std::optional<py::array>& residual,
                 const py::dict& fields, Layout layout, int64_t pixels, int64_t channels)
       : epilogue_(read_epilogue<T>(fields)) {
-    int64_t size = pixels * channels;
-    if (layout == Layout::channels_last) {
-      if (epilogue_.residual_pixel == 0) epilogue_.residual_pixel = channels;
-      size = (pixels - 1) * epilogue_.residual_pixel + channels;
-    }
     bias_ = input<T>({"b", channels}, bias);
-    residual_ = input<T>({"residual", size}, residual);
+    residual_ = input<T>(pixels_of("residual", pixels, channels, layout, epilogue_.residual_pixel),
+                         residual);
     epilogue_.bias = data_or_null(bias_);
     epilogue_.residual = data_or_null(residual_);
   }

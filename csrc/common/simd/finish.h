@@ -59,13 +59,13 @@ struct TileEpilogue {
   }
 };
 
-// That of a matrix whose rows are pixels and whose columns are channels.
-CNNEXT_INLINE TileEpilogue epilogue_of_pixels(const Epilogue<float>& e, int64_t residual_row) {
+// That of a matrix whose rows are pixels and whose columns are channels, so many of them.
+CNNEXT_INLINE TileEpilogue epilogue_of_pixels(const Epilogue<float>& e, int64_t channels) {
   TileEpilogue tile;
   tile.bias = e.bias;
   tile.bias_column = 1;
   tile.residual = e.residual;
-  tile.residual_row = residual_row;
+  tile.residual_row = pixel_distance(e.residual_pixel, channels);
   tile.residual_after = e.residual_after;
   tile.activation = e.activation;
   tile.parameters = e.parameters;
