@@ -34,7 +34,7 @@ void sum_without_border(const Conv2dShape& s, const Conv2dOperands<float>& o, co
                         const Span& channels) {
   const bool nchw = s.layout == Layout::nchw;
   const int64_t in = s.h_in * s.w_in, out = s.h_out() * s.w_out();
-  const int64_t x_c = nchw ? in : 1, x_pixel = nchw ? 1 : s.c_in;
+  const int64_t x_c = nchw ? in : 1, x_pixel = nchw ? 1 : o.x_pixel(s);
   for (int64_t k = channels.first; k < channels.last; ++k) {
     const float* const w = o.second + k * o.w_strides[0];
     if (filter_is_finite(s, w, o.w_strides)) continue;
@@ -45,7 +45,7 @@ void sum_without_border(const Conv2dShape& s, const Conv2dOperands<float>& o, co
       const TapRange rows = taps_inside(h, s.k_h, s.dilation_h, s.h_in);
       const TapRange columns = taps_inside(v, s.k_w, s.dilation_w, s.w_in);
       if (rows.last - rows.first == s.k_h && columns.last - columns.first == s.k_w) continue;
-      const float* const x = o.first + image * s.c_in * in;
+      const float* const x = o.first + image * o.x_pixel(s) * in;
       float sum = 0;
       for (int64_t c = 0; c < s.c_in && sum == sum; ++c) {
         for (int64_t r = rows.first; r < rows.last; ++r) {
@@ -59,7 +59,7 @@ void sum_without_border(const Conv2dShape& s, const Conv2dOperands<float>& o, co
       TileEpilogue e =
           nchw ? epilogue_of_planes(o.epilogue, out) : epilogue_of_pixels(o.epilogue, s.c_out);
       if (nchw && e.residual != nullptr) e.residual += first;
-      float* const y = o.result + (nchw ? first + k * out + at : pixel * s.c_out + k);
+      float* const y = o.result + (nchw ? first + k * out + at : pixel * o.y_pixel(s) + k);
       *y = sum;
       finish_rows<N>(y, 0, 1, 1, nchw ? e.at(k, at) : e.at(pixel, k));
     }

@@ -13,10 +13,11 @@
 // Stored is what the epilogue (common/kernel/epilogue.h), to which the bias belongs, makes of y.
 //
 // Names: x input, w weight, y output, dx dw dy their gradients; n images, c channels in,
-// k channels out, r s filter taps. x, y, dx and dy are dense in `layout`; w has any strides;
-// dw is dense in torch's default order or in channels_last. The adapter allocates everything; a
-// kernel writes every element of its result. Sizes of zero never reach a kernel: n, c_in, c_out,
-// h_out and w_out are positive.
+// k channels out, r s filter taps. x, y, dx and dy are dense in `layout`, but for x and y of a
+// forward pass that is channels_last, whose pixels may be some distance apart (pixel_distance, in
+// kernel.h), as those of the residual; w has any strides; dw is dense in torch's default order or
+// in channels_last. The adapter allocates everything; a kernel writes every element of its result.
+// Sizes of zero never reach a kernel: n, c_in, c_out, h_out and w_out are positive.
 #pragma once
 
 #include <cstdint>
@@ -102,7 +103,15 @@ struct Conv2dOperands {
   const T* second;
   Epilogue<T> epilogue;
   T* result;
-  int64_t w_strides[4];  // of w or dw, in elements: k, c, r, s
+  int64_t w_strides[4];                       // of w or dw, in elements: k, c, r, s
+  int64_t first_pixel = 0, result_pixel = 0;  // forward, channels_last: pixel_distance of x and y
+
+  CNNEXT_INLINE int64_t x_pixel(const Conv2dShape& s) const {
+    return pixel_distance(first_pixel, s.c_in);
+  }
+  CNNEXT_INLINE int64_t y_pixel(const Conv2dShape& s) const {
+    return pixel_distance(result_pixel, s.c_out);
+  }
 };
 
 struct Conv2d {

@@ -89,8 +89,8 @@ struct DepthwiseConv {
     const int64_t tap_rows = g.tap_rows(rows_per_task);
     if (g.taps() > 0) {
       if (width > channels) fill_zero(packed_rows, g.packed_rows_floats(rows_per_task) * width);
-      pack_rows<Lanes>(g, o.first + image * g.groups * g.h.in_size * g.w.in_size, g.groups, i0,
-                       rows, tap_rows, c0, channels, width, packed_rows);
+      pack_rows<Lanes>(g, o.first + image * g.in_image(), i0, rows, tap_rows, c0, channels, width,
+                       packed_rows);
     }
 
     const bool at_border = g.meets_border() && !all_finite<Lanes>(filter, g.taps() * width);
@@ -106,11 +106,11 @@ struct DepthwiseConv {
       if (g.layout == Layout::channels_last) {
         const int64_t pixel = image * plane + out_row + g.w.out_first;
         row(g, at_border, width, channels, window, of_pixels.at(pixel, c0),
-            o.result + pixel * g.groups + c0, g.w.out_step * g.groups);
+            o.result + pixel * g.out_pixel + c0, g.w.out_step * g.out_pixel);
       } else {
         row(g, at_border, width, channels, window, of_pixels.at(0, c0).bias_alone(), row_buffer,
             width);
-        const int64_t at = (image * g.groups + c0) * plane + out_row;
+        const int64_t at = image * g.out_image() + c0 * plane + out_row;
         store_row_nchw<Lanes>(row_buffer, width, g.w, channels, o.result + at, plane);
         finish_rows<Lanes>(o.result + at, plane, channels, g.w.out_size,
                            epilogue_of_planes(o.epilogue, plane).without_bias().at_offset(at));
@@ -204,15 +204,13 @@ struct DepthwiseBackwardWeight {
     float* const packed_rows = sums + g.taps() * Lanes;
     float* const dy = packed_rows + g.packed_rows_floats(block) * Lanes;
     fill_zero(scratch, Lanes * (g.taps() + g.packed_rows_floats(block) + block * g.w.grid));
-    const int64_t x_image = g.groups * g.h.in_size * g.w.in_size;
-    const int64_t y_image = g.groups * g.h.out_size * g.w.out_size;
     for (int64_t image = 0; image < g.images; ++image) {
       for (int64_t i0 = 0; i0 < g.h.grid; i0 += block) {
         const int64_t rows = min(block, g.h.grid - i0);
-        pack_rows<Lanes>(g, o.second + image * x_image, g.groups, i0, rows, g.tap_rows(block), c0,
+        pack_rows<Lanes>(g, o.second + image * g.in_image(), i0, rows, g.tap_rows(block), c0,
                          channels, Lanes, packed_rows);
         for (int64_t i = 0; i < rows; ++i) {
-          pack_pixels<Lanes>(o.first + image * y_image, g.layout, g.groups, g.h.out_size,
+          pack_pixels<Lanes>(o.first + image * g.out_image(), g.layout, g.out_pixel, g.h.out_size,
                              g.w.out_size, i0 + i, 0, g.w.grid, c0, channels,
                              dy + i * g.w.grid * Lanes, Lanes);
           add_row(g, g.h.taps_inside_of(i0 + i),

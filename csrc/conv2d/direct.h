@@ -190,8 +190,6 @@ struct DirectConv {
     const int64_t packed_w = g.packed_w(), tap_rows = g.tap_rows(b.rows);
     int64_t* const segments = reinterpret_cast<int64_t*>(scratch);
     TileOperands t = tile_operands(g, tap_rows, segments);
-    const int64_t in_channels = g.groups * g.c, out_channels = g.groups * g.k;
-    const int64_t in_image = in_channels * g.h.in_size * g.w.in_size;
     const int64_t out_plane = g.h.out_size * g.w.out_size;
     const TileEpilogue of_pixels = epilogue_of_pixels(o.epilogue, g.groups * g.k);
     int64_t packed = -1;  // which block of rows the scratch holds
@@ -202,8 +200,8 @@ struct DirectConv {
       const int64_t group = block_index / b.row_blocks % g.groups;
       const int64_t image = block_index / b.row_blocks / g.groups;
       if (packed != block_index && g.taps() > 0) {
-        pack_rows<Tile::kLanes>(g, o.first + image * in_image, in_channels, i0, rows, tap_rows,
-                                group * g.c, g.c, g.c, packed_rows);
+        pack_rows<Tile::kLanes>(g, o.first + image * g.in_image(), i0, rows, tap_rows, group * g.c,
+                                g.c, g.c, packed_rows);
         packed = block_index;
       }
       const int64_t panel0 = task % b.panel_blocks * b.panels;
@@ -225,8 +223,8 @@ struct DirectConv {
             const int64_t pixel = image * out_plane + out_row * g.w.out_size + g.w.out_first;
             const TileEpilogue epilogue = of_pixels.at(pixel, k0);
             t.epilogue = &epilogue;
-            t.c = o.result + pixel * out_channels + k0;
-            t.c_row = g.w.out_step * out_channels;
+            t.c = o.result + pixel * g.out_pixel + k0;
+            t.c_row = g.w.out_step * g.out_pixel;
             multiply_row(g, taps, at_border, t);
           } else {
             const TileEpilogue epilogue = of_pixels.at(0, k0).bias_alone();
@@ -234,7 +232,7 @@ struct DirectConv {
             t.c = row_buffer;
             t.c_row = Tile::kColumns;
             multiply_row(g, taps, at_border, t);
-            const int64_t at = (image * out_channels + k0) * out_plane + out_row * g.w.out_size;
+            const int64_t at = image * g.out_image() + k0 * out_plane + out_row * g.w.out_size;
             store_row_nchw<Tile::kLanes>(row_buffer, Tile::kColumns, g.w, t.columns, o.result + at,
                                          out_plane);
             finish_rows<Tile::kLanes>(

@@ -104,9 +104,6 @@ struct DirectBackwardWeight {
     const int64_t packed_w = g.packed_w(), tap_rows = g.tap_rows(b.rows);
     for (int64_t i = 0; i < b.rows; ++i) segments[i] = i * g.h.in_step * packed_w * g.c;
 
-    const int64_t x_channels = g.groups * g.c, y_channels = g.groups * g.k;
-    const int64_t x_image = x_channels * g.h.in_size * g.w.in_size;
-    const int64_t y_image = y_channels * g.h.out_size * g.w.out_size;
     const bool merge_taps = g.w.offset_step == 1;
     const int64_t runs = merge_taps ? 1 : g.w.taps;
     const int64_t run_rows = g.w.taps / runs * g.c, run_floats = run_rows * Tile::kColumns;
@@ -123,8 +120,8 @@ struct DirectBackwardWeight {
       const int64_t image = item / b.row_blocks;
       const int64_t i0 = item % b.row_blocks * b.rows;
       const int64_t rows = min(b.rows, g.h.grid - i0);
-      pack_rows<Tile::kLanes>(g, o.second + image * x_image, x_channels, i0, rows, tap_rows,
-                              group * g.c, g.c, g.c, packed_rows);
+      pack_rows<Tile::kLanes>(g, o.second + image * g.in_image(), i0, rows, tap_rows, group * g.c,
+                              g.c, g.c, packed_rows);
       for (int64_t p = 0; p < panels; ++p) {
         const int64_t k0 = (panel0 + p) * Tile::kColumns;
         t.columns = min(Tile::kColumns, g.k - k0);
@@ -132,8 +129,9 @@ struct DirectBackwardWeight {
         // Stale scratch in unused lanes could hold denormals, which multiply slowly.
         if (t.columns < Tile::kColumns) fill_zero(dy_panel, dy_panel_floats(g, b));
         for (int64_t i = 0; i < rows; ++i) {
-          pack_pixels<Tile::kLanes>(o.first + image * y_image, g.layout, y_channels, g.h.out_size,
-                                    g.w.out_size, i0 + i, 0, g.w.grid, group * g.k + k0, t.columns,
+          pack_pixels<Tile::kLanes>(o.first + image * g.out_image(), g.layout, g.out_pixel,
+                                    g.h.out_size, g.w.out_size, i0 + i, 0, g.w.grid,
+                                    group * g.k + k0, t.columns,
                                     dy_panel + i * g.w.grid * Tile::kColumns, Tile::kColumns);
         }
         const bool finite = !g.meets_border() ||

@@ -45,16 +45,24 @@ double steps(const FixedPoint& values) {
   return std::ldexp(as_float(values.largest), kBias + kDigits - values.step);
 }
 
+// Lines of `length` values, `distance` apart.
+struct Lines {
+  const float* values;
+  int64_t lines, length, distance;
+};
+
 // The common grid of many values; stops looking once it has more than `max_steps` steps.
-FixedPoint fixed_point(const float* values, int64_t count, double max_steps, int threads,
+FixedPoint fixed_point(const Lines& in, double max_steps, int threads,
                        const ParallelCalls& parallel) {
   constexpr int64_t kBlock = 4096;
-  const int64_t chunks = threads_for(count, threads);
+  const int64_t count = in.lines * in.length, chunks = threads_for(count, threads);
   std::vector<FixedPoint> found(chunks);
   parallel(chunks, [&](int64_t i) {
     const Part part(count, chunks, i);
-    for (int64_t at = part.first; at < part.last && steps(found[i]) <= max_steps; at += kBlock) {
-      value_looks().fixed_point(values + at, std::min(kBlock, part.last - at), &found[i]);
+    for (int64_t at = part.first, run; at < part.last && steps(found[i]) <= max_steps; at += run) {
+      const int64_t line = at / in.length, first = at % in.length;
+      run = std::min({kBlock, part.last - at, in.length - first});
+      value_looks().fixed_point(in.values + line * in.distance + first, run, &found[i]);
     }
   });
   FixedPoint all;
@@ -126,7 +134,9 @@ FixedPoint filter_fixed_point(const WinogradShape& g, int64_t side, const float*
       w + g.w_first + (side - 1) * (std::min<int64_t>(0, g.w_h) + std::min<int64_t>(0, g.w_w));
   const int64_t reach =
       (g.k - 1) * g.w_k + (g.c - 1) * g.w_c + (side - 1) * (std::abs(g.w_h) + std::abs(g.w_w)) + 1;
-  if (reach == count) return fixed_point(lowest, count, kFixedPointSteps, threads, parallel);
+  if (reach == count) {
+    return fixed_point({lowest, 1, count, count}, kFixedPointSteps, threads, parallel);
+  }
   FixedPoint values;  // some lie apart
   std::vector<float> channel(g.c * taps);
   for (int64_t k = 0; k < g.k; ++k) {
@@ -143,6 +153,11 @@ FixedPoint filter_fixed_point(const WinogradShape& g, int64_t side, const float*
 // ------------------------------------------------------------------------------------- the input
 
 int64_t floats_of(const WinogradShape& g) { return g.images * g.c * g.h_in * g.w_in; }
+
+Lines lines_of(const WinogradShape& g, const float* x) {
+  const int64_t all = floats_of(g);
+  return g.x_pixel == g.c ? Lines{x, 1, all, all} : Lines{x, all / g.c, g.c, g.x_pixel};
+}
 
 // Which windows of a tile do not go well with transforms.
 enum class Spoiled { all_do, empty, dim };
@@ -163,8 +178,9 @@ class TileLook {
     const int64_t image = row / g.tiles_h, h = row % g.tiles_h;
     const Span seen = span(h, g.pad_h, g.h_in);
     std::vector<Magnitude> maxima((seen.last - seen.first) * g.w_in);
-    value_looks().pixel_maxima(x + image * g.c * g.h_in * g.w_in, g.layout, g.c, g.h_in * g.w_in,
-                               seen.first * g.w_in, seen.last * g.w_in, maxima.data());
+    value_looks().pixel_maxima(x + image * g.x_pixel * g.h_in * g.w_in, g.layout, g.c, g.x_pixel,
+                               g.h_in * g.w_in, seen.first * g.w_in, seen.last * g.w_in,
+                               maxima.data());
     std::vector<Magnitude> lows(maxima.begin(), maxima.begin() + g.w_in), highs = lows;
     for (size_t i = g.w_in; i < maxima.size(); ++i) {
       lows[i % g.w_in] = std::min(lows[i % g.w_in], maxima[i]);
@@ -346,7 +362,7 @@ class Chooser {
     if (choice_.shape.k_h != 3) return Transforms::none;
     const WinogradShape g = tiling();
     const double max_steps = (1 << 24) / (324 * static_cast<double>(g.c));
-    const double x = steps(fixed_point(o_.first, floats_of(g), max_steps, threads_, parallel_));
+    const double x = steps(fixed_point(lines_of(g, o_.first), max_steps, threads_, parallel_));
     if (x > max_steps) return Transforms::none;
     const double w =
         steps(filter_fixed_point(g, choice_.shape.k_h, o_.second, threads_, parallel_));

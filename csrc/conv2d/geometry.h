@@ -83,10 +83,14 @@ struct ConvGeometry {
   GatherAxis h, w;
   int64_t images, groups, c, k;  // c is summed over, k is produced
   Layout layout;
+  int64_t in_pixel, out_pixel;          // pixel_distance of what is read and written
   int64_t w_group, w_k, w_c, w_h, w_w;  // strides of the filter
   int64_t filter_taps;                  // k_h * k_w, of which h.taps * w.taps are used
 
   CNNEXT_INLINE int64_t taps() const { return h.taps * w.taps; }
+  // From one image to the next.
+  CNNEXT_INLINE int64_t in_image() const { return in_pixel * h.in_size * w.in_size; }
+  CNNEXT_INLINE int64_t out_image() const { return out_pixel * h.out_size * w.out_size; }
 
   // Whether some window reaches beyond the image to the left or right, into zeros of the packed
   // rows.
@@ -157,6 +161,8 @@ CNNEXT_INLINE ConvGeometry make_geometry(const Conv2dShape& s, Pass pass,
     g.w_k = w_strides[1];
     g.w_c = w_strides[0];
   }
+  g.in_pixel = pixel_distance(o.first_pixel, g.groups * g.c);
+  g.out_pixel = pixel_distance(o.result_pixel, g.groups * g.k);
   return g;
 }
 

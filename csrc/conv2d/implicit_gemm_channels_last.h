@@ -48,8 +48,8 @@ struct ImplicitGemmChannelsLast {
     p.epilogue = epilogue_of_pixels(o.epilogue, s.c_out);
     p.k = depth(s);
     p.c = o.result;
-    p.c_row = s.c_out;
-    const WindowsOfPixels windows(s, o.first);
+    p.c_row = o.y_pixel(s);
+    const WindowsOfPixels windows(s, o.first, o.x_pixel(s));
     const bool border = s.pad_h > 0 || s.pad_w > 0;
     bool finite = true;
     const auto multiply = [&](const typename Product::Part& part) {
@@ -99,10 +99,11 @@ struct ImplicitGemmChannelsLast {
   struct WindowsOfPixels {
     const Conv2dShape& s;
     const float* x;
-    int64_t step;  // from a pixel to the next
+    int64_t x_pixel;
+    int64_t step;  // from a window to the next
 
-    WindowsOfPixels(const Conv2dShape& shape, const float* image)
-        : s(shape), x(image), step(shape.stride_w * shape.c_in) {}
+    WindowsOfPixels(const Conv2dShape& shape, const float* image, int64_t image_pixel)
+        : s(shape), x(image), x_pixel(image_pixel), step(shape.stride_w * image_pixel) {}
 
     struct Place {
       int64_t image, h, w;
@@ -113,7 +114,7 @@ struct ImplicitGemmChannelsLast {
               i % s.w_out() * s.stride_w - s.pad_w};
     }
     const float* pixel(int64_t image, int64_t h, int64_t w) const {
-      return x + ((image * s.h_in + h) * s.w_in + w) * s.c_in;
+      return x + ((image * s.h_in + h) * s.w_in + w) * x_pixel;
     }
 
     // Near element k of row i, or of the last row.

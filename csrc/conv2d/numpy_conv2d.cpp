@@ -40,20 +40,21 @@ int64_t w_size(const Conv2dShape& s, const Strides& strides) {
 }
 
 py::array run(Pass pass, const std::string& name, const py::array& first, const py::array& second,
-              const std::optional<py::array>& bias, const std::optional<py::array>& residual,
-              const py::dict& epilogue, const Strides& w_strides, int threads, bool packed,
+              const ForwardArguments& given, const Strides& w_strides, int threads, bool packed,
               const py::kwargs& shape) {
   const Conv2dShape s = shape_from<Conv2d>(shape);
-  const ArraySpec x{"x", s.n * s.c_in * s.h_in * s.w_in}, w{"w", w_size(s, w_strides)};
-  const ArraySpec y{"y", s.n * s.c_out * s.h_out() * s.w_out()};
+  const int64_t pixels = s.n * s.h_out() * s.w_out();
+  const ArraySpec x = pixels_of("x", s.n * s.h_in * s.w_in, s.c_in, s.layout, given.x_pixel);
+  const ArraySpec w{"w", w_size(s, w_strides)};
+  const ArraySpec y = pixels_of("y", pixels, s.c_out, s.layout, given.y_pixel);
   const std::array<ArraySpec, 3> arrays = arrays_of(pass, x, w, y);
   return with_kernel<Conv2d>(name, [&](auto zero, const auto& kernel) {
     using T = decltype(zero);
     const Input<T> in1 = input<T>(arrays[0], first), in2 = input<T>(arrays[1], second);
-    const OwnedEpilogue<T> finish(bias, residual, epilogue, s.layout, s.n * s.h_out() * s.w_out(),
-                                  s.c_out);
+    const OwnedEpilogue<T> finish(given, pixels, s.c_out, s.layout);
     const Output<T> out(arrays[2].size);
-    Conv2dOperands<T> o{in1.data(), in2.data(), finish.get(), out.data(), {}};
+    Conv2dOperands<T> o{in1.data(), in2.data(),    finish.get(), out.data(),
+                        {},         given.x_pixel, given.y_pixel};
     std::copy(w_strides.begin(), w_strides.end(), o.w_strides);
     check_runs(kernel, pass, s, threads);
     Conv2dShape allowed = s;
@@ -65,13 +66,25 @@ py::array run(Pass pass, const std::string& name, const py::array& first, const 
   });
 }
 
+py::tuple value_facts(const py::array& x, const py::array& w, int64_t x_pixel,
+                      const Strides& w_strides, int threads, const py::kwargs& shape) {
+  const Conv2dShape s = shape_from<Conv2d>(shape);
+  check_threads(threads);
+  const auto in1 =
+      input<float>(pixels_of("x", s.n * s.h_in * s.w_in, s.c_in, s.layout, x_pixel), x);
+  const auto in2 = input<float>({"w", w_size(s, w_strides)}, w);
+  Conv2dOperands<float> o{in1.data(), in2.data(), {}, nullptr, {}, x_pixel};
+  std::copy(w_strides.begin(), w_strides.end(), o.w_strides);
+  const ValueFacts facts = look_at_all(Pass::forward, s, o, threads, run_on_std_threads);
+  return py::make_tuple(filter_kind_name(facts.filter), facts.tiles, facts.plain_tiles);
+}
+
 void bind_gradient(py::module_& bindings, Pass pass, const char* second) {
   bindings.def(
       pass_name(pass),
       [pass](const std::string& name, const py::array& dy, const py::array& other,
              const Strides& w_strides, int threads, bool packed, const py::kwargs& shape) {
-        return run(pass, name, dy, other, std::nullopt, std::nullopt, {}, w_strides, threads,
-                   packed, shape);
+        return run(pass, name, dy, other, {}, w_strides, threads, packed, shape);
       },
       "name"_a, "dy"_a, py::arg(second), py::kw_only(), "w_strides"_a, "threads"_a = 1,
       "packed"_a = false);
@@ -83,13 +96,18 @@ void bind(py::module_& m) {
       "forward",
       [](const std::string& name, const py::array& x, const py::array& w,
          const std::optional<py::array>& b, const std::optional<py::array>& residual,
-         const py::dict& epilogue, const Strides& w_strides, int threads, bool packed,
-         const py::kwargs& shape) {
-        return run(Pass::forward, name, x, w, b, residual, epilogue, w_strides, threads, packed,
-                   shape);
+         const py::dict& epilogue, int64_t x_pixel, int64_t y_pixel, const Strides& w_strides,
+         int threads, bool packed, const py::kwargs& shape) {
+        return run(Pass::forward, name, x, w, {b, residual, epilogue, x_pixel, y_pixel}, w_strides,
+                   threads, packed, shape);
       },
       "name"_a, "x"_a, "w"_a, "b"_a = py::none(), py::kw_only(), "residual"_a = py::none(),
-      "epilogue"_a = py::dict(), "w_strides"_a, "threads"_a = 1, "packed"_a = false);
+      "epilogue"_a = py::dict(), "x_pixel"_a = 0, "y_pixel"_a = 0, "w_strides"_a, "threads"_a = 1,
+      "packed"_a = false);
+  bindings.def("value_facts", &value_facts, "x"_a, "w"_a, py::kw_only(), "x_pixel"_a = 0,
+               "w_strides"_a, "threads"_a = 1,
+               "What is found in the values of a forward pass: of the filter, how many tiles were "
+               "looked at, and how many of them need plain sums.");
   bind_gradient(bindings, Pass::bwd_input, "w");
   bind_gradient(bindings, Pass::bwd_weight, "x");
 }

@@ -13,22 +13,22 @@ namespace cnnext {
 namespace {
 
 // Channels [c0, c0 + channels) of the columns [column, column + width) of one image row, as
-// dst[pixel * dst_pixel + channel].
+// dst[pixel * dst_pixel + channel]; x_pixel is the image's pixel_distance.
 template <int N>
-void pack_pixels(const float* x, Layout layout, int64_t all_channels, int64_t height,
-                 int64_t full_width, int64_t row, int64_t column, int64_t width, int64_t c0,
-                 int64_t channels, float* dst, int64_t dst_pixel) {
+void pack_pixels(const float* x, Layout layout, int64_t x_pixel, int64_t height, int64_t full_width,
+                 int64_t row, int64_t column, int64_t width, int64_t c0, int64_t channels,
+                 float* dst, int64_t dst_pixel) {
   if (layout == Layout::nchw) {
     transpose_block<N>(x + (c0 * height + row) * full_width + column, height * full_width, dst,
                        dst_pixel, channels, width);
     return;
   }
-  const float* src = x + (row * full_width + column) * all_channels + c0;
-  if (channels == all_channels && dst_pixel == channels) {
+  const float* src = x + (row * full_width + column) * x_pixel + c0;
+  if (channels == x_pixel && dst_pixel == channels) {
     copy(dst, src, width * channels);
     return;
   }
-  for (int64_t i = 0; i < width; ++i) copy(dst + i * dst_pixel, src + i * all_channels, channels);
+  for (int64_t i = 0; i < width; ++i) copy(dst + i * dst_pixel, src + i * x_pixel, channels);
 }
 
 // What output rows [i0, i0 + rows) read of channels [c0, c0 + channels): input position (h, w) of
@@ -36,9 +36,8 @@ void pack_pixels(const float* x, Layout layout, int64_t all_channels, int64_t he
 // filter row. Pixels lie `pixel` >= channels floats apart; between, and in rows outside of the
 // image, the packed rows hold anything.
 template <int N>
-void pack_rows(const ConvGeometry& g, const float* image, int64_t all_channels, int64_t i0,
-               int64_t rows, int64_t tap_rows, int64_t c0, int64_t channels, int64_t pixel,
-               float* dst) {
+void pack_rows(const ConvGeometry& g, const float* image, int64_t i0, int64_t rows,
+               int64_t tap_rows, int64_t c0, int64_t channels, int64_t pixel, float* dst) {
   const int64_t width = g.packed_w(), column = g.w.offset_first;
   const int64_t left = min(width, max(0, -column));
   const int64_t inside = max(0, min(width, g.w.in_size - column) - left);
@@ -52,7 +51,7 @@ void pack_rows(const ConvGeometry& g, const float* image, int64_t all_channels, 
       float* const row = dst + (band * tap_rows + i) * width * pixel;
       fill_zero(row, left * pixel);
       if (inside > 0) {
-        pack_pixels<N>(image, g.layout, all_channels, g.h.in_size, g.w.in_size, first + i,
+        pack_pixels<N>(image, g.layout, g.in_pixel, g.h.in_size, g.w.in_size, first + i,
                        column + left, inside, c0, channels, row + left * pixel, pixel);
       }
       fill_zero(row + (left + inside) * pixel, (width - left - inside) * pixel);

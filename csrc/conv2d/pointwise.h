@@ -56,13 +56,13 @@ struct Pointwise {
       p.m = s.n * pixels;
       p.n = k;
       p.a = o.first;
-      p.a_row = c;
+      p.a_row = pixel_distance(o.first_pixel, c);
       p.a_k = 1;
       p.b = o.second;
       p.b_k = w_c;
       p.b_column = w_k;
       p.epilogue = epilogue_of_pixels(o.epilogue, k);
-      p.c_row = k;
+      p.c_row = pixel_distance(o.result_pixel, k);
     } else {
       p.m = k;
       p.n = pixels;

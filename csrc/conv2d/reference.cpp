@@ -11,15 +11,18 @@ namespace {
 struct Index {
   int64_t channels, height, width;
   Layout layout;
+  int64_t pixel;  // as it is given; see pixel_distance
   int64_t operator()(int64_t n, int64_t c, int64_t h, int64_t w) const {
-    return layout == Layout::nchw ? ((n * channels + c) * height + h) * width + w
-                                  : ((n * height + h) * width + w) * channels + c;
+    return layout == Layout::nchw
+               ? ((n * channels + c) * height + h) * width + w
+               : ((n * height + h) * width + w) * pixel_distance(pixel, channels) + c;
   }
 };
 
 struct Indices {
-  explicit Indices(const Conv2dShape& s)
-      : x{s.c_in, s.h_in, s.w_in, s.layout}, y{s.c_out, s.h_out(), s.w_out(), s.layout} {}
+  explicit Indices(const Conv2dShape& s, int64_t x_pixel = 0, int64_t y_pixel = 0)
+      : x{s.c_in, s.h_in, s.w_in, s.layout, x_pixel},
+        y{s.c_out, s.h_out(), s.w_out(), s.layout, y_pixel} {}
   Index x, y;
 };
 
@@ -40,7 +43,8 @@ struct Forward {
 
   static void run(const Conv2dShape& s, const Plan&, const Conv2dOperands<T>& o,
                   const Slice& slice) {
-    const Indices at(s);
+    const Indices at(s, o.first_pixel, o.result_pixel);
+    const Index at_residual = Indices(s, 0, o.epilogue.residual_pixel).y;
     for (int64_t task = slice.begin; task < slice.end; ++task) {
       const int64_t n = task / s.c_out, k = task % s.c_out;
       const int64_t c0 = k / s.c_out_per_group() * s.c_in_per_group();
@@ -61,11 +65,7 @@ struct Forward {
           }
           const Epilogue<T>& e = o.epilogue;
           const T* residual = e.residual;
-          if (residual != nullptr) {
-            residual += s.layout == Layout::nchw
-                            ? at.y(n, k, i, j)
-                            : ((n * s.h_out() + i) * s.w_out() + j) * e.residual_pixel + k;
-          }
+          if (residual != nullptr) residual += at_residual(n, k, i, j);
           o.result[at.y(n, k, i, j)] =
               finish_exactly(sum, e.bias == nullptr ? nullptr : e.bias + k, residual, e);
         }

@@ -21,9 +21,9 @@ struct FixedPoint {
 
 struct ValueLooks {
   // The largest magnitude over all channels of the pixels [first, last) of an image, which has
-  // `pixels` pixels; maxima[0] belongs to pixel `first`.
-  void (*pixel_maxima)(const float* image, Layout layout, int64_t channels, int64_t pixels,
-                       int64_t first, int64_t last, Magnitude* maxima);
+  // `pixels` pixels of this pixel_distance; maxima[0] belongs to pixel `first`.
+  void (*pixel_maxima)(const float* image, Layout layout, int64_t channels, int64_t distance,
+                       int64_t pixels, int64_t first, int64_t last, Magnitude* maxima);
 
   void (*fixed_point)(const float* values, int64_t count, FixedPoint* found);
 
@@ -64,11 +64,11 @@ CNNEXT_INLINE Magnitude largest_magnitude(const float* x, int64_t count) {
 }
 
 template <int N>
-void pixel_maxima(const float* image, Layout layout, int64_t channels, int64_t pixels,
-                  int64_t first, int64_t last, Magnitude* maxima) {
+void pixel_maxima(const float* image, Layout layout, int64_t channels, int64_t distance,
+                  int64_t pixels, int64_t first, int64_t last, Magnitude* maxima) {
   if (layout == Layout::channels_last) {
     for (int64_t i = first; i < last; ++i) {
-      maxima[i - first] = largest_magnitude<N>(image + i * channels, channels);
+      maxima[i - first] = largest_magnitude<N>(image + i * distance, channels);
     }
     return;
   }

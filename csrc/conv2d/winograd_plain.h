@@ -25,8 +25,8 @@ struct PlainTile {
   static void add(const WinogradShape& g, const float* x, const TilePosition& at, int64_t c,
                   int64_t channels, const float* filter, float* sums) {
     const bool nchw = g.layout == Layout::nchw;
-    const int64_t plane = g.h_in * g.w_in, pixel = nchw ? 1 : g.c;
-    const Source source{x + at.image * g.c * plane + c * (nchw ? plane : 1),
+    const int64_t plane = g.h_in * g.w_in, pixel = nchw ? 1 : g.x_pixel;
+    const Source source{x + at.image * g.x_pixel * plane + c * (nchw ? plane : 1),
                         nchw ? plane : 1,
                         g.w_in * pixel,
                         pixel,
@@ -62,11 +62,11 @@ struct PlainTile {
         finish_rows<N>(to, plane, lanes, columns, e.at_offset(at.image * g.k * plane + first));
         continue;
       }
-      float* const to = y + (at.image * plane + first) * g.k + k0;
+      float* const to = y + (at.image * plane + first) * g.y_pixel + k0;
       for (int64_t s = 0; s < columns; ++s) {
-        store_partial<N>(to + s * g.k, load<N>(from + s * N), lanes);
+        store_partial<N>(to + s * g.y_pixel, load<N>(from + s * N), lanes);
       }
-      finish_rows<N>(to, g.k, columns, lanes, e.at(at.image * plane + first, k0));
+      finish_rows<N>(to, g.y_pixel, columns, lanes, e.at(at.image * plane + first, k0));
     }
   }
 

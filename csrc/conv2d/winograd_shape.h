@@ -21,6 +21,7 @@ struct WinogradShape {
   int64_t h_in, w_in, h_out, w_out, pad_h, pad_w;
   int64_t tile, tiles_h, tiles_w;  // `tile` outputs a side
   Layout layout;
+  int64_t x_pixel, y_pixel;             // pixel_distance of what is read and written
   int64_t w_first, w_k, w_c, w_h, w_w;  // the filter: offset of its first tap, and strides
 
   CNNEXT_INLINE int64_t tiles() const { return images * tiles_h * tiles_w; }
@@ -67,6 +68,8 @@ CNNEXT_INLINE WinogradShape winograd_shape(const Conv2dShape& s, Pass pass, int6
     g.w_h = -w_strides[2];
     g.w_w = -w_strides[3];
   }
+  g.x_pixel = pixel_distance(o.first_pixel, g.c);
+  g.y_pixel = pixel_distance(o.result_pixel, g.k);
   g.tiles_h = ceil_div(g.h_out, tile);
   g.tiles_w = ceil_div(g.w_out, tile);
   return g;

@@ -76,7 +76,7 @@ struct TilePoints {
 // An image that tiles are read from, beginning (pad_h, pad_w) before their outputs.
 struct TileSource {
   const float* data;
-  int64_t channels, h, w, pad_h, pad_w;
+  int64_t channels, pixel, h, w, pad_h, pad_w;
 };
 
 template <class Tile, int Outputs, int Taps>
@@ -100,14 +100,14 @@ struct WinogradTiles {
   // [c0, c0 + channels), both counted from there in v.
   static void read(const WinogradShape& g, const float* x, int64_t index, int64_t tiles, int64_t c0,
                    int64_t channels, const TilePoints& v, float* scratch) {
-    const TileSource source{x, g.c, g.h_in, g.w_in, g.pad_h, g.pad_w};
+    const TileSource source{x, g.c, g.x_pixel, g.h_in, g.w_in, g.pad_h, g.pad_w};
     read_all<InputTransform>(g, source, index, tiles, c0, channels, v, scratch);
   }
 
   // P = A dy A^T, likewise.
   static void read_gradient(const WinogradShape& g, const float* dy, int64_t index, int64_t tiles,
                             int64_t k0, int64_t channels, const TilePoints& p, float* scratch) {
-    const TileSource source{dy, g.k, g.h_out, g.w_out, 0, 0};
+    const TileSource source{dy, g.k, g.y_pixel, g.h_out, g.w_out, 0, 0};
     read_all<GradientTransform>(g, source, index, tiles, k0, channels, p, scratch);
   }
 
@@ -178,8 +178,9 @@ struct WinogradTiles {
       const int64_t rows = min(Outputs, g.h_out - at.h);
       const int64_t columns = min(Outputs, g.w_out - at.w);
       for (int64_t r = 0; r < rows; ++r) {
-        const float* pixel = y + ((at.image * g.h_out + at.h + r) * g.w_out + at.w) * g.k + k0;
-        for (int64_t s = 0; s < columns; ++s, pixel += g.k) {
+        const float* pixel =
+            y + ((at.image * g.h_out + at.h + r) * g.w_out + at.w) * g.y_pixel + k0;
+        for (int64_t s = 0; s < columns; ++s, pixel += g.y_pixel) {
           for (int64_t k = 0; k < channels; k += kLine) __builtin_prefetch(pixel + k, 1);
         }
       }
@@ -260,8 +261,7 @@ struct WinogradTiles {
                                       int64_t side, int64_t c0, int64_t lanes, float* scratch) {
     const int64_t plane = x.h * x.w;
     if (layout == Layout::channels_last) {
-      return {x.data + run.first.image * plane * x.channels + c0, x.w * x.channels, x.channels, 0,
-              0};
+      return {x.data + run.first.image * plane * x.pixel + c0, x.w * x.pixel, x.pixel, 0, 0};
     }
     const int64_t h = run.first.h - x.pad_h, w = run.first_column * Outputs - x.pad_w;
     const Inside rows = Inside::of(h, (run.rows - 1) * Outputs + side, x.h);
@@ -286,7 +286,8 @@ struct WinogradTiles {
   static Band<float> output_band(const WinogradShape& g, float* y, const TileRun& run, int64_t k0,
                                  float* scratch) {
     if (g.layout == Layout::channels_last) {
-      return {y + run.first.image * g.h_out * g.w_out * g.k + k0, g.w_out * g.k, g.k, 0, 0};
+      return {y + run.first.image * g.h_out * g.w_out * g.y_pixel + k0, g.w_out * g.y_pixel,
+              g.y_pixel, 0, 0};
     }
     const int64_t w = run.first_column * Outputs;
     return {scratch, min(run.columns * Outputs, g.w_out - w) * N, N, run.first.h, w};

@@ -21,12 +21,13 @@ struct LinearDot {
 
   static void run(const LinearShape& s, const Plan&, const LinearOperands<float>& o,
                   const Slice& slice) {
-    const DotOperands p{s.m, s.k, o.first, s.k, o.second, s.k, o.result, s.n, false};
+    const DotOperands p{s.m, s.k,      o.first,      o.x_pixel(s), o.second,
+                        s.k, o.result, o.y_pixel(s), false};
     const int64_t first = slice.begin * kOutputsPerTask;
     const int64_t last = min(s.n, slice.end * kOutputsPerTask);
     DotProducts<N>::run(p, first, last);
     const TileEpilogue e = epilogue_of_pixels(o.epilogue, s.n);
-    finish_rows<N>(o.result + first, s.n, s.m, last - first, e.at(0, first));
+    finish_rows<N>(o.result + first, o.y_pixel(s), s.m, last - first, e.at(0, first));
   }
 };
 

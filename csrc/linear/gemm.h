@@ -44,7 +44,7 @@ struct LinearGemm {
     p.c = o.result;
     if (kPass == Pass::forward) {
       p.m = s.m, p.n = s.n, p.k = s.k;
-      p.a_row = s.k, p.a_k = 1;
+      p.a_row = o.x_pixel(s), p.a_k = 1;
       p.b_k = 1, p.b_column = s.k;
     } else if (kPass == Pass::bwd_input) {
       p.m = s.m, p.n = s.k, p.k = s.n;
@@ -61,7 +61,7 @@ struct LinearGemm {
       p.a_row = 1, p.a_k = s.n;
       p.b_k = s.k, p.b_column = 1;
     }
-    p.c_row = p.n;
+    p.c_row = pixel_distance(o.result_pixel, p.n);
     return p;
   }
 };

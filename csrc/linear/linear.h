@@ -5,8 +5,9 @@
 //   dx[m,k] = sum_n dy[m,n] w[n,k]          dw[n,k] = sum_m dy[m,n] x[m,k]
 //
 // Stored is what the epilogue (common/kernel/epilogue.h) makes of y: its pixels are rows, its
-// channels columns. All matrices are dense and row-major; m, n and k are positive. A kernel writes
-// every element of its result.
+// channels columns. All matrices are row-major, and dense but for x and y of a forward pass, whose
+// rows may be some distance apart (pixel_distance, in kernel.h); m, n and k are positive. A kernel
+// writes every element of its result.
 #pragma once
 
 #include <cstdint>
@@ -35,6 +36,14 @@ struct LinearOperands {
   const T* second;
   Epilogue<T> epilogue;
   T* result;
+  int64_t first_pixel = 0, result_pixel = 0;  // forward: pixel_distance of the rows of x and y
+
+  CNNEXT_INLINE int64_t x_pixel(const LinearShape& s) const {
+    return pixel_distance(first_pixel, s.k);
+  }
+  CNNEXT_INLINE int64_t y_pixel(const LinearShape& s) const {
+    return pixel_distance(result_pixel, s.n);
+  }
 };
 
 struct Linear {

@@ -35,7 +35,7 @@ struct LinearTransposed {
     float* const chunk = reinterpret_cast<float*>(slice.chunk);
     for (int64_t task = slice.begin; task < slice.end; ++task) {
       if (slice.phase == 0) {
-        pack(s, o.first, task, packed);
+        pack(s, o, task, packed);
       } else {
         multiply(s, o, packed, task * plan.block[0], plan.block[0], chunk);
       }
@@ -60,9 +60,11 @@ struct LinearTransposed {
   }
 
   // Task: one panel of one step of the reduction.
-  static void pack(const LinearShape& s, const float* x, int64_t task, float* packed) {
+  static void pack(const LinearShape& s, const LinearOperands<float>& o, int64_t task,
+                   float* packed) {
     const int64_t k0 = task / panels(s) * kDepth, m0 = task % panels(s) * Tile::kColumns;
-    Product::pack_columns(x + m0 * s.k + k0, 1, s.k, min(kDepth, s.k - k0),
+    const int64_t row = o.x_pixel(s);
+    Product::pack_columns(o.first + m0 * row + k0, 1, row, min(kDepth, s.k - k0),
                           min(Tile::kColumns, s.m - m0), packed + task * kPanelFloats, kDepth);
   }
 
@@ -94,9 +96,9 @@ struct LinearTransposed {
         }
       }
     }
-    transpose_block<Tile::kLanes>(sums, row, o.result + first, s.n, rows, s.m);
+    transpose_block<Tile::kLanes>(sums, row, o.result + first, o.y_pixel(s), rows, s.m);
     const TileEpilogue e = epilogue_of_pixels(o.epilogue, s.n);
-    finish_rows<Tile::kLanes>(o.result + first, s.n, s.m, rows, e.at(0, first));
+    finish_rows<Tile::kLanes>(o.result + first, o.y_pixel(s), s.m, rows, e.at(0, first));
   }
 };
 

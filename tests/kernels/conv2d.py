@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from bindings import SIZES, Array, Kernel, Shape
 from numpy.lib.stride_tricks import as_strided
-from problem import Operands, Results, Sums
+from problem import Operands, Results, Sums, with_gaps, without_gaps
 from windows import (
     LAYOUTS,
     Pair,
@@ -108,16 +108,20 @@ class Conv2d(Sums):
     def run(self, kernel: Kernel, operands: Operands, *, threads: int) -> Results:
         x, dy = (pack(a, self.layout) for a in (operands.x, operands.dy))
         w_shape, filters = operands.w.shape, operands.filters
+        x = with_gaps(x, operands.x_pixel)
         packed = replace(operands, x=x, w=pack_filter(operands.w, filters), dy=dy)
         flat = kernel.run(
             *packed.read_by(kernel.direction),
             threads=threads,
             w_strides=filter_strides(w_shape, filters),
+            **operands.places(),
             **operands.finish(lambda a: pack(a, self.layout)),
             **self.shape,
         )
         if kernel.direction == "bwd_weight":
             return {"result": filter_view(flat, w_shape, filters)}
+        if operands.y_pixel:
+            flat = without_gaps(flat, self.c_out, operands.y_pixel)
         shape = self.shapes["y" if kernel.direction == "forward" else "x"]
         return {"result": unpack(flat, shape, self.layout)}
 

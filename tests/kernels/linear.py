@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from bindings import SIZES, Array, Kernel, Shape
-from problem import Operands, Results, Sums
+from problem import Operands, Results, Sums, with_gaps, without_gaps
 
 
 @dataclass(frozen=True)
@@ -37,12 +37,16 @@ class Linear(Sums):
         return dy @ w if direction == "bwd_input" else dy.T @ x
 
     def run(self, kernel: Kernel, operands: Operands, *, threads: int) -> Results:
+        packed = replace(operands, x=with_gaps(operands.x, operands.x_pixel))
         result = kernel.run(
-            *operands.read_by(kernel.direction),
+            *packed.read_by(kernel.direction),
             threads=threads,
+            **operands.places(),
             **operands.finish(np.ascontiguousarray),
             **self.shape,
         )
+        if operands.y_pixel:
+            result = without_gaps(result, self.n, operands.y_pixel)
         rows = self.n if kernel.direction == "bwd_weight" else self.m
         return {"result": result.reshape(rows, -1)}
 

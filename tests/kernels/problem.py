@@ -81,11 +81,26 @@ def each_kernel(
 
 def with_gaps(a: Array, distance: int) -> Array:
     """The rows of an array, the lines along its last axis, with NaN between them: so many elements
-    from one to the next."""
+    from one to the next, or 0 for no gaps."""
     rows = a.reshape(-1, a.shape[-1])
+    distance = distance or a.shape[-1]
     apart = np.full((len(rows), distance), np.nan, a.dtype)
     apart[:, : a.shape[-1]] = rows
     return apart.ravel()[: apart.size - distance + a.shape[-1]]
+
+
+def without_gaps(flat: Array, columns: int, distance: int) -> Array:
+    """The inverse for a kernel's result, of which the rest must be as memory was before."""
+    distance = distance or columns
+    end = np.full((distance - columns) * flat.itemsize, UNTOUCHED, np.uint8).view(flat.dtype)
+    rows = np.append(flat, end).reshape(-1, distance)
+    between = np.ascontiguousarray(rows[:, columns:])
+    assert (between.view(np.uint8) == UNTOUCHED).all(), "the kernel wrote between its rows"
+    return np.ascontiguousarray(rows[:, :columns])
+
+
+#: The bytes of memory that nobody wrote: kPoison of csrc/common/numpy/memory.h.
+UNTOUCHED = 0xFF
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +113,9 @@ class Operands:
         filters: how the weights of a convolution lie in memory.
         residual: what the epilogue adds to y, or None.
         epilogue: its other fields; empty for that of a bias alone.
+        x_pixel: forward, how far apart the pixels of x lie, if they are a range of the channels of
+            a larger buffer; 0 if x is dense. A pixel of linear is a row.
+        y_pixel: that of y.
     """
 
     x: Array
@@ -107,18 +125,35 @@ class Operands:
     filters: str = "oihw"
     residual: Any = None
     epilogue: Mapping[str, Any] = field(default_factory=dict)
+    x_pixel: int = 0
+    y_pixel: int = 0
 
     def map(self, change: Callable[[Array], Array]) -> Operands:
         arrays = {name: getattr(self, name) for name in ("x", "w", "b", "dy", "residual")}
         return replace(self, **{k: change(a) for k, a in arrays.items() if a is not None})
 
+    def in_larger_buffers(self, x_gap: int, y_gap: int, residual_gap: int = 0) -> Operands:
+        """The same with so many elements between the pixels of each; 0 leaves it dense."""
+        c_in, c_out = self.x.shape[1], self.dy.shape[1]
+        x_pixel, y_pixel, residual_pixel = (
+            channels + gap if gap else 0
+            for channels, gap in ((c_in, x_gap), (c_out, y_gap), (c_out, residual_gap))
+        )
+        epilogue = {**self.epilogue, "residual_pixel": residual_pixel}
+        return replace(self, x_pixel=x_pixel, y_pixel=y_pixel, epilogue=epilogue)
+
+    def places(self) -> dict[str, int]:
+        """How a kernel is told where x and y lie, unless they are dense."""
+        pixels = {"x_pixel": self.x_pixel, "y_pixel": self.y_pixel}
+        return {name: distance for name, distance in pixels.items() if distance}
+
     def finish(self, pack: Callable[[Array], Array]) -> dict[str, Any]:
         """How a kernel is told its epilogue; pack() orders an array as y lies in memory."""
         if not self.epilogue:
             return {}
-        residual = None if self.residual is None else pack(self.residual)
-        if "residual_pixel" in self.epilogue:
-            residual = with_gaps(residual, self.epilogue["residual_pixel"])
+        residual = None
+        if self.residual is not None:
+            residual = with_gaps(pack(self.residual), self.epilogue.get("residual_pixel", 0))
         return {"residual": residual, "epilogue": self.epilogue}
 
     def read_by(self, direction: str) -> tuple[Any, ...]:

@@ -16,16 +16,16 @@ from finish import Epilogue
 from numerics import assert_within, eps_of, generator
 from problem import Operands, Sums, each_kernel, reference
 
-#: Each with how far apart the pixels of a residual lie beyond their channels, where that is free,
-#: whether there is a bias, and how the filters lie in memory, which products of pixels read in
-#: different ways.
+#: Each with how many elements lie between the pixels of x, y and the residual, where they are
+#: channels_last; whether there is a bias; and how the filters lie in memory, which products of
+#: pixels read in different ways.
 EPILOGUES = (
-    (Epilogue("relu"), 0, True, "oihw"),
-    (Epilogue("clamp", "before"), 3, True, "gaps"),
-    (Epilogue("leaky_relu", "after"), 0, True, "ihwo"),
-    (Epilogue("silu", "before"), 16, True, "gaps"),
-    (Epilogue("none", "after"), 1, True, "ohwi"),
-    (Epilogue("gelu", "after"), 5, False, "ihwo"),
+    (Epilogue("relu"), (3, 0, 0), True, "oihw"),
+    (Epilogue("clamp", "before"), (0, 0, 3), True, "gaps"),
+    (Epilogue("leaky_relu", "after"), (0, 1, 0), True, "ihwo"),
+    (Epilogue("silu", "before"), (16, 16, 16), True, "gaps"),
+    (Epilogue("none", "after"), (1, 17, 1), True, "ohwi"),
+    (Epilogue("gelu", "after"), (0, 0, 5), False, "ihwo"),
 )
 
 #: Beside the representative ones, those around tiles and panels: at least five for each kernel.
@@ -90,12 +90,17 @@ def finished(problem: Sums, operands: Operands) -> Iterator[tuple[Epilogue, Oper
     rng = generator("bias and residual", problem)
     b = rng.standard_normal(channels).astype(operands.x.dtype)
     residual = rng.standard_normal(problem.shapes["y"]).astype(operands.x.dtype)
-    for epilogue, gap, has_bias, filters in EPILOGUES:
-        fields = epilogue.fields
-        if epilogue.residual and problem.shape.get("layout") != "nchw":
-            fields["residual_pixel"] = channels + gap
-        given = {"b": b if has_bias else None, "residual": residual if epilogue.residual else None}
-        yield epilogue, replace(operands, **given, epilogue=fields, filters=filters)
+    for epilogue, gaps, has_bias, filters in EPILOGUES:
+        finished = replace(
+            operands,
+            b=b if has_bias else None,
+            residual=residual if epilogue.residual else None,
+            epilogue=epilogue.fields,
+            filters=filters,
+        )
+        if problem.shape.get("layout") != "nchw":
+            finished = finished.in_larger_buffers(*gaps)
+        yield epilogue, finished
 
 
 def check(

@@ -83,6 +83,22 @@ KERNELS = (
         tests=("tests/kernels/test_every_kernel.py", "-k", "max_pool2d and bwd"),
     ),
     Fault(
+        name="range-of-channels-looked-at-as-if-dense",
+        kind="distance of pixels",
+        file="csrc/conv2d/exact_sums.cpp",
+        old="in.values + line * in.distance + first",
+        new="in.values + at",
+        tests=("tests/kernels/test_channel_ranges.py", "-k", "winograd"),
+    ),
+    Fault(
+        name="plain-tile-stored-as-if-dense",
+        kind="place of a pixel of a result",
+        file="csrc/conv2d/winograd_plain.h",
+        old="y + (at.image * plane + first) * g.y_pixel + k0",
+        new="y + (at.image * plane + first) * g.k + k0",
+        tests=("tests/kernels/test_finished_sums.py", "-k", "winograd2 and channels_last"),
+    ),
+    Fault(
         name="packed-rows-without-a-right-border",
         kind="padding",
         file="csrc/conv2d/packed_rows.h",

@@ -43,16 +43,22 @@ Epilogue<T> read_epilogue(const py::dict& fields) {
   return e;
 }
 
+// What only the forward pass of an operator with weights is given.
+struct ForwardArguments {
+  std::optional<py::array> bias, residual;
+  py::dict epilogue;
+  int64_t x_pixel = 0, y_pixel = 0;  // pixel_distance of x and y
+};
+
 // The epilogue of y, of so many pixels and channels, with its arrays; they live as long as this.
 template <class T>
 class OwnedEpilogue {
  public:
-  OwnedEpilogue(const std::optional<py::array>& bias, const std::optional<py::array>& residual,
-                const py::dict& fields, Layout layout, int64_t pixels, int64_t channels)
-      : epilogue_(read_epilogue<T>(fields)) {
-    bias_ = input<T>({"b", channels}, bias);
+  OwnedEpilogue(const ForwardArguments& given, int64_t pixels, int64_t channels, Layout layout)
+      : epilogue_(read_epilogue<T>(given.epilogue)) {
+    bias_ = input<T>({"b", channels}, given.bias);
     residual_ = input<T>(pixels_of("residual", pixels, channels, layout, epilogue_.residual_pixel),
-                         residual);
+                         given.residual);
     epilogue_.bias = data_or_null(bias_);
     epilogue_.residual = data_or_null(residual_);
   }
