@@ -71,7 +71,7 @@ class Prediction:
 
 
 def predict(
-    sizes: dict[str, Any], direction: str, layout: str, filter_kept: bool = False
+    sizes: dict[str, Any], direction: str, layout: str, weights_packed: bool = False
 ) -> Prediction:
     """The library's prediction for the sizes of a `Conv2dCase`, on the current threads.
 
@@ -79,13 +79,13 @@ def predict(
         sizes: those of a `Conv2dCase`.
         direction: one of `DIRECTIONS`.
         layout: one of `LAYOUTS`.
-        filter_kept: for a module without gradients, which may have packed its filter before.
+        weights_packed: for a module without gradients, which may have packed its weights before.
     """
     names = ("n", "c_in", "h_in", "w_in", "c_out", "k_h", "k_w")
     steps = (*sizes["stride"], *sizes["padding"], *sizes["dilation"], sizes["groups"])
     shape = (*(sizes[name] for name in names), *steps)
     chosen, found = predicted_candidates(
-        direction, False, layout == "channels_last", shape, filter_kept
+        direction, False, layout == "channels_last", shape, weights_packed
     )
     return Prediction(chosen, {candidate.name: candidate.seconds for candidate in found})
 

@@ -78,8 +78,8 @@ class Explanation:
 def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") -> Explanation:
     """What conv2d would run for this layer and input, by shapes and values: nothing is computed.
 
-    Without gradients (`torch.no_grad`), a `cnnext.Conv2d` keeps filters packed: then predictions
-    are for calls that find one, and the explanation tells how much memory the module's take.
+    Without gradients (`torch.no_grad`), a `cnnext.Conv2d` keeps packed weights: then predictions
+    are for calls that find them, and the explanation tells how much memory the module's take.
 
     Args:
         module: a convolution, `cnnext.Conv2d` or `torch.nn.Conv2d` (as if converted).
@@ -202,7 +202,7 @@ def predicted_candidates(
     is_double: bool,
     channels_last: bool,
     shape: tuple[int, ...],
-    filter_kept: bool = False,
+    weights_packed: bool = False,
     transforms: int = _ANY,
 ) -> tuple[str, tuple[Candidate, ...]]:
     """The kernel chosen for a convolution on the current threads, and all candidates.
@@ -213,11 +213,11 @@ def predicted_candidates(
         channels_last: the layout, not NCHW.
         shape: n, c_in, h_in, w_in, c_out, k_h, k_w, then, vertical and horizontal each, stride,
             padding and dilation, then groups.
-        filter_kept: whether an earlier call may have packed the filter.
+        weights_packed: whether an earlier call may have packed the weights.
         transforms: Winograd's transforms that the values allow: 0 none, 1 those of F(2,3), 2 all.
     """
     text = ops.conv2d_candidates(
-        direction, is_double, channels_last, *shape, filter_kept, transforms
+        direction, is_double, channels_last, *shape, weights_packed, transforms
     )
     chosen, *lines = text.splitlines()
     candidates = sorted(map(_candidate, lines), key=lambda candidate: candidate.seconds)

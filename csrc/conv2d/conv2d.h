@@ -46,8 +46,6 @@ struct Conv2dShape {
   int64_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
   int64_t groups;
   Layout layout;
-  bool filter_kept = false;  // an earlier call may have packed it: for predictions, not for kernels
-  Transforms transforms = Transforms::any;  // those that the values allow
 
   CNNEXT_INLINE SlidingWindows rows() const { return {h_in, k_h, stride_h, pad_h, dilation_h}; }
   CNNEXT_INLINE SlidingWindows columns() const { return {w_in, k_w, stride_w, pad_w, dilation_w}; }
@@ -105,6 +103,7 @@ struct Conv2dOperands {
   T* result;
   int64_t w_strides[4];                       // of w or dw, in elements: k, c, r, s
   int64_t first_pixel = 0, result_pixel = 0;  // forward, channels_last: pixel_distance of x and y
+  Transforms transforms = Transforms::any;    // that the values allow to a kernel called by name
 
   CNNEXT_INLINE int64_t x_pixel(const Conv2dShape& s) const {
     return pixel_distance(first_pixel, s.c_in);

@@ -271,26 +271,17 @@ constexpr int64_t kStep = 16;  // the rows of tiles, of which one is looked at
 
 bool too_many(int64_t plain, int64_t tiles) { return 100 * plain > 3 * tiles; }
 
-// The transforms that the kernel applies: those without which it would not run.
-Transforms transforms_of(const Conv2dKernel<float>& kernel, Conv2dShape s, int threads) {
-  for (const Transforms allowed : {Transforms::none, Transforms::local}) {
-    s.transforms = allowed;
-    if (kernel.cost(s, threads) != kNotApplicable) return allowed;
-  }
-  return Transforms::any;
-}
-
 class Chooser {
  public:
   Chooser(Pass pass, const Conv2dShape& shape, const Conv2dOperands<float>& operands, int threads,
-          const ParallelCalls& parallel)
-      : pass_(pass), o_(operands), threads_(threads), parallel_(parallel) {
-    choice_.shape = shape;
+          const ParallelCalls& parallel, const SelectOptions& options = {})
+      : pass_(pass), shape_(shape), o_(operands), threads_(threads), parallel_(parallel) {
+    choice_.options = options;
   }
 
   // Looks at every `step`-th row of tiles.
   Conv2dChoice choose(int64_t step) {
-    take(select_conv2d<float>(pass_, choice_.shape, threads_));
+    take();
     return keep_to_values(step);
   }
 
@@ -301,13 +292,14 @@ class Chooser {
 
   Conv2dChoice choose(const Conv2dKernel<float>& kernel) {
     by_name_ = true;
-    take(kernel);
-    if (transforms()) allow(allowed_by_filter());
+    choice_.kernel = &kernel;
+    if (must_look()) allow(allowed_by_filter());
     return choice_;
   }
 
  private:
   Pass pass_;
+  const Conv2dShape& shape_;
   const Conv2dOperands<float>& o_;
   int threads_;
   const ParallelCalls& parallel_;
@@ -315,36 +307,34 @@ class Chooser {
   Conv2dChoice choice_{};
 
   Conv2dChoice keep_to_values(int64_t step) {
-    if (!transforms()) return choice_;
+    if (!must_look()) return choice_;
     by_name_ = !forced_kernel("conv2d").empty();
     allow(allowed_by_filter());
-    if (!by_name_ && transforms()) allow(allowed_by_input(step));
+    if (!by_name_ && must_look()) allow(allowed_by_input(step));
     return choice_;
   }
 
-  void take(const Conv2dKernel<float>& kernel) {
-    choice_.kernel = &kernel;
-    choice_.transforms = transforms_of(kernel, choice_.shape, threads_);
-  }
+  void take() { choice_.kernel = &select_conv2d<float>(pass_, shape_, threads_, choice_.options); }
 
-  void allow(Transforms transforms) {
-    if (transforms >= choice_.transforms) return;
-    choice_.shape.transforms = transforms;
+  // Those that the chosen kernel applies.
+  Transforms transforms() const { return transforms_of(*choice_.kernel, shape_); }
+
+  void allow(Transforms allowed) {
+    if (allowed >= transforms()) return;
+    choice_.options.transforms = allowed;
     choice_.by_values = true;
-    if (!by_name_) take(select_conv2d<float>(pass_, choice_.shape, threads_));
+    if (!by_name_) take();
   }
 
   WinogradShape tiling() const {
-    const bool four = choice_.transforms == Transforms::any && choice_.shape.k_h == 3;
-    return winograd_shape(choice_.shape, pass_, four ? 4 : 2, o_);
+    const bool four = transforms() == Transforms::any && shape_.k_h == 3;
+    return winograd_shape(shape_, pass_, four ? 4 : 2, o_);
   }
 
-  bool transforms() const {
-    return pass_ != Pass::bwd_weight && choice_.transforms != Transforms::none;
-  }
+  bool must_look() const { return pass_ != Pass::bwd_weight && transforms() != Transforms::none; }
 
   Transforms allowed_by_filter() {
-    const FilterLook filter = look_at_filter(tiling(), choice_.shape.k_h, o_.second);
+    const FilterLook filter = look_at_filter(tiling(), shape_.k_h, o_.second);
     choice_.facts.filter = filter.kind;
     if (filter.fixed_point) {
       choice_.facts.filter = FilterKind::fixed_point;
@@ -359,23 +349,22 @@ class Chooser {
   // filter, is longer than a float's significand. V is a sum of 4 values, U of (3/2)^2, and 9
   // products of each channel are added up. All of the filter is read only where it decides.
   Transforms allowed_by_fixed_point() {
-    if (choice_.shape.k_h != 3) return Transforms::none;
+    if (shape_.k_h != 3) return Transforms::none;
     const WinogradShape g = tiling();
     const double max_steps = (1 << 24) / (324 * static_cast<double>(g.c));
     const double x = steps(fixed_point(lines_of(g, o_.first), max_steps, threads_, parallel_));
     if (x > max_steps) return Transforms::none;
-    const double w =
-        steps(filter_fixed_point(g, choice_.shape.k_h, o_.second, threads_, parallel_));
+    const double w = steps(filter_fixed_point(g, shape_.k_h, o_.second, threads_, parallel_));
     if (w > kFixedPointSteps) return Transforms::any;
     return x * w < max_steps ? Transforms::local : Transforms::none;
   }
 
   Transforms allowed_by_input(int64_t step) {
-    const Spoiled spoiled = choice_.transforms == Transforms::local ? Spoiled::all_do
-                            : pass_ == Pass::forward                ? Spoiled::dim
-                                                                    : Spoiled::empty;
+    const Spoiled spoiled = transforms() == Transforms::local ? Spoiled::all_do
+                            : pass_ == Pass::forward          ? Spoiled::dim
+                                                              : Spoiled::empty;
     const TileCounts counts =
-        look_at_tiles(tiling(), choice_.shape.k_h, spoiled, o_.first, step, threads_, parallel_);
+        look_at_tiles(tiling(), shape_.k_h, spoiled, o_.first, step, threads_, parallel_);
     choice_.facts.tiles = counts.tiles;
     choice_.facts.plain_tiles = counts.plain;
     if (too_many(counts.not_finite, counts.tiles)) return Transforms::none;
@@ -387,14 +376,14 @@ class Chooser {
 
 Conv2dChoice choose_conv2d(Pass pass, const Conv2dShape& shape,
                            const Conv2dOperands<float>& operands, int threads,
-                           const ParallelCalls& parallel) {
-  return Chooser(pass, shape, operands, threads, parallel).choose(kStep);
+                           const ParallelCalls& parallel, const SelectOptions& options) {
+  return Chooser(pass, shape, operands, threads, parallel, options).choose(kStep);
 }
 
-Conv2dChoice choose_again(const Conv2dChoice& by_shape, Pass pass,
+Conv2dChoice choose_again(const Conv2dChoice& by_shape, Pass pass, const Conv2dShape& shape,
                           const Conv2dOperands<float>& operands, int threads,
                           const ParallelCalls& parallel) {
-  return Chooser(pass, by_shape.shape, operands, threads, parallel).choose_again(by_shape, kStep);
+  return Chooser(pass, shape, operands, threads, parallel).choose_again(by_shape, kStep);
 }
 
 ValueFacts look_at_all(Pass pass, const Conv2dShape& shape, const Conv2dOperands<float>& operands,
@@ -402,10 +391,10 @@ ValueFacts look_at_all(Pass pass, const Conv2dShape& shape, const Conv2dOperands
   return Chooser(pass, shape, operands, threads, parallel).choose(1).facts;
 }
 
-Conv2dShape keep_exact(const Conv2dKernel<float>& kernel, const Conv2dShape& shape,
-                       const Conv2dOperands<float>& operands, int threads,
-                       const ParallelCalls& parallel) {
-  return Chooser(kernel.pass, shape, operands, threads, parallel).choose(kernel).shape;
+Transforms keep_exact(const Conv2dKernel<float>& kernel, const Conv2dShape& shape,
+                      const Conv2dOperands<float>& operands, int threads,
+                      const ParallelCalls& parallel) {
+  return Chooser(kernel.pass, shape, operands, threads, parallel).choose(kernel).options.transforms;
 }
 
 const ValueLooks& value_looks() {

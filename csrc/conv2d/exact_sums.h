@@ -59,8 +59,7 @@ struct ValueFacts {
 
 struct Conv2dChoice {
   const Conv2dKernel<float>* kernel;
-  Conv2dShape shape;      // with the transforms that the values allow
-  Transforms transforms;  // of the kernel
+  SelectOptions options;  // with the transforms that the values allow
   ValueFacts facts;
   bool by_values = false;  // these values led to another kernel than their shape alone
 };
@@ -71,10 +70,10 @@ using ParallelCalls = std::function<void(int64_t, const std::function<void(int64
 // The kernel that runs on these operands, of which the first and second are read.
 Conv2dChoice choose_conv2d(Pass pass, const Conv2dShape& shape,
                            const Conv2dOperands<float>& operands, int threads,
-                           const ParallelCalls& parallel);
+                           const ParallelCalls& parallel, const SelectOptions& options = {});
 
 // The same from a choice that was made by shape alone, for other values.
-Conv2dChoice choose_again(const Conv2dChoice& by_shape, Pass pass,
+Conv2dChoice choose_again(const Conv2dChoice& by_shape, Pass pass, const Conv2dShape& shape,
                           const Conv2dOperands<float>& operands, int threads,
                           const ParallelCalls& parallel);
 
@@ -82,10 +81,10 @@ Conv2dChoice choose_again(const Conv2dChoice& by_shape, Pass pass,
 ValueFacts look_at_all(Pass pass, const Conv2dShape& shape, const Conv2dOperands<float>& operands,
                        int threads, const ParallelCalls& parallel);
 
-// The shape for a kernel that is given, by name.
-Conv2dShape keep_exact(const Conv2dKernel<float>& kernel, const Conv2dShape& shape,
-                       const Conv2dOperands<float>& operands, int threads,
-                       const ParallelCalls& parallel);
+// The transforms that the values allow to a kernel that is given, by name.
+Transforms keep_exact(const Conv2dKernel<float>& kernel, const Conv2dShape& shape,
+                      const Conv2dOperands<float>& operands, int threads,
+                      const ParallelCalls& parallel);
 
 const char* filter_kind_name(FilterKind kind);
 

@@ -57,11 +57,10 @@ py::array run(Pass pass, const std::string& name, const py::array& first, const 
                         {},         given.x_pixel, given.y_pixel};
     std::copy(w_strides.begin(), w_strides.end(), o.w_strides);
     check_runs(kernel, pass, s, threads);
-    Conv2dShape allowed = s;
     if constexpr (std::is_same_v<T, float>) {
-      allowed = keep_exact(kernel, s, o, threads, run_on_std_threads);
+      o.transforms = keep_exact(kernel, s, o, threads, run_on_std_threads);
     }
-    run_isolated(kernel, allowed, o, threads, packed);
+    run_isolated(kernel, s, o, threads, packed);
     return result(arrays[2].name, out, kernel.name);
   });
 }

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <string_view>
 
 #include "common/kernel/machine.h"
 
@@ -27,11 +28,7 @@ double filter_floats(const Conv2dShape& s) {
   return static_cast<double>(s.c_out) * s.c_in_per_group() * s.k_h * s.k_w;
 }
 
-bool filter_is_kept(const Conv2dShape& s, double bytes) {
-  return s.filter_kept && bytes <= static_cast<double>(kMaxKeptFilterBytes);
-}
-
-// The time to see, by its checksum, that a kept filter still belongs to the weight.
+// The time to see, by its checksum, that packed weights are still those of the weight.
 double checksum_seconds(const Conv2dShape& s, Isa isa) {
   return 4 * filter_floats(s) / rates(isa).l3_bytes;
 }
@@ -62,16 +59,21 @@ bool packed_rows_apply(const Conv2dShape& s) {
 }
 
 template <Isa isa>
-double direct_cost(const Conv2dShape& s, int threads) {
+Cost direct_cost(const Conv2dShape& s, int threads) {
   if (!packed_rows_apply(s)) return kNotApplicable;
   // For copying the rows, and for tiles of no more rows than a row of outputs has.
   const double overhead = 1.03 + 1 / static_cast<double>(max(1, s.w_out()));
-  const double filter_seconds = filter_is_kept(s, 4 * filter_floats(s))
-                                    ? checksum_seconds(s, isa)
-                                    : filter_floats(s) / rates(isa).packed_floats;
-  return (overhead * vector_macs(s, isa) / rates(isa).tile_macs + filter_seconds +
-          transpose_seconds(s, isa)) /
-         threads;
+  const double packing = filter_floats(s) / rates(isa).packed_floats;
+  return {(overhead * vector_macs(s, isa) / rates(isa).tile_macs + packing +
+           transpose_seconds(s, isa)) /
+              threads,
+          packing / threads};
+}
+
+// The filter's gradient is unpacked instead.
+template <Isa isa>
+double direct_weight_cost(const Conv2dShape& s, int threads) {
+  return direct_cost<isa>(s, threads).seconds;
 }
 
 // Vectors hold output channels, or the pixels of an nchw image.
@@ -140,9 +142,8 @@ bool winograd_applies(const Conv2dShape& s, int64_t tile, Isa isa) {
   constexpr int64_t kMinChannelPairs = 64;  // pairs of channels; transforms of fewer never pay
   const bool fused_multiply_add = isa != Isa::baseline;
   const bool fits = s.k_h == 3 || (s.k_h == 5 && tile == 2 && fused_multiply_add);
-  return s.transforms >= winograd_transforms(s.k_h, tile) && fits && s.k_w == s.k_h &&
-         s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1 &&
-         s.groups == 1 && s.pad_h < s.k_h && s.pad_w < s.k_w &&
+  return fits && s.k_w == s.k_h && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 &&
+         s.dilation_w == 1 && s.groups == 1 && s.pad_h < s.k_h && s.pad_w < s.k_w &&
          s.c_in * s.c_out >= kMinChannelPairs;
 }
 
@@ -175,20 +176,20 @@ struct WinogradWork {
 };
 
 template <Isa isa, int tile>
-double winograd_fused_cost(const Conv2dShape& s, int threads) {
+Cost winograd_fused_cost(const Conv2dShape& s, int threads) {
   if (!winograd_applies(s, tile, isa)) return kNotApplicable;
   const WinogradWork work(s, tile, isa);
   if (work.u_bytes > kMaxScratchBytes) return kNotApplicable;
-  // The first phase writes U for all threads to read, once or, if large, with every block of tiles.
+  // Packing writes U for all threads to read, once or, if large, with every block of tiles.
   const double rows = isa == Isa::avx512 ? 14 : 6;
   const auto own_cache = static_cast<double>(machine().l2);
   const double reads = work.u_bytes < own_cache ? threads : work.tiles / (2 * rows);
-  const bool kept = filter_is_kept(s, work.u_bytes);
-  const double streams = (kept ? 0 : 1) + std::fmax(reads, threads);
-  const double filter_seconds = kept ? checksum_seconds(s, isa) : work.filter_seconds(s);
-  return 2 * rates(isa).phase_seconds + (filter_seconds + work.tile_seconds(s, isa) +
-                                         work.product_seconds(streams * work.u_bytes)) /
-                                            threads;
+  const double streams = std::fmax(reads, threads);
+  const double product_seconds = work.product_seconds((1 + streams) * work.u_bytes);
+  const double written = product_seconds - work.product_seconds(streams * work.u_bytes);
+  return {2 * rates(isa).phase_seconds +
+              (work.filter_seconds(s) + work.tile_seconds(s, isa) + product_seconds) / threads,
+          (work.filter_seconds(s) + written) / threads};
 }
 
 template <Isa isa, int tile>
@@ -236,15 +237,44 @@ constexpr auto winograd2_shared_cost = winograd_shared_cost<isa, 2>;
 CNNEXT_REGISTER(Conv2d)
 
 template <class T>
-const Conv2dKernel<T>& select_conv2d(Pass pass, const Conv2dShape& shape, int threads) {
-  Conv2dShape s = shape;
-  if (preferred_algorithm("conv2d") == "exact" && forced_kernel("conv2d").empty()) {
-    s.transforms = Transforms::none;
-  }
-  return select<Conv2d, T>(pass, s, threads);
+Transforms transforms_of(const Conv2dKernel<T>& kernel, const Conv2dShape& shape) {
+  constexpr std::string_view kWinograd = "conv2d_winograd";
+  const std::string_view name = kernel.name;
+  if (name.substr(0, kWinograd.size()) != kWinograd) return Transforms::none;
+  return winograd_transforms(shape.k_h, name[kWinograd.size()] - '0');
 }
 
-template const Conv2dKernel<float>& select_conv2d(Pass, const Conv2dShape&, int);
-template const Conv2dKernel<double>& select_conv2d(Pass, const Conv2dShape&, int);
+template <class T>
+double predicted_seconds(const Conv2dKernel<T>& kernel, const Conv2dShape& shape, int threads,
+                         const SelectOptions& options) {
+  if (transforms_of(kernel, shape) > options.transforms) return kNotApplicable;
+  const Cost cost = kernel.cost(shape, threads);
+  const bool packed = options.weights_packed && cost.packing > 0 &&
+                      is_worth_keeping(kernel.plan(shape, threads).weights);
+  return packed ? cost.seconds - cost.packing + checksum_seconds(shape, kernel.isa) / threads
+                : cost.seconds;
+}
+
+template <class T>
+const Conv2dKernel<T>& select_conv2d(Pass pass, const Conv2dShape& shape, int threads,
+                                     const SelectOptions& options) {
+  SelectOptions allowed = options;
+  if (preferred_algorithm("conv2d") == "exact" && forced_kernel("conv2d").empty()) {
+    allowed.transforms = Transforms::none;
+  }
+  return select_kernel("conv2d", registry<Conv2d, T>(), pass, [&](const Conv2dKernel<T>& kernel) {
+    return predicted_seconds(kernel, shape, threads, allowed);
+  });
+}
+
+#define CNNEXT_INSTANTIATE(T)                                                        \
+  template Transforms transforms_of(const Conv2dKernel<T>&, const Conv2dShape&);     \
+  template double predicted_seconds(const Conv2dKernel<T>&, const Conv2dShape&, int, \
+                                    const SelectOptions&);                           \
+  template const Conv2dKernel<T>& select_conv2d(Pass, const Conv2dShape&, int,       \
+                                                const SelectOptions&);
+CNNEXT_INSTANTIATE(float)
+CNNEXT_INSTANTIATE(double)
+#undef CNNEXT_INSTANTIATE
 
 }  // namespace cnnext

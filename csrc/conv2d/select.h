@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Which conv2d kernel runs, where the shape tells what is known of the values; exact_sums.h finds
-// it out.
+// Which conv2d kernel runs, by its shape and by what a caller knows beyond that.
 #pragma once
 
 #include <string>
@@ -13,12 +12,31 @@ namespace cnnext {
 template <class T>
 using Conv2dKernel = KernelOf<Conv2d, T>;
 
-// The largest packed filter that is kept: others leave the caches between calls, and would be read
-// at no more than the speed of packing them again.
-constexpr int64_t kMaxKeptFilterBytes = int64_t{16} << 20;
+struct SelectOptions {
+  bool weights_packed = false;              // by an earlier call, where that pays
+  Transforms transforms = Transforms::any;  // that the values allow: exact_sums.h finds it out
+};
+
+// Whether packed weights pay from call to call. Where a kernel packs as it goes, it reads the
+// weight once, and what it packs stays in its cache: to prove that the weight has not changed, and
+// to read what was packed, would cost more. Large ones leave the caches between calls, and would be
+// read at no more than the speed of packing them again.
+inline bool is_worth_keeping(const PackFormat& format) {
+  constexpr int64_t kMaxBytes = int64_t{16} << 20;
+  return format.exists() && !format.optional && format.bytes <= kMaxBytes;
+}
+
+// The transforms that the kernel applies.
+template <class T>
+Transforms transforms_of(const Conv2dKernel<T>& kernel, const Conv2dShape& shape);
+
+template <class T>
+double predicted_seconds(const Conv2dKernel<T>& kernel, const Conv2dShape& shape, int threads,
+                         const SelectOptions& options);
 
 // Unlike select<Conv2d, T> it leaves out Winograd's transforms where exact sums are preferred.
 template <class T>
-const Conv2dKernel<T>& select_conv2d(Pass pass, const Conv2dShape& shape, int threads);
+const Conv2dKernel<T>& select_conv2d(Pass pass, const Conv2dShape& shape, int threads,
+                                     const SelectOptions& options = {});
 
 }  // namespace cnnext

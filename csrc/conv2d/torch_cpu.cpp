@@ -27,7 +27,9 @@ struct Device : CpuDevice {
     if constexpr (std::is_same_v<T, float>) {
       const Conv2dChoice choice = choose_conv2d(pass, s, o, threads, TorchThreads());
       note_plain_tiles(choice.facts);
-      run_on_torch_threads(*choice.kernel, choice.shape, o, threads);
+      Conv2dOperands<float> allowed = o;
+      allowed.transforms = choice.options.transforms;
+      run_on_torch_threads(*choice.kernel, s, allowed, threads);
     } else {
       run_on_torch_threads(select_conv2d<T>(pass, s, threads), s, o, threads);
     }
@@ -46,9 +48,8 @@ Tensor forward_planned(const Tensor& input, const Tensor& weight, const std::opt
                        int64_t dilation_h, int64_t dilation_w, int64_t groups, int64_t owner,
                        int64_t version) {
   const conv2d::OwnedWeight owned{weight, owner, version};
-  const auto compute = [&](const Device& device, Pass pass, Conv2dShape s, const auto& o) {
+  const auto compute = [&](const Device& device, Pass pass, const Conv2dShape& s, const auto& o) {
     if constexpr (std::is_same_v<decltype(o), const Conv2dOperands<float>&>) {
-      s.filter_kept = true;
       const auto call = conv2d::plan_call(s, o, owned, num_threads_for(s.macs()));
       note_plain_tiles(call->choice.facts);
       conv2d::run_call(*call, o);
@@ -64,25 +65,32 @@ void forget_plans(int64_t owner) { PlannedCalls::instance().forget(owner); }
 void forget_all_plans() { PlannedCalls::instance().forget_all(); }
 int64_t packed_bytes(int64_t owner) { return PlannedCalls::instance().bytes(owner); }
 
+template <class T>
+std::string candidates_of(Pass pass, const Conv2dShape& s, int threads,
+                          const SelectOptions& options) {
+  const auto predict = [&](const Conv2dKernel<T>& kernel) {
+    return predicted_seconds(kernel, s, threads, options);
+  };
+  return std::string(select_conv2d<T>(pass, s, threads, options).name) + '\n' +
+         list_candidates(registry<Conv2d, T>(), pass, s, threads, predict);
+}
+
 // The candidates for float32, or float64, in the order of the registry; the chosen one comes first.
 std::string candidates(std::string direction, bool is_double, bool channels_last, int64_t n,
                        int64_t c_in, int64_t h_in, int64_t w_in, int64_t c_out, int64_t k_h,
                        int64_t k_w, int64_t stride_h, int64_t stride_w, int64_t pad_h,
                        int64_t pad_w, int64_t dilation_h, int64_t dilation_w, int64_t groups,
-                       bool filter_kept, int64_t transforms) {
+                       bool weights_packed, int64_t transforms) {
   const Layout layout = channels_last ? Layout::channels_last : Layout::nchw;
-  Conv2dShape whole{n,        c_in,  h_in,  w_in,       c_out,      k_h,    k_w,   stride_h,
-                    stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, layout};
-  whole.filter_kept = filter_kept;
-  whole.transforms = static_cast<Transforms>(transforms);
+  const Conv2dShape whole{n,        c_in,  h_in,  w_in,       c_out,      k_h,    k_w,   stride_h,
+                          stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, layout};
   const Conv2dShape s = whole.without_padding_only_taps();
+  const SelectOptions options{weights_packed, static_cast<Transforms>(transforms)};
   const int threads = num_threads_for(s.macs());
   for (Pass pass : {Pass::forward, Pass::bwd_input, Pass::bwd_weight}) {
     if (direction != pass_name(pass)) continue;
-    return is_double ? std::string(select_conv2d<double>(pass, s, threads).name) + '\n' +
-                           list_candidates(registry<Conv2d, double>(), pass, s, threads)
-                     : std::string(select_conv2d<float>(pass, s, threads).name) + '\n' +
-                           list_candidates(registry<Conv2d, float>(), pass, s, threads);
+    return is_double ? candidates_of<double>(pass, s, threads, options)
+                     : candidates_of<float>(pass, s, threads, options);
   }
   throw std::runtime_error("conv2d has no pass '" + direction + "'");
 }
@@ -92,16 +100,16 @@ std::string candidates(std::string direction, bool is_double, bool channels_last
 std::string value_facts(std::string direction, Tensor first, Tensor weight, int64_t h_in,
                         int64_t w_in, int64_t stride_h, int64_t stride_w, int64_t pad_h,
                         int64_t pad_w, int64_t dilation_h, int64_t dilation_w, int64_t groups,
-                        bool filter_kept) {
+                        bool weights_packed) {
   std::string found;
-  const auto look = [&](const Device&, Pass pass, Conv2dShape s, const auto& o) {
+  const auto look = [&](const Device&, Pass pass, const Conv2dShape& s, const auto& o) {
     if constexpr (std::is_same_v<decltype(o), const Conv2dOperands<float>&>) {
-      s.filter_kept = filter_kept;
       const int threads = num_threads_for(s.macs());
-      const Conv2dChoice choice = choose_conv2d(pass, s, o, threads, TorchThreads());
+      const SelectOptions options{weights_packed, Transforms::any};
+      const Conv2dChoice choice = choose_conv2d(pass, s, o, threads, TorchThreads(), options);
       const ValueFacts facts = look_at_all(pass, s, o, threads, TorchThreads());
       found = std::string(choice.kernel->name) + ' ' +
-              std::to_string(static_cast<int>(choice.shape.transforms)) + ' ' +
+              std::to_string(static_cast<int>(choice.options.transforms)) + ' ' +
               filter_kind_name(facts.filter) + ' ' + std::to_string(facts.tiles) + ' ' +
               std::to_string(facts.plain_tiles);
     }
@@ -125,12 +133,12 @@ STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
   m.def(
       "conv2d_candidates(str direction, bool is_double, bool channels_last, int n, "
       "int c_in, int h_in, int w_in, int c_out, int k_h, int k_w, int stride_h, int stride_w, "
-      "int pad_h, int pad_w, int dilation_h, int dilation_w, int groups, bool filter_kept, "
+      "int pad_h, int pad_w, int dilation_h, int dilation_w, int groups, bool weights_packed, "
       "int transforms) -> str");
   m.def(
       "conv2d_value_facts(str direction, Tensor first, Tensor weight, int h_in, int w_in, "
       "int stride_h, int stride_w, int pad_h, int pad_w, int dilation_h, int dilation_w, "
-      "int groups, bool filter_kept) -> str");
+      "int groups, bool weights_packed) -> str");
   m.def("conv2d_many_plain_tiles_address() -> int");
   m.def(
       "conv2d_planned(Tensor input, Tensor weight, Tensor? bias, int stride_h, int stride_w, "

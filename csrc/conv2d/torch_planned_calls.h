@@ -65,13 +65,6 @@ inline WeightSource source_of(const OwnedWeight& owned, const Conv2dShape& s,
   return source;
 }
 
-// Whether packed weights pay from call to call. Where a kernel packs as it goes, it reads the
-// weight once, and what it packs stays in its cache: to prove that the weight has not changed, and
-// to read what was packed, would cost more.
-inline bool is_worth_keeping(const PackFormat& format) {
-  return format.exists() && !format.optional && format.bytes <= kMaxKeptFilterBytes;
-}
-
 // The packed weights of a call's owner, from an earlier call or made now; null if there is no
 // memory for them.
 inline std::shared_ptr<const PackedWeights> packed_weights(const PlannedCall& call,
@@ -86,7 +79,7 @@ inline std::shared_ptr<const PackedWeights> packed_weights(const PlannedCall& ca
   if (made == nullptr) return nullptr;
   Scratch scratch;
   const int threads = call.key.threads;
-  pack_weights(*call.choice.kernel, call.choice.shape, call.plan, o, made->bytes.get(), threads,
+  pack_weights(*call.choice.kernel, call.key.shape, call.plan, o, made->bytes.get(), threads,
                scratch.reserve(packing_scratch_bytes(call.plan, threads)), TorchThreads());
   made->source = source;
   made->storage = storage_of(owned.weight);
@@ -100,9 +93,10 @@ inline std::shared_ptr<const PlannedCall> plan_call(const Conv2dShape& s,
   PlannedCalls& calls = PlannedCalls::instance();
   const CallKey key{owned.owner, s, threads, active_isa(), settings_number()};
   const auto known = calls.find(key);
+  const SelectOptions may_be_packed{true, Transforms::any};
   const Conv2dChoice choice =
-      known == nullptr ? choose_conv2d(Pass::forward, s, o, threads, TorchThreads())
-                       : choose_again(known->choice, Pass::forward, o, threads, TorchThreads());
+      known == nullptr ? choose_conv2d(Pass::forward, s, o, threads, TorchThreads(), may_be_packed)
+                       : choose_again(known->choice, Pass::forward, s, o, threads, TorchThreads());
   std::optional<WeightSource> source;  // found out once, and only where it is asked for
   const auto weight_source = [&]() -> const WeightSource& {
     if (!source.has_value()) source = source_of(owned, s, o, threads);
@@ -116,7 +110,7 @@ inline std::shared_ptr<const PlannedCall> plan_call(const Conv2dShape& s,
   made->key = key;
   made->key.by_values = choice.by_values;
   made->choice = choice;
-  made->plan = choice.kernel->plan(choice.shape, threads);
+  made->plan = choice.kernel->plan(s, threads);
   if (is_worth_keeping(made->plan.weights)) {
     made->packed = packed_weights(*made, o, weight_source(), owned);
   }
@@ -124,13 +118,14 @@ inline std::shared_ptr<const PlannedCall> plan_call(const Conv2dShape& s,
   return made;
 }
 
-inline void run_call(const PlannedCall& call, const Conv2dOperands<float>& o) {
+inline void run_call(const PlannedCall& call, Conv2dOperands<float> o) {
+  o.transforms = call.choice.options.transforms;
   if (call.packed == nullptr) {
-    return run_on_torch_threads(*call.choice.kernel, call.choice.shape, call.plan, o,
+    return run_on_torch_threads(*call.choice.kernel, call.key.shape, call.plan, o,
                                 call.key.threads);
   }
   Scratch scratch;
-  run_planned(*call.choice.kernel, call.choice.shape, call.plan, o, call.packed->bytes.get(),
+  run_planned(*call.choice.kernel, call.key.shape, call.plan, o, call.packed->bytes.get(),
               call.key.threads, scratch.reserve(running_scratch_bytes(call.plan, call.key.threads)),
               TorchThreads());
 }

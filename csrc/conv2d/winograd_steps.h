@@ -61,7 +61,7 @@ struct WinogradSteps {
         x(o.first),
         w(o.second + g.w_first),
         epilogue(o.epilogue),
-        plain(s.transforms < winograd_transforms(Taps, Outputs)),
+        plain(o.transforms < winograd_transforms(Taps, Outputs)),
         y(o.result) {
     panels = ceil_div(g.k, kColumns);
     const int64_t max_channels = min(kMaxChannels, l2_floats(9) / (kPoints * kColumns));

@@ -94,7 +94,7 @@ SPEC = OperatorSpec(
         "conv2d_value_facts": Arguments(
             {
                 **{"direction": "forward", "first": _INPUT, "weight": _WEIGHT},
-                **{**_SIZE_IN, **_GEOMETRY, "filter_kept": False},
+                **{**_SIZE_IN, **_GEOMETRY, "weights_packed": False},
             }
         ),
     },

@@ -65,7 +65,17 @@ struct Slice {
   unsigned char* chunk;
 };
 
-// One line of a registry. `cost` predicts seconds, infinite where the kernel does not apply.
+// Predicted seconds of a call, infinite where the kernel does not apply. A cost function that tells
+// no parts apart returns a plain number.
+struct Cost {
+  double seconds;
+  double packing;  // the part that a call saves which finds its weights packed
+
+  CNNEXT_INLINE constexpr Cost(double all, double of_packing = 0)
+      : seconds(all), packing(of_packing) {}
+};
+
+// One line of a registry.
 template <class Shape_, class Operands_>
 struct Kernel {
   using Shape = Shape_;
@@ -73,7 +83,7 @@ struct Kernel {
   const char* name;
   Pass pass;
   Isa isa;
-  double (*cost)(const Shape&, int threads);
+  Cost (*cost)(const Shape&, int threads);
   Plan (*plan)(const Shape&, int threads);
   void (*pack)(const Shape&, const Plan&, const Operands&, const Slice&);  // reads weights alone
   void (*run)(const Shape&, const Plan&, const Operands&, const Slice&);
@@ -87,10 +97,10 @@ struct Kernel {
 //   CNNEXT_FMA_KERNEL(name, Op, pass, cost, Body)       but the baseline
 //   CNNEXT_BASELINE_KERNEL(name, Op, pass, cost, Body)  for the baseline alone
 //
-// Op is the operator's trait (registry.h), cost<Isa> predicts seconds, and Body is a class with
-// static plan() and run(), and pack() if it packs weights. register_kernels.inc makes the registry
-// of the list; define_kernels.inc defines its kernels, in reference.cpp and in each <isa>.cpp. The
-// order carries no meaning.
+// Op is the operator's trait (registry.h), cost<Isa> returns a Cost or seconds, and Body is a
+// class with static plan() and run(), and pack() if it packs weights. register_kernels.inc makes
+// the registry of the list; define_kernels.inc defines its kernels, in reference.cpp and in each
+// <isa>.cpp. The order carries no meaning.
 #if CNNEXT_X86
 #define CNNEXT_FOR_FMA_ISAS(macro, ...) macro(avx2, __VA_ARGS__) macro(avx512, __VA_ARGS__)
 #else

@@ -46,12 +46,12 @@ int64_t settings_number();
 
 const char* pass_name(Pass pass);
 
-// The usable kernel of least predicted time. The order of the list carries no meaning: of two
-// equal predictions the higher ISA wins, then the name. A forced kernel that does not fit is an
-// error, never silently replaced.
-template <class K>
+// The usable kernel of least predicted time, which predict(kernel) tells in seconds. The order of
+// the list carries no meaning: of two equal predictions the higher ISA wins, then the name. A
+// forced kernel that does not fit is an error, never silently replaced.
+template <class K, class Predict>
 const K& select_kernel(const char* op, const std::vector<K>& kernels, Pass pass,
-                       const typename K::Shape& shape, int threads) {
+                       const Predict& predict) {
   const Isa isa = active_isa();
   const std::string forced = forced_kernel(op);
   const std::string preferred = preferred_algorithm(op);
@@ -74,7 +74,7 @@ const K& select_kernel(const char* op, const std::vector<K>& kernels, Pass pass,
   Choice best, best_preferred;
   for (const K& kernel : kernels) {
     if (kernel.pass != pass || kernel.isa > isa) continue;
-    const double cost = kernel.cost(shape, threads);
+    const double cost = predict(kernel);
     if (cost == kNotApplicable) continue;
     if (!forced.empty()) {
       if (forced == kernel.name) return kernel;
@@ -97,14 +97,15 @@ const K& select_kernel(const char* op, const std::vector<K>& kernels, Pass pass,
 
 // What the choice is made from: one line a usable kernel, "name seconds scratch_bytes" and behind
 // them, of each phase, how many tasks it has in how many rounds, as "tasks*rounds".
-template <class K>
+template <class K, class Predict>
 std::string list_candidates(const std::vector<K>& kernels, Pass pass,
-                            const typename K::Shape& shape, int threads) {
+                            const typename K::Shape& shape, int threads, const Predict& predict) {
   std::ostringstream lines;
   lines.imbue(std::locale::classic());
   for (const K& kernel : kernels) {
-    const double cost = kernel.cost(shape, threads);
-    if (kernel.pass != pass || kernel.isa > active_isa() || cost == kNotApplicable) continue;
+    if (kernel.pass != pass || kernel.isa > active_isa()) continue;
+    const double cost = predict(kernel);
+    if (cost == kNotApplicable) continue;
     const Plan plan = kernel.plan(shape, threads);
     lines << kernel.name << ' ' << cost << ' ' << plan.shared_bytes + threads * plan.chunk_bytes;
     for (int phase = 0; phase < plan.n_phases; ++phase) {
@@ -119,7 +120,8 @@ std::string list_candidates(const std::vector<K>& kernels, Pass pass,
 // algorithm.
 template <class Op, class T>
 const KernelOf<Op, T>& select(Pass pass, const typename Op::Shape& shape, int threads) {
-  return select_kernel(Op::kName, registry<Op, T>(), pass, shape, threads);
+  return select_kernel(Op::kName, registry<Op, T>(), pass,
+                       [&](const auto& kernel) { return kernel.cost(shape, threads).seconds; });
 }
 
 // One line a kernel: "name pass isa".

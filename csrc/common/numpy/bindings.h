@@ -184,7 +184,7 @@ void check_applies(const K& kernel, const typename K::Shape& shape, int threads)
     throw py::value_error(subject + "needs " + isa_name(kernel.isa) + ", but the active ISA is " +
                           isa_name(active_isa()));
   }
-  if (kernel.cost(shape, threads) == kNotApplicable) {
+  if (kernel.cost(shape, threads).seconds == kNotApplicable) {
     throw py::value_error(subject + "does not apply to this shape");
   }
 }
@@ -329,8 +329,8 @@ py::module_ bind_operator(py::module_& m) {
       [](const std::string& name, int threads, const py::kwargs& shape) {
         check_threads(threads);
         const typename Op::Shape s = shape_from<Op>(shape);
-        return with_kernel<Op>(name,
-                               [&](auto, const auto& kernel) { return kernel.cost(s, threads); });
+        return with_kernel<Op>(
+            name, [&](auto, const auto& kernel) { return kernel.cost(s, threads).seconds; });
       },
       "name"_a, py::kw_only(), "threads"_a = 1,
       "The predicted seconds; infinite if the kernel does not apply to the shape.");

@@ -75,7 +75,7 @@ void race_for_shared(const CopyShape&, const CopyOperands&, const Slice& slice) 
   *slice.shared = 0;
 }
 
-double cost(const CopyShape&, int) { return 1; }
+Cost cost(const CopyShape&, int) { return 1; }
 
 Plan plan(const CopyShape& shape, int) {
   Plan plan;
