@@ -4,7 +4,7 @@
 // collects the gradient of the units' state, from the output and, through w_hh, from the step
 // after, and goes on to the gradient of the gates. The h' of the tile's step goes to the rows of
 // the step after, which started from it. One position after the last step, what is left is the
-// gradient of the first state.
+// gradient of the first state. Gates alone need no weights.
 #pragma once
 
 #include "gemm/tile.h"
@@ -23,10 +23,21 @@ struct BackwardStep {
   static int64_t blocks(const RecurrenceShape& s) { return ceil_div(s.hidden, kUnits); }
   static int64_t packed_floats(const RecurrenceShape& s) { return s.gates() * s.hidden * kUnits; }
 
+  // The weights of all blocks, one after the other; a task packs one.
+  static PackFormat format(const RecurrenceShape& s) {
+    PackFormat format;
+    if (s.gates_only) return format;
+    format.order = "unit columns";
+    format.columns = kUnits;
+    format.tasks = blocks(s);
+    format.bytes = format.tasks * packed_floats(s) * static_cast<int64_t>(sizeof(float));
+    format.optional = true;
+    return format;
+  }
+
   // The columns of w_hh that belong to a block of units.
   static void pack(const RecurrenceShape& s, const RecurrenceOperands<float>& o, int64_t block,
                    float* packed) {
-    if (o.w_hh == nullptr) return;
     const int64_t units = units_of(s, block);
     for (int64_t j = 0; j < s.gates() * s.hidden; ++j) {
       float* const row = packed + j * kUnits;
@@ -76,7 +87,7 @@ struct BackwardStep {
       if (!ends) sum += at.read_or_zero(o.dy, at.of_row());
       store<N>(sums, sum);
     });
-    if (!starts && o.w_hh != nullptr) add_product(s, o, step.before_row + i, rows, packed, dh);
+    if (!starts && !s.gates_only) add_product(s, o, step.before_row + i, rows, packed, dh);
     each_vector([&](const Units<N>& at, float* sums) {
       f32<N> h_next;
       if (ends) {
@@ -108,28 +119,47 @@ struct BackwardStep {
   }
 };
 
+// What both forms have in common.
 template <class Tile>
-struct BackwardBySequences {
+struct BackwardPacked {
+  using AnyCell = BackwardStep<LSTM, Tile>;  // all cells' weights are packed alike
+
+  static void pack(const RecurrenceShape& s, const Plan&, const RecurrenceOperands<float>& o,
+                   const Slice& slice) {
+    pack_blocks(s, o, slice.begin, slice.end, reinterpret_cast<float*>(slice.packed));
+  }
+
+ protected:
+  // Blocks [first, last), each to its place among all.
+  static void pack_blocks(const RecurrenceShape& s, const RecurrenceOperands<float>& o,
+                          int64_t first, int64_t last, float* packed) {
+    for (int64_t block = first; block < last; ++block) {
+      AnyCell::pack(s, o, block, packed + block * AnyCell::packed_floats(s));
+    }
+  }
+};
+
+template <class Tile>
+struct BackwardBySequences : BackwardPacked<Tile> {
+  using typename BackwardPacked<Tile>::AnyCell;
   static constexpr int64_t kTaskRows = Tile::panel_rows(Tile::kColumns);
 
   static Plan plan(const RecurrenceShape& s, int) {
-    using AnyCell = BackwardStep<LSTM, Tile>;
     Plan plan;
+    plan.weights = AnyCell::format(s);
     plan.tasks[0] = ceil_div(s.batch, kTaskRows);
-    if (s.gates_only) return plan;
-    plan.chunk_bytes = AnyCell::blocks(s) * AnyCell::packed_floats(s) * sizeof(float);
+    plan.chunk_bytes = plan.weights.bytes;
     return plan;
   }
 
-  static void run(const RecurrenceShape& s, const Plan&, const RecurrenceOperands<float>& o,
+  static void run(const RecurrenceShape& s, const Plan& plan, const RecurrenceOperands<float>& o,
                   const Slice& slice) {
+    const bool packs = plan.weights.exists() && slice.packed == nullptr;
+    float* const packed = reinterpret_cast<float*>(packs ? slice.chunk : slice.packed);
+    if (packs) BackwardPacked<Tile>::pack_blocks(s, o, 0, plan.weights.tasks, packed);
     with_cell(s.cell, [&](auto cell) {
       using Work = BackwardStep<decltype(cell), Tile>;
-      float* const packed = reinterpret_cast<float*>(slice.chunk);
       const int64_t blocks = Work::blocks(s), floats = Work::packed_floats(s);
-      for (int64_t block = 0; block < blocks; ++block) {
-        Work::pack(s, o, block, packed + block * floats);
-      }
       for (int64_t position = 0; position <= s.steps; ++position) {
         const Step step = step_at(s, o, Pass::backward, position);
         for (int64_t block = 0; block < blocks; ++block) {
@@ -142,27 +172,30 @@ struct BackwardBySequences {
 };
 
 template <class Tile>
-struct BackwardByUnits {
+struct BackwardByUnits : BackwardPacked<Tile> {
+  using typename BackwardPacked<Tile>::AnyCell;
+
   static Plan plan(const RecurrenceShape& s, int) {
-    using AnyCell = BackwardStep<LSTM, Tile>;
     Plan plan;
+    plan.weights = AnyCell::format(s);
     plan.rounds = s.steps + 1;
     plan.tasks[0] = AnyCell::blocks(s);
-    if (s.gates_only) return plan;
-    plan.shared_bytes = plan.tasks[0] * AnyCell::packed_floats(s) * sizeof(float);
+    plan.shared_bytes = plan.weights.bytes;
     return plan;
   }
 
-  static void run(const RecurrenceShape& s, const Plan&, const RecurrenceOperands<float>& o,
+  static void run(const RecurrenceShape& s, const Plan& plan, const RecurrenceOperands<float>& o,
                   const Slice& slice) {
+    const bool packs = plan.weights.exists() && slice.packed == nullptr;
+    float* const packed = reinterpret_cast<float*>(packs ? slice.shared : slice.packed);
+    if (packs && slice.round == 1) {  // the first with products
+      BackwardPacked<Tile>::pack_blocks(s, o, slice.begin, slice.end, packed);
+    }
     with_cell(s.cell, [&](auto cell) {
       using Work = BackwardStep<decltype(cell), Tile>;
       const Step step = step_at(s, o, Pass::backward, slice.round);
       for (int64_t block = slice.begin; block < slice.end; ++block) {
-        float* const packed =
-            reinterpret_cast<float*>(slice.shared) + block * Work::packed_floats(s);
-        if (slice.round == 1) Work::pack(s, o, block, packed);  // at position 0 no product
-        Work::run(s, o, step, 0, s.batch, block, packed);
+        Work::run(s, o, step, 0, s.batch, block, packed + block * Work::packed_floats(s));
       }
     });
   }

@@ -12,20 +12,22 @@
 //   by dots       By units, without packing (gemm/dot.h): for a single step of few sequences.
 //
 // In all of them the work is done in tiles, a few sequences x a block of units with all their
-// sums: the products run into a tile that stays in L1, and from there through the gates.
+// sums: the products run into a tile that stays in L1, and from there through the gates. The first
+// three take weights that were packed ahead, of one order for all; without, whoever uses them first
+// packs them.
 #pragma once
 
-#include "gemm/block.h"
 #include "recurrence/steps.h"
 #include "recurrence/weights.h"
 
 namespace cnnext {
 namespace {
 
-// Products of x that were computed for several steps at once, kXSums x hidden for each row from
-// `first_row` on; null if they were not.
+// Biases and products of x that were computed for several steps at once: for each row from
+// `first_row` on, kXColumns of each block of units. Null if they were not.
 struct HoistedProducts {
   const float* z;
+  int64_t z_row;
   int64_t first_row;
 };
 
@@ -54,6 +56,11 @@ struct ForwardStep {
     alignas(64) float sums[Block::kRows * Block::kColumns];
     for (int64_t r = 0; r < rows; ++r) {
       copy(sums + r * Block::kColumns, weights.biases(), Block::kColumns);
+      if (hoisted.z != nullptr) {
+        const int64_t row = step.row + i + r - hoisted.first_row;
+        copy(sums + r * Block::kColumns, hoisted.z + row * hoisted.z_row + block * Block::kXColumns,
+             Block::kXColumns);
+      }
     }
     const int64_t first_unit = block * Block::kUnits, units = Block::units(s, block);
     if (hoisted.z == nullptr) weights.add_product_of_x(rows, o.x + (step.row + i) * s.input, sums);
@@ -63,48 +70,74 @@ struct ForwardStep {
         const Units<N> at{{s.hidden, step.row + i + r, i + r, first_unit + unit, starts,
                            h + r * s.hidden + first_unit + unit},
                           min(N, units - unit)};
-        const auto sum = [&](int k) {
-          const f32<N> z = load<N>(sums + r * Block::kColumns + k * Block::kUnits + unit);
-          if (hoisted.z == nullptr || k >= Cell::kXSums) return z;
-          const int64_t line = (at.row - hoisted.first_row) * Cell::kXSums + k;
-          return z + at.read(hoisted.z, line * s.hidden + at.unit);
-        };
-        Cell::forward(o, at, sum);
+        Cell::forward(o, at, [&](int k) {
+          return load<N>(sums + r * Block::kColumns + k * Block::kUnits + unit);
+        });
       }
     }
   }
 };
 
+// What the forms have in common that take packed weights.
 template <class Tile>
-struct ForwardBySequences {
+struct ForwardPacked {
+  template <class Cell>
+  using Weights = PackedWeights<Cell, Tile>;
+
+  static void pack(const RecurrenceShape& s, const Plan&, const RecurrenceOperands<float>& o,
+                   const Slice& slice) {
+    with_cell(s.cell, [&](auto cell) {
+      pack_blocks<decltype(cell)>(s, o, slice.begin, slice.end,
+                                  reinterpret_cast<float*>(slice.packed));
+    });
+  }
+
+ protected:
+  // Blocks [first, last), each to its place among all.
+  template <class Cell>
+  static void pack_blocks(const RecurrenceShape& s, const RecurrenceOperands<float>& o,
+                          int64_t first, int64_t last, float* packed) {
+    const int64_t floats = Weights<Cell>::floats(s);
+    for (int64_t block = first; block < last; ++block) {
+      Weights<Cell>::pack(s, o, block, packed + block * floats);
+    }
+  }
+
+  // Those that were packed ahead, or else in `scratch`.
+  static float* packed_or(unsigned char* scratch, const Slice& slice) {
+    return reinterpret_cast<float*>(slice.packed == nullptr ? scratch : slice.packed);
+  }
+};
+
+template <class Tile>
+struct ForwardBySequences : ForwardPacked<Tile> {
+  using Base = ForwardPacked<Tile>;
   static constexpr int64_t kTaskRows = Tile::panel_rows(Tile::kColumns);
 
   static Plan plan(const RecurrenceShape& s, int) {
     return with_cell(s.cell, [&](auto cell) {
-      using Weights = PackedWeights<decltype(cell), Tile>;
       Plan plan;
+      plan.weights = PackedWeights<decltype(cell), Tile>::format(s);
       plan.tasks[0] = ceil_div(s.batch, kTaskRows);
-      plan.chunk_bytes = Weights::Block::count(s) * Weights::floats(s) * sizeof(float);
+      plan.chunk_bytes = plan.weights.bytes;
       return plan;
     });
   }
 
-  static void run(const RecurrenceShape& s, const Plan&, const RecurrenceOperands<float>& o,
+  static void run(const RecurrenceShape& s, const Plan& plan, const RecurrenceOperands<float>& o,
                   const Slice& slice) {
     with_cell(s.cell, [&](auto cell) {
       using Cell = decltype(cell);
       using Weights = PackedWeights<Cell, Tile>;
-      float* const packed = reinterpret_cast<float*>(slice.chunk);
-      const int64_t blocks = Weights::Block::count(s), floats = Weights::floats(s);
-      for (int64_t block = 0; block < blocks; ++block) {
-        Weights::pack(s, o, block, packed + block * floats);
-      }
+      const int64_t blocks = plan.weights.tasks, floats = Weights::floats(s);
+      float* const packed = Base::packed_or(slice.chunk, slice);
+      if (slice.packed == nullptr) Base::template pack_blocks<Cell>(s, o, 0, blocks, packed);
       for (int64_t position = 0; position < s.steps; ++position) {
         const Step step = step_at(s, o, Pass::forward, position);
         for (int64_t block = 0; block < blocks; ++block) {
           ForwardStep<Cell, Tile, Weights>::run(s, o, step, slice.begin * kTaskRows,
                                                 slice.end * kTaskRows, block,
-                                                Weights(s, o, block, packed + block * floats));
+                                                Weights(s, packed + block * floats));
         }
       }
     });
@@ -118,16 +151,18 @@ CNNEXT_INLINE int64_t serpentine(const Slice& slice, int64_t i) {
 }
 
 template <class Tile>
-struct ForwardByUnits {
+struct ForwardByUnits : ForwardPacked<Tile> {
   static Plan plan(const RecurrenceShape& s, int) {
     return with_cell(s.cell, [&](auto cell) {
-      using Weights = PackedWeights<decltype(cell), Tile>;
       Plan plan;
+      plan.weights = PackedWeights<decltype(cell), Tile>::format(s);
       plan.rounds = s.steps;
-      plan.tasks[0] = Weights::Block::count(s);
-      const int64_t bytes = Weights::floats(s) * static_cast<int64_t>(sizeof(float));
-      (s.steps > 1 ? plan.shared_bytes : plan.chunk_bytes) =
-          s.steps > 1 ? plan.tasks[0] * bytes : bytes;
+      plan.tasks[0] = plan.weights.tasks;
+      if (s.steps > 1) {
+        plan.shared_bytes = plan.weights.bytes;
+      } else {
+        plan.chunk_bytes = plan.weights.bytes / plan.weights.tasks;
+      }
       return plan;
     });
   }
@@ -137,71 +172,78 @@ struct ForwardByUnits {
     with_cell(s.cell, [&](auto cell) {
       using Cell = decltype(cell);
       using Weights = PackedWeights<Cell, Tile>;
+      const bool is_packed = slice.packed != nullptr, keeps_all = is_packed || s.steps > 1;
       const Step step = step_at(s, o, Pass::forward, slice.round);
       for (int64_t i = slice.begin; i < slice.end; ++i) {
         const int64_t block = serpentine(slice, i);
         float* const packed =
-            s.steps > 1 ? reinterpret_cast<float*>(slice.shared) + block * Weights::floats(s)
-                        : reinterpret_cast<float*>(slice.chunk);
-        if (slice.round == 0) Weights::pack(s, o, block, packed);
-        ForwardStep<Cell, Tile, Weights>::run(s, o, step, 0, s.batch, block,
-                                              Weights(s, o, block, packed));
+            ForwardPacked<Tile>::packed_or(s.steps > 1 ? slice.shared : slice.chunk, slice) +
+            (keeps_all ? block * Weights::floats(s) : 0);
+        if (slice.round == 0 && !is_packed) Weights::pack(s, o, block, packed);
+        ForwardStep<Cell, Tile, Weights>::run(s, o, step, 0, s.batch, block, Weights(s, packed));
       }
     });
   }
 };
 
 template <class Tile>
-struct ForwardHoisted {
+struct ForwardHoisted : ForwardPacked<Tile> {
   static constexpr int64_t kHoistedRows = 256;  // enough for w_ih to be read once for many products
 
   static Plan plan(const RecurrenceShape& s, int) {
     return with_cell(s.cell, [&](auto cell) {
       using Weights = PackedWeights<decltype(cell), Tile>;
+      constexpr int64_t kFloat = sizeof(float);
       Plan plan;
+      plan.weights = Weights::format(s);
       plan.rounds = s.steps;
-      plan.tasks[0] = Weights::Block::count(s);
-      plan.shared_bytes = (plan.tasks[0] * Weights::floats(only_state(s)) +
-                           hoisted_steps(s) * s.batch * decltype(cell)::kXSums * s.hidden) *
-                          sizeof(float);
-      plan.chunk_bytes = BlockedProduct<Tile>::scratch_bytes();
+      plan.tasks[0] = plan.weights.tasks;
+      plan.shared_bytes = Weights::format(only_state(s)).bytes +
+                          hoisted_steps(s) * s.batch * z_row<Weights>(s) * kFloat;
+      plan.chunk_bytes = s.input * Weights::Block::kXColumns * kFloat;
       return plan;
     });
   }
 
-  static void run(const RecurrenceShape& s, const Plan& plan, const RecurrenceOperands<float>& o,
+  // Without weights packed ahead, those of h are packed once and those of x for each group of
+  // steps, right where they are used.
+  static void run(const RecurrenceShape& s, const Plan&, const RecurrenceOperands<float>& o,
                   const Slice& slice) {
     with_cell(s.cell, [&](auto cell) {
       using Cell = decltype(cell);
+      using Base = ForwardPacked<Tile>;
       using Weights = PackedWeights<Cell, Tile>;
-      const RecurrenceShape of_state = only_state(s);
-      const int64_t floats = Weights::floats(of_state);
-      float* const shared = reinterpret_cast<float*>(slice.shared);
-      float* const z = shared + plan.tasks[0] * floats;
-      if (slice.round == 0) {
-        for (int64_t block = slice.begin; block < slice.end; ++block) {
-          Weights::pack(of_state, o, block, shared + block * floats);
-        }
+      const bool is_packed = slice.packed != nullptr;
+      const RecurrenceShape kept = is_packed ? s : only_state(s);
+      float* const packed = Base::packed_or(slice.shared, slice);
+      if (slice.round == 0 && !is_packed) {
+        Base::template pack_blocks<Cell>(kept, o, slice.begin, slice.end, packed);
       }
+      const auto weights = [&](int64_t block) {
+        return Weights(kept, packed + block * Weights::floats(kept));
+      };
       // The steps of a group follow each other in memory, whichever way the walk goes.
       const int64_t first = slice.round / hoisted_steps(s) * hoisted_steps(s);
       const Step a = step_at(s, o, Pass::forward, first);
       const Step b = step_at(s, o, Pass::forward, min(s.steps, first + hoisted_steps(s)) - 1);
-      const int64_t first_row = min(a.row, b.row);
-      if (slice.round == first && s.input > 0) {
+      const int64_t first_row = min(a.row, b.row), z_row = ForwardHoisted::z_row<Weights>(s);
+      float* const z =
+          reinterpret_cast<float*>(slice.shared + Weights::format(only_state(s)).bytes);
+      if (slice.round == first) {
         const int64_t rows = max(a.row + a.count, b.row + b.count) - first_row;
-        const int64_t unit = slice.begin * Weights::Block::kUnits;
-        const int64_t units = min(s.hidden, slice.end * Weights::Block::kUnits) - unit;
-        multiply_x<Cell>(s, o, first_row, rows, unit, units, z,
-                         reinterpret_cast<float*>(slice.chunk));
+        float* const own_panels = reinterpret_cast<float*>(slice.chunk);
+        for (int64_t block = slice.begin; block < slice.end; ++block) {
+          if (!is_packed) Weights::pack_x(s, o, block, own_panels);
+          Weights::multiply_x(s, rows, o.x + first_row * s.input, weights(block).biases(),
+                              is_packed ? weights(block).panels_of_x() : own_panels,
+                              z + block * Weights::Block::kXColumns, z_row);
+        }
       }
-      const HoistedProducts hoisted{s.input > 0 ? z : nullptr, first_row};
       const Step step = step_at(s, o, Pass::forward, slice.round);
       for (int64_t i = slice.begin; i < slice.end; ++i) {
         const int64_t block = serpentine(slice, i);
-        ForwardStep<Cell, Tile, Weights>::run(of_state, o, step, 0, s.batch, block,
-                                              Weights(of_state, o, block, shared + block * floats),
-                                              hoisted);
+        ForwardStep<Cell, Tile, Weights>::run(s, o, step, 0, s.batch, block, weights(block),
+                                              {z, z_row, first_row});
       }
     });
   }
@@ -216,27 +258,9 @@ struct ForwardHoisted {
     return s;
   }
 
-  // Some units of all sums.
-  template <class Cell>
-  static void multiply_x(const RecurrenceShape& s, const RecurrenceOperands<float>& o,
-                         int64_t first_row, int64_t rows, int64_t unit, int64_t units, float* z,
-                         float* scratch) {
-    using Product = BlockedProduct<Tile>;
-    for (int i = 0; i < Cell::kXSums; ++i) {
-      MatrixProduct p{};
-      p.m = rows;
-      p.n = units;
-      p.k = p.a_row = p.b_column = s.input;
-      p.a = o.x + first_row * s.input;
-      p.b = o.w_ih + (Cell::x_gate(i) * s.hidden + unit) * s.input;
-      p.a_k = p.b_k = 1;
-      p.c = z + i * s.hidden + unit;
-      p.c_row = Cell::kXSums * s.hidden;
-      const auto blocking = Product::blocking(p.m, p.n, 1, 1);
-      for (int64_t task = 0; task < blocking.tasks(); ++task) {
-        Product::run_task(p, blocking, task, scratch);
-      }
-    }
+  template <class Weights>
+  static int64_t z_row(const RecurrenceShape& s) {
+    return Weights::Block::count(s) * Weights::Block::kXColumns;
   }
 };
 
@@ -258,8 +282,7 @@ struct ForwardByDots {
       using Weights = WeightsInPlace<Cell, Tile>;
       const Step step = step_at(s, o, Pass::forward, slice.round);
       for (int64_t block = slice.begin; block < slice.end; ++block) {
-        ForwardStep<Cell, Tile, Weights>::run(s, o, step, 0, s.batch, block,
-                                              Weights(s, o, block, nullptr));
+        ForwardStep<Cell, Tile, Weights>::run(s, o, step, 0, s.batch, block, Weights(s, o, block));
       }
     });
   }

@@ -19,6 +19,14 @@ RecurrenceShape read_shape<Recurrence>(Fields& f) {
           f.positive("hidden")};
 }
 
+// For IsolatedKernel: whatever is packed lies elsewhere.
+template <class T>
+void replace_weights(RecurrenceOperands<T>& o, const void* weights) {
+  for (const T** each : {&o.w_ih, &o.w_hh, &o.b_ih, &o.b_hh}) {
+    if (*each != nullptr) *each = static_cast<const T*>(weights);
+  }
+}
+
 namespace {
 
 using BatchSizes = std::optional<std::vector<int64_t>>;
@@ -39,7 +47,7 @@ std::vector<int64_t> offsets_of(const RecurrenceShape& s, const BatchSizes& batc
 py::tuple forward(const std::string& name, const py::array& x, const py::array& h0,
                   const std::optional<py::array>& c0, const py::array& w_ih, const py::array& w_hh,
                   const std::optional<py::array>& b_ih, const std::optional<py::array>& b_hh,
-                  const BatchSizes& batch_sizes, bool reverse, bool saves, int threads,
+                  const BatchSizes& batch_sizes, bool reverse, bool saves, int threads, bool packed,
                   const py::kwargs& shape) {
   const RecurrenceShape s = shape_from<Recurrence>(shape);
   const std::vector<int64_t> offsets = offsets_of(s, batch_sizes);
@@ -77,7 +85,7 @@ py::tuple forward(const std::string& name, const py::array& x, const py::array& 
       o.workspace = workspace.data();
       o.state = saved_state.data();
     }
-    run_for_test(kernel, Pass::forward, s, o, threads);
+    run_for_test(kernel, Pass::forward, s, o, threads, packed);
     return py::make_tuple(result("y", y, kernel.name), result("h_n", h_n, kernel.name),
                           result("c_n", c_n, kernel.name),
                           result("workspace", workspace, kernel.name),
@@ -89,7 +97,7 @@ py::tuple backward(const std::string& name, const py::array& saved_workspace,
                    const py::array& saved_state, const std::optional<py::array>& w_hh,
                    const std::optional<py::array>& dy, const std::optional<py::array>& dh_n,
                    const std::optional<py::array>& dc_n, const std::optional<py::array>& h0,
-                   const BatchSizes& batch_sizes, bool reverse, int threads,
+                   const BatchSizes& batch_sizes, bool reverse, int threads, bool packed,
                    const py::kwargs& shape) {
   RecurrenceShape s = shape_from<Recurrence>(shape);
   s.gates_only = !w_hh.has_value();
@@ -125,7 +133,7 @@ py::tuple backward(const std::string& name, const py::array& saved_workspace,
     if (h0.has_value()) o.h_before = h_before.data();
     if (w_hh.has_value() || s.cell == CellKind::gru) o.dh0 = dh0.data();
     o.dc0 = dc0.data();
-    run_for_test(kernel, Pass::backward, s, o, threads);
+    run_for_test(kernel, Pass::backward, s, o, threads, packed);
     return py::make_tuple(result("u", u, kernel.name), result("u_hh", u_hh, kernel.name),
                           result("h_before", h_before, kernel.name),
                           result("dh0", dh0, kernel.name), result("dc0", dc0, kernel.name));
@@ -137,11 +145,12 @@ void bind(py::module_& m) {
   bindings.def("forward", &forward, "name"_a, "x"_a, "h0"_a, "c0"_a, "w_ih"_a, "w_hh"_a,
                "b_ih"_a = py::none(), "b_hh"_a = py::none(), py::kw_only(),
                "batch_sizes"_a = py::none(), "reverse"_a = false, "saves"_a = true, "threads"_a = 1,
-               "Returns y, h_n, c_n, the workspace and the state.");
+               "packed"_a = false, "Returns y, h_n, c_n, the workspace and the state.");
   bindings.def("backward", &backward, "name"_a, "saved_workspace"_a, "saved_state"_a, "w_hh"_a,
                "dy"_a = py::none(), "dh_n"_a = py::none(), "dc_n"_a = py::none(),
                "h0"_a = py::none(), py::kw_only(), "batch_sizes"_a = py::none(),
-               "reverse"_a = false, "threads"_a = 1, "Returns u, u_hh, h_before, dh0 and dc0.");
+               "reverse"_a = false, "threads"_a = 1, "packed"_a = false,
+               "Returns u, u_hh, h_before, dh0 and dc0.");
 }
 
 [[maybe_unused]] const bool registered = register_bindings(bind);

@@ -33,8 +33,8 @@
 // h' (RNN). The gradient of w_hh needs the h that steps start from. The GRU has it there; for the
 // others the backward pass hands each h', which it has in hand, to the step after.
 //
-// All matrices are dense and row-major. Rows, steps, batch and hidden are positive; input may be
-// zero.
+// The biases are packed with the weights. All matrices are dense and row-major. Rows, steps, batch
+// and hidden are positive; input may be zero.
 #pragma once
 
 #include <cstdint>

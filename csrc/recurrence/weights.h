@@ -2,7 +2,7 @@
 // The weights of a block of units, packed or where they are, and the products with them.
 //
 // A block's columns lie side by side, kUnits of each sum, so that a tile of the micro-kernel has
-// all sums of its units.
+// all sums of its units. Those of products with x come first.
 #pragma once
 
 #include "gemm/dot.h"
@@ -55,33 +55,68 @@ struct PackedWeights {
     return Block::kColumns + s.input * Block::kXColumns + s.hidden * Block::kHColumns;
   }
 
+  // Those of all blocks, one after the other; a task packs one.
+  static PackFormat format(const RecurrenceShape& s) {
+    PackFormat format;
+    format.order = "unit blocks";
+    format.columns = Block::kColumns;
+    format.tasks = Block::count(s);
+    format.bytes = format.tasks * floats(s) * static_cast<int64_t>(sizeof(float));
+    format.optional = true;
+    return format;
+  }
+
   static void pack(const RecurrenceShape& s, const RecurrenceOperands<float>& o, int64_t block,
                    float* packed) {
     Block::biases(s, o, block, packed);
     float* const of_x = packed + Block::kColumns;
-    for (int i = 0; i < Cell::kXSums; ++i) {
-      pack_gate<Block::kXColumns>(s, block, o.w_ih, Cell::x_gate(i), s.input, i, of_x);
-    }
+    pack_x(s, o, block, of_x);
     for (int i = 0; i < Cell::kHSums; ++i) {
       pack_gate<Block::kHColumns>(s, block, o.w_hh, Cell::h_gate(i), s.hidden, i,
                                   of_x + s.input * Block::kXColumns);
     }
   }
 
-  PackedWeights(const RecurrenceShape& s, const RecurrenceOperands<float>&, int64_t,
-                const float* packed)
-      : s_(s), packed_(packed) {}
+  // The panels of w_ih alone.
+  static void pack_x(const RecurrenceShape& s, const RecurrenceOperands<float>& o, int64_t block,
+                     float* panels) {
+    for (int i = 0; i < Cell::kXSums; ++i) {
+      pack_gate<Block::kXColumns>(s, block, o.w_ih, Cell::x_gate(i), s.input, i, panels);
+    }
+  }
+
+  PackedWeights(const RecurrenceShape& s, const float* packed) : s_(s), packed_(packed) {}
 
   CNNEXT_INLINE const float* biases() const { return packed_; }
+  CNNEXT_INLINE const float* panels_of_x() const { return packed_ + Block::kColumns; }
 
   void add_product_of_x(int64_t rows, const float* x, float* sums) const {
-    multiply<Block::kXColumns>(rows, x, s_.input, packed_ + Block::kColumns, sums);
+    multiply<Block::kXColumns>(rows, x, s_.input, panels_of_x(), sums);
   }
 
   void add_product_of_h(int64_t rows, const float* h, float* sums) const {
-    multiply<Block::kHColumns>(rows, h, s_.hidden,
-                               packed_ + Block::kColumns + s_.input * Block::kXColumns,
+    multiply<Block::kHColumns>(rows, h, s_.hidden, panels_of_x() + s_.input * Block::kXColumns,
                                sums + Block::kColumns - Block::kHColumns);
+  }
+
+  // z = biases + x w_ih^T of any number of rows, whose z are z_row apart.
+  static void multiply_x(const RecurrenceShape& s, int64_t rows, const float* x,
+                         const float* biases, const float* panels, float* z, int64_t z_row) {
+    int64_t k = 0;
+    do {  // parts of the panels that stay in L2 for all rows
+      for (int64_t column = 0; column < Block::kXColumns; column += Tile::kColumns) {
+        TileOperands t = operands<Block::kXColumns>(column, s.input, panels);
+        t.a = x + k;
+        t.length = min(kChain, s.input - k);
+        t.b += k * t.b_k;
+        t.c = z + column;
+        t.c_row = z_row;
+        t.init = k == 0 ? biases + column : t.c;
+        t.init_row = k == 0 ? 0 : z_row;
+        multiply_panel<Tile>(rows, t);
+      }
+      k += kChain;
+    } while (k < s.input);
   }
 
  private:
@@ -105,20 +140,26 @@ struct PackedWeights {
                                   step, units, depth);
   }
 
+  // Those of the panel that starts at a column, without a and c.
+  template <int64_t Columns>
+  static TileOperands operands(int64_t column, int64_t depth, const float* panels) {
+    static constexpr int64_t kSegment = 0;
+    TileOperands t;
+    t.segments = &kSegment;
+    t.n_segments = 1;
+    t.length = t.a_row = depth;
+    t.a_k = 1;
+    t.b = panels + column * depth;
+    t.b_k = t.columns = width<Columns>(column);
+    return t;
+  }
+
   template <int64_t Columns>
   static void multiply(int64_t rows, const float* a, int64_t depth, const float* panels,
                        float* sums) {
-    static constexpr int64_t kSegment = 0;
     for (int64_t column = 0; column < Columns; column += Tile::kColumns) {
-      TileOperands t;
+      TileOperands t = operands<Columns>(column, depth, panels);
       t.a = a;
-      t.segments = &kSegment;
-      t.n_segments = 1;
-      t.length = depth;
-      t.a_row = depth;
-      t.a_k = 1;
-      t.b = panels + column * depth;
-      t.b_k = t.columns = width<Columns>(column);
       t.init = t.c = sums + column;
       t.init_row = t.c_row = Block::kColumns;
       multiply_rows<Tile>(rows, t);
@@ -135,8 +176,7 @@ class WeightsInPlace {
  public:
   using Block = UnitBlock<Cell, Tile>;
 
-  WeightsInPlace(const RecurrenceShape& s, const RecurrenceOperands<float>& o, int64_t block,
-                 const float*)
+  WeightsInPlace(const RecurrenceShape& s, const RecurrenceOperands<float>& o, int64_t block)
       : s_(s), o_(o), block_(block) {
     Block::biases(s, o, block, biases_);
   }
