@@ -36,7 +36,8 @@ CXX_LAYERS = (
     ("common/torch", "common/numpy"),
     ("epilogue",),
     ("gemm",),
-    ("conv2d", "elementwise", "linear", "pooling", "recurrence"),
+    ("conv2d", "elementwise", "linear", "pooling", "recurrence", "reorder"),
+    ("plan",),
 )
 
 # A file's name is its permission: which headers only those may include that are adapters, bindings

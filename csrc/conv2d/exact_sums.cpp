@@ -386,6 +386,14 @@ Conv2dChoice choose_again(const Conv2dChoice& by_shape, Pass pass, const Conv2dS
   return Chooser(pass, shape, operands, threads, parallel).choose_again(by_shape, kStep);
 }
 
+Transforms transforms_of_filter(const Conv2dShape& shape, const Conv2dOperands<float>& operands) {
+  if (shape.k_h != shape.k_w || (shape.k_h != 3 && shape.k_h != 5)) return Transforms::any;
+  const WinogradShape g = winograd_shape(shape, Pass::forward, 2, operands.w_strides);
+  const FilterLook filter = look_at_filter(g, shape.k_h, operands.second);
+  return filter.kind == FilterKind::ordinary && !filter.fixed_point ? Transforms::any
+                                                                    : Transforms::none;
+}
+
 ValueFacts look_at_all(Pass pass, const Conv2dShape& shape, const Conv2dOperands<float>& operands,
                        int threads, const ParallelCalls& parallel) {
   return Chooser(pass, shape, operands, threads, parallel).choose(1).facts;

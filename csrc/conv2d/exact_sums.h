@@ -77,6 +77,10 @@ Conv2dChoice choose_again(const Conv2dChoice& by_shape, Pass pass, const Conv2dS
                           const Conv2dOperands<float>& operands, int threads,
                           const ParallelCalls& parallel);
 
+// What the filter alone allows in the forward pass, whatever the input may be. Reads the second
+// operand.
+Transforms transforms_of_filter(const Conv2dShape& shape, const Conv2dOperands<float>& operands);
+
 // What there is to be found if no tile is left out.
 ValueFacts look_at_all(Pass pass, const Conv2dShape& shape, const Conv2dOperands<float>& operands,
                        int threads, const ParallelCalls& parallel);

@@ -10,6 +10,7 @@ import finish
 import linear
 import pools
 import recurrence
+import reorder
 from problem import Problem
 
 PROBLEMS: dict[str, Sequence[Problem]] = {
@@ -17,6 +18,7 @@ PROBLEMS: dict[str, Sequence[Problem]] = {
     "finish": finish.PROBLEMS,
     "linear": linear.PROBLEMS,
     "recurrence": recurrence.PROBLEMS,
+    "reorder": reorder.PROBLEMS,
     **pools.PROBLEMS,
     **elementwise.PROBLEMS,
 }

@@ -66,8 +66,8 @@ class Fields {
     }
     throw py::value_error(std::string(name) + " cannot be '" + value + "'");
   }
-  Layout layout() {
-    return choice<Layout>("layout",
+  Layout layout(const char* name = "layout") {
+    return choice<Layout>(name,
                           {{"nchw", Layout::nchw}, {"channels_last", Layout::channels_last}});
   }
 

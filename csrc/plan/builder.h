@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// How a graph becomes the steps of a plan: what the rules of its operators (operators.h) ask for,
+// and what they build.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "common/kernel/scratch.h"
+#include "plan/graph.h"
+#include "plan/memory.h"
+#include "plan/step.h"
+
+namespace cnnext {
+namespace plan {
+
+// Of a network for inputs of given extents: what Plan is to a kernel.
+struct Schedule {
+  struct Buffer {
+    enum class Kind { arena, input, output } kind;
+    int index;  // of the input or output
+  };
+
+  std::vector<std::unique_ptr<Step>> steps;
+  std::vector<Buffer> buffers;
+  Arena arena;  // of the buffers in it; the others take no bytes
+  std::vector<Extent> outputs;
+  int64_t scratch_bytes = 0;
+  double seconds = 0;  // predicted
+
+  int64_t bytes() const { return round_up(arena.bytes, 64) + scratch_bytes; }
+  // `memory` has bytes(), aligned to 64; after_step(i) is called behind step i, if there is any.
+  void run(const std::vector<float*>& inputs, const std::vector<float*>& outputs,
+           unsigned char* memory, const Parallel& parallel,
+           const std::function<void(size_t)>& after_step = {}) const;
+};
+
+struct Request {
+  std::vector<Extent> inputs;
+  Layout layout;  // of inputs and outputs
+  int threads;
+};
+
+class Builder {
+ public:
+  Builder(const Graph& graph, Weights& weights, const Request& request, const Parallel& parallel);
+
+  Schedule build();
+
+  // For the rules of operators.
+
+  const Extent& extent(int value) const { return extents_[value]; }
+  Weights& weights() { return weights_; }
+  const Weight& weight(const Node& node, const char* key) const;
+  // Pointer to a weight of so many floats; null if there is none of that key.
+  const float* vector(const Node& node, const char* key, int64_t size) const;
+  int threads_for(double work) const;
+
+  // Where a value lies, and where it will.
+  Place read(int value) { return places_[value]; }
+  Place read_dense(int value);
+  Place write(int value);
+  // Makes a value another name for what lies there.
+  void alias(int value, const Place& place) { places_[value] = place; }
+
+  // Copies a value to a place, or from channels_last to planes.
+  void reorder(const std::string& line, const Extent& extent, Layout from, const Place& x,
+               Layout to, const Place& y);
+
+  // Adds a kernel's step, and packs the weight that it asks for in its plan.
+  template <class Op>
+  void add(const std::string& line, const KernelOf<Op, float>& kernel,
+           const typename Op::Shape& shape, int threads,
+           const typename Op::template Operands<float>& operands, int64_t weight, int64_t part,
+           const std::vector<Place>& reads, const Place& written,
+           typename KernelStep<Op>::Bind bind) {
+    const Plan plan = kernel.plan(shape, threads);
+    PackedBytes packed;
+    if (weight >= 0 && plan.weights.exists()) {
+      packed = weights_.packed(weight, plan.weights, part, [&](unsigned char* bytes) {
+        Scratch scratch;
+        pack_weights(kernel, shape, plan, operands, bytes, threads,
+                     scratch.reserve(packing_scratch_bytes(plan, threads)), parallel_);
+      });
+    }
+    add(line,
+        std::make_unique<KernelStep<Op>>(kernel, shape, plan, operands, std::move(packed), threads,
+                                         std::move(bind)),
+        reads, written);
+  }
+  // Of an operator without weights.
+  template <class Op>
+  void add(const std::string& line, const typename Op::Shape& shape,
+           const typename Op::template Operands<float>& operands, const std::vector<Place>& reads,
+           const Place& written, typename KernelStep<Op>::Bind bind) {
+    const int threads = threads_for(Op::work(shape));
+    add<Op>(line, select<Op, float>(Pass::forward, shape, threads), shape, threads, operands, -1, 0,
+            reads, written, std::move(bind));
+  }
+
+ private:
+  const Graph& graph_;
+  Weights& weights_;
+  const Request& request_;
+  const Parallel& parallel_;
+  std::vector<Extent> extents_;
+  std::vector<Place> places_;
+  std::vector<Lifetime> lifetimes_;  // of buffers
+  Schedule schedule_;
+
+  void infer();
+  void place_inputs();
+  void place_outputs();
+  void place_concatenations();
+  void store_outputs();
+  bool lies_as_output(int value) const;
+  Place new_place(const Extent& extent, Schedule::Buffer buffer);
+  Place new_place(const Extent& extent) { return new_place(extent, {Schedule::Buffer::Kind::arena, 0}); }
+  void add(const std::string& line, std::unique_ptr<Step> step, const std::vector<Place>& reads,
+           const Place& written);
+  void use(const Place& place);
+};
+
+}  // namespace plan
+}  // namespace cnnext

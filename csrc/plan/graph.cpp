@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "plan/graph.h"
+
+#include <algorithm>
+#include <locale>
+#include <sstream>
+
+namespace cnnext {
+namespace plan {
+namespace {
+
+// The whole text as a number, whatever the locale of the process.
+template <class T>
+bool read_number(const std::string& text, T* number) {
+  std::istringstream stream(text);
+  stream.imbue(std::locale::classic());
+  stream >> *number;
+  return !stream.fail() && stream.peek() == std::istringstream::traits_type::eof();
+}
+
+Activation activation_named(const std::string& name, const Node& node) {
+#define CNNEXT_NAMED(each) \
+  if (name == #each) return Activation::each;
+  CNNEXT_FOR_ACTIVATIONS(CNNEXT_NAMED)
+#undef CNNEXT_NAMED
+  node.fail("there is no activation '" + name + "'");
+}
+
+}  // namespace
+
+Node::Node(std::string line) : line_(std::move(line)) {
+  std::istringstream words(line_);
+  words >> op;
+  std::string word;
+  for (bool first = op != "output"; words >> word; first = false) {
+    const size_t equals = word.find('=');
+    if (equals != std::string::npos) {
+      attributes_.emplace_back(word.substr(0, equals), word.substr(equals + 1));
+      continue;
+    }
+    int value;
+    if (!read_number(word, &value) || value < 0) fail("'" + word + "' is no number of a value");
+    if (first) {
+      result = value;
+    } else {
+      operands.push_back(value);
+    }
+  }
+}
+
+void Node::fail(const std::string& reason) const {
+  throw ProgramError("In the program's line '" + line_ + "': " + reason);
+}
+
+const std::string* Node::find(const char* key) const {
+  const auto found = std::find_if(attributes_.begin(), attributes_.end(),
+                                  [&](const Attribute& each) { return each.first == key; });
+  return found == attributes_.end() ? nullptr : &found->second;
+}
+
+std::vector<std::string> Node::parts(const char* key) const {
+  const std::string* const value = find(key);
+  if (value == nullptr) fail("it lacks " + std::string(key));
+  std::vector<std::string> parts;
+  std::istringstream stream(*value);
+  for (std::string part; std::getline(stream, part, ',');) parts.push_back(part);
+  return parts;
+}
+
+int64_t Node::integer(const char* key) const {
+  const std::vector<std::string> all = parts(key);
+  int64_t value;
+  if (all.size() != 1 || !read_number(all[0], &value)) fail(std::string(key) + " is no integer");
+  return value;
+}
+
+int64_t Node::integer(const char* key, int64_t otherwise) const {
+  return has(key) ? integer(key) : otherwise;
+}
+
+std::vector<double> Node::numbers(const char* key) const {
+  std::vector<double> values;
+  for (const std::string& part : parts(key)) {
+    values.emplace_back();
+    if (!read_number(part, &values.back())) fail(std::string(key) + " has what is no number");
+  }
+  return values;
+}
+
+double Node::number(const char* key) const {
+  const std::vector<double> all = numbers(key);
+  if (all.size() != 1) fail(std::string(key) + " is not one number");
+  return all[0];
+}
+
+Pair Node::pair(const char* key) const {
+  const std::vector<std::string> all = parts(key);
+  Pair pair{};
+  if (all.size() != 2 || !read_number(all[0], &pair.h) || !read_number(all[1], &pair.w)) {
+    fail(std::string(key) + " is no pair of integers");
+  }
+  return pair;
+}
+
+std::string Node::word(const char* key, const char* otherwise) const {
+  const std::string* const value = find(key);
+  return value == nullptr ? otherwise : *value;
+}
+
+void Node::read_activation(Epilogue<float>* epilogue) const {
+  if (!has("activation")) return;
+  const std::vector<std::string> all = parts("activation");
+  epilogue->activation = activation_named(all.empty() ? "" : all[0], *this);
+  const auto parameter = [&](size_t index) {
+    float value = 0;
+    if (index >= all.size() || !read_number(all[index], &value)) {
+      fail("the activation lacks a parameter");
+    }
+    return value;
+  };
+  if (epilogue->activation == Activation::clamp) {
+    epilogue->parameters.low = parameter(1);
+    epilogue->parameters.high = parameter(2);
+  } else if (epilogue->activation == Activation::leaky_relu) {
+    epilogue->parameters.negative_slope = parameter(1);
+  }
+}
+
+Graph Graph::parse(const std::string& program) {
+  Graph graph;
+  std::vector<bool> defined;
+  std::istringstream lines(program);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.empty()) continue;
+    Node node(line);
+    for (const int value : node.operands) {
+      if (value >= static_cast<int>(defined.size()) || !defined[value]) {
+        node.fail("value " + std::to_string(value) + " is not defined before it is used");
+      }
+    }
+    if (node.op == "output") {
+      graph.outputs = node.operands;
+      continue;
+    }
+    if (node.result < 0) node.fail("it has no result");
+    defined.resize(std::max<size_t>(defined.size(), node.result + 1));
+    if (defined[node.result]) {
+      node.fail("value " + std::to_string(node.result) + " is defined twice");
+    }
+    defined[node.result] = true;
+    if (node.op == "input") {
+      graph.inputs.push_back(node.result);
+    } else {
+      graph.nodes.push_back(std::move(node));
+    }
+  }
+  if (graph.outputs.empty()) throw ProgramError("The program has no output");
+  graph.values = static_cast<int>(defined.size());
+  return graph;
+}
+
+}  // namespace plan
+}  // namespace cnnext

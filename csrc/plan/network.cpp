@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "plan/network.h"
+
+#include <algorithm>
+#include <sstream>
+
+#include "plan/operators.h"
+
+namespace cnnext {
+namespace plan {
+
+Network::Network(const std::string& program, std::vector<Weight> weights)
+    : graph_(Graph::parse(program)), weights_(std::make_shared<Weights>(std::move(weights))) {
+  for (const Node& node : graph_.nodes) rule_of(node);
+}
+
+void Network::set_weights(std::vector<Weight> weights) {
+  const auto made = std::make_shared<Weights>(std::move(weights));
+  const std::lock_guard<std::mutex> lock(mutex_);
+  weights_ = made;
+  known_.clear();
+}
+
+bool Network::Key::operator==(const Key& other) const {
+  return request.inputs == other.request.inputs && request.layout == other.request.layout &&
+         request.threads == other.request.threads && isa == other.isa && settings == other.settings;
+}
+
+std::shared_ptr<const Schedule> Network::schedule_for(const Request& request,
+                                                      const Parallel& parallel) {
+  const Key key{request, active_isa(), settings_number()};
+  const auto schedule_of = [](const std::shared_ptr<const Known>& known) {
+    return std::shared_ptr<const Schedule>(known, &known->schedule);
+  };
+  std::shared_ptr<Weights> weights;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = std::find_if(known_.begin(), known_.end(),
+                                    [&](const auto& each) { return each->key == key; });
+    if (found != known_.end()) {
+      known_.splice(known_.begin(), known_, found);
+      return schedule_of(known_.front());
+    }
+    weights = weights_;
+  }
+  const auto made = std::make_shared<const Known>(
+      Known{key, weights, Builder(graph_, *weights, request, parallel).build()});
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (weights == weights_) {  // no others have come meanwhile
+    known_.push_front(made);
+    if (known_.size() > kMaxSchedules) known_.pop_back();
+  }
+  return schedule_of(made);
+}
+
+int64_t Network::packed_bytes() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return weights_->packed_bytes();
+}
+
+int64_t Network::call_bytes() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  int64_t bytes = 0;
+  for (const auto& each : known_) bytes = std::max(bytes, each->schedule.bytes());
+  return bytes;
+}
+
+size_t Network::schedules() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return known_.size();
+}
+
+std::string describe(const Schedule& schedule) {
+  std::ostringstream lines;
+  lines.imbue(std::locale::classic());
+  for (const auto& step : schedule.steps) {
+    lines << step->line << '\t' << step->kernel << '\t' << step->threads << '\t' << step->seconds
+          << '\n';
+  }
+  return lines.str();
+}
+
+}  // namespace plan
+}  // namespace cnnext

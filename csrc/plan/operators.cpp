@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "plan/operators.h"
+
+namespace cnnext {
+namespace plan {
+namespace {
+
+const OperatorRule* const kRules[] = {
+    &kConv2dRule,     &kLinearRule, &kMaxPool2dRule, &kAvgPool2dRule, &kAdaptiveAvgPool2dRule,
+    &kActivationRule, &kAddRule,    &kConcatRule,    &kSliceRule,     &kFlattenRule,
+};
+
+}  // namespace
+
+const OperatorRule& rule_of(const Node& node) {
+  for (const OperatorRule* rule : kRules) {
+    if (node.op == rule->name) return *rule;
+  }
+  node.fail("there is no operator '" + node.op + "'");
+}
+
+std::string list_operators() {
+  std::string names;
+  for (const OperatorRule* rule : kRules) names += std::string(rule->name) + '\n';
+  return names;
+}
+
+}  // namespace plan
+}  // namespace cnnext

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Convolutions and matrix products, with their epilogues.
+#include "conv2d/exact_sums.h"
+#include "linear/linear.h"
+#include "plan/operators.h"
+
+namespace cnnext {
+namespace plan {
+namespace {
+
+// The bias, activation and residual of a node whose result has so many channels.
+Epilogue<float> read_epilogue(const Node& node, const Builder& b, int64_t channels) {
+  Epilogue<float> epilogue;
+  epilogue.bias = b.vector(node, "bias", channels);
+  node.read_activation(&epilogue);
+  if (node.operands.size() > 1) {
+    const std::string where = node.word("residual", "before");
+    if (where != "before" && where != "after") node.fail("residual is neither before nor after");
+    if (!(b.extent(node.operands[1]) == b.extent(node.result))) {
+      node.fail("the residual has another extent than the result");
+    }
+    epilogue.residual_after = where == "after";
+  }
+  return epilogue;
+}
+
+// --------------------------------------------------------------------------------------- conv2d
+
+Conv2dShape conv2d_shape(const Node& node, const Builder& b) {
+  const Extent& x = b.extent(node.operands.at(0));
+  const Weight& w = b.weight(node, "weight");
+  const Pair stride = node.pair("stride"), padding = node.pair("padding");
+  const Pair dilation = node.pair("dilation");
+  const Conv2dShape s{x.n,          x.c,       x.h,        x.w,        w.size(0),
+                      w.size(2),    w.size(3), stride.h,   stride.w,   padding.h,
+                      padding.w,    dilation.h, dilation.w, node.integer("groups"),
+                      Layout::channels_last};
+  const bool valid = w.sizes.size() == 4 && stride.h > 0 && stride.w > 0 && padding.h >= 0 &&
+                     padding.w >= 0 && dilation.h > 0 && dilation.w > 0 && s.groups > 0 &&
+                     s.c_out % s.groups == 0 && s.c_in == w.size(1) * s.groups &&
+                     s.rows().fit() && s.columns().fit();
+  if (!valid) node.fail("the weight does not fit an input of " + text(x));
+  return s;
+}
+
+Extent infer_conv2d(const Node& node, const Builder& b) {
+  const Conv2dShape s = conv2d_shape(node, b);
+  return {s.n, s.c_out, s.h_out(), s.w_out(), false};
+}
+
+void lower_conv2d(const Node& node, Builder& b) {
+  const Conv2dShape whole = conv2d_shape(node, b);
+  Conv2dShape s = whole.without_padding_only_taps();
+  const Weight& w = b.weight(node, "weight");
+  Conv2dOperands<float> o{};
+  for (int d = 0; d < 4; ++d) o.w_strides[d] = w.strides[d];
+  o.second = w.data + (whole.k_h - s.k_h) / 2 * w.strides[2] + (whole.k_w - s.k_w) / 2 * w.strides[3];
+  o.epilogue = read_epilogue(node, b, s.c_out);
+  s.transforms = transforms_of_filter(s, o);
+  s.filter_kept = true;
+  const int threads = b.threads_for(s.macs());
+  const Conv2dKernel<float>& kernel = select_conv2d<float>(Pass::forward, s, threads);
+
+  const Place x = b.read_dense(node.operands[0]);
+  const Place r = node.operands.size() > 1 ? b.read(node.operands[1]) : Place{};
+  const Place y = b.write(node.result);
+  o.epilogue.residual_pixel = r.pixel;
+  const int64_t part = s.k_h * whole.k_w + s.k_w;
+  b.add<Conv2d>(node.line(), kernel, s, threads, o, node.integer("weight"), part, {x, r}, y,
+                [x, r, y](const Memory& memory, Conv2dOperands<float>* operands) {
+                  operands->first = memory.at(x);
+                  operands->epilogue.residual = memory.at(r);
+                  operands->result = memory.at(y);
+                });
+}
+
+// --------------------------------------------------------------------------------------- linear
+
+LinearShape linear_shape(const Node& node, const Builder& b) {
+  const Extent& x = b.extent(node.operands.at(0));
+  const Weight& w = b.weight(node, "weight");
+  const bool dense = w.sizes.size() == 2 && w.strides[0] == w.sizes[1] && w.strides[1] == 1;
+  if (!x.features || !dense || w.sizes[1] != x.c) {
+    node.fail("the weight does not fit an input of " + text(x));
+  }
+  return {x.n, w.sizes[0], x.c};
+}
+
+Extent infer_linear(const Node& node, const Builder& b) {
+  const LinearShape s = linear_shape(node, b);
+  return {s.m, s.n, 1, 1, true};
+}
+
+void lower_linear(const Node& node, Builder& b) {
+  const LinearShape s = linear_shape(node, b);
+  LinearOperands<float> o{};
+  o.second = b.weight(node, "weight").data;
+  o.epilogue = read_epilogue(node, b, s.n);
+  const int threads = b.threads_for(s.macs());
+  const auto& kernel = select<Linear, float>(Pass::forward, s, threads);
+  const Place x = b.read_dense(node.operands[0]);
+  const Place r = node.operands.size() > 1 ? b.read(node.operands[1]) : Place{};
+  const Place y = b.write(node.result);
+  o.epilogue.residual_pixel = r.pixel;
+  // A weight that is read once a call is read where it lies: packed, it would take as long, and as
+  // much memory again.
+  constexpr int64_t kNotPacked = -1;
+  b.add<Linear>(node.line(), kernel, s, threads, o, kNotPacked, 0, {x, r}, y,
+                [x, r, y](const Memory& memory, LinearOperands<float>* operands) {
+                  operands->first = memory.at(x);
+                  operands->epilogue.residual = memory.at(r);
+                  operands->result = memory.at(y);
+                });
+}
+
+}  // namespace
+
+const OperatorRule kConv2dRule{"conv2d", infer_conv2d, lower_conv2d, false};
+const OperatorRule kLinearRule{"linear", infer_linear, lower_linear, false};
+
+}  // namespace plan
+}  // namespace cnnext

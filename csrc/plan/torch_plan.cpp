@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Networks for torch: each has a number, by which its owner calls it and lets it go.
+#include <chrono>
+#include <map>
+
+#include "common/torch/checks.h"
+#include "common/torch/parallel.h"
+#include "plan/network.h"
+#include "plan/operators.h"
+
+namespace cnnext {
+namespace plan {
+namespace {
+
+class Networks {
+ public:
+  static Networks& instance() {
+    static Networks* const networks = new Networks;  // outlives the threads that use it
+    return *networks;
+  }
+
+  int64_t add(std::shared_ptr<Network> network) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    networks_[++last_] = std::move(network);
+    return last_;
+  }
+  std::shared_ptr<Network> find(int64_t number) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = networks_.find(number);
+    CNNEXT_CHECK(found != networks_.end(), "there is no network of number ", number);
+    return found->second;
+  }
+  void forget(int64_t number) {
+    std::shared_ptr<Network> network;  // freed when the mutex is not held any more
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = networks_.find(number);
+    if (found == networks_.end()) return;
+    network = std::move(found->second);
+    networks_.erase(found);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<int64_t, std::shared_ptr<Network>> networks_;
+  int64_t last_ = 0;
+};
+
+std::vector<Weight> read_weights(const std::vector<Tensor>& tensors) {
+  std::vector<Weight> weights;
+  for (const Tensor& t : tensors) {
+    CNNEXT_CHECK(t.is_cpu() && t.scalar_type() == ScalarType::Float,
+                 "weights must be float32 tensors on the CPU, but one has dtype ", t.scalar_type(),
+                 " on ", device_text(t));
+    check_allocated(t);
+    Weight weight;
+    weight.owner = std::make_shared<Tensor>(t);
+    weight.data = static_cast<const float*>(t.const_data_ptr());
+    for (int64_t d = 0; d < t.dim(); ++d) {
+      weight.sizes.push_back(t.size(d));
+      weight.strides.push_back(t.stride(d));
+    }
+    weights.push_back(std::move(weight));
+  }
+  return weights;
+}
+
+int64_t define(std::string program, std::vector<Tensor> weights) {
+  return Networks::instance().add(std::make_shared<Network>(program, read_weights(weights)));
+}
+
+void set_weights(int64_t number, std::vector<Tensor> weights) {
+  Networks::instance().find(number)->set_weights(read_weights(weights));
+}
+
+void forget(int64_t number) { Networks::instance().forget(number); }
+
+// Inputs of a call, dense in one layout.
+struct Inputs {
+  Request request;
+  std::vector<Tensor> tensors;
+
+  Inputs(const Network& network, const std::vector<Tensor>& given) {
+    CNNEXT_CHECK(given.size() == network.inputs(), "the network takes ", network.inputs(),
+                 " inputs, but was given ", given.size());
+    request.layout = Layout::nchw;
+    request.threads = torch_threads();
+    for (const Tensor& t : given) {
+      CNNEXT_CHECK(t.is_cpu() && t.scalar_type() == ScalarType::Float,
+                   "inputs must be float32 tensors on the CPU, but one has dtype ", t.scalar_type(),
+                   " on ", device_text(t));
+      CNNEXT_CHECK((t.dim() == 4 || t.dim() == 2) && t.numel() > 0,
+                   "inputs must be images (N, C, H, W) or features (N, F), but one has shape ",
+                   shape_text(t));
+      const bool features = t.dim() == 2;
+      request.inputs.push_back({t.size(0), t.size(1), features ? 1 : t.size(2),
+                                features ? 1 : t.size(3), features});
+      if (prefers_channels_last(t)) request.layout = Layout::channels_last;
+    }
+    for (const Tensor& t : given) {
+      check_allocated(t);
+      tensors.push_back(t.dim() == 2 ? dense(t) : dense(t, request.layout));
+    }
+  }
+};
+
+std::vector<Tensor> run_schedule(const Schedule& schedule, const Inputs& inputs,
+                                 const std::function<void(size_t)>& after_step = {}) {
+  std::vector<Tensor> results;
+  std::vector<float*> reads, writes;
+  for (const Tensor& t : inputs.tensors) {
+    reads.push_back(const_cast<float*>(static_cast<const float*>(t.const_data_ptr())));
+  }
+  for (const Extent& e : schedule.outputs) {
+    results.push_back(e.features ? empty_2d(e.n, e.c, inputs.tensors[0])
+                                 : empty_4d(e.n, e.c, e.h, e.w, inputs.request.layout, inputs.tensors[0]));
+    writes.push_back(static_cast<float*>(results.back().mutable_data_ptr()));
+  }
+  Scratch scratch;
+  schedule.run(reads, writes, scratch.reserve(schedule.bytes()), TorchThreads(), after_step);
+  return results;
+}
+
+std::vector<Tensor> run(int64_t number, std::vector<Tensor> given) {
+  const std::shared_ptr<Network> network = Networks::instance().find(number);
+  const Inputs inputs(*network, given);
+  return run_schedule(*network->schedule_for(inputs.request, TorchThreads()), inputs);
+}
+
+std::string report(int64_t number, std::vector<Tensor> given) {
+  const std::shared_ptr<Network> network = Networks::instance().find(number);
+  return describe(*network->schedule_for(Inputs(*network, given).request, TorchThreads()));
+}
+
+// The seconds that each step takes in a call.
+std::vector<double> profile(int64_t number, std::vector<Tensor> given) {
+  using Clock = std::chrono::steady_clock;
+  const std::shared_ptr<Network> network = Networks::instance().find(number);
+  const Inputs inputs(*network, given);
+  const auto schedule = network->schedule_for(inputs.request, TorchThreads());
+  std::vector<Clock::time_point> ends(schedule->steps.size());
+  const Clock::time_point begin = Clock::now();
+  run_schedule(*schedule, inputs, [&](size_t step) { ends[step] = Clock::now(); });
+  std::vector<double> seconds;
+  for (size_t i = 0; i < ends.size(); ++i) {
+    seconds.push_back(std::chrono::duration<double>(ends[i] - (i > 0 ? ends[i - 1] : begin)).count());
+  }
+  return seconds;
+}
+
+// Of packed weights, of a call at most, and how many schedules there are.
+std::vector<int64_t> bytes(int64_t number) {
+  const std::shared_ptr<Network> network = Networks::instance().find(number);
+  return {network->packed_bytes(), network->call_bytes(),
+          static_cast<int64_t>(network->schedules())};
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
+  m.def("plan_define(str program, Tensor[] weights) -> int");
+  m.def("plan_set_weights(int number, Tensor[] weights) -> ()");
+  m.def("plan_run(int number, Tensor[] inputs) -> Tensor[]");
+  m.def("plan_report(int number, Tensor[] inputs) -> str");
+  m.def("plan_profile(int number, Tensor[] inputs) -> float[]");
+  m.def("plan_bytes(int number) -> int[]");
+  m.def("plan_forget(int number) -> ()");
+  m.def("plan_operators() -> str");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(cnnext, CompositeExplicitAutograd, m) {
+  m.impl("plan_define", TORCH_BOX(&define));
+  m.impl("plan_set_weights", TORCH_BOX(&set_weights));
+  m.impl("plan_run", TORCH_BOX(&run));
+  m.impl("plan_report", TORCH_BOX(&report));
+  m.impl("plan_profile", TORCH_BOX(&profile));
+  m.impl("plan_bytes", TORCH_BOX(&bytes));
+  m.impl("plan_forget", TORCH_BOX(&forget));
+  m.impl("plan_operators", TORCH_BOX(&list_operators));
+}
+
+}  // namespace plan
+}  // namespace cnnext

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Reordering for AVX2.
+#include "reorder/blocks.h"
+
+namespace cnnext {
+namespace {
+constexpr int kLanes = 8;
+}  // namespace
+
+#define CNNEXT_KERNELS "reorder/kernels.inc"
+#define CNNEXT_ISA avx2
+#include "common/kernel/define_kernels.inc"
+
+}  // namespace cnnext

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Reordering for the ISA every build has (SSE on x86, NEON on Arm).
+#include "reorder/blocks.h"
+
+namespace cnnext {
+namespace {
+constexpr int kLanes = 4;
+}  // namespace
+
+#define CNNEXT_KERNELS "reorder/kernels.inc"
+#define CNNEXT_ISA baseline
+#include "common/kernel/define_kernels.inc"
+
+}  // namespace cnnext
