@@ -135,10 +135,10 @@ Schedule Builder::build() {
   return std::move(schedule_);
 }
 
-void Builder::infer() {
+std::vector<Extent> Builder::infer() {
   for (size_t i = 0; i < graph_.inputs.size(); ++i) extents_[graph_.inputs[i]] = request_.inputs[i];
   for (const Node& node : graph_.nodes) extents_[node.result] = rule_of(node).infer(node, *this);
-  for (const int value : graph_.outputs) schedule_.outputs.push_back(extents_[value]);
+  return extents_;
 }
 
 // Whether a value in channels_last is what a caller expects of it.

@@ -24,7 +24,6 @@ struct Schedule {
   std::vector<std::unique_ptr<Step>> steps;
   std::vector<Buffer> buffers;
   Arena arena;  // of the buffers in it; the others take no bytes
-  std::vector<Extent> outputs;
   int64_t scratch_bytes = 0;
   double seconds = 0;  // predicted
 
@@ -46,6 +45,8 @@ class Builder {
   Builder(const Graph& graph, Weights& weights, const Request& request, const Parallel& parallel);
 
   Schedule build();
+  // The extents of all values.
+  std::vector<Extent> infer();
 
   // For the rules of operators.
 
@@ -108,7 +109,6 @@ class Builder {
   std::vector<Lifetime> lifetimes_;  // of buffers
   Schedule schedule_;
 
-  void infer();
   void place_inputs();
   void place_outputs();
   void place_concatenations();

@@ -18,6 +18,10 @@ bool read_number(const std::string& text, T* number) {
   return !stream.fail() && stream.peek() == std::istringstream::traits_type::eof();
 }
 
+bool contains(const std::vector<int>& values, int value) {
+  return std::find(values.begin(), values.end(), value) != values.end();
+}
+
 Activation activation_named(const std::string& name, const Node& node) {
 #define CNNEXT_NAMED(each) \
   if (name == #each) return Activation::each;
@@ -139,7 +143,12 @@ Graph Graph::parse(const std::string& program) {
       }
     }
     if (node.op == "output") {
-      graph.outputs = node.operands;
+      for (const int value : node.operands) {
+        if (contains(graph.inputs, value) || contains(graph.outputs, value)) {
+          node.fail("value " + std::to_string(value) + " is an input, or an output twice");
+        }
+        graph.outputs.push_back(value);
+      }
       continue;
     }
     if (node.result < 0) node.fail("it has no result");
@@ -157,6 +166,31 @@ Graph Graph::parse(const std::string& program) {
   if (graph.outputs.empty()) throw ProgramError("The program has no output");
   graph.values = static_cast<int>(defined.size());
   return graph;
+}
+
+std::pair<Graph, Graph> Graph::split(size_t first) const {
+  Graph before, after;
+  before.values = after.values = values;
+  before.inputs = inputs;
+  before.nodes.assign(nodes.begin(), nodes.begin() + static_cast<std::ptrdiff_t>(first));
+  after.nodes.assign(nodes.begin() + static_cast<std::ptrdiff_t>(first), nodes.end());
+  std::vector<int> made_after;
+  for (const Node& node : after.nodes) {
+    for (const int value : node.operands) {
+      if (contains(made_after, value) || contains(after.inputs, value)) continue;
+      after.inputs.push_back(value);
+      if (!contains(inputs, value)) before.outputs.push_back(value);
+    }
+    made_after.push_back(node.result);
+  }
+  for (const int value : outputs) {
+    if (contains(made_after, value)) {
+      after.outputs.push_back(value);
+    } else if (!contains(before.outputs, value)) {
+      before.outputs.push_back(value);
+    }
+  }
+  return {std::move(before), std::move(after)};
 }
 
 }  // namespace plan

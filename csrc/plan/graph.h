@@ -70,6 +70,9 @@ struct Graph {
   int values = 0;
 
   static Graph parse(const std::string& program);
+  // The nodes before `first`, and those from it on. What these read of those is an output of the
+  // one and an input of the other.
+  std::pair<Graph, Graph> split(size_t first) const;
 };
 
 }  // namespace plan

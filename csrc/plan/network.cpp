@@ -2,7 +2,6 @@
 #include "plan/network.h"
 
 #include <algorithm>
-#include <sstream>
 
 #include "plan/operators.h"
 
@@ -26,11 +25,11 @@ bool Network::Key::operator==(const Key& other) const {
          request.threads == other.request.threads && isa == other.isa && settings == other.settings;
 }
 
-std::shared_ptr<const Schedule> Network::schedule_for(const Request& request,
+std::shared_ptr<const Stages> Network::stages_for(const Request& request,
                                                       const Parallel& parallel) {
   const Key key{request, active_isa(), settings_number()};
-  const auto schedule_of = [](const std::shared_ptr<const Known>& known) {
-    return std::shared_ptr<const Schedule>(known, &known->schedule);
+  const auto stages_of = [](const std::shared_ptr<const Known>& known) {
+    return std::shared_ptr<const Stages>(known, &known->stages);
   };
   std::shared_ptr<Weights> weights;
   {
@@ -39,18 +38,18 @@ std::shared_ptr<const Schedule> Network::schedule_for(const Request& request,
                                     [&](const auto& each) { return each->key == key; });
     if (found != known_.end()) {
       known_.splice(known_.begin(), known_, found);
-      return schedule_of(known_.front());
+      return stages_of(known_.front());
     }
     weights = weights_;
   }
   const auto made = std::make_shared<const Known>(
-      Known{key, weights, Builder(graph_, *weights, request, parallel).build()});
+      Known{key, weights, Stages(graph_, *weights, request, parallel)});
   const std::lock_guard<std::mutex> lock(mutex_);
   if (weights == weights_) {  // no others have come meanwhile
     known_.push_front(made);
-    if (known_.size() > kMaxSchedules) known_.pop_back();
+    if (known_.size() > kMaxExtents) known_.pop_back();
   }
-  return schedule_of(made);
+  return stages_of(made);
 }
 
 int64_t Network::packed_bytes() const {
@@ -61,23 +60,13 @@ int64_t Network::packed_bytes() const {
 int64_t Network::call_bytes() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   int64_t bytes = 0;
-  for (const auto& each : known_) bytes = std::max(bytes, each->schedule.bytes());
+  for (const auto& each : known_) bytes = std::max(bytes, each->stages.bytes());
   return bytes;
 }
 
-size_t Network::schedules() const {
+size_t Network::extents() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   return known_.size();
-}
-
-std::string describe(const Schedule& schedule) {
-  std::ostringstream lines;
-  lines.imbue(std::locale::classic());
-  for (const auto& step : schedule.steps) {
-    lines << step->line << '\t' << step->kernel << '\t' << step->threads << '\t' << step->seconds
-          << '\n';
-  }
-  return lines.str();
 }
 
 }  // namespace plan

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A network: its graph, its weights, and the schedules for the inputs that it was called with.
+// A network: its graph, its weights, and the stages for the inputs that it was called with.
 // Calls at the same time are as good as calls one after the other.
 #pragma once
 
@@ -9,14 +9,14 @@
 #include <string>
 #include <vector>
 
-#include "plan/builder.h"
+#include "plan/stages.h"
 
 namespace cnnext {
 namespace plan {
 
 class Network {
  public:
-  static constexpr size_t kMaxSchedules = 16;  // the one unused for longest goes first
+  static constexpr size_t kMaxExtents = 16;  // the one unused for longest goes first
 
   Network(const std::string& program, std::vector<Weight> weights);
 
@@ -25,11 +25,11 @@ class Network {
 
   // Later calls compute with these.
   void set_weights(std::vector<Weight> weights);
-  std::shared_ptr<const Schedule> schedule_for(const Request& request, const Parallel& parallel);
-  // Of packed weights, and the largest memory of a call among the schedules.
+  std::shared_ptr<const Stages> stages_for(const Request& request, const Parallel& parallel);
+  // Of packed weights, and the most memory of a call.
   int64_t packed_bytes() const;
   int64_t call_bytes() const;
-  size_t schedules() const;
+  size_t extents() const;
 
  private:
   struct Key {
@@ -39,11 +39,11 @@ class Network {
 
     bool operator==(const Key& other) const;
   };
-  // Holds on to the weights that its schedule reads.
+  // Holds on to the weights that its stages read.
   struct Known {
     Key key;
     std::shared_ptr<Weights> weights;
-    Schedule schedule;
+    Stages stages;
   };
 
   const Graph graph_;
@@ -51,10 +51,6 @@ class Network {
   std::shared_ptr<Weights> weights_;
   std::list<std::shared_ptr<const Known>> known_;  // the last used first
 };
-
-// The schedule's steps, one a line: the line of the program, and behind a tab the kernel, its
-// threads and predicted seconds.
-std::string describe(const Schedule& schedule);
 
 }  // namespace plan
 }  // namespace cnnext

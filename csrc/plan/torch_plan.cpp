@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Networks for torch: each has a number, by which its owner calls it and lets it go.
-#include <chrono>
 #include <map>
 
 #include "common/torch/checks.h"
@@ -103,55 +102,55 @@ struct Inputs {
   }
 };
 
-std::vector<Tensor> run_schedule(const Schedule& schedule, const Inputs& inputs,
-                                 const std::function<void(size_t)>& after_step = {}) {
+// A call in progress: its stages and all of its memory.
+struct Call {
+  std::shared_ptr<const Stages> stages;
   std::vector<Tensor> results;
   std::vector<float*> reads, writes;
-  for (const Tensor& t : inputs.tensors) {
-    reads.push_back(const_cast<float*>(static_cast<const float*>(t.const_data_ptr())));
-  }
-  for (const Extent& e : schedule.outputs) {
-    results.push_back(e.features ? empty_2d(e.n, e.c, inputs.tensors[0])
-                                 : empty_4d(e.n, e.c, e.h, e.w, inputs.request.layout, inputs.tensors[0]));
-    writes.push_back(static_cast<float*>(results.back().mutable_data_ptr()));
-  }
   Scratch scratch;
-  schedule.run(reads, writes, scratch.reserve(schedule.bytes()), TorchThreads(), after_step);
-  return results;
-}
+
+  Call(Network& network, const Inputs& inputs)
+      : stages(network.stages_for(inputs.request, TorchThreads())) {
+    const Tensor& like = inputs.tensors[0];
+    for (const Tensor& t : inputs.tensors) {
+      reads.push_back(const_cast<float*>(static_cast<const float*>(t.const_data_ptr())));
+    }
+    for (const Extent& e : stages->outputs()) {
+      results.push_back(e.features ? empty_2d(e.n, e.c, like)
+                                   : empty_4d(e.n, e.c, e.h, e.w, inputs.request.layout, like));
+      writes.push_back(static_cast<float*>(results.back().mutable_data_ptr()));
+    }
+  }
+};
 
 std::vector<Tensor> run(int64_t number, std::vector<Tensor> given) {
   const std::shared_ptr<Network> network = Networks::instance().find(number);
   const Inputs inputs(*network, given);
-  return run_schedule(*network->schedule_for(inputs.request, TorchThreads()), inputs);
+  Call call(*network, inputs);
+  call.stages->run(call.reads, call.writes, call.scratch.reserve(call.stages->bytes()),
+                   TorchThreads());
+  return call.results;
+}
+
+std::vector<double> profile(int64_t number, std::vector<Tensor> given) {
+  const std::shared_ptr<Network> network = Networks::instance().find(number);
+  const Inputs inputs(*network, given);
+  Call call(*network, inputs);
+  return call.stages->profile(call.reads, call.writes,
+                              call.scratch.reserve(call.stages->bytes()), TorchThreads());
 }
 
 std::string report(int64_t number, std::vector<Tensor> given) {
   const std::shared_ptr<Network> network = Networks::instance().find(number);
-  return describe(*network->schedule_for(Inputs(*network, given).request, TorchThreads()));
-}
-
-// The seconds that each step takes in a call.
-std::vector<double> profile(int64_t number, std::vector<Tensor> given) {
-  using Clock = std::chrono::steady_clock;
-  const std::shared_ptr<Network> network = Networks::instance().find(number);
   const Inputs inputs(*network, given);
-  const auto schedule = network->schedule_for(inputs.request, TorchThreads());
-  std::vector<Clock::time_point> ends(schedule->steps.size());
-  const Clock::time_point begin = Clock::now();
-  run_schedule(*schedule, inputs, [&](size_t step) { ends[step] = Clock::now(); });
-  std::vector<double> seconds;
-  for (size_t i = 0; i < ends.size(); ++i) {
-    seconds.push_back(std::chrono::duration<double>(ends[i] - (i > 0 ? ends[i - 1] : begin)).count());
-  }
-  return seconds;
+  return network->stages_for(inputs.request, TorchThreads())->describe();
 }
 
-// Of packed weights, of a call at most, and how many schedules there are.
+// Of packed weights, of a call at most, and for how many extents of inputs there are stages.
 std::vector<int64_t> bytes(int64_t number) {
   const std::shared_ptr<Network> network = Networks::instance().find(number);
   return {network->packed_bytes(), network->call_bytes(),
-          static_cast<int64_t>(network->schedules())};
+          static_cast<int64_t>(network->extents())};
 }
 
 }  // namespace
