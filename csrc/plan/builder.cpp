@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "common/kernel/machine.h"
+#include "epilogue/finish.h"
 #include "plan/operators.h"
 #include "reorder/reorder.h"
 
@@ -95,6 +96,19 @@ void Builder::reorder(const std::string& line, const Extent& e, Layout from, con
                });
 }
 
+void Builder::finish(const std::string& line, const Extent& e, const Epilogue<float>& epilogue,
+                     const Place& x, const Place& residual, const Place& y) {
+  FinishOperands<float> o{};
+  o.epilogue = epilogue;
+  const int64_t residual_row = residual.buffer < 0 ? e.c : residual.pixel;
+  add<Finish>(line, {e.n * e.pixels(), e.c, 0, 1, residual_row}, o, {x, residual}, y,
+              [x, residual, y](const Memory& memory, FinishOperands<float>* operands) {
+                operands->x = memory.at(x);
+                operands->epilogue.residual = memory.at(residual);
+                operands->y = memory.at(y);
+              });
+}
+
 void Builder::add(const std::string& line, std::unique_ptr<Step> step,
                   const std::vector<Place>& reads, const Place& written) {
   step->line = line;
@@ -166,7 +180,8 @@ void Builder::place_outputs() {
     const auto output = std::find(graph_.outputs.begin(), graph_.outputs.end(), node.result);
     if (output == graph_.outputs.end() || !lies_as_output(node.result)) continue;
     const auto index = static_cast<int>(output - graph_.outputs.begin());
-    places_[node.result] = new_place(extents_[node.result], {Schedule::Buffer::Kind::output, index});
+    places_[node.result] =
+        new_place(extents_[node.result], {Schedule::Buffer::Kind::output, index});
   }
 }
 

@@ -68,6 +68,10 @@ class Builder {
   void reorder(const std::string& line, const Extent& extent, Layout from, const Place& x,
                Layout to, const Place& y);
 
+  // Adds the step of an epilogue alone, of dense x and y, which may be the same.
+  void finish(const std::string& line, const Extent& extent, const Epilogue<float>& epilogue,
+              const Place& x, const Place& residual, const Place& y);
+
   // Adds a kernel's step, and packs the weight that it asks for in its plan.
   template <class Op>
   void add(const std::string& line, const KernelOf<Op, float>& kernel,
@@ -115,7 +119,9 @@ class Builder {
   void store_outputs();
   bool lies_as_output(int value) const;
   Place new_place(const Extent& extent, Schedule::Buffer buffer);
-  Place new_place(const Extent& extent) { return new_place(extent, {Schedule::Buffer::Kind::arena, 0}); }
+  Place new_place(const Extent& extent) {
+    return new_place(extent, {Schedule::Buffer::Kind::arena, 0});
+  }
   void add(const std::string& line, std::unique_ptr<Step> step, const std::vector<Place>& reads,
            const Place& written);
   void use(const Place& place);

@@ -40,10 +40,10 @@ Arena place(const std::vector<Lifetime>& buffers) {
     }
     arena.offsets[i] = offset;
     arena.bytes = std::max(arena.bytes, offset + padded(buffer.bytes));
-    placed.insert(std::upper_bound(
-                      placed.begin(), placed.end(), i,
-                      [&](int a, int b) { return arena.offsets[a] < arena.offsets[b]; }),
-                  i);
+    placed.insert(
+        std::upper_bound(placed.begin(), placed.end(), i,
+                         [&](int a, int b) { return arena.offsets[a] < arena.offsets[b]; }),
+        i);
   }
   return arena;
 }

@@ -20,8 +20,8 @@ struct Arena {
   int64_t bytes = 0;
 };
 
-// The largest first, each at the lowest offset that is free for as long as it lives (Pisarchyk, Lee,
-// "Efficient memory management for deep neural net inference", arXiv:2001.03288).
+// The largest first, each at the lowest offset that is free for as long as it lives (Pisarchyk,
+// Lee, "Efficient memory management for deep neural net inference", arXiv:2001.03288).
 Arena place(const std::vector<Lifetime>& buffers);
 
 }  // namespace plan

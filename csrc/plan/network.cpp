@@ -26,7 +26,7 @@ bool Network::Key::operator==(const Key& other) const {
 }
 
 std::shared_ptr<const Stages> Network::stages_for(const Request& request,
-                                                      const Parallel& parallel) {
+                                                  const Parallel& parallel) {
   const Key key{request, active_isa(), settings_number()};
   const auto stages_of = [](const std::shared_ptr<const Known>& known) {
     return std::shared_ptr<const Stages>(known, &known->stages);

@@ -6,8 +6,10 @@ namespace plan {
 namespace {
 
 const OperatorRule* const kRules[] = {
-    &kConv2dRule,     &kLinearRule, &kMaxPool2dRule, &kAvgPool2dRule, &kAdaptiveAvgPool2dRule,
-    &kActivationRule, &kAddRule,    &kConcatRule,    &kSliceRule,     &kFlattenRule,
+    &kConv2dRule,    &kConvTranspose2dRule,   &kLinearRule,     &kMaxPool2dRule,
+    &kAvgPool2dRule, &kAdaptiveAvgPool2dRule, &kActivationRule, &kAddRule,
+    &kMultiplyRule,  &kScaleShiftRule,        &kConcatRule,     &kSliceRule,
+    &kFlattenRule,
 };
 
 }  // namespace

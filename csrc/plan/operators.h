@@ -22,10 +22,11 @@ const OperatorRule& rule_of(const Node& node);
 std::string list_operators();
 
 // The rules, by the file that has them.
-extern const OperatorRule kConv2dRule, kLinearRule;                               // products.cpp
+extern const OperatorRule kConv2dRule, kConvTranspose2dRule, kLinearRule;          // products.cpp
 extern const OperatorRule kMaxPool2dRule, kAvgPool2dRule, kAdaptiveAvgPool2dRule;  // pools.cpp
-extern const OperatorRule kActivationRule, kAddRule;                               // pointwise.cpp
-extern const OperatorRule kConcatRule, kSliceRule, kFlattenRule;                   // layouts.cpp
+extern const OperatorRule kActivationRule, kAddRule, kMultiplyRule,
+    kScaleShiftRule;                                              // pointwise.cpp
+extern const OperatorRule kConcatRule, kSliceRule, kFlattenRule;  // layouts.cpp
 
 }  // namespace plan
 }  // namespace cnnext

@@ -1,34 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What is done to each element by itself: the epilogue as a step of its own.
-#include "epilogue/finish.h"
+// What is done to each element by itself: the epilogue as a step of its own, and factors of
+// channels.
 #include "plan/operators.h"
+#include "scale/scale.h"
 
 namespace cnnext {
 namespace plan {
 namespace {
 
-void finish(const Node& node, Builder& b, const Place& x, const Place& residual) {
-  const Extent& extent = b.extent(node.result);
-  const Place y = b.write(node.result);
-  FinishOperands<float> o{};
-  node.read_activation(&o.epilogue);
-  const int64_t residual_row = residual.buffer < 0 ? extent.c : residual.pixel;
-  b.add<Finish>(node.line(), {extent.n * extent.pixels(), extent.c, 0, 0, residual_row}, o,
-                {x, residual}, y,
-                [x, residual, y](const Memory& memory, FinishOperands<float>* operands) {
-                  operands->x = memory.at(x);
-                  operands->epilogue.residual = memory.at(residual);
-                  operands->y = memory.at(y);
-                });
+void finish(const Node& node, Builder& b, const Place& residual) {
+  Epilogue<float> epilogue;
+  node.read_activation(&epilogue);
+  const Place x = b.read_dense(node.operands[0]);
+  b.finish(node.line(), b.extent(node.result), epilogue, x, residual, b.write(node.result));
 }
 
 Extent infer_activation(const Node& node, const Builder& b) {
   return b.extent(node.operands.at(0));
 }
 
-void lower_activation(const Node& node, Builder& b) {
-  finish(node, b, b.read_dense(node.operands[0]), {});
-}
+void lower_activation(const Node& node, Builder& b) { finish(node, b, {}); }
 
 Extent infer_add(const Node& node, const Builder& b) {
   const Extent& x = b.extent(node.operands.at(0));
@@ -38,15 +29,54 @@ Extent infer_add(const Node& node, const Builder& b) {
   return x;
 }
 
-void lower_add(const Node& node, Builder& b) {
-  const Place x = b.read_dense(node.operands[0]);
-  finish(node, b, x, b.read(node.operands[1]));
+void lower_add(const Node& node, Builder& b) { finish(node, b, b.read(node.operands[1])); }
+
+// ----------------------------------------------------------------------------------------- scale
+
+// The factors lie in memory that no call writes, or are a value: one of them is null.
+void scale(const Node& node, Builder& b, const float* weights, const Place& factors,
+           const float* bias) {
+  const Extent& e = b.extent(node.result);
+  const Place x = b.read(node.operands[0]), y = b.write(node.result);
+  ScaleOperands<float> o{};
+  o.factor = weights;
+  o.epilogue.bias = bias;
+  node.read_activation(&o.epilogue);
+  const int64_t factor_image = weights == nullptr ? e.c : 0;
+  b.add<Scale>(node.line(), {e.n, e.c, e.pixels(), x.pixel, y.pixel, factor_image}, o, {x, factors},
+               y, [x, factors, y](const Memory& memory, ScaleOperands<float>* operands) {
+                 operands->x = memory.at(x);
+                 if (operands->factor == nullptr) operands->factor = memory.at(factors);
+                 operands->y = memory.at(y);
+               });
+}
+
+Extent infer_multiply(const Node& node, const Builder& b) {
+  const Extent& x = b.extent(node.operands.at(0));
+  const Extent& factors = b.extent(node.operands.at(1));
+  if (factors.n != x.n || factors.c != x.c || factors.pixels() != 1) {
+    node.fail(text(factors) + " are no factors of the channels of " + text(x));
+  }
+  return x;
+}
+
+void lower_multiply(const Node& node, Builder& b) {
+  scale(node, b, nullptr, b.read_dense(node.operands[1]), nullptr);
+}
+
+void lower_scale_shift(const Node& node, Builder& b) {
+  const int64_t channels = b.extent(node.result).c;
+  const float* const factors = b.vector(node, "scale", channels);
+  if (factors == nullptr) node.fail("it lacks scale");
+  scale(node, b, factors, {}, b.vector(node, "shift", channels));
 }
 
 }  // namespace
 
 const OperatorRule kActivationRule{"activation", infer_activation, lower_activation, false};
 const OperatorRule kAddRule{"add", infer_add, lower_add, false};
+const OperatorRule kMultiplyRule{"multiply", infer_multiply, lower_multiply, true};
+const OperatorRule kScaleShiftRule{"scale_shift", infer_activation, lower_scale_shift, true};
 
 }  // namespace plan
 }  // namespace cnnext

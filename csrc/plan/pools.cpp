@@ -46,9 +46,22 @@ void add_pool(const Node& node, Builder& b, const typename Op::Shape& shape) {
 MaxPool2dShape max_pool2d_shape(const Node& node, const Extent& x) {
   const Pair kernel = node.pair("kernel"), stride = node.pair("stride");
   const Pair padding = node.pair("padding"), dilation = node.pair("dilation");
-  return {x.n,       x.c,       x.h,      x.w,       0,         0,
-          kernel.h,  kernel.w,  stride.h, stride.w,  padding.h, padding.w,
-          dilation.h, dilation.w, Layout::channels_last, Record::nothing};
+  return {x.n,
+          x.c,
+          x.h,
+          x.w,
+          0,
+          0,
+          kernel.h,
+          kernel.w,
+          stride.h,
+          stride.w,
+          padding.h,
+          padding.w,
+          dilation.h,
+          dilation.w,
+          Layout::channels_last,
+          Record::nothing};
 }
 
 Extent infer_max_pool2d(const Node& node, const Builder& b) {
@@ -69,10 +82,21 @@ void lower_max_pool2d(const Node& node, Builder& b) {
 AvgPool2dShape avg_pool2d_shape(const Node& node, const Extent& x) {
   const Pair kernel = node.pair("kernel"), stride = node.pair("stride");
   const Pair padding = node.pair("padding");
-  return {x.n,      x.c,      x.h,       x.w,       0,
-          0,        kernel.h, kernel.w,  stride.h,  stride.w,
-          padding.h, padding.w, node.integer("count_include_pad") != 0,
-          node.integer("divisor_override", 0), Layout::channels_last};
+  return {x.n,
+          x.c,
+          x.h,
+          x.w,
+          0,
+          0,
+          kernel.h,
+          kernel.w,
+          stride.h,
+          stride.w,
+          padding.h,
+          padding.w,
+          node.integer("count_include_pad") != 0,
+          node.integer("divisor_override", 0),
+          Layout::channels_last};
 }
 
 Extent infer_avg_pool2d(const Node& node, const Builder& b) {

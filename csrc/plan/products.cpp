@@ -31,16 +31,37 @@ Conv2dShape conv2d_shape(const Node& node, const Builder& b) {
   const Weight& w = b.weight(node, "weight");
   const Pair stride = node.pair("stride"), padding = node.pair("padding");
   const Pair dilation = node.pair("dilation");
-  const Conv2dShape s{x.n,          x.c,       x.h,        x.w,        w.size(0),
-                      w.size(2),    w.size(3), stride.h,   stride.w,   padding.h,
-                      padding.w,    dilation.h, dilation.w, node.integer("groups"),
+  const Conv2dShape s{x.n,
+                      x.c,
+                      x.h,
+                      x.w,
+                      w.size(0),
+                      w.size(2),
+                      w.size(3),
+                      stride.h,
+                      stride.w,
+                      padding.h,
+                      padding.w,
+                      dilation.h,
+                      dilation.w,
+                      node.integer("groups"),
                       Layout::channels_last};
   const bool valid = w.sizes.size() == 4 && stride.h > 0 && stride.w > 0 && padding.h >= 0 &&
                      padding.w >= 0 && dilation.h > 0 && dilation.w > 0 && s.groups > 0 &&
-                     s.c_out % s.groups == 0 && s.c_in == w.size(1) * s.groups &&
-                     s.rows().fit() && s.columns().fit();
+                     s.c_out % s.groups == 0 && s.c_in == w.size(1) * s.groups && s.rows().fit() &&
+                     s.columns().fit();
   if (!valid) node.fail("the weight does not fit an input of " + text(x));
   return s;
+}
+
+// Without the taps that meet nothing but the border (conv2d.h), which depends on the image: where
+// the others begin, and a number that tells apart which they are.
+const float* first_tap(const Weight& w, const Conv2dShape& whole, const Conv2dShape& trimmed) {
+  return w.data + (whole.k_h - trimmed.k_h) / 2 * w.strides[2] +
+         (whole.k_w - trimmed.k_w) / 2 * w.strides[3];
+}
+int64_t part_of(const Conv2dShape& whole, const Conv2dShape& trimmed) {
+  return trimmed.k_h * whole.k_w + trimmed.k_w;
 }
 
 Extent infer_conv2d(const Node& node, const Builder& b) {
@@ -54,7 +75,7 @@ void lower_conv2d(const Node& node, Builder& b) {
   const Weight& w = b.weight(node, "weight");
   Conv2dOperands<float> o{};
   for (int d = 0; d < 4; ++d) o.w_strides[d] = w.strides[d];
-  o.second = w.data + (whole.k_h - s.k_h) / 2 * w.strides[2] + (whole.k_w - s.k_w) / 2 * w.strides[3];
+  o.second = first_tap(w, whole, s);
   o.epilogue = read_epilogue(node, b, s.c_out);
   s.transforms = transforms_of_filter(s, o);
   s.filter_kept = true;
@@ -65,13 +86,65 @@ void lower_conv2d(const Node& node, Builder& b) {
   const Place r = node.operands.size() > 1 ? b.read(node.operands[1]) : Place{};
   const Place y = b.write(node.result);
   o.epilogue.residual_pixel = r.pixel;
-  const int64_t part = s.k_h * whole.k_w + s.k_w;
-  b.add<Conv2d>(node.line(), kernel, s, threads, o, node.integer("weight"), part, {x, r}, y,
-                [x, r, y](const Memory& memory, Conv2dOperands<float>* operands) {
+  b.add<Conv2d>(node.line(), kernel, s, threads, o, node.integer("weight"), part_of(whole, s),
+                {x, r}, y, [x, r, y](const Memory& memory, Conv2dOperands<float>* operands) {
                   operands->first = memory.at(x);
                   operands->epilogue.residual = memory.at(r);
                   operands->result = memory.at(y);
                 });
+}
+
+// ----------------------------------------------------------------------------- conv_transpose2d
+
+// The input gradient of a convolution from the result to the operand.
+Conv2dShape conv_transpose2d_shape(const Node& node, const Builder& b) {
+  const Extent& x = b.extent(node.operands.at(0));
+  const Weight& w = b.weight(node, "weight");
+  const Pair stride = node.pair("stride"), padding = node.pair("padding");
+  const Pair dilation = node.pair("dilation"), more = node.pair("output_padding");
+  const int64_t groups = node.integer("groups");
+  const auto size = [](int64_t in, int64_t stride, int64_t pad, int64_t taps, int64_t dilation,
+                       int64_t more) {
+    return (in - 1) * stride - 2 * pad + dilation * (taps - 1) + more + 1;
+  };
+  const int64_t h = size(x.h, stride.h, padding.h, w.size(2), dilation.h, more.h);
+  const int64_t width = size(x.w, stride.w, padding.w, w.size(3), dilation.w, more.w);
+  const Conv2dShape s{x.n,       w.size(1) * groups, h,          width,    x.c,
+                      w.size(2), w.size(3),          stride.h,   stride.w, padding.h,
+                      padding.w, dilation.h,         dilation.w, groups,   Layout::channels_last};
+  const bool valid = w.sizes.size() == 4 && stride.h > 0 && stride.w > 0 && padding.h >= 0 &&
+                     padding.w >= 0 && dilation.h > 0 && dilation.w > 0 && groups > 0 && h > 0 &&
+                     width > 0 && w.size(0) == x.c && x.c % groups == 0 && s.rows().fit() &&
+                     s.columns().fit() && s.h_out() == x.h && s.w_out() == x.w;
+  if (!valid) node.fail("the weight does not fit an input of " + text(x));
+  return s;
+}
+
+Extent infer_conv_transpose2d(const Node& node, const Builder& b) {
+  const Conv2dShape s = conv_transpose2d_shape(node, b);
+  return {s.n, s.c_in, s.h_in, s.w_in, false};
+}
+
+void lower_conv_transpose2d(const Node& node, Builder& b) {
+  const Conv2dShape whole = conv_transpose2d_shape(node, b);
+  Conv2dShape s = whole.without_padding_only_taps();
+  const Weight& w = b.weight(node, "weight");
+  Conv2dOperands<float> o{};
+  for (int d = 0; d < 4; ++d) o.w_strides[d] = w.strides[d];
+  o.second = first_tap(w, whole, s);
+  s.transforms = Transforms::none;
+  const int threads = b.threads_for(s.macs());
+  const Conv2dKernel<float>& kernel = select_conv2d<float>(Pass::bwd_input, s, threads);
+  const Place x = b.read_dense(node.operands[0]), y = b.write(node.result);
+  b.add<Conv2d>(node.line(), kernel, s, threads, o, node.integer("weight"), part_of(whole, s), {x},
+                y, [x, y](const Memory& memory, Conv2dOperands<float>* operands) {
+                  operands->first = memory.at(x);
+                  operands->result = memory.at(y);
+                });
+  const Epilogue<float> epilogue = read_epilogue(node, b, s.c_in);
+  if (epilogue.bias != nullptr || epilogue.activation != Activation::none) {
+    b.finish(node.line(), b.extent(node.result), epilogue, y, {}, y);
+  }
 }
 
 // --------------------------------------------------------------------------------------- linear
@@ -116,6 +189,8 @@ void lower_linear(const Node& node, Builder& b) {
 }  // namespace
 
 const OperatorRule kConv2dRule{"conv2d", infer_conv2d, lower_conv2d, false};
+const OperatorRule kConvTranspose2dRule{"conv_transpose2d", infer_conv_transpose2d,
+                                        lower_conv_transpose2d, false};
 const OperatorRule kLinearRule{"linear", infer_linear, lower_linear, false};
 
 }  // namespace plan

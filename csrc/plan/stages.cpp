@@ -92,9 +92,9 @@ void Stages::add_stage(const Graph& graph, Weights& weights, const Parallel& par
   const int64_t n = part.inputs.empty() ? 1 : part.inputs[0].n;
   const auto has_n = [&](const Extent& e) { return e.n == n; };
   const bool sliceable = std::all_of(part.inputs.begin(), part.inputs.end(), has_n);
-  const Slicing slicing =
-      sliceable ? slicing_of(n, image_bytes(graph, *extents), weight_bytes(graph, weights), threads_)
-                : Slicing{n, false};
+  const Slicing slicing = sliceable ? slicing_of(n, image_bytes(graph, *extents),
+                                                 weight_bytes(graph, weights), threads_)
+                                    : Slicing{n, false};
   if (slicing.side_by_side) part.threads = 1;
   const auto schedule_of = [&](int64_t images) {
     for (Extent& e : part.inputs) e.n = sliceable ? images : e.n;
@@ -199,8 +199,8 @@ std::string Stages::describe() const {
   lines.imbue(std::locale::classic());
   for (const Stage& stage : stages_) {
     for (const auto& step : stage.slice.steps) {
-      lines << step->line << '\t' << step->kernel << '\t' << step->threads << '\t'
-            << step->seconds << '\t' << stage.images << '\n';
+      lines << step->line << '\t' << step->kernel << '\t' << step->threads << '\t' << step->seconds
+            << '\t' << stage.images << '\n';
     }
   }
   return lines.str();

@@ -93,8 +93,7 @@ class KernelStep final : public Step {
   void run(const Memory& memory, unsigned char* scratch, const Parallel& parallel) const override {
     Operands operands = operands_;
     bind_(memory, &operands);
-    run_planned(*chosen_, shape_, plan_, operands, packed_.get(),
-                threads, scratch, parallel);
+    run_planned(*chosen_, shape_, plan_, operands, packed_.get(), threads, scratch, parallel);
   }
 
  private:

@@ -91,8 +91,8 @@ struct Inputs {
                    "inputs must be images (N, C, H, W) or features (N, F), but one has shape ",
                    shape_text(t));
       const bool features = t.dim() == 2;
-      request.inputs.push_back({t.size(0), t.size(1), features ? 1 : t.size(2),
-                                features ? 1 : t.size(3), features});
+      request.inputs.push_back(
+          {t.size(0), t.size(1), features ? 1 : t.size(2), features ? 1 : t.size(3), features});
       if (prefers_channels_last(t)) request.layout = Layout::channels_last;
     }
     for (const Tensor& t : given) {
@@ -136,8 +136,8 @@ std::vector<double> profile(int64_t number, std::vector<Tensor> given) {
   const std::shared_ptr<Network> network = Networks::instance().find(number);
   const Inputs inputs(*network, given);
   Call call(*network, inputs);
-  return call.stages->profile(call.reads, call.writes,
-                              call.scratch.reserve(call.stages->bytes()), TorchThreads());
+  return call.stages->profile(call.reads, call.writes, call.scratch.reserve(call.stages->bytes()),
+                              TorchThreads());
 }
 
 std::string report(int64_t number, std::vector<Tensor> given) {
@@ -149,8 +149,7 @@ std::string report(int64_t number, std::vector<Tensor> given) {
 // Of packed weights, of a call at most, and for how many extents of inputs there are stages.
 std::vector<int64_t> bytes(int64_t number) {
   const std::shared_ptr<Network> network = Networks::instance().find(number);
-  return {network->packed_bytes(), network->call_bytes(),
-          static_cast<int64_t>(network->extents())};
+  return {network->packed_bytes(), network->call_bytes(), static_cast<int64_t>(network->extents())};
 }
 
 }  // namespace

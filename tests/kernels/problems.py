@@ -11,6 +11,7 @@ import linear
 import pools
 import recurrence
 import reorder
+import scale
 from problem import Problem
 
 PROBLEMS: dict[str, Sequence[Problem]] = {
@@ -19,6 +20,7 @@ PROBLEMS: dict[str, Sequence[Problem]] = {
     "linear": linear.PROBLEMS,
     "recurrence": recurrence.PROBLEMS,
     "reorder": reorder.PROBLEMS,
+    "scale": scale.PROBLEMS,
     **pools.PROBLEMS,
     **elementwise.PROBLEMS,
 }

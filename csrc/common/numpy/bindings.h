@@ -67,8 +67,7 @@ class Fields {
     throw py::value_error(std::string(name) + " cannot be '" + value + "'");
   }
   Layout layout(const char* name = "layout") {
-    return choice<Layout>(name,
-                          {{"nchw", Layout::nchw}, {"channels_last", Layout::channels_last}});
+    return choice<Layout>(name, {{"nchw", Layout::nchw}, {"channels_last", Layout::channels_last}});
   }
 
   void expect_none_left() const {

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Scaling for the ISA every build has (SSE on x86, NEON on Arm).
+#include "scale/pixels.h"
+
+namespace cnnext {
+namespace {
+constexpr int kLanes = 4;
+}  // namespace
+
+#define CNNEXT_KERNELS "scale/kernels.inc"
+#define CNNEXT_ISA baseline
+#include "common/kernel/define_kernels.inc"
+
+}  // namespace cnnext
