@@ -62,6 +62,12 @@ const std::string* Node::find(const char* key) const {
   return found == attributes_.end() ? nullptr : &found->second;
 }
 
+std::vector<std::string> Node::keys() const {
+  std::vector<std::string> keys;
+  for (const Attribute& each : attributes_) keys.push_back(each.first);
+  return keys;
+}
+
 std::vector<std::string> Node::parts(const char* key) const {
   const std::string* const value = find(key);
   if (value == nullptr) fail("it lacks " + std::string(key));

@@ -47,6 +47,7 @@ class Node {
   std::vector<double> numbers(const char* key) const;
   std::string word(const char* key, const char* otherwise) const;
   bool has(const char* key) const { return find(key) != nullptr; }
+  std::vector<std::string> keys() const;
 
   // `activation=name,parameters...` of an epilogue; none where it is not there.
   void read_activation(Epilogue<float>* epilogue) const;

@@ -21,6 +21,13 @@ const OperatorRule& rule_of(const Node& node) {
   node.fail("there is no operator '" + node.op + "'");
 }
 
+void check_attributes(const Node& node) {
+  const std::string known = ' ' + std::string(rule_of(node).attributes) + ' ';
+  for (const std::string& key : node.keys()) {
+    if (known.find(' ' + key + ' ') == std::string::npos) node.fail("it has no " + key);
+  }
+}
+
 std::string list_operators() {
   std::string names;
   for (const OperatorRule* rule : kRules) names += std::string(rule->name) + '\n';

@@ -11,6 +11,7 @@ namespace plan {
 
 struct OperatorRule {
   const char* name;
+  const char* attributes;  // that it may have, with a blank between them
   Extent (*infer)(const Node& node, const Builder& builder);
   void (*lower)(const Node& node, Builder& builder);
   bool writes_ranges;  // its result may be a range of the channels of a larger buffer
@@ -18,6 +19,8 @@ struct OperatorRule {
 
 // Throws if there is none.
 const OperatorRule& rule_of(const Node& node);
+// Throws if the node has attributes that its operator has not.
+void check_attributes(const Node& node);
 // The names of all, one a line.
 std::string list_operators();
 

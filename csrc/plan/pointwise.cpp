@@ -73,10 +73,12 @@ void lower_scale_shift(const Node& node, Builder& b) {
 
 }  // namespace
 
-const OperatorRule kActivationRule{"activation", infer_activation, lower_activation, false};
-const OperatorRule kAddRule{"add", infer_add, lower_add, false};
-const OperatorRule kMultiplyRule{"multiply", infer_multiply, lower_multiply, true};
-const OperatorRule kScaleShiftRule{"scale_shift", infer_activation, lower_scale_shift, true};
+const OperatorRule kActivationRule{"activation", "activation", infer_activation, lower_activation,
+                                   false};
+const OperatorRule kAddRule{"add", "activation", infer_add, lower_add, false};
+const OperatorRule kMultiplyRule{"multiply", "", infer_multiply, lower_multiply, true};
+const OperatorRule kScaleShiftRule{"scale_shift", "scale shift activation", infer_activation,
+                                   lower_scale_shift, true};
 
 }  // namespace plan
 }  // namespace cnnext

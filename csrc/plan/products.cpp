@@ -3,6 +3,7 @@
 #include "conv2d/exact_sums.h"
 #include "linear/linear.h"
 #include "plan/operators.h"
+#include "pooling/max_pool2d.h"
 
 namespace cnnext {
 namespace plan {
@@ -64,9 +65,23 @@ int64_t part_of(const Conv2dShape& whole, const Conv2dShape& trimmed) {
   return trimmed.k_h * whole.k_w + trimmed.k_w;
 }
 
+// Whether 2 x 2 pixels of the result become their maximum.
+bool pools(const Node& node) {
+  if (!node.has("pool")) return false;
+  if (node.integer("pool") != 2 || node.operands.size() > 1) {
+    node.fail("pool is 2, and never together with a residual");
+  }
+  return true;
+}
+Extent halved(const Node& node, const Extent& e) {
+  if (e.h < 2 || e.w < 2) node.fail(text(e) + " is too small for a pool");
+  return {e.n, e.c, e.h / 2, e.w / 2, false};
+}
+
 Extent infer_conv2d(const Node& node, const Builder& b) {
   const Conv2dShape s = conv2d_shape(node, b);
-  return {s.n, s.c_out, s.h_out(), s.w_out(), false};
+  const Extent y{s.n, s.c_out, s.h_out(), s.w_out(), false};
+  return pools(node) ? halved(node, y) : y;
 }
 
 void lower_conv2d(const Node& node, Builder& b) {
@@ -84,7 +99,8 @@ void lower_conv2d(const Node& node, Builder& b) {
 
   const Place x = b.read_dense(node.operands[0]);
   const Place r = node.operands.size() > 1 ? b.read(node.operands[1]) : Place{};
-  const Place y = b.write(node.result);
+  const Extent unpooled{s.n, s.c_out, s.h_out(), s.w_out(), false};
+  const Place y = pools(node) ? b.temporary(unpooled) : b.write(node.result);
   o.epilogue.residual_pixel = r.pixel;
   b.add<Conv2d>(node.line(), kernel, s, threads, o, node.integer("weight"), part_of(whole, s),
                 {x, r}, y, [x, r, y](const Memory& memory, Conv2dOperands<float>* operands) {
@@ -92,6 +108,16 @@ void lower_conv2d(const Node& node, Builder& b) {
                   operands->epilogue.residual = memory.at(r);
                   operands->result = memory.at(y);
                 });
+  if (!pools(node)) return;
+  const Place pooled = b.write(node.result);
+  const MaxPool2dShape pool{
+      s.n, s.c_out, unpooled.h, unpooled.w, unpooled.h / 2,        unpooled.w / 2, 2, 2, 2, 2,
+      0,   0,       1,          1,          Layout::channels_last, Record::nothing};
+  b.add<MaxPool2d>(node.line(), pool, {}, {y}, pooled,
+                   [y, pooled](const Memory& memory, MaxPool2dOperands<float>* operands) {
+                     operands->in = memory.at(y);
+                     operands->out = memory.at(pooled);
+                   });
 }
 
 // ----------------------------------------------------------------------------- conv_transpose2d
@@ -188,10 +214,14 @@ void lower_linear(const Node& node, Builder& b) {
 
 }  // namespace
 
-const OperatorRule kConv2dRule{"conv2d", infer_conv2d, lower_conv2d, false};
-const OperatorRule kConvTranspose2dRule{"conv_transpose2d", infer_conv_transpose2d,
-                                        lower_conv_transpose2d, false};
-const OperatorRule kLinearRule{"linear", infer_linear, lower_linear, false};
+const OperatorRule kConv2dRule{
+    "conv2d", "weight bias stride padding dilation groups activation residual pool", infer_conv2d,
+    lower_conv2d, false};
+const OperatorRule kConvTranspose2dRule{
+    "conv_transpose2d", "weight bias stride padding output_padding dilation groups activation",
+    infer_conv_transpose2d, lower_conv_transpose2d, false};
+const OperatorRule kLinearRule{"linear", "weight bias activation residual", infer_linear,
+                               lower_linear, false};
 
 }  // namespace plan
 }  // namespace cnnext
