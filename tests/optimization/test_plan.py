@@ -1,0 +1,315 @@
+"""Programs, planned and run, against the interpreter in float64."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from cnnext.runtime.library import direct
+from cnnext.testing.timing import torch_threads
+from tests.optimization.interpreter import interpret
+
+#: By name: the program, the sizes of its weights, and the channels of its inputs; of 4 channels,
+#: where nothing else is said. What a line does not say is in DEFAULTS.
+CONV = "stride=1,1 padding=1,1 dilation=1,1 groups=1"
+POOL = "kernel=3,3 stride=2,2 padding=1,1"
+PROGRAMS: dict[str, tuple[str, list[tuple[int, ...]]]] = {
+    "conv2d": (f"conv2d 1 0 weight=0 bias=1 {CONV}", [(8, 4, 3, 3), (8,)]),
+    "conv2d_wide": (f"conv2d 1 0 weight=0 {CONV}", [(96, 4, 3, 3)]),
+    "conv2d_strided": (
+        "conv2d 1 0 weight=0 bias=1 stride=2,1 padding=2,0 dilation=1,2 groups=2 activation=relu",
+        [(6, 2, 3, 2), (6,)],
+    ),
+    "conv2d_depthwise": (
+        "conv2d 1 0 weight=0 stride=1,1 padding=1,1 dilation=1,1 groups=4 activation=clamp,0,6",
+        [(4, 1, 3, 3)],
+    ),
+    "conv2d_border_taps": (
+        "conv2d 1 0 weight=0 stride=1,1 padding=9,9 dilation=9,9 groups=1",
+        [(5, 4, 3, 3)],
+    ),
+    "conv2d_residual_before": (
+        f"conv2d 1 0 0 weight=0 bias=1 {CONV} activation=relu residual=before",
+        [(4, 4, 3, 3), (4,)],
+    ),
+    "conv2d_residual_after": (
+        f"conv2d 1 0 0 weight=0 {CONV} activation=silu residual=after",
+        [(4, 4, 3, 3)],
+    ),
+    "conv2d_pool": (f"conv2d 1 0 weight=0 {CONV} activation=relu pool=2", [(8, 4, 3, 3)]),
+    "conv_transpose2d": (
+        "conv_transpose2d 1 0 weight=0 bias=1 stride=2,2 padding=0,0 output_padding=0,0 "
+        "dilation=1,1 groups=1 activation=relu",
+        [(4, 6, 2, 2), (6,)],
+    ),
+    "conv_transpose2d_groups": (
+        "conv_transpose2d 1 0 weight=0 stride=2,1 padding=1,0 output_padding=1,0 "
+        "dilation=1,2 groups=2",
+        [(4, 3, 3, 3)],
+    ),
+    "max_pool2d": (f"max_pool2d 1 0 {POOL} dilation=1,1 ceil_mode=0", []),
+    "max_pool2d_ceil": (f"max_pool2d 1 0 {POOL} dilation=1,1 ceil_mode=1", []),
+    "avg_pool2d": (
+        f"avg_pool2d 1 0 {POOL} ceil_mode=1 count_include_pad=1 divisor_override=0",
+        [],
+    ),
+    "avg_pool2d_divisor": (
+        f"avg_pool2d 1 0 {POOL} ceil_mode=0 count_include_pad=0 divisor_override=5",
+        [],
+    ),
+    "adaptive_avg_pool2d": ("adaptive_avg_pool2d 1 0 size=3,2", []),
+    "mean": ("adaptive_avg_pool2d 1 0 size=1,1\nflatten 2 1", []),
+    "scale_shift": ("scale_shift 1 0 scale=0 shift=1 activation=relu", [(4,), (4,)]),
+    "add": ("add 1 0 0 activation=relu", []),
+    "squeeze_excite": (
+        "adaptive_avg_pool2d 1 0 size=1,1\n"
+        "conv2d 2 1 weight=0 stride=1,1 padding=0,0 dilation=1,1 groups=1 activation=sigmoid\n"
+        "multiply 3 0 2",
+        [(4, 4, 1, 1)],
+    ),
+    "concat": (
+        f"conv2d 1 0 weight=0 {CONV}\nconv2d 2 0 weight=1 {CONV}\nconcat 3 1 0 2 1",
+        [(3, 4, 3, 3), (5, 4, 3, 3)],
+    ),
+    "concat_of_concat": (
+        f"conv2d 1 0 weight=0 {CONV}\nconcat 2 0 1\nconv2d 3 2 weight=1 {CONV}\nconcat 4 0 1 3",
+        [(3, 4, 3, 3), (5, 7, 3, 3)],
+    ),
+    "slice": (
+        f"slice 1 0 from=1 to=3\nconv2d 2 1 weight=0 {CONV}\nslice 3 2 from=2 to=5\n"
+        "add 4 3 3\nmax_pool2d 5 4 kernel=2,2 stride=2,2 padding=0,0 dilation=1,1 ceil_mode=0",
+        [(6, 2, 3, 3)],
+    ),
+    "classifier": (
+        f"conv2d 1 0 weight=0 {CONV} activation=relu\nflatten 2 1\n"
+        "linear 3 2 weight=1 bias=2 activation=gelu\nlinear 4 3 weight=3",
+        [(3, 4, 3, 3), (20, 3 * 63), (20,), (5, 20)],
+    ),
+    "linear_residual": (
+        "flatten 1 0\nlinear 2 1 weight=0\nlinear 3 2 2 weight=1 activation=tanh residual=after",
+        [(20, 4 * 63), (20, 20)],
+    ),
+    **{
+        f"activation_{name.partition(',')[0]}": (f"activation 1 0 activation={name}", [])
+        for name in (
+            *("relu", "clamp,-0.5,0.75", "leaky_relu,0.125", "sigmoid", "tanh", "silu"),
+            *("hardswish", "hardsigmoid", "gelu", "gelu_tanh"),
+        )
+    },
+}
+
+
+class Network:
+    """A program of one input with random weights."""
+
+    def __init__(self, lines: str, sizes: Sequence[tuple[int, ...]]) -> None:
+        last = lines.splitlines()[-1].split()[1]
+        self.program = f"input 0\n{lines}\noutput {last}\n"
+        torch.manual_seed(0)
+        self.weights = [torch.randn(size) / max(1, size[-1]) for size in sizes]
+        self.number = direct.plan_define(self.program, self.weights)
+
+    def __call__(self, *inputs: Tensor) -> Tensor:
+        (output,) = direct.plan_run(self.number, inputs)
+        assert isinstance(output, Tensor)
+        return output
+
+    def check(self, *inputs: Tensor) -> None:
+        (expected,) = interpret(self.program, [w.double() for w in self.weights], inputs)
+        actual = self(*inputs)
+        assert actual.shape == expected.shape
+        # Each of at most three layers sums up some hundred products of numbers about as large.
+        tolerance = 1e-5 * (1 + float(expected.abs().max()))
+        torch.testing.assert_close(actual.double(), expected, rtol=0, atol=tolerance)
+
+
+@pytest.fixture(params=[1, 2], ids=["1_thread", "2_threads"])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    with torch_threads(request.param):
+        yield request.param
+
+
+@pytest.mark.parametrize("layout", ["nchw", "channels_last"])
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_operators(name: str, batch: int, layout: str, threads: int) -> None:
+    network = Network(*PROGRAMS[name])
+    x = torch.randn(batch, 4, 7, 9)
+    if layout == "channels_last":
+        x = x.to(memory_format=torch.channels_last)
+    network.check(x)
+    y = network(x)
+    if y.dim() == 4 and y.shape[1] > 1 and y.shape[2] > 1:
+        assert y.is_contiguous() == (layout == "nchw")
+
+
+def test_every_operator_is_tested() -> None:
+    tested = {line.split()[0] for lines, _ in PROGRAMS.values() for line in lines.splitlines()}
+    assert tested == set(torch.ops.cnnext.plan_operators().split())
+
+
+@pytest.mark.parametrize("batch", [2, 5, 33, 64])
+def test_slices(batch: int, threads: int) -> None:
+    """Many images at once are what they are one by one, but for rounding."""
+    network = Network(*PROGRAMS["classifier"])
+    x = torch.randn(batch, 4, 7, 9)
+    network.check(x)
+    assert torch.equal(network(x), network(x))
+
+
+def test_large_images_in_slices(threads: int) -> None:
+    lines, sizes = PROGRAMS["concat"]
+    network = Network(lines, sizes)
+    network.check(torch.randn(3, 4, 300, 500))
+
+
+def test_several_inputs_and_outputs() -> None:
+    program = "input 0\ninput 1\nadd 2 0 1\nactivation 3 2 activation=relu\noutput 3 2\n"
+    number = direct.plan_define(program, [])
+    x, y = torch.randn(2, 3, 5, 5), torch.randn(2, 3, 5, 5)
+    relu, total = direct.plan_run(number, [x, y])
+    assert torch.equal(total, x + y)
+    assert torch.equal(relu, (x + y).relu())
+
+
+def test_outputs_do_not_alias() -> None:
+    network = Network("slice 1 0 from=0 to=4", [])
+    x = torch.randn(1, 4, 3, 3)
+    first, second = network(x), network(x)
+    assert torch.equal(first, x)
+    assert len({each.data_ptr() for each in (x, first, second)}) == 3
+
+
+def test_inputs_of_any_strides() -> None:
+    network = Network(*PROGRAMS["conv2d"])
+    network.check(torch.randn(2, 8, 9, 7).transpose(2, 3)[:, ::2])
+    network.check(torch.randn(1, 4, 1, 9).expand(2, 4, 7, 9))
+
+
+def test_set_weights() -> None:
+    network = Network(*PROGRAMS["conv2d"])
+    x = torch.randn(1, 4, 7, 9)
+    network.check(x)
+    network.weights = [2 * w for w in network.weights]
+    direct.plan_set_weights(network.number, network.weights)
+    network.check(x)
+
+
+def test_plans_are_bounded() -> None:
+    network = Network(*PROGRAMS["conv2d"])
+    packed = set()
+    for width in range(5, 205):
+        network(torch.randn(1, 4, 5, width))
+        packed.add(direct.plan_bytes(network.number)[0])
+    assert direct.plan_bytes(network.number)[2] == 16
+    assert len(packed) <= 3, "what is packed for one width is packed for all"
+
+
+def test_calls_at_the_same_time() -> None:
+    network = Network(*PROGRAMS["classifier"])
+    inputs = [torch.randn(1 + i % 3, 4, 7, 9) for i in range(8)]
+    expected = [network(x) for x in inputs]
+    wrong: list[int] = []
+
+    def work(i: int) -> None:
+        for _ in range(50):
+            if not torch.equal(network(inputs[i]), expected[i]):
+                wrong.append(i)
+
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for each in workers:
+        each.start()
+    for each in workers:
+        each.join()
+    assert not wrong
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> tuple[str, int]:
+    """Lines on values of 2 x 3 images, whose lifetimes and places are as good as random."""
+    channels = [4]
+    lines = []
+    for value in range(1, draw(st.integers(2, 14))):
+        operand = draw(st.integers(0, value - 1))
+        kind = draw(st.sampled_from(["activation", "add", "concat", "slice"]))
+        if kind == "activation":
+            lines.append(f"activation {value} {operand} activation=leaky_relu,0.5")
+            channels.append(channels[operand])
+        elif kind == "add":
+            others = [i for i in range(value) if channels[i] == channels[operand]]
+            lines.append(f"add {value} {operand} {draw(st.sampled_from(others))}")
+            channels.append(channels[operand])
+        elif kind == "concat":
+            other = draw(st.integers(0, value - 1))
+            lines.append(f"concat {value} {operand} {other}")
+            channels.append(channels[operand] + channels[other])
+        else:
+            last = draw(st.integers(1, channels[operand]))
+            first = draw(st.integers(0, last - 1))
+            lines.append(f"slice {value} {operand} from={first} to={last}")
+            channels.append(last - first)
+    return "\n".join(lines), max(channels)
+
+
+@settings(max_examples=200, deadline=None)
+@given(graphs(), st.integers(1, 3))
+def test_random_graphs(graph: tuple[str, int], batch: int) -> None:
+    lines, most = graph
+    if most <= 4096:
+        Network(lines, []).check(torch.randn(batch, 4, 2, 3))
+
+
+@pytest.mark.parametrize(
+    ("lines", "weights", "message"),
+    [
+        ("relu6 1 0", [], "there is no operator 'relu6'"),
+        ("activation 1 0 activation=swish", [], "there is no activation 'swish'"),
+        ("activation 1 0 activation=clamp,0", [], "lacks a parameter"),
+        ("add 1 0 7", [], "value 7 is not defined"),
+        ("add 0 0 0", [], "value 0 is defined twice"),
+        ("slice 1 0 from=2 to=5", [], r"no such channels in \(1, 4, 7, 9\)"),
+        ("slice 1 0 from=2", [], "it lacks to"),
+        ("slice 1 0 from=a to=2", [], "from is no integer"),
+        ("slice 1 0 from=0 to=2 step=1", [], "it has no step"),
+        ("linear 1 0 weight=0", [(3, 4)], "does not fit an input"),
+        (f"conv2d 1 0 weight=0 {CONV}", [(3, 5, 3, 3)], "does not fit an input"),
+        (f"conv2d 1 0 weight=1 {CONV}", [(3, 4, 3, 3)], "there is no such weight"),
+        (f"conv2d 1 0 weight=0 bias=1 {CONV}", [(3, 4, 3, 3), (4,)], "no vector of 3"),
+        ("adaptive_avg_pool2d 1 0 size=0,1", [], "does not fit an input"),
+        ("max_pool2d 1 0 kernel=9,9 stride=1,1 padding=0,0 dilation=1,1", [], "do not fit"),
+    ],
+)
+def test_errors(lines: str, weights: list[tuple[int, ...]], message: str) -> None:
+    def run() -> None:
+        Network(lines, weights)(torch.randn(1, 4, 7, 9))
+
+    with pytest.raises(RuntimeError, match=message):
+        run()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ([], "takes 1 inputs, but was given 0"),
+        ([torch.zeros(1, 4, 7, 9, dtype=torch.float64)], "inputs must be float32"),
+        ([torch.zeros(4, 7, 9)], r"but one has shape \[4, 7, 9\]"),
+        ([torch.zeros(0, 4, 7, 9)], r"but one has shape \[0, 4, 7, 9\]"),
+    ],
+)
+def test_wrong_inputs(inputs: list[Tensor], message: str) -> None:
+    network = Network(*PROGRAMS["conv2d"])
+    with pytest.raises(RuntimeError, match=message):
+        direct.plan_run(network.number, inputs)
+
+
+def test_unknown_networks() -> None:
+    network = Network(*PROGRAMS["conv2d"])
+    direct.plan_forget(network.number)
+    with pytest.raises(RuntimeError, match="there is no network"):
+        network(torch.randn(1, 4, 7, 9))
