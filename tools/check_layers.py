@@ -23,7 +23,7 @@ PYTHON_LAYERS = (
     ("ops.common",),
     ("ops",),
     ("autograd", "functional", "modules", "nn"),
-    ("conversion", "convert", "explain", "integrations"),
+    ("conversion", "convert", "explain", "integrations", "optimization"),
     ("models", "testing"),
     ("", "cli"),
     ("__main__",),

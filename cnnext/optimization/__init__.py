@@ -1,0 +1,1 @@
+"""What `cnnext.optimize` runs: a model as graphs of operators, simplified pass by pass."""

@@ -1,0 +1,620 @@
+"""What a call of each function of PyTorch is in a graph, or why it is in none.
+
+A lowering has the parameters of the function and is bound as the function is. It is given a `Node`
+for a tensor that the graph computes, a `Constant` for a tensor of the model, and any other argument
+as it is. It returns the call's value, of several nodes perhaps, or raises `Unsupported`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn import Parameter
+
+from cnnext.optimization.graph import Attribute, Node, Shape
+from cnnext.optimization.weights import Attribute as ModelAttribute
+from cnnext.optimization.weights import NormScale, NormShift, Weight
+from cnnext.runtime.operator import OPERATORS
+
+
+class Unsupported(Exception):
+    """Why a call is not lowered: a phrase."""
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A tensor of the model."""
+
+    tensor: Tensor
+    path: str
+
+    def weight(self) -> Weight:
+        tensor = self.tensor
+        if type(tensor) not in (Tensor, Parameter):
+            raise Unsupported(f"{self.path} is a {type(tensor).__name__}")
+        if tensor.dtype != torch.float32:
+            raise Unsupported(f"{self.path} is {tensor.dtype}")
+        if not tensor.is_cpu or tensor.layout != torch.strided:
+            raise Unsupported(f"{self.path} is on {tensor.device}, {tensor.layout}")
+        return ModelAttribute(self.path, tuple(tensor.shape))
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The shape of a value."""
+
+    value: Node
+
+
+@dataclass(frozen=True)
+class Size:
+    """The size of a value along a dimension."""
+
+    value: Node
+    dim: int
+
+
+Pair = tuple[int, int]
+
+
+# --------------------------------------------------------------------------------- arguments
+
+
+def value_of(argument: Any, rank: int | None = None) -> Node:
+    if not isinstance(argument, Node):
+        kind = "a tensor of the model" if isinstance(argument, Constant) else repr(argument)
+        raise Unsupported(f"an operand is {kind}")
+    if rank is not None and argument.rank not in (None, rank):
+        raise Unsupported(f"an operand has {argument.rank} dimensions, not {rank}")
+    return argument
+
+
+def _weights(**constants: Any) -> dict[str, Weight]:
+    for name, constant in constants.items():
+        if constant is not None and not isinstance(constant, Constant):
+            raise Unsupported(f"{name} is computed")
+    return {name: each.weight() for name, each in constants.items() if each is not None}
+
+
+def _int(argument: Any) -> int:
+    if type(argument) is not int:
+        raise Unsupported(f"{argument!r} is not an int")
+    return argument
+
+
+def _number(argument: Any) -> float:
+    if type(argument) not in (int, float):
+        raise Unsupported(f"{argument!r} is not a number")
+    return float(argument)
+
+
+def _pair(argument: Any) -> Pair:
+    if isinstance(argument, list | tuple):
+        sizes = tuple(map(_int, argument))
+        if len(sizes) == 1:
+            sizes *= 2
+        if len(sizes) != 2:
+            raise Unsupported(f"{argument!r} is not a pair")
+        return sizes
+    return (_int(argument),) * 2
+
+
+def _channel_dim(argument: Any, value: Node) -> None:
+    """Accepts 1, and what means the same."""
+    dim = _int(argument)
+    if dim != 1 and (dim >= 0 or value.rank is None or dim + value.rank != 1):
+        raise Unsupported(f"dim={dim} of {value.rank or 'any number of'} dimensions")
+
+
+def _windows(value: Node, channels: int | None, *geometry: Pair, ceil_mode: bool = False) -> Shape:
+    """The shape after windows of these kernel, stride, padding and dilation."""
+    if value.shape is None:
+        return (None, channels, None, None)
+    sizes: list[int | None] = []
+    for size, kernel, stride, padding, dilation in zip(value.shape[2:], *geometry, strict=True):
+        if size is None or ceil_mode:
+            sizes.append(None)
+        else:
+            sizes.append((size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1)
+    return (None, channels, *sizes)
+
+
+# ------------------------------------------------------------------- convolutions and products
+
+
+def conv2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: Any = 1,
+) -> Node:
+    value, weights = value_of(input, 4), _weights(weight=weight, bias=bias)
+    out, _, *kernel = weight.tensor.shape
+    strides, dilations = _pair(stride), _pair(dilation)
+    if padding == "valid":
+        padding = 0
+    if padding == "same":
+        total_h, total_w = (d * (k - 1) for d, k in zip(dilations, kernel, strict=True))
+        if total_h % 2 or total_w % 2:
+            value = pad(value, (0, total_w % 2, 0, total_h % 2))
+        padding = (total_h // 2, total_w // 2)
+    paddings = _pair(padding)
+    return Node(
+        "conv2d",
+        (value,),
+        {"stride": strides, "padding": paddings, "dilation": dilations, "groups": _int(groups)},
+        weights,
+        shape=_windows(value, out, tuple(kernel), strides, paddings, dilations),
+    )
+
+
+def conv_transpose2d(
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: Any = 1,
+    dilation: Any = 1,
+) -> Node:
+    value, weights = value_of(input, 4), _weights(weight=weight, bias=bias)
+    return Node(
+        "conv_transpose2d",
+        (value,),
+        {
+            "stride": _pair(stride),
+            "padding": _pair(padding),
+            "output_padding": _pair(output_padding),
+            "dilation": _pair(dilation),
+            "groups": _int(groups),
+        },
+        weights,
+        shape=(None, weight.tensor.shape[1] * groups, None, None),
+    )
+
+
+def linear(input: Any, weight: Any, bias: Any = None) -> Node:
+    value, weights = value_of(input, 2), _weights(weight=weight, bias=bias)
+    return Node("linear", (value,), {}, weights, shape=(None, weight.tensor.shape[0]))
+
+
+def batch_norm(
+    input: Any,
+    running_mean: Any,
+    running_var: Any,
+    weight: Any = None,
+    bias: Any = None,
+    training: Any = False,
+    momentum: Any = 0.1,
+    eps: Any = 1e-5,
+    cudnn_enabled: Any = False,
+) -> Node:
+    value = value_of(input)
+    if value.rank == 3:
+        raise Unsupported("an operand has 3 dimensions, not 2 or 4")
+    if training is not False:
+        raise Unsupported("normalizes by the statistics of the batch")
+    given = _weights(mean=running_mean, variance=running_var, gamma=weight, beta=bias)
+    scale = NormScale(given.get("gamma"), given["variance"], _number(eps))
+    shift = NormShift(given.get("beta"), given["mean"], scale)
+    return Node("scale_shift", (value,), {}, {"scale": scale, "shift": shift}, shape=value.shape)
+
+
+# --------------------------------------------------------------------------------------- pools
+
+
+def max_pool2d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: Any = False,
+    return_indices: Any = False,
+) -> Node:
+    value = value_of(input, 4)
+    if return_indices:
+        raise Unsupported("indices are asked for")
+    kernel = _pair(kernel_size)
+    strides = kernel if stride is None or stride == [] else _pair(stride)
+    geometry = (kernel, strides, _pair(padding), _pair(dilation))
+    attributes: dict[str, Attribute] = dict(
+        zip(("kernel", "stride", "padding", "dilation"), geometry, strict=True)
+    )
+    attributes["ceil_mode"] = bool(ceil_mode)
+    shape = _windows(value, value.channels, *geometry, ceil_mode=ceil_mode)
+    return Node("max_pool2d", (value,), attributes, shape=shape)
+
+
+def avg_pool2d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: Any = False,
+    count_include_pad: Any = True,
+    divisor_override: Any = None,
+) -> Node:
+    value = value_of(input, 4)
+    kernel = _pair(kernel_size)
+    strides = kernel if stride is None or stride == [] else _pair(stride)
+    paddings = _pair(padding)
+    attributes: dict[str, Attribute] = {
+        "kernel": kernel,
+        "stride": strides,
+        "padding": paddings,
+        "ceil_mode": bool(ceil_mode),
+        "count_include_pad": bool(count_include_pad),
+        "divisor_override": 0 if divisor_override is None else _int(divisor_override),
+    }
+    geometry = (kernel, strides, paddings, (1, 1))
+    shape = _windows(value, value.channels, *geometry, ceil_mode=ceil_mode)
+    return Node("avg_pool2d", (value,), attributes, shape=shape)
+
+
+def adaptive_avg_pool2d(input: Any, output_size: Any) -> Node:
+    value, size = value_of(input, 4), _pair(output_size)
+    shape = (None, value.channels, *size)
+    return Node("adaptive_avg_pool2d", (value,), {"size": size}, shape=shape)
+
+
+def mean(input: Any, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Node:
+    value = value_of(input, 4)
+    dims = [_int(each) % 4 for each in dim] if isinstance(dim, list | tuple) else None
+    if dims is None or sorted(dims) != [2, 3] or dtype is not None:
+        raise Unsupported(f"a mean over dim={dim!r}")
+    pooled = adaptive_avg_pool2d(value, 1)
+    return pooled if keepdim else flatten(pooled, 1)
+
+
+# ------------------------------------------------------------------------------- element-wise
+
+
+def activation(input: Any, name: str, *parameters: Any) -> Node:
+    value = value_of(input)
+    words: tuple[str | float, ...] = (name, *map(_number, parameters))
+    return Node("activation", (value,), {"activation": words}, shape=value.shape)
+
+
+def relu(input: Any, inplace: Any = False) -> Node:
+    return activation(input, "relu")
+
+
+def hardtanh(input: Any, min_val: Any = -1.0, max_val: Any = 1.0, inplace: Any = False) -> Node:
+    return activation(input, "clamp", min_val, max_val)
+
+
+def relu6(input: Any, inplace: Any = False) -> Node:
+    return hardtanh(input, 0.0, 6.0)
+
+
+def clamp(input: Any, min: Any = None, max: Any = None) -> Node:
+    low = -float("inf") if min is None else min
+    high = float("inf") if max is None else max
+    return activation(input, "clamp", low, high)
+
+
+def leaky_relu(input: Any, negative_slope: Any = 0.01, inplace: Any = False) -> Node:
+    return activation(input, "leaky_relu", negative_slope)
+
+
+def sigmoid(input: Any) -> Node:
+    return activation(input, "sigmoid")
+
+
+def tanh(input: Any) -> Node:
+    return activation(input, "tanh")
+
+
+def silu(input: Any, inplace: Any = False) -> Node:
+    return activation(input, "silu")
+
+
+def hardswish(input: Any, inplace: Any = False) -> Node:
+    return activation(input, "hardswish")
+
+
+def hardsigmoid(input: Any, inplace: Any = False) -> Node:
+    return activation(input, "hardsigmoid")
+
+
+def gelu(input: Any, *, approximate: Any = "none") -> Node:
+    return activation(input, "gelu_tanh" if approximate == "tanh" else "gelu")
+
+
+def softmax(input: Any, dim: Any = None, _stacklevel: Any = 3, dtype: Any = None) -> Node:
+    value = value_of(input)
+    if dtype is not None:
+        raise Unsupported(f"dtype={dtype}")
+    if dim is None:  # then it is 1 for 2 and for 4 dimensions
+        dim = 1
+    _channel_dim(dim, value)
+    return Node("softmax", (value,), shape=value.shape)
+
+
+def add(input: Any, other: Any, *, alpha: Any = 1) -> Node:
+    a, b = value_of(input), value_of(other)
+    if alpha != 1:
+        raise Unsupported(f"alpha={alpha}")
+    if not _may_be_equal(a.shape, b.shape):
+        raise Unsupported("the operands are broadcast")
+    return Node("add", (a, b), shape=_merged(a.shape, b.shape))
+
+
+def multiply(input: Any, other: Any) -> Node:
+    a, b = value_of(input), value_of(other)
+    if _is_pooled(a) and not _is_pooled(b):
+        a, b = b, a
+    if not _is_pooled(b) and not _may_be_equal(a.shape, b.shape):
+        raise Unsupported("the operands are broadcast")
+    return Node("multiply", (a, b), shape=a.shape)
+
+
+def _is_pooled(value: Node) -> bool:
+    """Whether it is known to have one pixel."""
+    return value.shape is not None and value.shape[2:] == (1, 1)
+
+
+def _may_be_equal(a: Shape, b: Shape) -> bool:
+    if a is None or b is None:
+        return True
+    pairs = zip(a, b, strict=True) if len(a) == len(b) else [(0, 1)]
+    return all(x is None or y is None or x == y for x, y in pairs)
+
+
+def _merged(a: Shape, b: Shape) -> Shape:
+    """What two shapes that are equal tell of it."""
+    if a is None or b is None:
+        return b if a is None else a
+    return tuple(y if x is None else x for x, y in zip(a, b, strict=True))
+
+
+# ----------------------------------------------------------------------------------- structure
+
+
+def identity(input: Any, *unused: Any, **options: Any) -> Node:
+    return value_of(input)
+
+
+def dropout(input: Any, p: Any = 0.5, training: Any = True, inplace: Any = False) -> Node:
+    if training is not False and p != 0:
+        raise Unsupported("drops values at random")
+    return value_of(input)
+
+
+def flatten(input: Any, start_dim: Any = 0, end_dim: Any = -1) -> Node:
+    value = value_of(input)
+    last = (-1, value.rank and value.rank - 1)
+    if _int(start_dim) != 1 or end_dim not in last:
+        raise Unsupported(f"start_dim={start_dim}, end_dim={end_dim}")
+    if value.rank == 2:
+        return value
+    if value.rank == 3:
+        raise Unsupported("an operand has 3 dimensions, not 2 or 4")
+    features = value.channels
+    for size in (None, None) if value.shape is None else value.shape[2:]:
+        features = None if features is None or size is None else features * size
+    return Node("flatten", (value,), shape=(None, features))
+
+
+def size(input: Any, dim: Any = None) -> Sizes | Size:
+    value = value_of(input)
+    return Sizes(value) if dim is None else Size(value, _int(dim))
+
+
+def attribute(value: Any, name: Any) -> Sizes:
+    if name != "shape":
+        raise Unsupported(f"no operator for .{name}")
+    return Sizes(value_of(value))
+
+
+def view(input: Any, *shape: Any) -> Node:
+    """Only what is a flattening: (N, -1) of a batch of N, and (-1, features)."""
+    value = value_of(input)
+    sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], list | tuple) else shape
+    if len(sizes) == 2 and _is_batch(sizes[0], value) and type(sizes[1]) is int:
+        return flatten(value, 1)
+    if len(sizes) == 2 and sizes[0] == -1 and type(sizes[1]) is int and sizes[1] > 0:
+        return dataclasses.replace(flatten(value, 1), shape=(None, sizes[1]))
+    raise Unsupported("another shape than (N, features)")
+
+
+def _is_batch(size: Any, value: Node) -> bool:
+    """Whether this is the size of the value's batch: that of all which it is computed from."""
+    if not isinstance(size, Size) or size.dim != 0:
+        return False
+    sources = [value]
+    for source in sources:
+        sources += (each for each in source.operands if each not in sources)
+    return size.value in sources
+
+
+def cat(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Node:
+    if not isinstance(tensors, list | tuple):
+        raise Unsupported("what is concatenated is computed")
+    values = [value_of(each) for each in tensors]
+    _channel_dim(dim if axis is None else axis, values[0])
+    ranks = {value.rank for value in values} - {None}
+    if len(ranks) > 1:
+        raise Unsupported("the operands have different numbers of dimensions")
+    channels = [value.channels for value in values]
+    total = None if None in channels else sum(each for each in channels if each is not None)
+    known = next((value.shape for value in values if value.shape is not None), None)
+    shape = None if known is None else (None, total, *known[2:])
+    return Node("concat", tuple(values), shape=shape)
+
+
+def channel_range(value: Node, start: int, stop: int) -> Node:
+    assert value.shape is not None
+    shape = (None, stop - start, *value.shape[2:])
+    return Node("slice", (value,), {"from": start, "to": stop}, shape=shape)
+
+
+def chunk(input: Any, chunks: Any, dim: Any = 0) -> tuple[Node, ...]:
+    value = value_of(input)
+    if value.channels is None:
+        raise Unsupported("the number of channels is not known")
+    return split(input, -(-value.channels // _int(chunks)), dim)
+
+
+def split(
+    tensor: Any, split_size_or_sections: Any = None, dim: Any = 0, *, split_size: Any = None
+) -> tuple[Node, ...]:
+    value = value_of(tensor)
+    _channel_dim(dim, value)
+    if (channels := value.channels) is None:
+        raise Unsupported("the number of channels is not known")
+    sections = split_size_or_sections if split_size is None else split_size
+    if isinstance(sections, list | tuple):
+        sizes = [_int(each) for each in sections]
+    else:
+        step = _int(sections)
+        sizes = [min(step, channels - start) for start in range(0, channels, step)]
+    stops = [sum(sizes[: i + 1]) for i in range(len(sizes))]
+    return tuple(
+        channel_range(value, stop - size, stop) for size, stop in zip(sizes, stops, strict=True)
+    )
+
+
+def getitem(value: Any, index: Any) -> Node | Size:
+    """An item of what `chunk`, `split` and `size` give, or a range of channels: x[:, from:to]."""
+    if isinstance(value, Sizes):
+        return Size(value.value, _int(index))
+    if isinstance(value, tuple) and type(index) is int:
+        item = value[index]
+        assert isinstance(item, Node)
+        return item
+    whole = slice(None)
+    if (
+        not isinstance(value, Node)
+        or not isinstance(index, tuple)
+        or len(index) < 2
+        or not isinstance(index[1], slice)
+        or any(each not in (whole, ...) for each in (index[0], *index[2:]))
+        or index[0] is ...
+    ):
+        raise Unsupported(f"the index {index!r}")
+    bounds = index[1]
+    if value.channels is None:
+        raise Unsupported("the number of channels is not known")
+    for bound in (bounds.start, bounds.stop, bounds.step):
+        if bound is not None:
+            _int(bound)
+    start, stop, step = bounds.indices(value.channels)
+    if step != 1 or start >= stop:
+        raise Unsupported(f"the index {index!r}")
+    return channel_range(value, start, stop)
+
+
+def pad(input: Any, pad: Any, mode: Any = "constant", value: Any = None) -> Node:
+    image = value_of(input, 4)
+    sizes = tuple(map(_int, pad)) if isinstance(pad, list | tuple) else ()
+    if mode != "constant" or value not in (None, 0):
+        raise Unsupported(f"mode={mode!r}, value={value}")
+    if len(sizes) == 2:
+        sizes += (0, 0)
+    if len(sizes) != 4 or min(sizes) < 0:
+        raise Unsupported(f"pad={pad}")
+    left, right, top, bottom = sizes
+    h, w = (None, None) if image.shape is None else image.shape[2:]
+    shape = (
+        None,
+        image.channels,
+        None if h is None else h + top + bottom,
+        None if w is None else w + left + right,
+    )
+    return Node("pad", (image,), {"padding": sizes}, shape=shape)
+
+
+def interpolate(
+    input: Any,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: Any = "nearest",
+    align_corners: Any = None,
+    recompute_scale_factor: Any = None,
+    antialias: Any = False,
+) -> Node:
+    value = value_of(input, 4)
+    if size is not None or antialias or mode not in ("nearest", "bilinear"):
+        raise Unsupported(f"size={size}, mode={mode!r}, antialias={antialias}")
+    factors = scale_factor if isinstance(scale_factor, list | tuple) else (scale_factor,) * 2
+    numbers = tuple(map(_number, factors))
+    if len(numbers) != 2 or any(not each.is_integer() or each < 1 for each in numbers):
+        raise Unsupported(f"scale_factor={scale_factor}")
+    attributes: dict[str, Attribute] = {"scale": tuple(map(int, numbers))}
+    if mode == "bilinear":
+        attributes["align_corners"] = bool(align_corners)
+    shape = (None, value.channels, None, None)
+    return Node(f"upsample_{mode}", (value,), attributes, shape=shape)
+
+
+# ---------------------------------------------------------------------------------- the tables
+
+#: By function.
+FUNCTIONS: dict[Any, Callable[..., Any]] = {
+    **dict.fromkeys((F.conv2d, torch.conv2d), conv2d),
+    **dict.fromkeys((F.conv_transpose2d, torch.conv_transpose2d), conv_transpose2d),
+    F.linear: linear,
+    F.batch_norm: batch_norm,
+    **dict.fromkeys((F.max_pool2d, torch.max_pool2d), max_pool2d),
+    F.avg_pool2d: avg_pool2d,
+    F.adaptive_avg_pool2d: adaptive_avg_pool2d,
+    torch.mean: mean,
+    **dict.fromkeys((F.relu, F.relu_, torch.relu, torch.relu_), relu),
+    **dict.fromkeys((F.hardtanh, F.hardtanh_), hardtanh),
+    F.relu6: relu6,
+    **dict.fromkeys((torch.clamp, torch.clamp_, torch.clip), clamp),
+    **dict.fromkeys((F.leaky_relu, F.leaky_relu_), leaky_relu),
+    **dict.fromkeys((F.sigmoid, torch.sigmoid, torch.sigmoid_), sigmoid),
+    **dict.fromkeys((F.tanh, torch.tanh, torch.tanh_), tanh),
+    F.silu: silu,
+    F.hardswish: hardswish,
+    F.hardsigmoid: hardsigmoid,
+    F.gelu: gelu,
+    **dict.fromkeys((F.softmax, torch.softmax), softmax),
+    **dict.fromkeys((torch.add, operator.add, operator.iadd), add),
+    **dict.fromkeys((torch.mul, torch.multiply, operator.mul, operator.imul), multiply),
+    **dict.fromkeys((F.dropout, F.dropout2d), dropout),
+    torch.flatten: flatten,
+    **dict.fromkeys((torch.cat, torch.concat, torch.concatenate), cat),
+    torch.chunk: chunk,
+    torch.split: split,
+    operator.getitem: getitem,
+    getattr: attribute,
+    torch.reshape: view,
+    F.pad: pad,
+    **dict.fromkeys((F.interpolate, F.upsample), interpolate),
+}
+for _operator in OPERATORS.values():
+    if _operator.native in FUNCTIONS and _operator.function is not None:
+        FUNCTIONS[_operator.function] = FUNCTIONS[_operator.native]
+
+#: By name of a tensor's method.
+METHODS: dict[str, Callable[..., Any]] = {
+    "mean": mean,
+    **dict.fromkeys(("relu", "relu_"), relu),
+    **dict.fromkeys(("clamp", "clamp_", "clip"), clamp),
+    **dict.fromkeys(("sigmoid", "sigmoid_"), sigmoid),
+    **dict.fromkeys(("tanh", "tanh_"), tanh),
+    "softmax": softmax,
+    **dict.fromkeys(("add", "add_"), add),
+    **dict.fromkeys(("mul", "mul_", "multiply"), multiply),
+    "flatten": flatten,
+    "size": size,
+    **dict.fromkeys(("view", "reshape"), view),
+    "chunk": chunk,
+    "split": split,
+    **dict.fromkeys(("contiguous", "clone", "detach"), identity),
+}

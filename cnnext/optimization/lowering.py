@@ -1,0 +1,165 @@
+"""From a traced graph of torch.fx to ours."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import fx
+from torch.nn import Module
+
+from cnnext.optimization.functions import FUNCTIONS, METHODS, Constant, Unsupported
+from cnnext.optimization.graph import Graph, Node, Shape
+from cnnext.optimization.layers import lower_layer
+from cnnext.optimization.weights import attribute
+
+#: In `meta` of a traced node: what an example gave, a `torch.Tensor` on no device or None for what
+#: is not a tensor; missing without an example.
+EXAMPLE = "cnnext_example"
+
+
+class Lowering:
+    """Lowers a traced graph node by node; the value of what is not lowered is an input.
+
+    Args:
+        traced: its nodes call modules and read attributes of the model.
+        model: the model.
+        refused: why some nodes are not to be lowered.
+
+    Attributes:
+        values: what became of each traced node.
+        reasons: why a traced node was not lowered.
+        nodes: the nodes of the graph.
+    """
+
+    def __init__(
+        self, traced: fx.Graph, model: Module, refused: Mapping[fx.Node, str] | None = None
+    ) -> None:
+        self.model = model
+        self.values: dict[fx.Node, Any] = {}
+        self.reasons: dict[fx.Node, str] = dict(refused or {})
+        self.nodes: dict[Node, None] = {}
+        self.outputs: tuple[Node, ...] = ()
+        for node in traced.nodes:
+            if node.op == "output":
+                self.outputs = self._flat(node.args[0])
+            elif node.op == "get_attr":
+                self.values[node] = self._constant(node)
+            elif node.op == "placeholder" or node in self.reasons:
+                self.values[node] = self._input(node)
+            else:
+                self._lower(node)
+
+    def is_lowered(self, node: fx.Node) -> bool:
+        """Whether the node's value is one or several of the graph's."""
+        value = self.values.get(node)
+        is_call = node.op not in ("placeholder", "get_attr", "output") and node not in self.reasons
+        return is_call and isinstance(value, Node | tuple)
+
+    def graph(self) -> Graph:
+        return Graph(tuple(self.nodes), self.outputs).pruned()
+
+    def _flat(self, outputs: Any) -> tuple[Node, ...]:
+        found: list[Node] = []
+        fx.map_arg(outputs, lambda node: found.append(self.values[node]))
+        return tuple(found)
+
+    def _constant(self, node: fx.Node) -> Any:
+        path = str(node.target)
+        try:
+            return Constant(attribute(self.model, path), path)
+        except AttributeError:  # the tracer's, not the model's
+            return self._input(node)
+
+    def _input(self, node: fx.Node) -> Node:
+        value = Node("input", shape=_known_shape(node))
+        self.nodes[value] = None
+        return value
+
+    def _lower(self, node: fx.Node) -> None:
+        try:
+            _check_example(node)
+            args = fx.map_arg(node.args, self.values.__getitem__)
+            kwargs = fx.map_arg(node.kwargs, self.values.__getitem__)
+            value = self._by_example(node, self._call(node, *args, **kwargs))
+            self.values[node] = self._entered(value, layer_of(node))
+        except Unsupported as why:
+            self.reasons[node] = str(why)
+            self.values[node] = self._input(node)
+
+    def _call(self, node: fx.Node, *args: Any, **kwargs: Any) -> Any:
+        if node.op == "call_module":
+            path = str(node.target)
+            return self._bound(lower_layer, self.model.get_submodule(path), path, *args, **kwargs)
+        table: dict[Any, Any] = FUNCTIONS if node.op == "call_function" else METHODS
+        lowering = table.get(node.target)
+        if lowering is None:
+            name = getattr(node.target, "__name__", node.target)
+            raise Unsupported(f"no operator for {name}")
+        return self._bound(lowering, *args, **kwargs)
+
+    @staticmethod
+    def _bound(lowering: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            inspect.signature(lowering).bind(*args, **kwargs)
+        except TypeError as error:
+            raise Unsupported(f"another overload: {error}") from error
+        return lowering(*args, **kwargs)
+
+    def _by_example(self, node: fx.Node, value: Any) -> Any:
+        """The value, after a look at the sizes that its operands have in the example."""
+        if not isinstance(value, Node) or value.operator not in ("add", "multiply"):
+            return value
+        operands = [each for each in node.args if isinstance(each, fx.Node)]
+        shapes = [each.meta[EXAMPLE].shape for each in operands if EXAMPLE in each.meta]
+        if len(shapes) != 2 or shapes[0] == shapes[1]:
+            return value
+        result = node.meta[EXAMPLE].shape
+        for operand, shape in zip(operands, shapes, strict=True):
+            if value.operator == "multiply" and shape == (*result[:2], 1, 1):
+                return _multiplied_by(value, self.values[operand])
+        raise Unsupported("the operands are broadcast")
+
+    def _entered(self, value: Any, layer: str) -> Any:
+        """The value, whose new nodes are named after the layer and are nodes of the graph."""
+        if isinstance(value, tuple):
+            return tuple(self._entered(each, layer) for each in value)
+        if not isinstance(value, Node) or value in self.nodes:
+            return value
+        operands = tuple(self._entered(operand, layer) for operand in value.operands)
+        named = dataclasses.replace(value, operands=operands, layers=(layer,))
+        self.nodes[named] = None
+        return named
+
+
+def layer_of(node: fx.Node) -> str:
+    """The qualified name of the module that is called or in which the call stands."""
+    if node.op == "call_module":
+        return str(node.target)
+    stack = node.meta.get("nn_module_stack")
+    return next(reversed(stack)) if stack else ""
+
+
+def _known_shape(node: fx.Node) -> Shape:
+    example = node.meta.get(EXAMPLE)
+    if example is None or example.dim() < 2:
+        return None
+    return (None, example.shape[1], *[None] * (example.dim() - 2))
+
+
+def _check_example(node: fx.Node) -> None:
+    """Raises Unsupported where the example has what no graph has."""
+    operands = (each for each in node.all_input_nodes if each.op != "get_attr")
+    for each in (*operands, node):
+        example = each.meta.get(EXAMPLE)
+        if example is not None and (example.dtype != torch.float32 or example.dim() not in (2, 4)):
+            raise Unsupported(f"{example.dtype} of {example.dim()} dimensions")
+
+
+def _multiplied_by(product: Node, factor: Node) -> Node:
+    """The product with this operand as its second."""
+    (other,) = (each for each in product.operands if each is not factor)
+    return product.changed((other, factor))

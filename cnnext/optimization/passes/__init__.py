@@ -1,0 +1,29 @@
+"""The passes over a graph, in their order: each is a pure function from graph to graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from cnnext.optimization.graph import Graph
+from cnnext.optimization.passes.fold_batch_norm import fold_batch_norm
+from cnnext.optimization.passes.fuse_activation import fuse_activation
+from cnnext.optimization.passes.fuse_pool import fuse_pool
+from cnnext.optimization.passes.fuse_residual import fuse_residual
+from cnnext.optimization.passes.merge_siblings import merge_siblings
+from cnnext.optimization.passes.remove_identities import remove_identities
+
+PASSES: tuple[Callable[[Graph], Graph], ...] = (
+    remove_identities,
+    fold_batch_norm,
+    fuse_activation,
+    fuse_residual,
+    fuse_pool,
+    merge_siblings,
+)
+
+
+def optimized(graph: Graph) -> Graph:
+    """The graph after all passes."""
+    for each in PASSES:
+        graph = each(graph)
+    return graph

@@ -1,0 +1,38 @@
+"""A batch normalization in the weights of what it normalizes.
+
+    conv2d(w, b) -> scale_shift(s, t)      becomes      conv2d(w s, b s + t)
+
+Likewise for linear and conv_transpose2d. Where the convolution's value is used elsewhere, too, the
+two stay apart.
+"""
+
+from __future__ import annotations
+
+from cnnext.optimization.graph import Graph, Node, Rewritten
+from cnnext.optimization.weights import Scaled, ScaledBias, Weight
+
+_PRODUCERS = frozenset({"conv2d", "linear", "conv_transpose2d"})
+
+
+def fold_batch_norm(graph: Graph) -> Graph:
+    return graph.rewritten(_fold)
+
+
+def _fold(norm: Node, rewritten: Rewritten) -> Node:
+    if norm.operator != "scale_shift" or norm.attributes:
+        return norm
+    (producer,) = norm.operands
+    if (
+        producer.operator not in _PRODUCERS
+        or not rewritten.is_used_once(producer)
+        or producer.attributes.keys() & {"activation", "residual", "pool"}
+    ):
+        return norm
+    scale, shift = norm.weights["scale"], norm.weights["shift"]
+    groups = producer.attributes["groups"] if producer.operator == "conv_transpose2d" else 0
+    assert isinstance(groups, int)
+    bias: Weight = shift
+    if "bias" in producer.weights:
+        bias = ScaledBias(producer.weights["bias"], scale, shift)
+    weights = {"weight": Scaled(producer.weights["weight"], scale, groups), "bias": bias}
+    return producer.changed(weights=weights, layers=norm.layers)

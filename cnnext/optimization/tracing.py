@@ -1,0 +1,143 @@
+"""A model traced by torch.fx, whatever it does: modules that cannot be traced are called whole."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import fx
+from torch.nn import Module, Sequential
+
+from cnnext.optimization.layers import native_class, watched
+from cnnext.optimization.lowering import EXAMPLE
+
+
+class Untraceable(Exception):
+    """Why a model has no graph: a phrase."""
+
+
+class Tracer(fx.Tracer):
+    """Records layers as calls, and traces all other modules as far as that is possible.
+
+    Args:
+        fixed: arguments of the model that are no inputs, by name.
+
+    Attributes:
+        untraceable: why a module is called whole, by its qualified name.
+    """
+
+    proxy_buffer_attributes = True
+
+    def __init__(self, fixed: dict[str, Any]) -> None:
+        super().__init__()
+        self._fixed = fixed
+        self.untraceable: dict[str, str] = {}
+
+    def is_leaf_module(self, m: Module, module_qualified_name: str) -> bool:
+        if watched(m) is not None or native_class(m) is not None:
+            return True
+        of_a_library = type(m).__module__.startswith(("torch.nn.", "torch.ao.nn.", "cnnext.ops."))
+        return of_a_library and not isinstance(m, Sequential)
+
+    def call_module(
+        self, m: Module, forward: Callable[..., Any], args: Any, kwargs: dict[str, Any]
+    ) -> Any:
+        last, depth = next(reversed(self.graph.nodes), None), len(self.module_stack)
+        try:
+            return super().call_module(m, forward, args, kwargs)
+        except Exception as error:  # a user's code may fail in any way when it is given proxies
+            path = self.path_of_module(m)
+            if self.is_leaf_module(m, path):
+                raise
+            self._forget_after(last)
+            while len(self.module_stack) > depth:
+                self.module_stack.popitem()
+            self.untraceable[path] = f"cannot be traced: {_first_line(error)}"
+            return self.create_proxy("call_module", path, args, kwargs)
+
+    def _forget_after(self, last: fx.Node | None) -> None:
+        """Erases the nodes after this one, but not what reads attributes: the tracer keeps that."""
+        for node in reversed(self.graph.nodes):
+            if node is last:
+                return
+            if node.op != "get_attr":
+                self.graph.erase_node(node)
+
+    def _proxy_placeholder(self, name: str, *args: Any) -> Any:
+        """Called for each argument of the model."""
+        if name in self._fixed:
+            return self._fixed[name]
+        return super()._proxy_placeholder(name, *args)
+
+
+def traced(model: Module, example: tuple[Any, ...] | None) -> tuple[fx.GraphModule, dict[str, str]]:
+    """The graph of a model's forward pass, and why it calls some modules whole.
+
+    Arguments with a default that the example does not give are no inputs of the graph.
+
+    Raises:
+        Untraceable: the model's own forward pass cannot be traced.
+    """
+    tracer = Tracer(_fixed_arguments(model, example))
+    try:
+        with _attributes_kept(model):
+            graph = tracer.trace(model)
+            module = fx.GraphModule(model, graph, type(model).__name__)
+    except Exception as error:  # as above
+        raise Untraceable(f"cannot be traced: {_first_line(error)}") from error
+    module.eval()
+    _read_once_per_use(module.graph)
+    if example is not None:
+        _ExampleRecorder(module).run(*_copied(example))
+    return module, tracer.untraceable
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).strip().splitlines()[0]
+
+
+def _fixed_arguments(model: Module, example: tuple[Any, ...] | None) -> dict[str, Any]:
+    """The defaults of the arguments that are not given."""
+    parameters = list(inspect.signature(model.forward).parameters.values())
+    rest = parameters[len(example or ()) :]
+    return {each.name: each.default for each in rest if each.default is not each.empty}
+
+
+@contextlib.contextmanager
+def _attributes_kept(model: Module) -> Iterator[None]:
+    """Takes from the model what the tracer leaves there: tensors that were computed meanwhile."""
+    before = set(vars(model))
+    try:
+        yield
+    finally:
+        for name in set(vars(model)) - before:
+            delattr(model, name)
+
+
+def _read_once_per_use(graph: fx.Graph) -> None:
+    """Gives each use of an attribute a node of its own, that it can be moved with."""
+    for node in graph.find_nodes(op="get_attr"):
+        for user in list(node.users)[1:]:
+            with graph.inserting_before(user):
+                user.replace_input_with(node, graph.node_copy(node))
+
+
+def _copied(example: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(each.clone() if isinstance(each, torch.Tensor) else each for each in example)
+
+
+class _ExampleRecorder(fx.Interpreter):
+    """Notes in each node's `meta` what kind of tensor it gives."""
+
+    @torch.no_grad()
+    def run(self, *args: Any, **kwargs: Any) -> Any:
+        return super().run(*args, **kwargs)
+
+    def run_node(self, n: fx.Node) -> Any:
+        result = super().run_node(n)
+        is_tensor = isinstance(result, torch.Tensor)
+        n.meta[EXAMPLE] = torch.empty_like(result, device="meta") if is_tensor else None
+        return result

@@ -1,0 +1,205 @@
+"""What a program computes, by torch.nn.functional: the specification of its operators.
+
+Read line by line, with no knowledge of how a program is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def interpret(
+    program: str,
+    weights: Sequence[Tensor | None],
+    inputs: Sequence[Tensor],
+    dtype: torch.dtype = torch.float64,
+) -> list[Tensor]:
+    """The outputs of a program, computed in a dtype."""
+    values: dict[str, Tensor] = {}
+    given = iter(inputs)
+    for line in program.splitlines():
+        operator, *words = line.split()
+        if operator == "output":
+            assert next(given, None) is None, "there are more inputs than the program takes"
+            return [values[word] for word in words]
+        result, *operands = (word for word in words if "=" not in word)
+        attributes = dict(word.split("=") for word in words if "=" in word)
+        assert result not in values, f"{result} is written twice"
+        if operator == "input":
+            values[result] = next(given).to(dtype)
+            continue
+        call = Call(attributes, weights, dtype)
+        values[result] = OPERATORS[operator](call, *(values[each] for each in operands))
+        assert not call.unread, f"{operator} has no {call.unread}"
+    raise AssertionError("there is no output")
+
+
+class Call:
+    """The attributes of a line."""
+
+    def __init__(
+        self, attributes: dict[str, str], weights: Sequence[Tensor | None], dtype: torch.dtype
+    ) -> None:
+        self._attributes = attributes
+        self._weights = weights
+        self._dtype = dtype
+        self.unread = set(attributes)
+
+    def word(self, name: str) -> str | None:
+        self.unread.discard(name)
+        return self._attributes.get(name)
+
+    def ints(self, name: str) -> tuple[int, ...]:
+        word = self.word(name)
+        assert word is not None, f"{name} is missing"
+        return tuple(map(int, word.split(",")))
+
+    def int(self, name: str) -> int:
+        (number,) = self.ints(name)
+        return number
+
+    def weight(self, name: str) -> Tensor | None:
+        word = self.word(name)
+        if word is None:
+            return None
+        weight = self._weights[int(word)]
+        assert weight is not None
+        return weight.to(self._dtype)
+
+    def activated(self, value: Tensor) -> Tensor:
+        word = self.word("activation")
+        if word is None:
+            return value
+        name, *parameters = word.split(",")
+        return ACTIVATIONS[name](value, *map(float, parameters))
+
+    def finished(self, sums: Tensor, *residual: Tensor) -> Tensor:
+        """The epilogue: activation and residual in either order, then the pool."""
+        place = self.word("residual")
+        assert (place is None) == (not residual)
+        if place == "before":
+            sums = sums + _alike(residual[0], sums)
+        value = self.activated(sums)
+        if place == "after":
+            value = value + _alike(residual[0], value)
+        pool = self.word("pool")
+        if pool is None:
+            return value
+        assert pool == "2" and place is None
+        return F.max_pool2d(value, 2, 2)
+
+
+def _alike(value: Tensor, other: Tensor) -> Tensor:
+    assert value.shape == other.shape, f"{tuple(value.shape)} and {tuple(other.shape)}"
+    return value
+
+
+ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
+    "relu": F.relu,
+    "clamp": F.hardtanh,
+    "leaky_relu": F.leaky_relu,
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "silu": F.silu,
+    "hardswish": F.hardswish,
+    "hardsigmoid": F.hardsigmoid,
+    "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+}
+
+
+def conv2d(call: Call, x: Tensor, *residual: Tensor) -> Tensor:
+    weights = (call.weight("weight"), call.weight("bias"))
+    geometry = (call.ints("stride"), call.ints("padding"), call.ints("dilation"))
+    return call.finished(F.conv2d(x, *weights, *geometry, call.int("groups")), *residual)
+
+
+def linear(call: Call, x: Tensor, *residual: Tensor) -> Tensor:
+    assert x.dim() == 2
+    return call.finished(F.linear(x, call.weight("weight"), call.weight("bias")), *residual)
+
+
+def conv_transpose2d(call: Call, x: Tensor) -> Tensor:
+    weights = (call.weight("weight"), call.weight("bias"))
+    geometry = (call.ints("stride"), call.ints("padding"), call.ints("output_padding"))
+    rest = (call.int("groups"), call.ints("dilation"))
+    return call.activated(F.conv_transpose2d(x, *weights, *geometry, *rest))
+
+
+def max_pool2d(call: Call, x: Tensor) -> Tensor:
+    geometry = (call.ints("kernel"), call.ints("stride"), call.ints("padding"))
+    return F.max_pool2d(x, *geometry, call.ints("dilation"), bool(call.int("ceil_mode")))
+
+
+def avg_pool2d(call: Call, x: Tensor) -> Tensor:
+    geometry = (call.ints("kernel"), call.ints("stride"), call.ints("padding"))
+    modes = (bool(call.int("ceil_mode")), bool(call.int("count_include_pad")))
+    return F.avg_pool2d(x, *geometry, *modes, call.int("divisor_override") or None)
+
+
+def adaptive_avg_pool2d(call: Call, x: Tensor) -> Tensor:
+    return F.adaptive_avg_pool2d(x, call.ints("size"))
+
+
+def activation(call: Call, x: Tensor) -> Tensor:
+    return call.activated(x)
+
+
+def add(call: Call, a: Tensor, b: Tensor) -> Tensor:
+    return call.activated(a + _alike(b, a))
+
+
+def multiply(call: Call, a: Tensor, b: Tensor) -> Tensor:
+    assert b.shape in (a.shape, (*a.shape[:2], 1, 1))
+    return a * b
+
+
+def scale_shift(call: Call, x: Tensor) -> Tensor:
+    scale, shift = call.weight("scale"), call.weight("shift")
+    assert scale is not None and shift is not None
+    per_channel = (1, -1, *[1] * (x.dim() - 2))
+    return call.activated(x * scale.reshape(per_channel) + shift.reshape(per_channel))
+
+
+def concat(call: Call, *values: Tensor) -> Tensor:
+    return torch.cat(values, 1)
+
+
+def channel_range(call: Call, x: Tensor) -> Tensor:
+    start, stop = call.int("from"), call.int("to")
+    assert 0 <= start < stop <= x.shape[1]
+    return x[:, start:stop]
+
+
+def flatten(call: Call, x: Tensor) -> Tensor:
+    return x.flatten(1)
+
+
+def softmax(call: Call, x: Tensor) -> Tensor:
+    return x.softmax(1)
+
+
+def upsample_nearest(call: Call, x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=call.ints("scale"))
+
+
+def upsample_bilinear(call: Call, x: Tensor) -> Tensor:
+    corners = bool(call.int("align_corners"))
+    return F.interpolate(x, None, call.ints("scale"), "bilinear", corners)
+
+
+def pad(call: Call, x: Tensor) -> Tensor:
+    return F.pad(x, call.ints("padding"))
+
+
+OPERATORS: dict[str, Callable[..., Any]] = {
+    operator.__name__: operator
+    for operator in (conv2d, linear, conv_transpose2d, max_pool2d, avg_pool2d)
+    + (adaptive_avg_pool2d, activation, add, multiply, scale_shift, concat, flatten, softmax)
+    + (upsample_nearest, upsample_bilinear, pad)
+} | {"slice": channel_range}

@@ -1,0 +1,239 @@
+"""Each pass against the graph before it, in float64, and what it makes of a pattern."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cnnext.optimization.graph import Graph
+from cnnext.optimization.passes import PASSES, optimized
+from tests.optimization.networks import NAMES, network
+from tests.optimization.support import assert_close, graph_of, randomized, run
+
+
+class Model(nn.Module):
+    """Calls a function with its layers and the input."""
+
+    def __init__(self, forward: Callable[..., Any], **layers: nn.Module) -> None:
+        super().__init__()
+        self._forward = forward
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def forward(self, x: Tensor) -> Any:
+        return self._forward(self, x)
+
+
+def conv(c_in: int = 3, c_out: int = 6, kernel: int = 3, **options: Any) -> nn.Conv2d:
+    return nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2, **options)
+
+
+def sequence(*layers: nn.Module) -> nn.Module:
+    return nn.Sequential(*layers)
+
+
+def images() -> Tensor:
+    return torch.randn(2, 3, 12, 12)
+
+
+def operators(graph: Graph) -> list[str]:
+    """One word a node: the operator, and in brackets what follows its sums."""
+
+    def word(operator: str, attributes: Any) -> str:
+        epilogue = [str(attributes["activation"][0])] if "activation" in attributes else []
+        epilogue += [f"{attributes['residual']}"] if "residual" in attributes else []
+        epilogue += ["pool"] if "pool" in attributes else []
+        return f"{operator}[{','.join(epilogue)}]" if epilogue else operator
+
+    return [word(node.operator, node.attributes) for node in graph.nodes[1:]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("each", PASSES, ids=lambda each: each.__name__)
+def test_a_pass_changes_no_value(each: Callable[[Graph], Graph], name: str) -> None:
+    model = randomized(network(name))
+    x = torch.randn(2, 3, 16, 16)
+    graph = graph_of(model)
+    for earlier in PASSES[: PASSES.index(each)]:
+        graph = earlier(graph)
+    assert_close(run(each(graph), model, x), run(graph, model, x))
+
+
+def residual(model: Any, x: Tensor) -> Tensor:
+    return F.relu(model.a(x) + model.b(x))
+
+
+# By name: the model, and the operators that are left of it.
+PATTERNS: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
+    "norm-after-conv": (lambda: sequence(conv(), nn.BatchNorm2d(6)), ["conv2d"]),
+    "norm-after-conv-without-bias": (
+        lambda: sequence(conv(bias=False), nn.BatchNorm2d(6)),
+        ["conv2d"],
+    ),
+    "norm-without-weights": (
+        lambda: sequence(conv(), nn.BatchNorm2d(6, affine=False)),
+        ["conv2d"],
+    ),
+    "norm-after-depthwise": (
+        lambda: sequence(conv(3, 6, groups=3), nn.BatchNorm2d(6)),
+        ["conv2d"],
+    ),
+    "norm-after-transposed": (
+        lambda: sequence(nn.ConvTranspose2d(3, 6, 2, 2), nn.BatchNorm2d(6)),
+        ["conv_transpose2d"],
+    ),
+    "norm-after-grouped-transposed": (
+        lambda: sequence(nn.ConvTranspose2d(3, 6, 3, groups=3, bias=False), nn.BatchNorm2d(6)),
+        ["conv_transpose2d"],
+    ),
+    "norm-after-linear": (
+        lambda: sequence(nn.Flatten(), nn.Linear(432, 6), nn.BatchNorm1d(6), nn.ReLU()),
+        ["flatten", "linear[relu]"],
+    ),
+    "two-norms": (
+        lambda: sequence(conv(), nn.BatchNorm2d(6), nn.BatchNorm2d(6)),
+        ["conv2d"],
+    ),
+    "norm-before-conv": (
+        lambda: sequence(nn.BatchNorm2d(3), nn.ReLU(), conv()),
+        ["scale_shift[relu]", "conv2d"],
+    ),
+    "norm-after-activation": (
+        lambda: sequence(conv(), nn.ReLU(), nn.BatchNorm2d(6)),
+        ["conv2d[relu]", "scale_shift"],
+    ),
+    "two-activations": (
+        lambda: sequence(conv(), nn.Tanh(), nn.ReLU6()),
+        ["conv2d[tanh]", "activation[clamp]"],
+    ),
+    "activation-after-pool": (
+        lambda: sequence(conv(), nn.MaxPool2d(2), nn.ReLU()),
+        ["conv2d[relu,pool]"],
+    ),
+    "activation-after-pool-that-does-not-commute": (
+        lambda: sequence(conv(), nn.MaxPool2d(2), nn.SiLU()),
+        ["conv2d[pool]", "activation[silu]"],
+    ),
+    "pool-after-activation": (
+        lambda: sequence(conv(), nn.SiLU(), nn.MaxPool2d(2)),
+        ["conv2d[silu,pool]"],
+    ),
+    "pool-of-other-windows": (
+        lambda: sequence(conv(), nn.MaxPool2d(3, 2, 1)),
+        ["conv2d", "max_pool2d"],
+    ),
+    "pool-with-ceil-mode": (
+        lambda: sequence(conv(), nn.MaxPool2d(2, ceil_mode=True)),
+        ["conv2d", "max_pool2d"],
+    ),
+    "two-pools": (
+        lambda: sequence(conv(), nn.MaxPool2d(2), nn.MaxPool2d(2)),
+        ["conv2d[pool]", "max_pool2d"],
+    ),
+    "residual-before": (
+        lambda: Model(residual, a=conv(), b=conv()),
+        ["conv2d", "conv2d[relu,before]"],
+    ),
+    "residual-after": (
+        lambda: Model(lambda m, x: F.silu(m.a(x)) + F.relu(m.b(x)), a=conv(), b=conv()),
+        ["conv2d[silu]", "conv2d[relu,after]"],
+    ),
+    "residual-between-activations": (
+        lambda: Model(lambda m, x: F.relu(x + F.silu(m.a(x))), a=conv(3, 3)),
+        ["conv2d[silu]", "add[relu]"],
+    ),
+    "residual-into-the-earlier": (
+        lambda: Model(lambda m, x: m.a(x) + F.max_pool2d(x, 3, 1, 1), a=conv(3, 3)),
+        ["max_pool2d", "conv2d[before]"],
+    ),
+    "residual-of-linear": (
+        lambda: Model(lambda m, x: x.mean((2, 3)) + m.a(x.mean((2, 3))), a=nn.Linear(3, 3)),
+        ["adaptive_avg_pool2d", "flatten", "adaptive_avg_pool2d", "flatten", "linear[before]"],
+    ),
+    "two-residuals": (
+        lambda: Model(lambda m, x: x + (m.a(x) + x), a=conv(3, 3)),
+        ["conv2d[before]", "add"],
+    ),
+    "value-added-to-itself": (
+        lambda: Model(lambda m, x: (lambda y: y + y)(m.a(x)), a=conv()),
+        ["conv2d", "add"],
+    ),
+    "pool-of-residual": (
+        lambda: Model(lambda m, x: F.max_pool2d(m.a(x) + x, 2), a=conv(3, 3)),
+        ["conv2d[before]", "max_pool2d"],
+    ),
+    "siblings": (
+        lambda: Model(
+            lambda m, x: m.c(F.relu(m.a(x))) + m.d(F.relu(m.b(x))),
+            **{"a": conv(3, 4, 1), "b": conv(3, 5, 1), "c": conv(4, 6), "d": conv(5, 6)},
+        ),
+        ["conv2d[relu]", "slice", "conv2d", "slice", "conv2d[before]"],
+    ),
+    "siblings-with-other-activations": (
+        lambda: Model(
+            lambda m, x: m.c(F.relu(m.a(x))) + m.d(m.b(x)),
+            **{"a": conv(3, 4, 1), "b": conv(3, 5, 1), "c": conv(4, 6), "d": conv(5, 6)},
+        ),
+        ["conv2d[relu]", "conv2d", "conv2d", "conv2d[before]"],
+    ),
+    "siblings-that-are-concatenated": (
+        lambda: Model(
+            lambda m, x: torch.cat([m.a(x), m.b(x)], 1), a=conv(3, 4, 1), b=conv(3, 5, 1)
+        ),
+        ["conv2d", "conv2d", "concat"],
+    ),
+    "identities": (
+        lambda: sequence(
+            *(nn.Identity(), nn.MaxPool2d(1), nn.Dropout(), nn.ZeroPad2d(0), nn.AvgPool2d(1)),
+            *(nn.Upsample(scale_factor=1), conv(), nn.Flatten(), nn.Flatten()),
+        ),
+        ["conv2d", "flatten"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_a_pattern(name: str) -> None:
+    build, expected = PATTERNS[name]
+    model, x = randomized(build()), images()
+    graph = graph_of(model)
+    after = optimized(graph)
+    assert operators(after) == expected
+    assert_close(run(after, model, x), run(graph, model, x))
+
+
+def two_users(model: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    y = model.conv(x)
+    return model.use(y), F.max_pool2d(y, 3, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2)],
+    ids=["norm", "activation", "pool"],
+)
+def test_a_value_with_two_users_stays(use: nn.Module) -> None:
+    model = randomized(Model(two_users, conv=conv(), use=use))
+    graph = graph_of(model)
+    assert operators(optimized(graph)) == operators(graph)
+
+
+@pytest.mark.parametrize(
+    "use", [nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2)], ids=["norm", "activation", "pool"]
+)
+def test_a_value_that_is_returned_stays(use: nn.Module) -> None:
+    model = randomized(
+        Model(lambda m, x: (lambda y: (m.use(y), y))(m.conv(x)), conv=conv(), use=use)
+    )
+    graph = graph_of(model)
+    assert operators(optimized(graph)) == operators(graph)
+
+
+def test_a_fused_node_stands_for_its_layers() -> None:
+    model = randomized(sequence(conv(), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2)))
+    assert optimized(graph_of(model)).nodes[-1].layers == ("0", "1", "2", "3")
