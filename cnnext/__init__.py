@@ -1,8 +1,9 @@
 """Convolutional and recurrent networks, faster inside PyTorch.
 
-Three ways in: drop in a module (`cnnext.Conv2d` is a `torch.nn.Conv2d` with the same arguments),
-convert a model (`cnnext.convert(model)`, undone by `cnnext.restore(model)`), compare on your own
-machine (`python -m cnnext compare`).
+Four ways in: drop in a module (`cnnext.Conv2d` is a `torch.nn.Conv2d` with the same arguments),
+convert a model (`cnnext.convert(model)`, undone by `cnnext.restore(model)`), optimize it for
+inference (`cnnext.optimize(model, example_input)`), compare on your own machine (`python -m cnnext
+compare`).
 """
 
 from importlib import import_module
@@ -14,6 +15,7 @@ from cnnext._version import __version__ as __version__
 from cnnext.conversion.swap import ConversionReport, convert, report, restore
 from cnnext.explain import Candidate, Explanation, explain
 from cnnext.modules import *  # noqa: F403
+from cnnext.optimization.optimized import OptimizationReport, optimize
 from cnnext.runtime.exact_sums import ExactSumsWarning
 from cnnext.runtime.fallback import NativeFallbackWarning
 from cnnext.runtime.flags import flags
@@ -33,6 +35,7 @@ __all__ = [
     "ExactSumsWarning",
     "Explanation",
     "NativeFallbackWarning",
+    "OptimizationReport",
     "autograd",
     "convert",
     "explain",
@@ -40,6 +43,7 @@ __all__ = [
     "functional",
     "models",
     "nn",
+    "optimize",
     "report",
     "restore",
 ]

@@ -28,6 +28,9 @@ MODULES = {op.module.__name__ for op in OPERATORS.values() if op.module is not N
 RAW = {name for op in OPERATORS.values() for name in op.raw}
 KERNELS = {op.kernels for op in OPERATORS.values() if op.kernels is not None}
 
+#: Kernels of which no operator of ours consists: an epilogue alone, and steps of plans.
+STEPS = {"finish", "reorder", "scale"}
+
 # PyTorch's graphs hold these, with a gradient; <op>_forward computes the same.
 FOR_GRAPHS = {name for name in RAW if f"{name}_forward" in RAW}
 
@@ -44,6 +47,11 @@ def library() -> list[str]:
 def takes_tensors(name: str) -> bool:
     arguments = torch._C._get_schema(f"cnnext::{name}", "").arguments
     return any("Tensor" in str(argument.type) for argument in arguments)
+
+
+def is_of_plans(name: str) -> bool:
+    """Whether the raw operator is of whole networks: tests/optimization has them."""
+    return name.startswith("plan_")
 
 
 def function(op: str) -> Callable[..., Any] | None:
@@ -81,7 +89,10 @@ def named_in_readme() -> Collection[str]:
 
 #: What is listed, and what should be.
 LISTS: dict[str, tuple[Callable[[], Collection[str]], set[str]]] = {
-    "torch.ops.cnnext": (lambda: [name for name in library() if takes_tensors(name)], RAW),
+    "torch.ops.cnnext": (
+        lambda: [name for name in library() if takes_tensors(name) and not is_of_plans(name)],
+        RAW,
+    ),
     "cnnext.functional": (lambda: cnnext.functional.__all__, FUNCTIONS),
     "cnnext.nn.functional": (
         lambda: [op for op in FUNCTIONS if vars(cnnext.nn.functional).get(op) is function(op)],
@@ -97,7 +108,7 @@ LISTS: dict[str, tuple[Callable[[], Collection[str]], set[str]]] = {
         lambda: [name.removesuffix("_kernels") for name in library() if "_kernels" in name],
         KERNELS,
     ),
-    "NumPy bindings": (bound_to_numpy, KERNELS | {"finish"}),  # an epilogue is no operator alone
+    "NumPy bindings": (bound_to_numpy, KERNELS | STEPS),
     "tests/cuda_on_cpu/operators.cpp": (
         lambda: list(emulated()),
         {op.name for op in OPERATORS.values() if op.raw and op.cuda is not None},

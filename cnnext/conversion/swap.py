@@ -5,13 +5,14 @@ layer is swapped by assigning its ``__class__``. The module stays the same objec
 buffers, hooks, flags, its place in the model and whatever else refers to it are untouched.
 """
 
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from torch.nn import Module
 
 from cnnext.conversion.decisions import Status, decide
 from cnnext.conversion.report import ConversionReport, FunctionalCall, Layer, check_model, report
 from cnnext.conversion.structural_copy import copy_structure
+from cnnext.optimization.optimized import Optimized
 
 __all__ = ["ConversionReport", "FunctionalCall", "Layer", "convert", "report", "restore"]
 
@@ -48,7 +49,7 @@ def restore(model: _Model, *, inplace: bool = False) -> _Model:
 
     This is the inverse of :func:`convert`; layers that were built as cnnext modules become
     ``torch.nn`` modules too. Subclasses of cnnext's modules, and layers whose ``forward`` is
-    replaced on the instance, are left alone.
+    replaced on the instance, are left alone. An optimized model gives back its original as it is.
 
     Args:
         model: any module; a cnnext layer itself will do.
@@ -60,6 +61,8 @@ def restore(model: _Model, *, inplace: bool = False) -> _Model:
     Raises:
         TypeError: if ``model`` is not a ``torch.nn.Module``.
     """
+    if isinstance(model, Optimized):
+        return cast(_Model, model.original)
     return _swap("restore", model, "cnnext", inplace)
 
 

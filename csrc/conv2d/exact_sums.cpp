@@ -388,7 +388,7 @@ Conv2dChoice choose_again(const Conv2dChoice& by_shape, Pass pass, const Conv2dS
 
 Transforms transforms_of_filter(const Conv2dShape& shape, const Conv2dOperands<float>& operands) {
   if (shape.k_h != shape.k_w || (shape.k_h != 3 && shape.k_h != 5)) return Transforms::any;
-  const WinogradShape g = winograd_shape(shape, Pass::forward, 2, operands.w_strides);
+  const WinogradShape g = winograd_shape(shape, Pass::forward, 2, operands);
   const FilterLook filter = look_at_filter(g, shape.k_h, operands.second);
   return filter.kind == FilterKind::ordinary && !filter.fixed_point ? Transforms::any
                                                                     : Transforms::none;

@@ -249,10 +249,12 @@ double predicted_seconds(const Conv2dKernel<T>& kernel, const Conv2dShape& shape
                          const SelectOptions& options) {
   if (transforms_of(kernel, shape) > options.transforms) return kNotApplicable;
   const Cost cost = kernel.cost(shape, threads);
-  const bool packed = options.weights_packed && cost.packing > 0 &&
-                      is_worth_keeping(kernel.plan(shape, threads).weights);
-  return packed ? cost.seconds - cost.packing + checksum_seconds(shape, kernel.isa) / threads
-                : cost.seconds;
+  if (options.packing == Packing::by_call || cost.packing == 0) return cost.seconds;
+  const PackFormat weights = kernel.plan(shape, threads).weights;
+  const double packed = cost.seconds - cost.packing;
+  if (options.packing == Packing::ahead) return weights.exists() ? packed : cost.seconds;
+  return is_worth_keeping(weights) ? packed + checksum_seconds(shape, kernel.isa) / threads
+                                   : cost.seconds;
 }
 
 template <class T>

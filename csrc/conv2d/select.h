@@ -12,8 +12,12 @@ namespace cnnext {
 template <class T>
 using Conv2dKernel = KernelOf<Conv2d, T>;
 
+// Who packs the weights: the call itself; or an earlier call, where that pays although it has to be
+// proved that they have not changed since; or somebody ahead of all calls, who knows.
+enum class Packing : int { by_call, kept, ahead };
+
 struct SelectOptions {
-  bool weights_packed = false;              // by an earlier call, where that pays
+  Packing packing = Packing::by_call;
   Transforms transforms = Transforms::any;  // that the values allow: exact_sums.h finds it out
 };
 

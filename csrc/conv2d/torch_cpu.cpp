@@ -75,6 +75,8 @@ std::string candidates_of(Pass pass, const Conv2dShape& s, int threads,
          list_candidates(registry<Conv2d, T>(), pass, s, threads, predict);
 }
 
+Packing packing_of(bool kept) { return kept ? Packing::kept : Packing::by_call; }
+
 // The candidates for float32, or float64, in the order of the registry; the chosen one comes first.
 std::string candidates(std::string direction, bool is_double, bool channels_last, int64_t n,
                        int64_t c_in, int64_t h_in, int64_t w_in, int64_t c_out, int64_t k_h,
@@ -85,7 +87,7 @@ std::string candidates(std::string direction, bool is_double, bool channels_last
   const Conv2dShape whole{n,        c_in,  h_in,  w_in,       c_out,      k_h,    k_w,   stride_h,
                           stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, layout};
   const Conv2dShape s = whole.without_padding_only_taps();
-  const SelectOptions options{weights_packed, static_cast<Transforms>(transforms)};
+  const SelectOptions options{packing_of(weights_packed), static_cast<Transforms>(transforms)};
   const int threads = num_threads_for(s.macs());
   for (Pass pass : {Pass::forward, Pass::bwd_input, Pass::bwd_weight}) {
     if (direction != pass_name(pass)) continue;
@@ -105,7 +107,7 @@ std::string value_facts(std::string direction, Tensor first, Tensor weight, int6
   const auto look = [&](const Device&, Pass pass, const Conv2dShape& s, const auto& o) {
     if constexpr (std::is_same_v<decltype(o), const Conv2dOperands<float>&>) {
       const int threads = num_threads_for(s.macs());
-      const SelectOptions options{weights_packed, Transforms::any};
+      const SelectOptions options{packing_of(weights_packed), Transforms::any};
       const Conv2dChoice choice = choose_conv2d(pass, s, o, threads, TorchThreads(), options);
       const ValueFacts facts = look_at_all(pass, s, o, threads, TorchThreads());
       found = std::string(choice.kernel->name) + ' ' +

@@ -93,7 +93,7 @@ inline std::shared_ptr<const PlannedCall> plan_call(const Conv2dShape& s,
   PlannedCalls& calls = PlannedCalls::instance();
   const CallKey key{owned.owner, s, threads, active_isa(), settings_number()};
   const auto known = calls.find(key);
-  const SelectOptions may_be_packed{true, Transforms::any};
+  const SelectOptions may_be_packed{Packing::kept, Transforms::any};
   const Conv2dChoice choice =
       known == nullptr ? choose_conv2d(Pass::forward, s, o, threads, TorchThreads(), may_be_packed)
                        : choose_again(known->choice, Pass::forward, s, o, threads, TorchThreads());

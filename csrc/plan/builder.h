@@ -14,7 +14,7 @@
 namespace cnnext {
 namespace plan {
 
-// Of a network for inputs of given extents: what Plan is to a kernel.
+// The steps of a network for inputs of given extents: what Plan is to a kernel.
 struct Schedule {
   struct Buffer {
     enum class Kind { arena, input, output } kind;
@@ -94,7 +94,7 @@ class Builder {
                                          std::move(bind)),
         reads, written);
   }
-  // Of an operator without weights.
+  // The same for an operator without weights.
   template <class Op>
   void add(const std::string& line, const typename Op::Shape& shape,
            const typename Op::template Operands<float>& operands, const std::vector<Place>& reads,

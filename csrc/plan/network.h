@@ -26,7 +26,7 @@ class Network {
   // Later calls compute with these.
   void set_weights(std::vector<Weight> weights);
   std::shared_ptr<const Stages> stages_for(const Request& request, const Parallel& parallel);
-  // Of packed weights, and the most memory of a call.
+  // The bytes of packed weights, and of a call at most.
   int64_t packed_bytes() const;
   int64_t call_bytes() const;
   size_t extents() const;

@@ -92,15 +92,16 @@ void lower_conv2d(const Node& node, Builder& b) {
   for (int d = 0; d < 4; ++d) o.w_strides[d] = w.strides[d];
   o.second = first_tap(w, whole, s);
   o.epilogue = read_epilogue(node, b, s.c_out);
-  s.transforms = transforms_of_filter(s, o);
-  s.filter_kept = true;
+  const SelectOptions options{Packing::ahead, transforms_of_filter(s, o)};
   const int threads = b.threads_for(s.macs());
-  const Conv2dKernel<float>& kernel = select_conv2d<float>(Pass::forward, s, threads);
+  const Conv2dKernel<float>& kernel = select_conv2d<float>(Pass::forward, s, threads, options);
 
-  const Place x = b.read_dense(node.operands[0]);
+  const Place x = b.read(node.operands[0]);
   const Place r = node.operands.size() > 1 ? b.read(node.operands[1]) : Place{};
   const Extent unpooled{s.n, s.c_out, s.h_out(), s.w_out(), false};
   const Place y = pools(node) ? b.temporary(unpooled) : b.write(node.result);
+  o.first_pixel = x.pixel;
+  o.result_pixel = y.pixel;
   o.epilogue.residual_pixel = r.pixel;
   b.add<Conv2d>(node.line(), kernel, s, threads, o, node.integer("weight"), part_of(whole, s),
                 {x, r}, y, [x, r, y](const Memory& memory, Conv2dOperands<float>* operands) {
@@ -158,9 +159,9 @@ void lower_conv_transpose2d(const Node& node, Builder& b) {
   Conv2dOperands<float> o{};
   for (int d = 0; d < 4; ++d) o.w_strides[d] = w.strides[d];
   o.second = first_tap(w, whole, s);
-  s.transforms = Transforms::none;
+  const SelectOptions options{Packing::ahead, Transforms::none};
   const int threads = b.threads_for(s.macs());
-  const Conv2dKernel<float>& kernel = select_conv2d<float>(Pass::bwd_input, s, threads);
+  const Conv2dKernel<float>& kernel = select_conv2d<float>(Pass::bwd_input, s, threads, options);
   const Place x = b.read_dense(node.operands[0]), y = b.write(node.result);
   b.add<Conv2d>(node.line(), kernel, s, threads, o, node.integer("weight"), part_of(whole, s), {x},
                 y, [x, y](const Memory& memory, Conv2dOperands<float>* operands) {
@@ -197,9 +198,11 @@ void lower_linear(const Node& node, Builder& b) {
   o.epilogue = read_epilogue(node, b, s.n);
   const int threads = b.threads_for(s.macs());
   const auto& kernel = select<Linear, float>(Pass::forward, s, threads);
-  const Place x = b.read_dense(node.operands[0]);
+  const Place x = b.read(node.operands[0]);
   const Place r = node.operands.size() > 1 ? b.read(node.operands[1]) : Place{};
   const Place y = b.write(node.result);
+  o.first_pixel = x.pixel;
+  o.result_pixel = y.pixel;
   o.epilogue.residual_pixel = r.pixel;
   // A weight that is read once a call is read where it lies: packed, it would take as long, and as
   // much memory again.
@@ -216,12 +219,12 @@ void lower_linear(const Node& node, Builder& b) {
 
 const OperatorRule kConv2dRule{
     "conv2d", "weight bias stride padding dilation groups activation residual pool", infer_conv2d,
-    lower_conv2d, false};
+    lower_conv2d, true};
 const OperatorRule kConvTranspose2dRule{
     "conv_transpose2d", "weight bias stride padding output_padding dilation groups activation",
     infer_conv_transpose2d, lower_conv_transpose2d, false};
 const OperatorRule kLinearRule{"linear", "weight bias activation residual", infer_linear,
-                               lower_linear, false};
+                               lower_linear, true};
 
 }  // namespace plan
 }  // namespace cnnext

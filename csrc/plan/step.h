@@ -84,8 +84,9 @@ class KernelStep final : public Step {
         operands_(operands),
         packed_(std::move(packed)),
         bind_(std::move(bind)) {
+    const Cost cost = chosen.cost(shape, num_threads);
     kernel = chosen.name;
-    seconds = chosen.cost(shape, num_threads);
+    seconds = cost.seconds - (packed_ == nullptr ? 0 : cost.packing);
     threads = num_threads;
     scratch_bytes = running_scratch_bytes(plan, num_threads);
   }

@@ -146,7 +146,8 @@ std::string report(int64_t number, std::vector<Tensor> given) {
   return network->stages_for(inputs.request, TorchThreads())->describe();
 }
 
-// Of packed weights, of a call at most, and for how many extents of inputs there are stages.
+// Bytes of packed weights and of a call at most, and for how many extents of inputs there are
+// stages.
 std::vector<int64_t> bytes(int64_t number) {
   const std::shared_ptr<Network> network = Networks::instance().find(number);
   return {network->packed_bytes(), network->call_bytes(), static_cast<int64_t>(network->extents())};

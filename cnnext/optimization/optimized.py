@@ -1,0 +1,330 @@
+"""`cnnext.optimize`: a model for inference, planned as a whole."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+from torch.nn import Module
+from torch.utils import _pytree as pytree
+
+from cnnext.optimization.capture import Captured, NativeCall, captured
+from cnnext.optimization.passes import optimized
+from cnnext.optimization.planned_part import PlannedPart, Step
+from cnnext.runtime.fallback import call_instead, gradient_needed
+
+Example = Tensor | tuple[Any, ...] | None
+
+#: Of `check`: how far the optimized model may be from the original's results, relative to the root
+#: of their mean square. Two native layouts of a network differ by a hundredth of that.
+_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class OptimizationReport:
+    """What of a model is planned, and what is not; ``str(report)`` is a table.
+
+    Attributes:
+        steps: of all plans, in their order; empty until the model was called or had an example.
+        native: calls that stay PyTorch's, and why.
+    """
+
+    steps: tuple[Step, ...]
+    native: tuple[NativeCall, ...]
+
+    def __str__(self) -> str:
+        return "\n\n".join(self._sections())
+
+    def _sections(self) -> Iterator[str]:
+        if self.steps:
+            rows = [
+                (
+                    ", ".join(step.layers) or step.line,
+                    step.line.split()[0],
+                    step.kernel,
+                    str(step.threads),
+                    str(step.images),
+                    f"{1e6 * step.predicted:.1f}",
+                    "" if step.measured is None else f"{1e6 * step.measured:.1f}",
+                )
+                for step in self.steps
+            ]
+            header = ("layers", "operator", "kernel", "threads", "images", "predicted us", "us")
+            widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+            yield "\n".join(
+                "  ".join(
+                    cell.ljust(width) for cell, width in zip(row, widths, strict=True)
+                ).rstrip()
+                for row in (header, *rows)
+            )
+        for call in self.native:
+            yield f"native: {call.call} in {call.layer or '(model)'}: {call.reason}"
+        counts = Counter(step.line.split()[0] for step in self.steps)
+        summary = ", ".join(f"{count} {operator}" for operator, count in counts.items())
+        yield f"planned: {summary or 'nothing yet'}; native calls: {len(self.native)}"
+
+
+class Optimized(Module):
+    """A model for inference, made by :func:`optimize`.
+
+    It has no parameters of its own: the model's are read where they are, and what was packed of
+    them is packed again when they change.
+    """
+
+    def __init__(self, model: Module, example: Example, options: dict[str, Any]) -> None:
+        super().__init__()
+        found = captured(model, example)
+        # What is in a tuple is no submodule: the original keeps its modes, devices and hooks.
+        self._kept = (model, found.module)
+        self._native = found.native
+        self._options = options
+        self._example = pytree.tree_map_only(Tensor, _Described, example)
+        self._last: dict[str, tuple[Tensor, ...]] = {}
+        self._parts: list[PlannedPart] = []
+        for part in found.parts:
+            native = getattr(part.owner, part.name)
+            planned = PlannedPart(native, optimized(part.graph), model)
+            setattr(part.owner, part.name, planned)
+            self._parts.append(planned)
+        self._planned_whole = self._parts[0].forward if _is_one_part(found) else None
+        self._inputs = _inputs_of(found)
+        self.eval()
+
+    @property
+    def original(self) -> Module:
+        """The model that was optimized."""
+        return self._kept[0]
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if self.training:
+            raise RuntimeError(
+                "an optimized model is for inference: train its original, or call eval()"
+            )
+        if torch.compiler.is_compiling():
+            return self.original(*args, **kwargs)
+        if torch.is_grad_enabled() and gradient_needed(*_tensors((args, kwargs))):
+            raise RuntimeError(
+                "an optimized model computes no gradients, but an input requires one: "
+                "call its original, or detach the input"
+            )
+        if kwargs or len(args) != len(self._inputs):
+            inputs = self._bound(args, kwargs)
+            if inputs is None:
+                call = functools.partial(self.original, **kwargs)
+                reason = "arguments are not those of the example"
+                return call_instead("optimize", reason, call, *args)
+            args = inputs
+        if self._planned_whole is not None:
+            return self._planned_whole(*args)
+        with torch.no_grad():
+            return self._kept[1](*args)
+
+    def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...] | None:
+        """The captured inputs among the arguments; None if others are not their defaults."""
+        signature = inspect.signature(self.original.forward)
+        given = signature.bind(*args, **kwargs).arguments
+        others = {name: value for name, value in given.items() if name not in self._inputs}
+        if any(value is not signature.parameters[name].default for name, value in others.items()):
+            return None
+        if not given.keys() >= set(self._inputs):
+            return None
+        return tuple(given[name] for name in self._inputs)
+
+    def refresh(self) -> None:
+        """Packs all weights anew: for changes that PyTorch cannot count, as through NumPy."""
+        for part in self._parts:
+            part.refresh()
+
+    def report(self, *inputs: Any, profile: bool = False) -> OptimizationReport:
+        """What is planned for such inputs (by default for the example's sizes), and what is not.
+
+        Args:
+            inputs: those of a call.
+            profile: measure each step, on these inputs.
+        """
+        if not inputs and self._example is not None:
+            inputs = self._example_again()
+        steps: list[Step] = []
+        if inputs:
+            with torch.no_grad(), _Observed(self._parts) as seen:
+                self._kept[1](*inputs)
+            for part, given in seen:
+                steps += part.steps(given, profile=profile)
+        return OptimizationReport(tuple(steps), self._native)
+
+    def memory(self) -> dict[str, int]:
+        """Bytes of packed weights and of a call at most, and how many plans there are."""
+        total: Counter[str] = Counter()
+        for part in self._parts:
+            total.update(part.memory())
+        return dict(total)
+
+    def train(self, mode: bool = True) -> Optimized:
+        """As of any module; but a call in training mode is an error."""
+        self.training = mode
+        return self
+
+    def _apply(self, *_: Any, **__: Any) -> Optimized:
+        raise RuntimeError(
+            "an optimized model cannot be moved or cast: move its original, and optimize that"
+        )
+
+    def __reduce__(self) -> Any:
+        return _again, (self.original, self._example, self._options)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Optimized:
+        return _again(copy.deepcopy(self.original, memo), self._example, self._options)
+
+    def _example_again(self) -> tuple[Any, ...]:
+        example = pytree.tree_map_only(_Described, _Described.zeros, self._example)
+        return example if isinstance(example, tuple) else (example,)
+
+
+class _Described:
+    """What is kept of an example's tensor."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._size, self._dtype = tuple(tensor.shape), tensor.dtype
+
+    def zeros(self) -> Tensor:
+        return torch.zeros(self._size, dtype=self._dtype)
+
+
+class _Observed:
+    """Notes what the parts are called with meanwhile."""
+
+    def __init__(self, parts: list[PlannedPart]) -> None:
+        self._parts = parts
+
+    def __enter__(self) -> list[tuple[PlannedPart, tuple[Tensor, ...]]]:
+        seen: list[tuple[PlannedPart, tuple[Tensor, ...]]] = []
+        self._hooks = [
+            part.register_forward_pre_hook(lambda part, given: seen.append((part, given)))
+            for part in self._parts
+        ]
+        return seen
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+
+def _inputs_of(found: Captured) -> tuple[str, ...]:
+    """The names of the arguments that the captured module takes."""
+    if isinstance(found.module, fx.GraphModule):
+        placeholders = found.module.graph.find_nodes(op="placeholder")
+        return tuple(str(node.target) for node in placeholders)
+    return tuple(inspect.signature(found.module.forward).parameters)
+
+
+def _is_one_part(found: Captured) -> bool:
+    """Whether a part takes the model's arguments as they are, and returns what the model does."""
+    if len(found.parts) != 1 or not isinstance(found.module, fx.GraphModule):
+        return False
+    *arguments, call, output = found.module.graph.nodes
+    return (
+        call.op == "call_module"
+        and all(each.op == "placeholder" for each in arguments)
+        and call.args == tuple(arguments)
+        and output.args == (call,)
+    )
+
+
+def _again(model: Module, example: Any, options: dict[str, Any]) -> Optimized:
+    again = pytree.tree_map_only(_Described, _Described.zeros, example)
+    return Optimized(model, again, options)
+
+
+def optimize(
+    model: Module,
+    example_input: Example = None,
+    *,
+    strict: bool = False,
+    check: bool | str = True,
+    warmup: Iterable[Any] = (),
+) -> Optimized:
+    """Plans a model for inference on the CPU, in float32: layers fused, weights packed once.
+
+    Nothing is refused: what cannot be planned stays PyTorch's, and `report()` says where and why.
+    The original is untouched, and stays what it was; changes of its weights are noticed at the next
+    call.
+
+    Args:
+        model: any module, in evaluation mode.
+        example_input: what it is called with, a tensor or a tuple of all arguments. By that more of
+            a model can be planned, and results are checked.
+        strict: raise if anything stays PyTorch's.
+        check: compare with the original on the example: True in float32, "float64" by that of a
+            copy in float64, False not at all.
+        warmup: examples, or shapes of a single input, to plan for now and not at the first call.
+
+    Raises:
+        TypeError: `model` is not a module.
+        RuntimeError: `model` is in training mode; `strict`, and something stays PyTorch's; `check`,
+            and results differ.
+    """
+    if not isinstance(model, Module):
+        raise TypeError(
+            "optimize(): argument 'model' must be a torch.nn.Module, "
+            f"but got {model!r} of type {type(model).__name__}"
+        )
+    if check not in (True, False, "float64"):
+        raise ValueError(f"check must be True, False or 'float64', but is {check!r}")
+    if model.training:
+        raise RuntimeError("optimize() is for inference: call model.eval() first")
+    fast = Optimized(model, example_input, {"strict": strict, "check": check})
+    if strict and fast._native:
+        raise RuntimeError(f"strict: not all of the model can be planned\n{fast.report()}")
+    if example_input is not None and check is not False:
+        _check(fast, _as_arguments(example_input), exact=check == "float64")
+    for each in warmup:
+        is_shape = isinstance(each, tuple) and all(isinstance(size, int) for size in each)
+        fast(*_as_arguments(torch.zeros(each) if is_shape else each))
+    return fast
+
+
+def _as_arguments(example: Any) -> tuple[Any, ...]:
+    return example if isinstance(example, tuple) else (example,)
+
+
+def _check(fast: Optimized, arguments: tuple[Any, ...], *, exact: bool) -> None:
+    """Raises unless the optimized model's results are the original's."""
+    model = fast.original
+    if exact:
+        model = copy.deepcopy(model).double()
+        reference = pytree.tree_map_only(Tensor, _as_double, arguments)
+    else:
+        reference = arguments
+    with torch.no_grad():
+        wanted, got = model(*_cloned(reference)), fast(*_cloned(arguments))
+    for y, expected in zip(_tensors(got), _tensors(wanted), strict=True):
+        if not expected.is_floating_point():
+            continue
+        error = (y.double() - expected.double()).square().mean().sqrt()
+        size = expected.double().square().mean().sqrt()
+        if not torch.isfinite(size):
+            continue
+        if not error <= _TOLERANCE * size:
+            raise RuntimeError(
+                f"the optimized model's results differ from the original's by {error:.2e}, "
+                f"which are {size:.2e} large (root mean squares)"
+            )
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    return [each for each in pytree.tree_leaves(tree) if isinstance(each, Tensor)]
+
+
+def _cloned(arguments: tuple[Any, ...]) -> Any:
+    return pytree.tree_map_only(Tensor, Tensor.clone, arguments)
+
+
+def _as_double(tensor: Tensor) -> Tensor:
+    return tensor.double() if tensor.is_floating_point() else tensor

@@ -1,0 +1,145 @@
+"""A part of a captured model, computed by a plan of its graph."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Module
+
+from cnnext.optimization.graph import Graph, Node
+from cnnext.runtime.fallback import call_instead, fallback_reason
+from cnnext.runtime.library import direct
+from cnnext.runtime.operator import Operator
+
+_OPTIMIZE = Operator(name="optimize")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a plan.
+
+    Attributes:
+        layers: qualified names of the layers that it computes.
+        line: its line of the program; `"input"`, `"output"` and `"copy"` for what moves values.
+        kernel: the kernel's name.
+        threads: that it runs on.
+        images: that it takes at once.
+        predicted: seconds for these images.
+        measured: seconds for all images, or None.
+    """
+
+    layers: tuple[str, ...]
+    line: str
+    kernel: str
+    threads: int
+    images: int
+    predicted: float
+    measured: float | None = None
+
+
+class _Source:
+    """A tensor that weights were made from: where the model has it, and how it was."""
+
+    __slots__ = ("_held", "_name", "_pointer", "_tensor", "_version")
+
+    def __init__(self, model: Module, path: str) -> None:
+        owner, _, self._name = path.rpartition(".")
+        module = model.get_submodule(owner)
+        is_parameter = self._name in module._parameters
+        self._held: Any = module._parameters if is_parameter else module._buffers
+        if self._name not in self._held:
+            self._held = vars(module)
+        self.note()
+
+    def note(self) -> None:
+        self._tensor = tensor = self._held[self._name]
+        self._version = -1 if tensor.is_inference() else tensor._version
+        self._pointer = tensor.data_ptr()
+
+    def is_same(self) -> bool:
+        tensor = self._tensor
+        return (
+            self._held.get(self._name) is tensor
+            and (self._version < 0 or tensor._version == self._version)
+            and tensor.data_ptr() == self._pointer
+        )
+
+
+class PlannedPart(Module):
+    """Takes the place of a part's own module, which computes what no plan can.
+
+    Args:
+        native: that module.
+        graph: what it computes; two outputs may be the same value, or an input.
+        model: has the tensors that the graph's weights are made from.
+    """
+
+    def __init__(self, native: Module, graph: Graph, model: Module) -> None:
+        super().__init__()
+        self._native = native
+        computed = tuple(dict.fromkeys(n for n in graph.outputs if n.operator != "input"))
+        self.graph = Graph(graph.nodes, computed)
+        self._returns = [
+            (node in graph.inputs, (graph.inputs if node in graph.inputs else computed).index(node))
+            for node in graph.outputs
+        ]
+        self._model = (model,)  # not a submodule
+        self._weights = graph.weights()
+        paths = {path: None for weight in self._weights for path in weight.paths()}
+        self._sources = [_Source(model, path) for path in paths]
+        self._number = direct.plan_define(str(self.graph), self._values())
+        weakref.finalize(self, direct.plan_forget, self._number).atexit = False
+
+    @torch.no_grad()
+    def _values(self) -> list[Tensor]:
+        return [weight.value(self._model[0]) for weight in self._weights]
+
+    def refresh(self) -> None:
+        """Makes the weights anew from what the model has."""
+        for source in self._sources:
+            source.note()
+        direct.plan_set_weights(self._number, self._values())
+
+    def forward(self, *inputs: Tensor) -> Any:
+        reason = fallback_reason(_OPTIMIZE, inputs)
+        if reason is None and any(each.dtype is not torch.float32 for each in inputs):
+            reason = "plans are of float32"
+        if reason is not None:
+            return call_instead("optimize", reason, self._native, *inputs)
+        for source in self._sources:
+            if not source.is_same():
+                self.refresh()
+                break
+        try:
+            outputs = direct.plan_run(self._number, inputs)
+        except RuntimeError as error:
+            return call_instead("optimize", str(error), self._native, *inputs)
+        results = [inputs[i] if given else outputs[i] for given, i in self._returns]
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def steps(self, inputs: tuple[Tensor, ...], *, profile: bool) -> Iterator[Step]:
+        """The steps of the plan for such inputs; measured if `profile`."""
+        lines = direct.plan_report(self._number, inputs).splitlines()
+        seconds: list[float | None] = [None] * len(lines)
+        if profile:
+            direct.plan_run(self._number, inputs)
+            seconds = direct.plan_profile(self._number, inputs)
+        for line, measured in zip(lines, seconds, strict=True):
+            text, kernel, threads, predicted, images = line.split("\t")
+            node = self._node_of(text)
+            layers = () if node is None else node.layers
+            yield Step(layers, text, kernel, int(threads), int(images), float(predicted), measured)
+
+    def _node_of(self, line: str) -> Node | None:
+        words = line.split()
+        return self.graph.nodes[int(words[1])] if len(words) > 1 else None
+
+    def memory(self) -> dict[str, int]:
+        """Bytes: `"packed"`, of weights; `"call"`, of a call at most; and the number of plans."""
+        packed, call, plans = direct.plan_bytes(self._number)
+        return {"packed": packed, "call": call, "plans": plans}

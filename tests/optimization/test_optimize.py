@@ -1,0 +1,299 @@
+"""cnnext.optimize: what it takes, gives back, notices and refuses."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+import threading
+import warnings
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import cnnext
+from tests.optimization.support import randomized
+
+
+class Block(nn.Module):
+    """A residual block and a classifier: whole in a plan."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(8)
+        self.conv = nn.Conv2d(8, 8, 3, padding=1)
+        self.pool = nn.MaxPool2d(2)
+        self.head = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.stem(x)).relu()
+        x = self.pool(torch.relu(x + self.conv(x)))
+        return self.head(x.mean([2, 3]))
+
+
+class Sorted(nn.Module):
+    """Two plans, and between them a call that no plan has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3)
+        self.second = nn.Conv2d(4, 4, 3)
+
+    def forward(self, x: Tensor, descending: bool = False) -> tuple[Tensor, Tensor]:
+        x = self.first(x)
+        x = x.sort(dim=1, descending=descending).values
+        return self.second(x), x
+
+
+@pytest.fixture
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    return randomized(Block())
+
+
+@pytest.fixture
+def x() -> Tensor:
+    return torch.randn(2, 3, 12, 10)
+
+
+def check(fast: nn.Module, model: nn.Module, *inputs: Tensor) -> None:
+    with torch.no_grad():
+        torch.testing.assert_close(fast(*inputs), model(*inputs), rtol=1e-4, atol=1e-4)
+
+
+def test_equals_the_original(model: nn.Module, x: Tensor) -> None:
+    fast = cnnext.optimize(model, x)
+    for size in ((1, 3, 12, 10), (5, 3, 7, 9), (2, 3, 32, 32)):
+        check(fast, model, torch.randn(size))
+    check(fast, model, x.to(memory_format=torch.channels_last))
+    assert torch.equal(fast(x), fast(x))
+    assert not fast(x).requires_grad
+
+
+def test_without_an_example(model: nn.Module, x: Tensor) -> None:
+    check(cnnext.optimize(model), model, x)
+
+
+def test_converted_models(model: nn.Module, x: Tensor) -> None:
+    fast = cnnext.optimize(cnnext.convert(model), x, strict=True)
+    check(fast, model, x)
+    assert type(cnnext.convert(fast)).__name__ == "Optimized"
+
+
+def test_parts(x: Tensor) -> None:
+    model = Sorted().eval()
+    fast = cnnext.optimize(model, x)
+    check(fast, model, x)
+    assert {call.call for call in fast.report().native} == {"sort", "getattr"}
+    for descending in (False, True):
+        for wanted, got in zip(model(x, descending), fast(x, descending), strict=True):
+            torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_the_original_is_untouched(model: nn.Module, x: Tensor) -> None:
+    state = copy.deepcopy(model.state_dict())
+    modules = dict(model.named_modules())
+    fast = cnnext.optimize(model, x)
+    assert fast.original is cnnext.restore(fast) is model
+    assert dict(model.named_modules()) == modules
+    assert all(torch.equal(model.state_dict()[key], value) for key, value in state.items())
+    model.train()
+    assert not fast.training
+    assert not list(fast.parameters())
+
+
+def zero(model: nn.Module) -> None:
+    with torch.no_grad():
+        model.get_parameter("conv.weight").zero_()
+
+
+def replace_parameter(model: nn.Module) -> None:
+    model.get_submodule("head").bias = nn.Parameter(torch.ones(5))
+
+
+def replace_data(model: nn.Module) -> None:
+    model.get_parameter("stem.weight").data = torch.randn(8, 3, 3, 3)
+
+
+def load(model: nn.Module) -> None:
+    torch.manual_seed(1)
+    model.load_state_dict(randomized(Block()).state_dict())
+
+
+def write_statistics(model: nn.Module) -> None:
+    model.get_buffer("norm.running_var").fill_(7)
+
+
+def train(model: nn.Module) -> None:
+    model.train()
+    model(torch.randn(4, 3, 8, 8)).sum().backward()
+    torch.optim.SGD(model.parameters(), 0.1).step()
+    model.eval()
+
+
+@pytest.mark.parametrize(
+    "change", [zero, replace_parameter, replace_data, load, write_statistics, train]
+)
+def test_changes_are_noticed(model: nn.Module, x: Tensor, change: Callable[..., None]) -> None:
+    fast = cnnext.optimize(model, x)
+    before = fast(x)
+    change(model)
+    check(fast, model, x)
+    assert not torch.equal(fast(x), before)
+
+
+def test_refresh(model: nn.Module, x: Tensor) -> None:
+    """PyTorch does not count what is written through NumPy."""
+    fast = cnnext.optimize(model, x)
+    model.get_parameter("conv.weight").detach().numpy()[:] = 0.5
+    fast.refresh()
+    check(fast, model, x)
+
+
+def test_subnormal_weights(model: nn.Module, x: Tensor) -> None:
+    with torch.no_grad():
+        model.get_parameter("conv.weight").fill_(1e-42)
+    check(cnnext.optimize(model, x), model, x)
+
+
+def test_training_is_refused(model: nn.Module, x: Tensor) -> None:
+    fast = cnnext.optimize(model, x)
+    fast.train()
+    with pytest.raises(RuntimeError, match="for inference"):
+        fast(x)
+    fast.eval()
+    check(fast, model, x)
+    with pytest.raises(RuntimeError, match=r"call model\.eval\(\) first"):
+        cnnext.optimize(model.train(), x)
+
+
+def test_gradients_are_refused(model: nn.Module, x: Tensor) -> None:
+    fast = cnnext.optimize(model, x)
+    x.requires_grad_()
+    with pytest.raises(RuntimeError, match="computes no gradients"):
+        fast(x)
+    with torch.no_grad():
+        check(fast, model, x)
+
+
+def test_moves_are_refused(model: nn.Module, x: Tensor) -> None:
+    fast = cnnext.optimize(model, x)
+    for move in (fast.double, fast.half, lambda: fast.to("meta")):
+        with pytest.raises(RuntimeError, match="cannot be moved or cast"):
+            move()
+
+
+@pytest.mark.parametrize(
+    "kwargs", [{"check": "float32"}, {"check": None}], ids=lambda kwargs: str(kwargs)
+)
+def test_wrong_options(model: nn.Module, kwargs: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="check must be"):
+        cnnext.optimize(model, **kwargs)  # type: ignore[arg-type]
+
+
+def test_what_is_no_module() -> None:
+    with pytest.raises(TypeError, match=r"must be a torch\.nn\.Module"):
+        cnnext.optimize(torch.relu)  # type: ignore[arg-type]
+
+
+def test_wrong_calls_fail_as_the_original(model: nn.Module, x: Tensor) -> None:
+    fast = cnnext.optimize(model, x)
+    for args in ((), (x, x), (torch.randn(1, 4, 12, 10),), (None,)):
+        for called in (model, fast):
+            with pytest.raises((TypeError, RuntimeError)):
+                called(*args)
+
+
+def test_strict(x: Tensor) -> None:
+    with pytest.raises(RuntimeError, match=r"(?s)strict: .*native: sort"):
+        cnnext.optimize(Sorted().eval(), x, strict=True)
+
+
+def test_check(model: nn.Module, x: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    cnnext.optimize(model, x, check="float64")
+    wrong = [torch.zeros(2, 5)]
+    monkeypatch.setattr(
+        "cnnext.optimization.planned_part.direct.plan_run", lambda *_: wrong, raising=False
+    )
+    for check in (True, "float64"):
+        with pytest.raises(RuntimeError, match="results differ"):
+            cnnext.optimize(model, x, check=check)
+    cnnext.optimize(model, x, check=False)
+
+
+def test_other_dtypes_are_native(model: nn.Module, x: Tensor) -> None:
+    fast = cnnext.optimize(model, x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", cnnext.NativeFallbackWarning)
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            assert fast(x).dtype == model(x).dtype == torch.bfloat16
+        model.double()
+        check(fast, model, x.double())
+
+
+def test_copies(model: nn.Module, x: Tensor) -> None:
+    fast = cnnext.optimize(model, x)
+    stream = io.BytesIO()
+    torch.save(fast, stream)
+    stream.seek(0)
+    for again in (
+        copy.deepcopy(fast),
+        pickle.loads(pickle.dumps(fast)),
+        torch.load(stream, weights_only=False),
+    ):
+        assert again.original is not model
+        assert torch.equal(again(x), fast(x))
+        zero(again.original)
+        check(again, again.original, x)
+    check(fast, model, x)
+
+
+def test_report(model: nn.Module, x: Tensor) -> None:
+    fast = cnnext.optimize(model, x)
+    report = fast.report(x, profile=True)
+    assert not report.native
+    fused = next(step for step in report.steps if "stem" in step.layers)
+    assert "norm" in fused.layers
+    assert all(step.measured is not None and step.measured >= 0 for step in report.steps)
+    assert all(step.measured is None for step in fast.report().steps)
+    for word in ("stem", "conv2d", fused.kernel, "native calls: 0"):
+        assert word in str(report)
+
+
+def test_memory(model: nn.Module, x: Tensor) -> None:
+    fast = cnnext.optimize(model, x, warmup=[(1, 3, 9, 9), x])
+    assert fast.memory()["plans"] == 2
+    assert fast.memory()["packed"] > 0
+    assert fast.memory()["call"] > 0
+    for width in range(8, 108):
+        fast(torch.randn(1, 3, 8, width))
+    assert fast.memory()["plans"] == 16
+
+
+def test_inside_of_others(model: nn.Module, x: Tensor) -> None:
+    outer = nn.Sequential(cnnext.optimize(model, x), nn.Softmax(1)).eval()
+    check(outer, nn.Sequential(model, nn.Softmax(1)), x)
+    with torch.inference_mode():
+        assert outer(x).is_inference()
+    compiled = torch.compile(outer, backend="eager")
+    check(compiled, outer, x)
+
+
+def test_threads(model: nn.Module) -> None:
+    fast = cnnext.optimize(model)
+    inputs = [torch.randn(1 + i % 3, 3, 12, 10) for i in range(8)]
+    expected = [fast(each) for each in inputs]
+    wrong = []
+
+    def work(i: int) -> None:
+        wrong.extend(i for _ in range(30) if not torch.equal(fast(inputs[i]), expected[i]))
+
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(8)]
+    for each in workers:
+        each.start()
+    for each in workers:
+        each.join()
+    assert not wrong
