@@ -10,14 +10,18 @@
 //   dx[n,c,p,q] = sum of dy[n,k,i,j] * w[k,c,r,s] over all terms above that read x[n,c,p,q]
 //   dw[k,c,r,s] = sum_{n,i,j} dy[n,k,i,j] * x[n, g*C/G + c, ...]
 //
-// Stored is what the epilogue (common/kernel/epilogue.h), to which the bias belongs, makes of y.
+// Stored is what the epilogue (common/kernel/epilogue.h), to which the bias belongs, makes of y. If
+// the shape is `pooled`, which only that of a forward pass may be, stored is the max-pool of that
+// instead, of windows of 2x2 with stride 2: a last odd row or column is left out, NaN is larger
+// than any number, and there is no residual.
 //
 // Names: x input, w weight, y output, dx dw dy their gradients; n images, c channels in,
-// k channels out, r s filter taps. x, y, dx and dy are dense in `layout`, but for x and y of a
-// forward pass that is channels_last, whose pixels may be some distance apart (pixel_distance, in
-// kernel.h), as those of the residual; w has any strides; dw is dense in torch's default order or
-// in channels_last. The adapter allocates everything; a kernel writes every element of its result.
-// Sizes of zero never reach a kernel: n, c_in, c_out, h_out and w_out are positive.
+// k channels out, r s filter taps. x, y, dx and dy are dense in `layout`, but for x and the result
+// of a forward pass that is channels_last, whose pixels may be some distance apart (pixel_distance,
+// in kernel.h), as those of the residual; w has any strides; dw is dense in torch's default order
+// or in channels_last. The adapter allocates everything; a kernel writes every element of its
+// result. Sizes of zero never reach a kernel: n, c_in, c_out, h_out, w_out, h_result and w_result
+// are positive.
 #pragma once
 
 #include <cstdint>
@@ -46,11 +50,17 @@ struct Conv2dShape {
   int64_t stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
   int64_t groups;
   Layout layout;
+  bool pooled = false;
 
   CNNEXT_INLINE SlidingWindows rows() const { return {h_in, k_h, stride_h, pad_h, dilation_h}; }
   CNNEXT_INLINE SlidingWindows columns() const { return {w_in, k_w, stride_w, pad_w, dilation_w}; }
   CNNEXT_INLINE int64_t h_out() const { return rows().count(); }
   CNNEXT_INLINE int64_t w_out() const { return columns().count(); }
+  CNNEXT_INLINE int64_t h_result() const { return pooled ? h_out() / 2 : h_out(); }
+  CNNEXT_INLINE int64_t w_result() const { return pooled ? w_out() / 2 : w_out(); }
+  // The rows and columns of y that the result is made of.
+  CNNEXT_INLINE int64_t h_used() const { return pooled ? 2 * h_result() : h_out(); }
+  CNNEXT_INLINE int64_t w_used() const { return pooled ? 2 * w_result() : w_out(); }
   CNNEXT_INLINE int64_t c_in_per_group() const { return c_in / groups; }
   CNNEXT_INLINE int64_t c_out_per_group() const { return c_out / groups; }
   // The same convolution without the taps that never meet anything but the zero border; as many

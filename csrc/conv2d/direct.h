@@ -7,6 +7,7 @@
 //     copy the rows of input that the rows need (packed_rows.h)             -- L2
 //     for each panel, for each row: multiply_panel over the row's pixels -- registers
 //       (without the filter rows that meet the border above or below the image)
+//       if pooled into scratch, and of two rows the maxima to the result
 //
 // A pixel is a row of the micro-kernel's tile and the output channels are its columns; the whole
 // sum over (filter row, tap, channel) runs inside one call of it. Taps that are neighbours in the
@@ -20,6 +21,7 @@
 #pragma once
 
 #include "conv2d/packed_rows.h"
+#include "conv2d/pooled_store.h"
 #include "gemm/tile.h"
 
 namespace cnnext {
@@ -27,6 +29,8 @@ namespace {
 
 template <class Tile, Pass kPass>
 struct DirectConv {
+  static constexpr bool kPools = kPass == Pass::forward;
+
   struct Blocking {
     int64_t rows, row_blocks, panels, panel_blocks, all_panels;
   };
@@ -44,7 +48,7 @@ struct DirectConv {
       plan.weights.chunk_bytes =
           max(plan.weights.chunk_bytes, 4 * FilterPanel<Tile>::scratch_floats(g.filter_taps));
       plan.tasks[0] += tasks(g, b);
-      const int64_t floats = g.packed_rows_floats(b.rows) + g.w.grid * Tile::kColumns;
+      const int64_t floats = g.packed_rows_floats(b.rows) + buffered_rows(g) * row_floats(g);
       plan.chunk_bytes = max(plan.chunk_bytes, 64 + 8 * g.taps() + 4 * floats);
     }
     return plan;
@@ -101,6 +105,10 @@ struct DirectConv {
     return g.groups * b.all_panels * panel_floats(g);
   }
 
+  // Rows of outputs of a panel that pass through scratch.
+  static int64_t buffered_rows(const ConvGeometry& g) { return g.pooled ? 2 : 1; }
+  static int64_t row_floats(const ConvGeometry& g) { return g.w.grid * Tile::kColumns; }
+
   static int64_t tasks(const ConvGeometry& g, const Blocking& b) {
     return g.h.grid == 0 || g.w.grid == 0 ? 0 : g.images * g.groups * b.row_blocks * b.panel_blocks;
   }
@@ -112,6 +120,7 @@ struct DirectConv {
     const int64_t planes = g.images * g.groups;
     const int64_t packed_rows_floats = l2_floats(6);  // leaves half of L2 to the filter
     b.rows = g.rows_for_threads(packed_rows_floats, planes, threads);
+    if (g.pooled) b.rows = round_up(b.rows, 2);
     b.row_blocks = ceil_div(g.h.grid, b.rows);
     b.panel_blocks = min(b.all_panels, ceil_div(wanted, max(1, planes * b.row_blocks)));
     b.panels = ceil_div(b.all_panels, b.panel_blocks);
@@ -183,6 +192,25 @@ struct DirectConv {
     }
   }
 
+  // Row `row` of the result, `columns` channels from k0, of two rows of outputs.
+  static void store_pooled_row(const ConvGeometry& g, float* rows, int64_t columns, int64_t image,
+                               int64_t row, int64_t k0, float* result) {
+    constexpr int kLanes = Tile::kLanes;
+    const int64_t width = g.w.grid / 2, plane = g.h.grid / 2 * width, channels = g.groups * g.k;
+    const auto store_maxima = [&](int64_t count, float* to, int64_t to_pixel) {
+      store_pooled<kLanes>(rows, row_floats(g), Tile::kColumns, 2, g.w.grid, count, to, 0,
+                           to_pixel);
+    };
+    if (g.layout == Layout::channels_last) {
+      return store_maxima(columns, result + (image * plane + row * width) * g.out_pixel + k0,
+                          g.out_pixel);
+    }
+    store_maxima(round_up(columns, kLanes), rows, Tile::kColumns);
+    transpose_block<kLanes>(rows, Tile::kColumns,
+                            result + (image * channels + k0) * plane + row * width, plane, width,
+                            columns);
+  }
+
   static void multiply(const ConvGeometry& g, const Blocking& b, const Conv2dOperands<float>& o,
                        const float* filter, int64_t begin, int64_t end, unsigned char* scratch) {
     float* const packed_rows = reinterpret_cast<float*>(scratch + round_up(8 * g.taps(), 64));
@@ -192,6 +220,7 @@ struct DirectConv {
     TileOperands t = tile_operands(g, tap_rows, segments);
     const int64_t out_plane = g.h.out_size * g.w.out_size;
     const TileEpilogue of_pixels = epilogue_of_pixels(o.epilogue, g.groups * g.k);
+    const bool nchw = g.layout == Layout::nchw;
     int64_t packed = -1;  // which block of rows the scratch holds
     for (int64_t task = begin; task < end; ++task) {
       const int64_t block_index = task / b.panel_blocks;
@@ -219,19 +248,26 @@ struct DirectConv {
           t.n_segments = (taps.last - taps.first) * segments_per_row(g);
           t.a = packed_rows + i * g.h.in_step * packed_w * g.c;
           t.b = panel_filter + taps.first * g.w.taps * g.c * Tile::kColumns;
-          if (g.layout == Layout::channels_last) {
+          TileEpilogue epilogue = of_pixels.at(0, k0);
+          t.epilogue = &epilogue;
+          t.c = row_buffer;
+          t.c_row = Tile::kColumns;
+          if (g.pooled) {
+            t.c += i % 2 * row_floats(g);
+          } else if (nchw) {
+            epilogue = epilogue.bias_alone();
+          } else {
             const int64_t pixel = image * out_plane + out_row * g.w.out_size + g.w.out_first;
-            const TileEpilogue epilogue = of_pixels.at(pixel, k0);
-            t.epilogue = &epilogue;
+            epilogue = epilogue.at(pixel, 0);
             t.c = o.result + pixel * g.out_pixel + k0;
             t.c_row = g.w.out_step * g.out_pixel;
-            multiply_row(g, taps, at_border, t);
-          } else {
-            const TileEpilogue epilogue = of_pixels.at(0, k0).bias_alone();
-            t.epilogue = &epilogue;
-            t.c = row_buffer;
-            t.c_row = Tile::kColumns;
-            multiply_row(g, taps, at_border, t);
+          }
+          multiply_row(g, taps, at_border, t);
+          if (g.pooled) {
+            if (i % 2 == 1) {
+              store_pooled_row(g, row_buffer, t.columns, image, out_row / 2, k0, o.result);
+            }
+          } else if (nchw) {
             const int64_t at = image * g.out_image() + k0 * out_plane + out_row * g.w.out_size;
             store_row_nchw<Tile::kLanes>(row_buffer, Tile::kColumns, g.w, t.columns, o.result + at,
                                          out_plane);

@@ -83,6 +83,7 @@ struct ConvGeometry {
   GatherAxis h, w;
   int64_t images, groups, c, k;  // c is summed over, k is produced
   Layout layout;
+  bool pooled;                          // then both grids are even
   int64_t in_pixel, out_pixel;          // pixel_distance of what is read and written
   int64_t w_group, w_k, w_c, w_h, w_w;  // strides of the filter
   int64_t filter_taps;                  // k_h * k_w, of which h.taps * w.taps are used
@@ -140,13 +141,14 @@ CNNEXT_INLINE ConvGeometry make_geometry(const Conv2dShape& s, Pass pass,
   g.images = s.n;
   g.groups = s.groups;
   g.layout = s.layout;
+  g.pooled = pass == Pass::forward && s.pooled;
   g.w_group = s.c_out_per_group() * w_strides[0];
   g.filter_taps = s.k_h * s.k_w;
   g.w_h = w_strides[2];
   g.w_w = w_strides[3];
   if (pass == Pass::forward) {
-    g.h = forward_axis(s.h_in, s.h_out(), s.k_h, s.stride_h, s.pad_h, s.dilation_h);
-    g.w = forward_axis(s.w_in, s.w_out(), s.k_w, s.stride_w, s.pad_w, s.dilation_w);
+    g.h = forward_axis(s.h_in, s.h_used(), s.k_h, s.stride_h, s.pad_h, s.dilation_h);
+    g.w = forward_axis(s.w_in, s.w_used(), s.k_w, s.stride_w, s.pad_w, s.dilation_w);
     g.c = s.c_in_per_group();
     g.k = s.c_out_per_group();
     g.w_k = w_strides[0];

@@ -11,16 +11,20 @@ namespace cnnext {
 
 template <>
 Conv2dShape read_shape<Conv2d>(Fields& f) {
-  const Conv2dShape s{f.positive("n"),          f.positive("c_in"),     f.natural("h_in"),
-                      f.natural("w_in"),        f.positive("c_out"),    f.positive("k_h"),
-                      f.positive("k_w"),        f.positive("stride_h"), f.positive("stride_w"),
-                      f.natural("pad_h"),       f.natural("pad_w"),     f.positive("dilation_h"),
-                      f.positive("dilation_w"), f.positive("groups"),   f.layout()};
+  Conv2dShape s{f.positive("n"),          f.positive("c_in"),     f.natural("h_in"),
+                f.natural("w_in"),        f.positive("c_out"),    f.positive("k_h"),
+                f.positive("k_w"),        f.positive("stride_h"), f.positive("stride_w"),
+                f.natural("pad_h"),       f.natural("pad_w"),     f.positive("dilation_h"),
+                f.positive("dilation_w"), f.positive("groups"),   f.layout()};
   if (s.c_in % s.groups != 0 || s.c_out % s.groups != 0) {
     throw py::value_error("groups must divide c_in and c_out");
   }
   if (!s.rows().fit() || !s.columns().fit()) {
     throw py::value_error("the kernel is larger than the padded image");
+  }
+  s.pooled = f.flag("pooled");
+  if (s.h_result() == 0 || s.w_result() == 0) {
+    throw py::value_error("the outputs are fewer than a window of the pool");
   }
   return s;
 }
@@ -43,15 +47,19 @@ py::array run(Pass pass, const std::string& name, const py::array& first, const 
               const ForwardArguments& given, const Strides& w_strides, int threads, bool packed,
               const py::kwargs& shape) {
   const Conv2dShape s = shape_from<Conv2d>(shape);
-  const int64_t pixels = s.n * s.h_out() * s.w_out();
+  const int64_t outputs = s.n * s.h_out() * s.w_out();
+  const int64_t results = s.n * s.h_result() * s.w_result();
   const ArraySpec x = pixels_of("x", s.n * s.h_in * s.w_in, s.c_in, s.layout, given.x_pixel);
   const ArraySpec w{"w", w_size(s, w_strides)};
-  const ArraySpec y = pixels_of("y", pixels, s.c_out, s.layout, given.y_pixel);
+  const ArraySpec y = pixels_of("y", results, s.c_out, s.layout, given.y_pixel);
+  if (s.pooled && given.residual.has_value()) {
+    throw py::value_error("a pooled result takes no residual");
+  }
   const std::array<ArraySpec, 3> arrays = arrays_of(pass, x, w, y);
   return with_kernel<Conv2d>(name, [&](auto zero, const auto& kernel) {
     using T = decltype(zero);
     const Input<T> in1 = input<T>(arrays[0], first), in2 = input<T>(arrays[1], second);
-    const OwnedEpilogue<T> finish(given, pixels, s.c_out, s.layout);
+    const OwnedEpilogue<T> finish(given, outputs, s.c_out, s.layout);
     const Output<T> out(arrays[2].size);
     Conv2dOperands<T> o{in1.data(), in2.data(),    finish.get(), out.data(),
                         {},         given.x_pixel, given.y_pixel};

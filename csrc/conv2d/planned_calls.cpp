@@ -17,10 +17,11 @@ bool same_weights(const WeightSource& a, const WeightSource& b) {
 
 bool same_shape(const Conv2dShape& a, const Conv2dShape& b) {
   const auto fields = [](const Conv2dShape& s) {
-    return std::array<int64_t, 15>{
+    return std::array<int64_t, 16>{
         s.n,     s.c_in,       s.h_in,       s.w_in,     s.c_out,
         s.k_h,   s.k_w,        s.stride_h,   s.stride_w, s.pad_h,
-        s.pad_w, s.dilation_h, s.dilation_w, s.groups,   static_cast<int64_t>(s.layout)};
+        s.pad_w, s.dilation_h, s.dilation_w, s.groups,   static_cast<int64_t>(s.layout),
+        s.pooled};
   };
   return fields(a) == fields(b);
 }

@@ -22,8 +22,9 @@ struct Index {
 struct Indices {
   explicit Indices(const Conv2dShape& s, int64_t x_pixel = 0, int64_t y_pixel = 0)
       : x{s.c_in, s.h_in, s.w_in, s.layout, x_pixel},
-        y{s.c_out, s.h_out(), s.w_out(), s.layout, y_pixel} {}
-  Index x, y;
+        y{s.c_out, s.h_out(), s.w_out(), s.layout, y_pixel},
+        result{s.c_out, s.h_result(), s.w_result(), s.layout, y_pixel} {}
+  Index x, y, result;  // the last of a forward pass
 };
 
 template <class T>
@@ -39,38 +40,56 @@ Plan one_phase(int64_t tasks) {
 
 template <class T>
 struct Forward {
+  static constexpr bool kPools = true;
+
   static Plan plan(const Conv2dShape& s, int) { return one_phase(s.n * s.c_out); }
 
   static void run(const Conv2dShape& s, const Plan&, const Conv2dOperands<T>& o,
                   const Slice& slice) {
     const Indices at(s, o.first_pixel, o.result_pixel);
-    const Index at_residual = Indices(s, 0, o.epilogue.residual_pixel).y;
+    const int64_t side = s.pooled ? 2 : 1;
     for (int64_t task = slice.begin; task < slice.end; ++task) {
       const int64_t n = task / s.c_out, k = task % s.c_out;
-      const int64_t c0 = k / s.c_out_per_group() * s.c_in_per_group();
-      for (int64_t i = 0; i < s.h_out(); ++i) {
-        for (int64_t j = 0; j < s.w_out(); ++j) {
-          double sum = 0;
-          for (int64_t c = 0; c < s.c_in_per_group(); ++c) {
-            for (int64_t r = 0; r < s.k_h; ++r) {
-              const int64_t h = i * s.stride_h - s.pad_h + r * s.dilation_h;
-              if (h < 0 || h >= s.h_in) continue;
-              for (int64_t t = 0; t < s.k_w; ++t) {
-                const int64_t w = j * s.stride_w - s.pad_w + t * s.dilation_w;
-                if (w < 0 || w >= s.w_in) continue;
-                sum += static_cast<double>(o.first[at.x(n, c0 + c, h, w)]) *
-                       static_cast<double>(o.second[w_index(o, k, c, r, t)]);
-              }
-            }
+      for (int64_t i = 0; i < s.h_result(); ++i) {
+        for (int64_t j = 0; j < s.w_result(); ++j) {
+          T result = output(s, at, o, n, k, i * side, j * side);
+          for (int64_t p = 1; p < side * side; ++p) {
+            const T y = output(s, at, o, n, k, i * side + p / side, j * side + p % side);
+            if (y > result || y != y) result = y;
           }
-          const Epilogue<T>& e = o.epilogue;
-          const T* residual = e.residual;
-          if (residual != nullptr) residual += at_residual(n, k, i, j);
-          o.result[at.y(n, k, i, j)] =
-              finish_exactly(sum, e.bias == nullptr ? nullptr : e.bias + k, residual, e);
+          o.result[at.result(n, k, i, j)] = result;
         }
       }
     }
+  }
+
+ private:
+  // What the epilogue makes of y[n, k, i, j].
+  static T output(const Conv2dShape& s, const Indices& at, const Conv2dOperands<T>& o, int64_t n,
+                  int64_t k, int64_t i, int64_t j) {
+    const int64_t c0 = k / s.c_out_per_group() * s.c_in_per_group();
+    double sum = 0;
+    for (int64_t c = 0; c < s.c_in_per_group(); ++c) {
+      for (int64_t r = 0; r < s.k_h; ++r) {
+        const int64_t h = i * s.stride_h - s.pad_h + r * s.dilation_h;
+        if (h < 0 || h >= s.h_in) continue;
+        for (int64_t t = 0; t < s.k_w; ++t) {
+          const int64_t w = j * s.stride_w - s.pad_w + t * s.dilation_w;
+          if (w < 0 || w >= s.w_in) continue;
+          sum += static_cast<double>(o.first[at.x(n, c0 + c, h, w)]) *
+                 static_cast<double>(o.second[w_index(o, k, c, r, t)]);
+        }
+      }
+    }
+    const Epilogue<T>& e = o.epilogue;
+    const T* residual = e.residual;
+    if (residual != nullptr) {
+      residual += s.layout == Layout::nchw ? at.y(n, k, i, j)
+                                           : ((n * s.h_out() + i) * s.w_out() + j) *
+                                                     pixel_distance(e.residual_pixel, s.c_out) +
+                                                 k;
+    }
+    return finish_exactly(sum, e.bias == nullptr ? nullptr : e.bias + k, residual, e);
   }
 };
 

@@ -36,6 +36,7 @@ namespace {
 template <class Tile, Pass kPass, int Outputs, int Taps>
 struct WinogradFused {
   using Steps = WinogradSteps<Tile, kPass, Outputs, Taps>;
+  static constexpr bool kPools = kPass == Pass::forward;
 
   static Plan plan(const Conv2dShape& s, int threads) {
     const Steps steps(s, {});
@@ -106,6 +107,7 @@ struct WinogradFused {
 template <class Tile, Pass kPass, int Outputs, int Taps>
 struct WinogradShared {
   using Steps = WinogradSteps<Tile, kPass, Outputs, Taps>;
+  static constexpr bool kPools = kPass == Pass::forward;
   // The tiles of a round: the filter's transform, repeated in each, stays below 5 % of the
   // products.
   static constexpr int64_t kMaxTiles = 112;
@@ -182,6 +184,8 @@ struct WinogradShared {
 // A form with tiles of 2 x 2 outputs, for filters of 3 x 3 and of 5 x 5.
 template <template <class, Pass, int, int> class Form, class Tile, Pass kPass>
 struct WinogradTwo {
+  static constexpr bool kPools = Form<Tile, kPass, 2, 3>::kPools;
+
   static Plan plan(const Conv2dShape& s, int threads) {
     return s.k_h == 5 ? Form<Tile, kPass, 2, 5>::plan(s, threads)
                       : Form<Tile, kPass, 2, 3>::plan(s, threads);

@@ -45,9 +45,10 @@ struct PlainTile {
     }
   }
 
-  // `lanes` output channels from k0.
+  // `lanes` output channels from k0; the sums are scratch afterwards.
   static void write(const WinogradShape& g, const TilePosition& at, int64_t k0, int64_t lanes,
-                    const Epilogue<float>& epilogue, const float* sums, float* y) {
+                    const Epilogue<float>& epilogue, float* sums, float* y) {
+    if (g.pooled) return write_pooled(g, at, k0, lanes, epilogue, sums, y);
     const int64_t rows = min(Outputs, g.h_out - at.h), columns = min(Outputs, g.w_out - at.w);
     const int64_t plane = g.h_out * g.w_out;
     const bool nchw = g.layout == Layout::nchw;
@@ -71,6 +72,25 @@ struct PlainTile {
   }
 
  private:
+  static void write_pooled(const WinogradShape& g, const TilePosition& at, int64_t k0,
+                           int64_t lanes, const Epilogue<float>& epilogue, float* sums, float* y) {
+    const int64_t rows = min(Outputs, g.h_out - at.h), columns = min(Outputs, g.w_out - at.w);
+    const int64_t h = g.in_result(g.h_out), w = g.in_result(g.w_out);
+    const int64_t first = g.in_result(at.h) * w + g.in_result(at.w);
+    finish_rows<N>(sums, N, Outputs * Outputs, lanes, epilogue_of_pixels(epilogue, 0).at(0, k0));
+    if (g.layout == Layout::channels_last) {
+      return store_pooled<N>(sums, Outputs * N, N, rows, columns, lanes,
+                             y + (at.image * h * w + first) * g.y_pixel + k0, w * g.y_pixel,
+                             g.y_pixel);
+    }
+    const int64_t width = g.in_result(columns);
+    store_pooled<N>(sums, Outputs * N, N, rows, columns, N, sums, width * N, N);
+    for (int64_t r = 0; r < g.in_result(rows); ++r) {
+      transpose_block<N>(sums + r * width * N, N, y + (at.image * g.k + k0) * h * w + first + r * w,
+                         h * w, width, lanes);
+    }
+  }
+
   struct Source {
     const float* x;  // of the first channel, pixel (0, 0)
     int64_t c, row, pixel;

@@ -21,6 +21,7 @@ struct WinogradShape {
   int64_t h_in, w_in, h_out, w_out, pad_h, pad_w;
   int64_t tile, tiles_h, tiles_w;  // `tile` outputs a side
   Layout layout;
+  bool pooled;                          // then rows and columns of outputs are even in number
   int64_t x_pixel, y_pixel;             // pixel_distance of what is read and written
   int64_t w_first, w_k, w_c, w_h, w_w;  // the filter: offset of its first tap, and strides
 
@@ -30,6 +31,9 @@ struct WinogradShape {
     const int64_t row = index / tiles_w;
     return {row / tiles_h, row % tiles_h * tile, index % tiles_w * tile};
   }
+
+  // So many rows, or columns, of outputs in the result.
+  CNNEXT_INLINE int64_t in_result(int64_t outputs) const { return outputs >> pooled; }
 };
 
 CNNEXT_INLINE WinogradShape winograd_shape(const Conv2dShape& s, Pass pass, int64_t tile,
@@ -38,14 +42,15 @@ CNNEXT_INLINE WinogradShape winograd_shape(const Conv2dShape& s, Pass pass, int6
   WinogradShape g;
   g.images = s.n;
   g.layout = s.layout;
+  g.pooled = s.pooled;
   g.tile = tile;
   if (pass == Pass::forward) {
     g.c = s.c_in;
     g.k = s.c_out;
     g.h_in = s.h_in;
     g.w_in = s.w_in;
-    g.h_out = s.h_out();
-    g.w_out = s.w_out();
+    g.h_out = s.h_used();
+    g.w_out = s.w_used();
     g.pad_h = s.pad_h;
     g.pad_w = s.pad_w;
     g.w_first = 0;

@@ -4,10 +4,12 @@
 // A transform works on N channels of a tile at a time, a pixel a vector. Images that are
 // channels_last hold such vectors; of those in nchw a band of rows is transposed into scratch,
 // N channels at a time, and a band of outputs back, so that no pass over the whole image is needed.
+// Outputs that are pooled are left in scratch tile by tile, and only their maxima go on from there.
 #pragma once
 
 #include "common/simd/finish.h"
 #include "common/simd/simd.h"
+#include "conv2d/pooled_store.h"
 #include "conv2d/winograd_shape.h"
 #include "conv2d/winograd_transforms.h"
 
@@ -121,7 +123,10 @@ struct WinogradTiles {
     const f32<N> b =
         epilogue.bias == nullptr ? f32<N>{} : load_partial<N>(epilogue.bias + k0, lanes);
     const TileEpilogue of_pixels = epilogue_of_pixels(epilogue, g.k).without_bias().at(0, k0);
-    const bool finishes_pixels = !nchw && !of_pixels.is_empty();
+    const TileEpilogue of_planes = epilogue_of_planes(epilogue, g.h_out * g.w_out).without_bias();
+    const bool finishes_pixels = (!nchw || g.pooled) && !of_pixels.is_empty();
+    const bool stores_vectors = nchw || g.pooled || lanes == N;
+    float outputs[Outputs * Outputs * N];
     for (int64_t t = 0; t < tiles;) {
       const TileRun run = TileRun::at(g, index + t, tiles - t);
       const Band<float> band = output_band(g, y, run, k0, scratch);
@@ -130,6 +135,7 @@ struct WinogradTiles {
         i32<N> low = i32<N>{} + kMagnitudeBits, high{};
         f32<N> sums[Outputs][Outputs];
         transform_output(m + t * Tile::kColumns, m_point, sums);
+        const Band<float> to = g.pooled ? Band<float>{outputs, Outputs * N, N, at.h, at.w} : band;
         const int64_t rows = min(Outputs, g.h_out - at.h);
         const int64_t columns = min(Outputs, g.w_out - at.w);
         CNNEXT_UNROLL(4)
@@ -146,23 +152,26 @@ struct WinogradTiles {
             const int64_t pixel = (at.image * g.h_out + at.h + r) * g.w_out + at.w;
             finish_pixels(sums[r], columns, lanes, of_pixels.at(pixel, 0));
           }
-          float* const row = band.at(at.h + r, at.w);
+          float* const row = to.at(at.h + r, at.w);
           CNNEXT_UNROLL(4)
           for (int s = 0; s < Outputs; ++s) {
             if (s >= columns) continue;
-            if (nchw || lanes == N) {
-              store<N>(row + s * band.pixel, sums[r][s]);
+            if (stores_vectors) {
+              store<N>(row + s * to.pixel, sums[r][s]);
             } else {
-              store_partial<N>(row + s * band.pixel, sums[r][s], lanes);
+              store_partial<N>(row + s * to.pixel, sums[r][s], lanes);
             }
           }
+        }
+        if (g.pooled) {
+          store_pooled<N>(outputs, to.row, to.pixel, rows, columns, nchw ? N : lanes,
+                          band.at(g.in_result(at.h), g.in_result(at.w)), band.row, band.pixel);
         }
         if (are_spoiled(low, high, dim)) marks[t] = 1;
         advance(g, at);
       }
       if (nchw) {
-        write_band(g, band, run, k0, lanes,
-                   epilogue_of_planes(epilogue, g.h_out * g.w_out).without_bias(), y);
+        write_band(g, band, run, k0, lanes, g.pooled ? TileEpilogue() : of_planes, y);
       }
     }
   }
@@ -173,13 +182,14 @@ struct WinogradTiles {
                                int64_t channels, const float* y) {
     constexpr int64_t kLine = 16;
     if (g.layout == Layout::nchw) return;
+    const int64_t h = g.in_result(g.h_out), w = g.in_result(g.w_out);
     for (int64_t t = index; t < index + tiles; ++t) {
       const TilePosition at = g.position(t);
-      const int64_t rows = min(Outputs, g.h_out - at.h);
-      const int64_t columns = min(Outputs, g.w_out - at.w);
+      const int64_t rows = g.in_result(min(Outputs, g.h_out - at.h));
+      const int64_t columns = g.in_result(min(Outputs, g.w_out - at.w));
+      const int64_t row = at.image * h + g.in_result(at.h);
       for (int64_t r = 0; r < rows; ++r) {
-        const float* pixel =
-            y + ((at.image * g.h_out + at.h + r) * g.w_out + at.w) * g.y_pixel + k0;
+        const float* pixel = y + ((row + r) * w + g.in_result(at.w)) * g.y_pixel + k0;
         for (int64_t s = 0; s < columns; ++s, pixel += g.y_pixel) {
           for (int64_t k = 0; k < channels; k += kLine) __builtin_prefetch(pixel + k, 1);
         }
@@ -283,36 +293,38 @@ struct WinogradTiles {
     return band;
   }
 
+  // Where a run's part of the result goes.
   static Band<float> output_band(const WinogradShape& g, float* y, const TileRun& run, int64_t k0,
                                  float* scratch) {
+    const int64_t h = g.in_result(g.h_out), w = g.in_result(g.w_out);
     if (g.layout == Layout::channels_last) {
-      return {y + run.first.image * g.h_out * g.w_out * g.y_pixel + k0, g.w_out * g.y_pixel,
-              g.y_pixel, 0, 0};
+      return {y + run.first.image * h * w * g.y_pixel + k0, w * g.y_pixel, g.y_pixel, 0, 0};
     }
-    const int64_t w = run.first_column * Outputs;
-    return {scratch, min(run.columns * Outputs, g.w_out - w) * N, N, run.first.h, w};
+    const int64_t side = g.in_result(Outputs), first = run.first_column * side;
+    return {scratch, min(run.columns * side, w - first) * N, N, g.in_result(run.first.h), first};
   }
 
   // A run fills its rectangle of tiles but for the first tiles of the first row and the last ones
   // of the last row; those outputs belong to other runs.
   static void write_band(const WinogradShape& g, const Band<float>& band, const TileRun& run,
                          int64_t k0, int64_t lanes, const TileEpilogue& epilogue, float* y) {
-    const int64_t plane = g.h_out * g.w_out, image = (run.first.image * g.k + k0) * plane;
+    const int64_t h = g.in_result(g.h_out), w = g.in_result(g.w_out), side = g.in_result(Outputs);
+    const int64_t plane = h * w, image = (run.first.image * g.k + k0) * plane;
     const auto store_pixels = [&](const float* from, int64_t to, int64_t pixels) {
       transpose_block<N>(from, N, y + image + to, plane, pixels, lanes);
       finish_rows<N>(y + image + to, plane, lanes, pixels, epilogue.at_offset(image + to));
     };
-    const int64_t height = min(run.rows * Outputs, g.h_out - band.h0), width = band.row / N;
-    const int64_t before = run.first.w - band.w0;  // columns missing in the first row of tiles
-    const int64_t last_tile = (before / Outputs + run.count - 1) % run.columns;
-    const int64_t after = min((last_tile + 1) * Outputs, width);
-    if (before == 0 && after == width && width == g.w_out) {
-      return store_pixels(band.data, band.h0 * g.w_out, height * width);
+    const int64_t height = min(run.rows * side, h - band.h0), width = band.row / N;
+    const int64_t tiles_before = run.first.w / Outputs - run.first_column;  // in the first row
+    const int64_t last_tile = (tiles_before + run.count - 1) % run.columns;
+    const int64_t before = tiles_before * side, after = min((last_tile + 1) * side, width);
+    if (before == 0 && after == width && width == w) {
+      return store_pixels(band.data, band.h0 * w, height * width);
     }
     for (int64_t i = 0; i < height; ++i) {
-      const int64_t first = i < Outputs ? before : 0;
-      const int64_t last = i >= (run.rows - 1) * Outputs ? after : width;
-      store_pixels(band.data + (i * width + first) * N, (band.h0 + i) * g.w_out + band.w0 + first,
+      const int64_t first = i < side ? before : 0;
+      const int64_t last = i >= (run.rows - 1) * side ? after : width;
+      store_pixels(band.data + (i * width + first) * N, (band.h0 + i) * w + band.w0 + first,
                    last - first);
     }
   }

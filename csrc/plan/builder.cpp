@@ -189,9 +189,7 @@ void Builder::place_outputs() {
 // lies within the later.
 void Builder::place_concatenations() {
   std::vector<bool> writes_ranges(graph_.values);
-  for (const Node& node : graph_.nodes) {
-    writes_ranges[node.result] = rule_of(node).writes_ranges && !node.has("pool");
-  }
+  for (const Node& node : graph_.nodes) writes_ranges[node.result] = rule_of(node).writes_ranges;
   for (auto node = graph_.nodes.rbegin(); node != graph_.nodes.rend(); ++node) {
     if (node->op != kConcatRule.name) continue;
     Place range = write(node->result);

@@ -61,7 +61,6 @@ class Builder {
   Place read(int value) { return places_[value]; }
   Place read_dense(int value);
   Place write(int value);
-  Place temporary(const Extent& extent) { return new_place(extent); }
   // Makes a value another name for what lies there.
   void alias(int value, const Place& place) { places_[value] = place; }
 

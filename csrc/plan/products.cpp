@@ -3,7 +3,6 @@
 #include "conv2d/exact_sums.h"
 #include "linear/linear.h"
 #include "plan/operators.h"
-#include "pooling/max_pool2d.h"
 
 namespace cnnext {
 namespace plan {
@@ -87,6 +86,7 @@ Extent infer_conv2d(const Node& node, const Builder& b) {
 void lower_conv2d(const Node& node, Builder& b) {
   const Conv2dShape whole = conv2d_shape(node, b);
   Conv2dShape s = whole.without_padding_only_taps();
+  s.pooled = pools(node);
   const Weight& w = b.weight(node, "weight");
   Conv2dOperands<float> o{};
   for (int d = 0; d < 4; ++d) o.w_strides[d] = w.strides[d];
@@ -98,8 +98,7 @@ void lower_conv2d(const Node& node, Builder& b) {
 
   const Place x = b.read(node.operands[0]);
   const Place r = node.operands.size() > 1 ? b.read(node.operands[1]) : Place{};
-  const Extent unpooled{s.n, s.c_out, s.h_out(), s.w_out(), false};
-  const Place y = pools(node) ? b.temporary(unpooled) : b.write(node.result);
+  const Place y = b.write(node.result);
   o.first_pixel = x.pixel;
   o.result_pixel = y.pixel;
   o.epilogue.residual_pixel = r.pixel;
@@ -109,16 +108,6 @@ void lower_conv2d(const Node& node, Builder& b) {
                   operands->epilogue.residual = memory.at(r);
                   operands->result = memory.at(y);
                 });
-  if (!pools(node)) return;
-  const Place pooled = b.write(node.result);
-  const MaxPool2dShape pool{
-      s.n, s.c_out, unpooled.h, unpooled.w, unpooled.h / 2,        unpooled.w / 2, 2, 2, 2, 2,
-      0,   0,       1,          1,          Layout::channels_last, Record::nothing};
-  b.add<MaxPool2d>(node.line(), pool, {}, {y}, pooled,
-                   [y, pooled](const Memory& memory, MaxPool2dOperands<float>* operands) {
-                     operands->in = memory.at(y);
-                     operands->out = memory.at(pooled);
-                   });
 }
 
 // ----------------------------------------------------------------------------- conv_transpose2d

@@ -37,7 +37,7 @@ py::array forward(const std::string& name, const py::array& x, const py::array& 
     const Input<T> in = input<T>({"x", floats(s.x_pixel)}, x);
     const Input<T> factors = input<T>({"factor", s.factor_image == 0 ? s.c : s.n * s.c}, factor);
     const Input<T> before = input<T>({"around", floats(s.y_pixel)}, around);
-    const OwnedEpilogue<T> finish(bias, residual, epilogue, Layout::channels_last, pixels, s.c);
+    const OwnedEpilogue<T> finish({bias, residual, epilogue}, pixels, s.c, Layout::channels_last);
     const Output<T> y(floats(s.y_pixel));
     std::copy_n(before.data(), floats(s.y_pixel), y.data());
     run_for_test(kernel, Pass::forward, s, {in.data(), factors.data(), finish.get(), y.data()},

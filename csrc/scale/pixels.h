@@ -21,7 +21,7 @@ struct ScalePixels {
   static void run(const ScaleShape& s, const Plan&, const ScaleOperands<float>& o,
                   const Slice& slice) {
     const int64_t blocks = ceil_div(s.pixels, block(s));
-    const TileEpilogue epilogue = epilogue_of_pixels(o.epilogue, o.epilogue.residual_pixel);
+    const TileEpilogue epilogue = epilogue_of_pixels(o.epilogue, s.c);
     for (int64_t task = slice.begin; task < slice.end; ++task) {
       const int64_t image = task / blocks, first = task % blocks * block(s);
       const int64_t last = min(s.pixels, first + block(s));

@@ -16,12 +16,13 @@ struct ScaleReference {
 
   static void run(const ScaleShape& s, const Plan&, const ScaleOperands<T>& o, const Slice&) {
     const Epilogue<T>& e = o.epilogue;
+    const int64_t residual_pixel = pixel_distance(e.residual_pixel, s.c);
     const auto at = [](const T* p, int64_t offset) { return p == nullptr ? p : p + offset; };
     for (int64_t p = 0; p < s.n * s.pixels; ++p) {
       for (int64_t c = 0; c < s.c; ++c) {
         const T scaled = o.x[p * s.x_pixel + c] * o.factor[p / s.pixels * s.factor_image + c];
         o.y[p * s.y_pixel + c] =
-            finish_exactly(scaled, at(e.bias, c), at(e.residual, p * e.residual_pixel + c), e);
+            finish_exactly(scaled, at(e.bias, c), at(e.residual, p * residual_pixel + c), e);
       }
     }
   }

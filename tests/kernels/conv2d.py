@@ -27,6 +27,7 @@ WINOGRAD_GROWTH = 8
 REPRESENTATIVE = (
     *("even_kernel", "3x3_s2", "dilation", "groups_of_17", "depthwise_33_s2"),
     *("1x1_deep", "3x3_panels", "3x3_s2_rounds", "5x5_rounds", "depthwise_large"),
+    *("pooled_3x3", "pooled_5x5"),
 )
 
 
@@ -42,6 +43,7 @@ class Conv2d(Sums):
     padding: Pair = (0, 0)
     dilation: Pair = (1, 1)
     groups: int = 1
+    pooled: bool = False
     large: bool = False
     # That of x and y is no part of what is drawn and computed.
     layout: str = field(default="nchw", compare=False, repr=False)
@@ -56,7 +58,8 @@ class Conv2d(Sums):
     @property
     def shape(self) -> Shape:
         channels = {"c_in": self.c_in, "c_out": self.c_out, "groups": self.groups}
-        return {"n": self.n, "layout": self.layout, **channels, **sliding_fields(self)}
+        how = {"layout": self.layout, "pooled": self.pooled}
+        return {"n": self.n, **how, **channels, **sliding_fields(self)}
 
     @cached_property
     def windows(self) -> Windows:
@@ -105,6 +108,12 @@ class Conv2d(Sums):
         around = finite.max(axis=None if whole else (-2, -1), keepdims=True)
         return np.broadcast_to(WINOGRAD_GROWTH * around, tolerance.shape)
 
+    def stored(self, result: Array, tolerance: Array) -> tuple[Array, Array]:
+        """A maximum is off by no more than what is off most in its window."""
+        if not self.pooled:
+            return result, tolerance
+        return max_pool(result), max_pool(np.where(np.isfinite(result), tolerance, 0))
+
     def run(self, kernel: Kernel, operands: Operands, *, threads: int) -> Results:
         x, dy = (pack(a, self.layout) for a in (operands.x, operands.dy))
         w_shape, filters = operands.w.shape, operands.filters
@@ -123,7 +132,16 @@ class Conv2d(Sums):
         if operands.y_pixel:
             flat = without_gaps(flat, self.c_out, operands.y_pixel)
         shape = self.shapes["y" if kernel.direction == "forward" else "x"]
+        if self.pooled:
+            shape = (*shape[:2], shape[2] // 2, shape[3] // 2)
         return {"result": unpack(flat, shape, self.layout)}
+
+
+def max_pool(y: Array) -> Array:
+    """The maxima of windows of 2x2, one beside the other; NaN is one."""
+    n, c, h, w = y.shape
+    windows = y[:, :, : h // 2 * 2, : w // 2 * 2].reshape(n, c, h // 2, 2, w // 2, 2)
+    return windows.max(axis=(3, 5))
 
 
 def filter_strides(shape: tuple[int, ...], order: str) -> tuple[int, ...]:
@@ -203,6 +221,16 @@ CASES = [
     # Whole vectors of channels.
     Conv2d("3x3_s2_of_16", 2, 16, (9, 11), 34, (3, 3), stride=(2, 2), padding=(1, 1)),
     Conv2d("2x3_dilated_of_48", 1, 48, (6, 20), 17, (2, 3), padding=(1, 2), dilation=(2, 3)),
+    Conv2d("pooled_3x3", 2, 9, (9, 11), 10, (3, 3), padding=(1, 1), pooled=True),
+    Conv2d("pooled_3x3_short_rows", 2, 17, (11, 14), 33, (3, 3), padding=(1, 1), pooled=True),
+    Conv2d("pooled_3x3_long_rows", 1, 9, (6, 83), 8, (3, 3), padding=(1, 1), pooled=True),
+    Conv2d("pooled_3x3_full_padding", 1, 9, (6, 5), 17, (3, 3), padding=(2, 2), pooled=True),
+    Conv2d("pooled_5x5", 2, 6, (14, 14), 16, (5, 5), pooled=True),
+    Conv2d("pooled_5x5_odd", 1, 9, (9, 15), 17, (5, 5), padding=(2, 2), pooled=True),
+    Conv2d("pooled_5x5_of_one", 1, 1, (13, 14), 6, (5, 5), padding=(2, 2), pooled=True),
+    Conv2d("pooled_stem", 1, 3, (18, 21), 20, (7, 7), (2, 2), padding=(3, 3), pooled=True),
+    Conv2d("pooled_groups", 2, 6, (5, 7), 27, (3, 3), padding=(1, 1), groups=3, pooled=True),
+    Conv2d("pooled_window", 2, 8, (2, 3), 9, (1, 1), pooled=True),
     # Where strides of different dimensions coincide.
     Conv2d("3x3_of_3", 1, 3, (5, 6), 3, (3, 3), padding=(1, 1)),
     Conv2d("2x3_of_6", 1, 6, (5, 6), 6, (2, 3), stride=(1, 2)),
@@ -226,6 +254,8 @@ LARGE = [
     Conv2d("3x1_large_x", 1, 8, (90, 150), 1, (3, 1), padding=(1, 0)),
     Conv2d("3x1_large_y", 1, 1, (90, 150), 8, (3, 1), padding=(1, 0)),
     Conv2d("depthwise_large", 1, 70, (16, 40), 70, (3, 3), padding=(1, 1), groups=70),
+    Conv2d("pooled_3x3_rounds", 2, 9, (51, 46), 34, (3, 3), pooled=True),
+    Conv2d("pooled_3x3_chunks", 1, 150, (9, 10), 70, (3, 3), padding=(1, 1), pooled=True),
 ]
 
 #: All in both layouts.

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from bindings import Array, Kernel
-from conv2d import LAYOUTS, REPRESENTATIVE, Conv2d, named
+from bindings import Array, Kernel, _kernels, registry
+from conv2d import LAYOUTS, PROBLEMS, REPRESENTATIVE, Conv2d, named
 from numerics import generator
 from problem import Operands, each_kernel
 
@@ -32,6 +32,42 @@ def test_filters_in_any_memory(kernel: Kernel, problem: Conv2d) -> None:
     for filters in (*(ORDERS if problem in SMALL else ("oihw", "ohwi")), "gaps"):
         actual = problem.run(kernel, replace(operands, filters=filters), threads=2)
         problem.check(kernel, operands, actual, filters)
+
+
+POOLED = [problem.shape for problem in PROBLEMS if problem.pooled]
+
+
+def test_kernels_that_cannot_pool_apply_to_no_pooled_shape() -> None:
+    pooling = {
+        kernel.name.split("_f32")[0].split("_f64")[0]
+        for kernel in registry("conv2d")
+        if any(map(kernel.applies, POOLED))
+    }
+    winograd = {f"winograd{tile}_{form}" for tile in (2, 4) for form in ("fused", "shared")}
+    assert pooling == {f"conv2d_{algorithm}" for algorithm in ("reference", "direct", *winograd)}
+
+
+def test_the_choice_for_a_pooled_shape_is_a_kernel_that_pools() -> None:
+    (shape,) = (p.shape for p in named("pooled_window") if p.layout == "channels_last")
+    chosen = _kernels.conv2d.select("forward", "float32", **shape)
+    alone = _kernels.conv2d.select("forward", "float32", **shape | {"pooled": False})
+    assert "direct" in chosen and "pointwise" in alone
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"h_in": 1}, "the outputs are fewer than a window of the pool"),
+        ({"residual": np.zeros(2 * 9, np.float32)}, "a pooled result takes no residual"),
+    ],
+)
+def test_what_cannot_be_pooled(changed: dict[str, Any], message: str) -> None:
+    shape = named("pooled_window")[0].shape
+    x, w = np.zeros(2 * 8 * 2 * 3, np.float32), np.zeros(9 * 8, np.float32)
+    with pytest.raises(ValueError, match=message):
+        _kernels.conv2d.forward(
+            "conv2d_direct_f32_baseline", x, w, w_strides=(8, 1, 1, 1), **shape | changed
+        )
 
 
 WINOGRAD = [

@@ -273,6 +273,22 @@ KERNELS = (
         tests=("tests/kernels/test_finished_sums.py", "-k", "test_empty_windows and winograd"),
     ),
     Fault(
+        name="nan-loses-to-the-number-before-it",
+        kind="NaN in a pooled window",
+        file="csrc/conv2d/pooled_store.h",
+        old="(b > a) | (b != b)",
+        new="b > a",
+        tests=("tests/kernels/test_finished_sums.py", "-k", "not_finite and direct and pooled"),
+    ),
+    Fault(
+        name="block-of-rows-ends-within-a-window",
+        kind="pairs of rows",
+        file="csrc/conv2d/direct.h",
+        old="if (g.pooled) b.rows = round_up(b.rows, 2);",
+        new="",
+        tests=("tests/kernels/test_every_kernel.py", "-k", "direct and pooled_3x3_rounds"),
+    ),
+    Fault(
         name="last-state-of-a-sequence-is-the-longest-ones",
         kind="sequences of unequal length",
         file="csrc/recurrence/backward.h",

@@ -98,8 +98,10 @@ struct Kernel {
 //   CNNEXT_BASELINE_KERNEL(name, Op, pass, cost, Body)  for the baseline alone
 //
 // Op is the operator's trait (registry.h), cost<Isa> returns a Cost or seconds, and Body is a
-// class with static plan() and run(), and pack() if it packs weights. register_kernels.inc makes
-// the registry of the list; define_kernels.inc defines its kernels, in reference.cpp and in each
+// class with static plan() and run(), pack() if it packs weights, and a true kPools if it can store
+// what a shape that is `pooled` asks for, to which no other kernel applies. register_kernels.inc
+// makes the registry of the list; define_kernels.inc defines its kernels, in reference.cpp and in
+// each
 // <isa>.cpp. The order carries no meaning.
 #if CNNEXT_X86
 #define CNNEXT_FOR_FMA_ISAS(macro, ...) macro(avx2, __VA_ARGS__) macro(avx512, __VA_ARGS__)
@@ -111,6 +113,7 @@ struct Kernel {
 
 // Declares, respectively defines from such a class, the kernel `name`.
 #define CNNEXT_DECLARE_KERNEL(Shape, Operands, name)                               \
+  extern const bool name##_pools;                                                  \
   Plan name##_plan(const Shape& shape, int threads);                               \
   void name##_pack(const Shape& shape, const Plan& plan, const Operands& operands, \
                    const Slice& slice);                                            \
@@ -118,6 +121,7 @@ struct Kernel {
                   const Slice& slice);
 
 #define CNNEXT_DEFINE_KERNEL(Shape, Operands, name, ...)                                          \
+  extern const bool name##_pools = pools<__VA_ARGS__>(0);                                         \
   Plan name##_plan(const Shape& shape, int threads) { return __VA_ARGS__::plan(shape, threads); } \
   void name##_pack(const Shape& shape, const Plan& plan, const Operands& operands,                \
                    const Slice& slice) {                                                          \
@@ -137,6 +141,16 @@ auto pack_with(int, const Call&... call) -> decltype(Body::pack(call...)) {
 }
 template <class Body, class... Call>
 void pack_with(long, const Call&...) {}
+
+// Body::kPools, where a Body has one.
+template <class Body, bool kPools = Body::kPools>
+constexpr bool pools(int) {
+  return kPools;
+}
+template <class Body>
+constexpr bool pools(long) {
+  return false;
+}
 
 }  // namespace
 

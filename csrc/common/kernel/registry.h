@@ -31,6 +31,16 @@ const std::vector<KernelOf<Op, T>>& registry();
 
 constexpr double kNotApplicable = std::numeric_limits<double>::infinity();
 
+// Whether a shape asks for the max-pool of a result, as those may that have a field `pooled`.
+template <class Shape, class = decltype(Shape::pooled)>
+bool is_pooled(int, const Shape& shape) {
+  return shape.pooled;
+}
+template <class Shape>
+bool is_pooled(long, const Shape&) {
+  return false;
+}
+
 // Forces `op` to use the kernel of that name for its pass; "" undoes this.
 // Every registered kernel can thus be tested through both bindings.
 void force_kernel(const std::string& op, const std::string& name);
