@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cnnext import nn
+from cnnext.models.common import init_convolutions
 
 
 def _conv3x3(
@@ -159,15 +160,7 @@ class ResNet(torch.nn.Module):
         self.layer4 = _make_stage(block, 256 * out, 512, depths[3], stride=2, layers=layers)
         self.avgpool = layers.AdaptiveAvgPool2d((1, 1))
         self.fc = layers.Linear(512 * out, num_classes)
-        self._init_weights()
-
-    def _init_weights(self) -> None:
-        for module in self.modules():
-            if isinstance(module, torch.nn.Conv2d):
-                torch.nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            elif isinstance(module, torch.nn.BatchNorm2d):
-                torch.nn.init.ones_(module.weight)
-                torch.nn.init.zeros_(module.bias)
+        init_convolutions(self, "fan_out")
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from cnnext import nn
+from cnnext.models.common import conv_relu, init_convolutions
 
 # Output channels of each 3x3 convolution, stage by stage; a stage ends with a 2x2 max-pool.
 Stages = tuple[tuple[int, ...], ...]
@@ -31,10 +32,7 @@ def _make_features(stages: Stages, batch_norm: bool, layers: ModuleType) -> torc
     in_channels = 3
     for stage in stages:
         for out_channels in stage:
-            modules.append(layers.Conv2d(in_channels, out_channels, kernel_size=3, padding=1))
-            if batch_norm:
-                modules.append(layers.BatchNorm2d(out_channels))
-            modules.append(layers.ReLU(inplace=True))
+            modules += conv_relu(in_channels, out_channels, batch_norm, layers)
             in_channels = out_channels
         modules.append(layers.MaxPool2d(kernel_size=2, stride=2))
     return layers.Sequential(*modules)
@@ -76,15 +74,9 @@ class VGG(torch.nn.Module):
         self._init_weights()
 
     def _init_weights(self) -> None:
+        init_convolutions(self, "fan_out")
         for module in self.modules():
-            if isinstance(module, torch.nn.Conv2d):
-                torch.nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-                if module.bias is not None:
-                    torch.nn.init.zeros_(module.bias)
-            elif isinstance(module, torch.nn.BatchNorm2d):
-                torch.nn.init.ones_(module.weight)
-                torch.nn.init.zeros_(module.bias)
-            elif isinstance(module, torch.nn.Linear):
+            if isinstance(module, torch.nn.Linear):
                 torch.nn.init.normal_(module.weight, mean=0.0, std=0.01)
                 torch.nn.init.zeros_(module.bias)
 
