@@ -6,7 +6,13 @@ weights. Where torchvision has the model, keys, structure and initialisation equ
 its weights load.
 """
 
+from cnnext.models.alexnet import AlexNet, alexnet
+from cnnext.models.crnn import CRNN, crnn
+from cnnext.models.densenet import DenseNet, densenet121
+from cnnext.models.efficientnet import EfficientNet, MBConv, efficientnet_b0
+from cnnext.models.googlenet import GoogLeNet, GoogLeNetOutputs, Inception, googlenet
 from cnnext.models.lenet import LeNet5, lenet5
+from cnnext.models.mobilenet import InvertedResidual, MobileNetV2, mobilenet_v2
 from cnnext.models.resnet import (
     BasicBlock,
     Bottleneck,
@@ -17,6 +23,7 @@ from cnnext.models.resnet import (
     resnet101,
     resnet152,
 )
+from cnnext.models.unet import UNet, unet
 from cnnext.models.vgg import (
     VGG,
     vgg11,
@@ -30,17 +37,35 @@ from cnnext.models.vgg import (
 )
 
 __all__ = [
+    "CRNN",
     "VGG",
+    "AlexNet",
     "BasicBlock",
     "Bottleneck",
+    "DenseNet",
+    "EfficientNet",
+    "GoogLeNet",
+    "GoogLeNetOutputs",
+    "Inception",
+    "InvertedResidual",
     "LeNet5",
+    "MBConv",
+    "MobileNetV2",
     "ResNet",
+    "UNet",
+    "alexnet",
+    "crnn",
+    "densenet121",
+    "efficientnet_b0",
+    "googlenet",
     "lenet5",
+    "mobilenet_v2",
     "resnet18",
     "resnet34",
     "resnet50",
     "resnet101",
     "resnet152",
+    "unet",
     "vgg11",
     "vgg11_bn",
     "vgg13",

@@ -20,6 +20,35 @@ def conv_relu(
     return [*modules, layers.ReLU(inplace=True)]
 
 
+def conv_norm_activation(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    stride: int = 1,
+    groups: int = 1,
+    activation: str | None = None,
+    layers: ModuleType = nn,
+) -> torch.nn.Sequential:
+    """A convolution without bias that divides the size by the stride, batch normalisation, and
+    the activation of this name in ``layers``.
+    """
+    modules: list[torch.nn.Module] = [
+        layers.Conv2d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding=kernel_size // 2,
+            groups=groups,
+            bias=False,
+        ),
+        layers.BatchNorm2d(out_channels),
+    ]
+    if activation is not None:
+        modules.append(getattr(layers, activation)(inplace=True))
+    return layers.Sequential(*modules)
+
+
 def init_convolutions(model: torch.nn.Module, mode: Literal["fan_in", "fan_out"]) -> None:
     """Draws the convolutions' weights as He et al. do for ReLU; their biases are zero."""
     for module in model.modules():

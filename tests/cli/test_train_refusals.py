@@ -124,7 +124,7 @@ def test_damaged_checkpoint_is_not_resumed(damage, few_digits, out, capsys):
 @pytest.mark.parametrize(
     ("model", "part"),
     [
-        ("lenet6", "unknown model 'lenet6': choose from lenet5, "),
+        ("lenet6", "unknown model 'lenet6': choose from alexnet, "),
         ("bottleneck", "unknown model 'bottleneck'"),
         ("resnet18", "resnet18 does not take images of 1 x 32 x 32"),
         ("vgg11_bn", "vgg11_bn does not take images of 1 x 32 x 32"),

@@ -47,7 +47,7 @@ PACKAGE = (
         file="cnnext/models/resnet.py",
         old="self.fc = layers.Linear(512 * out, num_classes)",
         new="self.fc = self.classifier = layers.Linear(512 * out, num_classes)",
-        tests=("tests/models/test_models.py",),
+        tests=("tests/models/test_torchvision.py",),
     ),
     Fault(
         name="dropout-resumed-from-the-seed",
