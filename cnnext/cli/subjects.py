@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 
 from cnnext import models
 from cnnext.cli.arguments import UserError
-from cnnext.cli.data import Sample, digits, photographs
+from cnnext.cli.data import Sample, digits, lines_of_digits, photographs
+from cnnext.models.common import init_convolutions
 from cnnext.testing.model_pair import Build
 
 #: The models compared by default.
@@ -20,7 +22,6 @@ DEFAULT = ("lenet5", "vgg16", "resnet50", "bottleneck")
 #: The bottleneck block of ResNet-50's first stage, alone.
 BOTTLENECK = "bottleneck"
 
-_DIGIT_MODELS = ("lenet5",)
 _DEFAULT_BATCH = {"lenet5": 64}
 
 
@@ -51,7 +52,19 @@ def build(name: str) -> Build:
     if name == BOTTLENECK:
         return lambda layers: models.Bottleneck(256, 64, layers=layers)
     builder = getattr(models, name)
+    if name == "googlenet":
+        return lambda layers: _redrawn(builder(layers=layers))
     return lambda layers: builder(layers=layers)
+
+
+def _redrawn(model: torch.nn.Module) -> torch.nn.Module:
+    """The model with weights that keep the size of the values.
+
+    GoogLeNet's initial weights are so small that, before training, its output is the last bias
+    whatever the image is: a comparison would see nothing else.
+    """
+    init_convolutions(model, "fan_out")
+    return model
 
 
 def sample(name: str, batch: int) -> Sample:
@@ -60,14 +73,12 @@ def sample(name: str, batch: int) -> Sample:
     Raises:
         UserError: a package of the extra ``cnnext[demo]`` is missing.
     """
-    if name in _DIGIT_MODELS:
-        return digits(batch)
-    photos = photographs(batch)
-    return _stage1_features(photos) if name == BOTTLENECK else photos
+    return _SAMPLES.get(name, photographs)(batch)
 
 
-def _stage1_features(photos: Sample) -> Sample:
+def _stage1_features(batch: int) -> Sample:
     """What a ResNet-50's first block makes of the photographs: the input of its second block."""
+    photos = photographs(batch)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         net: Any = models.resnet50(layers=torch.nn).eval()
@@ -75,3 +86,12 @@ def _stage1_features(photos: Sample) -> Sample:
         stem = net.maxpool(net.relu(net.bn1(net.conv1(photos.images))))
         features = net.layer1[0](stem)
     return replace(photos, images=features, description=f"features of {photos.description}")
+
+
+# The input of models that do not take photographs of ImageNet's size.
+_SAMPLES: dict[str, Callable[[int], Sample]] = {
+    BOTTLENECK: _stage1_features,
+    "crnn": lines_of_digits,
+    "lenet5": digits,
+    "unet": partial(photographs, size=256),
+}

@@ -55,14 +55,19 @@ class Settings:
 
 
 def check_fit(model: str, split: Split) -> None:
-    """Raise a UserError unless this builder's model takes these images."""
+    """Raise a UserError unless this builder's model gives these images scores of their classes."""
     with torch.device("meta"), torch.no_grad():
         net = getattr(models, model)(num_classes=split.classes, layers=torch.nn).eval()
         try:
-            net(torch.empty(1, *split.image_shape))
+            scores = net(torch.empty(1, *split.image_shape))
         except RuntimeError as error:
             shape = " x ".join(map(str, split.image_shape))
             raise UserError(f"{model} does not take images of {shape}: {error}") from error
+    if scores.shape != (1, split.classes):
+        shape = " x ".join(map(str, scores.shape))
+        raise UserError(
+            f"{model} does not classify images: its output is {shape}, not 1 x {split.classes}"
+        )
 
 
 class Training:

@@ -22,6 +22,13 @@ def test_more_digits_than_there_are():
     assert data.digits(1800).images.shape[0] == 1800
 
 
+def test_lines_are_digits_side_by_side():
+    single, lines = data.digits(16), data.lines_of_digits(2)
+    assert lines.images.shape == (2, 1, 32, 256)
+    assert lines.labels.tolist() == single.labels.view(2, 8).tolist()
+    assert torch.equal(lines.images[1, 0, :, 32:64], single.images[9, 0])
+
+
 def test_a_quarter_of_each_class_is_for_testing(digits):
     (images, labels), (test_images, test_labels) = digits.train.tensors, digits.test.tensors
     assert images.shape == (1347, 1, 32, 32)
@@ -58,7 +65,23 @@ def test_bottleneck_reads_features_of_the_photographs():
 
 
 @pytest.mark.parametrize(
-    ("name", "shape"), [("lenet5", (3, 1, 32, 32)), ("vgg11", (3, 3, 224, 224))]
+    ("name", "shape"),
+    [
+        ("crnn", (3, 1, 32, 256)),
+        ("lenet5", (3, 1, 32, 32)),
+        ("unet", (3, 3, 256, 256)),
+        ("vgg11", (3, 3, 224, 224)),
+    ],
 )
 def test_each_model_gets_its_input(name, shape):
     assert subjects.sample(name, 3).images.shape == shape
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("name", ["googlenet", "mobilenet_v2"])
+def test_output_of_a_model_depends_on_the_image(name):
+    torch.manual_seed(0)
+    model = subjects.build(name)(torch.nn).eval()
+    with torch.no_grad():
+        first, second = model(subjects.sample(name, 2).images)
+    assert (first - second).abs().max() > 0.01 * first.abs().max()

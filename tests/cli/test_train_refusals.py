@@ -126,6 +126,8 @@ def test_damaged_checkpoint_is_not_resumed(damage, few_digits, out, capsys):
     [
         ("lenet6", "unknown model 'lenet6': choose from alexnet, "),
         ("bottleneck", "unknown model 'bottleneck'"),
+        ("crnn", "crnn does not classify images: its output is 7 x 1 x 10, not 1 x 10"),
+        ("unet", "unet does not take images of 1 x 32 x 32"),
         ("resnet18", "resnet18 does not take images of 1 x 32 x 32"),
         ("vgg11_bn", "vgg11_bn does not take images of 1 x 32 x 32"),
     ],
