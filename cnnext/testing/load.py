@@ -15,12 +15,13 @@ _QUIET_CORES = 0.1
 class OtherLoad:
     """Watches, from its creation on, how busy others keep the cores this process may use.
 
-    Others are other processes and, in a virtual machine, its host (time stolen). Linux only.
+    Others are other processes and, in a virtual machine, its host (time stolen), but not the
+    child processes that have been waited for. Linux only.
     """
 
     def __init__(self) -> None:
         self._wall = time.perf_counter()
-        self._own = time.process_time()
+        self._own = _own_seconds()
         self._all = _busy_seconds()
 
     def cores(self) -> float | None:
@@ -28,7 +29,7 @@ class OtherLoad:
         now = _busy_seconds()
         if self._all is None or now is None:
             return None
-        others = (now - self._all) - (time.process_time() - self._own)
+        others = (now - self._all) - (_own_seconds() - self._own)
         # The two clocks tick differently, so that the difference may be a little below zero.
         return max(0.0, others) / (time.perf_counter() - self._wall)
 
@@ -41,6 +42,12 @@ class OtherLoad:
             f"other processes kept {cores:.1f} of {usable_cores()} cores busy meanwhile:"
             " measure again on a quiet machine before trusting these times"
         )
+
+
+def _own_seconds() -> float:
+    """Processor time of this process and of the children that it has waited for."""
+    times = os.times()
+    return time.process_time() + times.children_user + times.children_system
 
 
 def _busy_seconds() -> float | None:

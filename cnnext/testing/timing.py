@@ -1,4 +1,4 @@
-"""The measuring harness: alternating blocks, and peak memory.
+"""The measuring harness: alternating blocks, and memory.
 
 Two libraries must not be timed call by call in turn: the worker threads of the one keep spinning
 for some milliseconds after a call and slow the other down by a factor of two and more. So each
@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -86,29 +86,46 @@ def compare_blocks(
     names = list(implementations)
     medians: dict[str, list[float]] = {name: [] for name in names}
     calls = dict.fromkeys(names, 0)
-    with torch_threads(threads), _collector_off():
-        for round_ in range(blocks):
-            first = round_ % len(names)
-            for name in names[first:] + names[:first]:
-                with setting(name):
-                    samples, timed = _run_block(
-                        implementations[name], min_block_s, discard_s, discard_calls, synchronize
-                    )
-                medians[name].append(statistics.median(samples))
-                calls[name] += timed
-                if progress is not None:
-                    progress(name)
+    with torch_threads(threads), collector_off():
+        for name in alternating(names, blocks):
+            with setting(name):
+                block = run_block(
+                    implementations[name],
+                    min_block_s=min_block_s,
+                    discard_s=discard_s,
+                    discard_calls=discard_calls,
+                    synchronize=synchronize,
+                )
+            medians[name].append(block.median)
+            calls[name] += block.n
+            if progress is not None:
+                progress(name)
     return {name: summarize(medians[name], calls[name]) for name in names}
 
 
-def _run_block(
+def alternating(names: Sequence[str], blocks: int) -> Iterator[str]:
+    """Each of the names once a round, in an order that rotates from round to round."""
+    for round_ in range(blocks):
+        first = round_ % len(names)
+        yield from (*names[first:], *names[:first])
+
+
+class Block(NamedTuple):
+    """Median time of one call in seconds, and the calls timed."""
+
+    median: float
+    n: int
+
+
+def run_block(
     call: Callable[[], object],
-    min_block_s: float,
-    discard_s: float,
-    discard_calls: int,
-    synchronize: Callable[[], None] | None,
-) -> tuple[list[float], int]:
-    """Seconds a call, one value a sample, and the number of calls timed."""
+    *,
+    min_block_s: float = 0.2,
+    discard_s: float = 0.02,
+    discard_calls: int = 1,
+    synchronize: Callable[[], None] | None = None,
+) -> Block:
+    """One block of ``compare_blocks``, whose arguments these are."""
     clock = time.perf_counter
     finished = clock if synchronize is None else _clock_after(synchronize)
     begin = now = clock()
@@ -130,7 +147,7 @@ def _run_block(
             call()
         end = finished()
         samples.append((end - start) / repeat)
-    return samples, repeat * len(samples)
+    return Block(statistics.median(samples), repeat * len(samples))
 
 
 def _clock_after(synchronize: Callable[[], None]) -> Callable[[], float]:
@@ -190,7 +207,8 @@ def cudnn_benchmark(on: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _collector_off() -> Iterator[None]:
+def collector_off() -> Iterator[None]:
+    """No collection of garbage for a while, but one at the beginning."""
     was_enabled = gc.isenabled()
     gc.collect()
     gc.disable()
@@ -201,11 +219,17 @@ def _collector_off() -> Iterator[None]:
             gc.enable()
 
 
-def peak_memory(call: Callable[[], Any]) -> int | None:
-    """Bytes by which ``call`` raises the resident memory at its peak; None if unknown.
+class MemoryGrowth(NamedTuple):
+    """Bytes by which a call raises the resident memory: for good, and at its peak."""
 
-    Linux only: the process' peak is reset through ``/proc/self/clear_refs`` and read back. Run
-    ``call`` once before, or its one-time allocations (plans, threads) count as well.
+    resident: int
+    peak: int
+
+
+def memory_growth(call: Callable[[], Any]) -> MemoryGrowth | None:
+    """What ``call`` does to the resident memory; None, without calling it, if unknown.
+
+    Linux only: the process' peak is reset through ``/proc/self/clear_refs`` and read back.
     """
     if sys.platform != "linux":
         return None
@@ -217,7 +241,19 @@ def peak_memory(call: Callable[[], Any]) -> int | None:
         return None
     before = _status_bytes("VmRSS")
     call()
-    return max(0, _status_bytes("VmHWM") - before)
+    peak = _status_bytes("VmHWM")
+    gc.collect()
+    _return_free_memory()
+    return MemoryGrowth(max(0, _status_bytes("VmRSS") - before), max(0, peak - before))
+
+
+def peak_memory(call: Callable[[], Any]) -> int | None:
+    """Bytes by which ``call`` raises the resident memory at its peak; None if unknown.
+
+    Run ``call`` once before, or its one-time allocations (plans, threads) count as well.
+    """
+    growth = memory_growth(call)
+    return None if growth is None else growth.peak
 
 
 def peak_cuda_memory(call: Callable[[], Any]) -> int:

@@ -1,5 +1,6 @@
 """A busy machine is noticed, one's own work is not held against it."""
 
+import os
 import subprocess
 import sys
 
@@ -9,6 +10,8 @@ from cnnext.testing import load
 from cnnext.testing.load import OtherLoad
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="read from /proc/stat")
+
+BUSY = "while __import__('time').process_time() < 0.5: pass"
 
 
 def test_counts_others_and_not_oneself(monkeypatch):
@@ -23,8 +26,15 @@ def test_counts_others_and_not_oneself(monkeypatch):
 
 def test_another_process_is_seen():
     watch = OtherLoad()
-    subprocess.run([sys.executable, "-c", "while __import__('time').process_time() < 0.5: pass"])
-    assert watch.cores() > 0.2
+    with subprocess.Popen([sys.executable, "-c", BUSY]) as other:
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)  # it has ended, but as another's
+        assert watch.cores() > 0.2
+
+
+def test_children_waited_for_are_ones_own():
+    before = load._own_seconds()
+    subprocess.run([sys.executable, "-c", BUSY], check=True)
+    assert load._own_seconds() - before >= 0.5
 
 
 def test_warns_of_a_busy_machine_only(monkeypatch):

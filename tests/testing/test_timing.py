@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from cnnext.testing import timing
-from cnnext.testing.timing import compare_blocks, peak_cuda_memory, peak_memory
+from cnnext.testing.timing import compare_blocks, memory_growth, peak_cuda_memory, peak_memory
 
 FAST = {"min_block_s": 0.0, "discard_s": 0.0}
 
@@ -97,6 +97,21 @@ def test_peak_memory_sees_what_is_freed_again():
         pytest.skip("the kernel does not let a process reset its peak")
     assert 0.9 * size < peak < 1.5 * size
     assert peak_memory(lambda: None) < size / 8
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+def test_memory_growth_tells_what_stays_from_what_is_freed():
+    size, kept = 64 * 2**20, []
+
+    def call():
+        kept.append(torch.ones(size, dtype=torch.uint8))
+        torch.ones(size, dtype=torch.uint8)
+
+    growth = memory_growth(call)
+    if growth is None:
+        pytest.skip("the kernel does not let a process reset its peak")
+    assert 0.9 * size < growth.resident < 1.5 * size
+    assert 1.9 * size < growth.peak < 2.5 * size
 
 
 def test_peak_memory_is_unknown_elsewhere(monkeypatch):
