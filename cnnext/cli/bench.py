@@ -1,4 +1,7 @@
-"""``cnnext bench``: single operators, native PyTorch against cnnext, on named shapes."""
+"""``cnnext bench``: single operators, native PyTorch against cnnext, on named shapes.
+
+With ``--peers`` it is another command, ``peers.py``: whole networks against other runtimes.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from cnnext.cli import report, results
+from cnnext.cli import peers, report, results, subjects
 from cnnext.cli.arguments import UserError, output_file, positive_int, thread_count
+from cnnext.cli.implementations import PEERS
 from cnnext.cli.results import Row
 from cnnext.testing import comparisons, machine
 from cnnext.testing.cases import Case
@@ -19,20 +23,39 @@ from cnnext.testing.load import OtherLoad
 from cnnext.testing.specs import MEASURED
 from cnnext.testing.timing import compare_blocks
 
+_ALL_CASES = "*"
+_FORWARD = "forward"
+
 
 def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "bench",
-        help="check and time single operators against native PyTorch",
+        help="check and time single operators against native PyTorch, or networks against peers",
         description=(
             "For each named shape, check cnnext's result, then time it and native PyTorch in"
-            " alternating blocks. Exit code 1 if a result is wrong."
+            " alternating blocks. With --peers, do so for the inference of whole networks, by"
+            " cnnext and by other runtimes, each in a process of its own. Exit code 1 if a result"
+            " is wrong."
         ),
+    )
+    parser.add_argument(
+        "models",
+        nargs="*",
+        metavar="MODEL",
+        help=f"with --peers: any of {', '.join(subjects.names())}"
+        f" (default: {' '.join(peers.DEFAULT)})",
+    )
+    parser.add_argument(
+        "--peers",
+        type=peers.peer_list,
+        metavar="all|NAME,...",
+        help="measure networks, by cnnext and by all or some of"
+        f" {', '.join(peer.name for peer in PEERS)}",
     )
     parser.add_argument("--op", choices=MEASURED, help="one operator (default: all)")
     parser.add_argument(
         "--case",
-        default="*",
+        default=_ALL_CASES,
         metavar="PATTERN",
         help="shapes whose name matches a shell pattern, such as 'resnet50_3x3*' (default: all)",
     )
@@ -40,7 +63,7 @@ def add_parser(commands: Any) -> None:
         "--batch",
         type=positive_int,
         metavar="N",
-        help="images in a batch, or rows of a matrix (default: the shape's own)",
+        help="images in a batch, or rows of a matrix (default: the shape's own; 1 with --peers)",
     )
     parser.add_argument(
         "--threads", type=thread_count, metavar="N", help="threads (default: PyTorch's choice)"
@@ -48,17 +71,42 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--mode",
         choices=comparisons.MODES,
-        default="forward",
+        default=_FORWARD,
         help="what is timed; training is forward and backward (default: forward)",
+    )
+    parser.add_argument(
+        "--plot",
+        type=output_file,
+        metavar="FILE",
+        help="with --peers: draw the speeds beside the best peer's (png, svg or pdf)",
     )
     parser.add_argument(
         "--json", type=output_file, metavar="FILE", help="store the measurements and the machine"
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, error=parser.error)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Measure the chosen shapes and print their tables; 1 if a result is wrong."""
+    """Measure the chosen shapes or networks and print their tables; 1 if a result is wrong."""
+    _check_options(arguments)
+    return _run_operators(arguments) if arguments.peers is None else peers.run(arguments)
+
+
+def _check_options(arguments: argparse.Namespace) -> None:
+    """End the program if an option does not belong to what is to be measured."""
+    of_networks = {"MODEL": arguments.models, "--plot": arguments.plot}
+    of_operators = {
+        "--op": arguments.op,
+        "--case": arguments.case != _ALL_CASES,
+        "--mode": arguments.mode != _FORWARD,
+    }
+    others, when = (of_networks, "with") if arguments.peers is None else (of_operators, "without")
+    for option, given in others.items():
+        if given:
+            arguments.error(f"argument {option}: only valid {when} --peers")
+
+
+def _run_operators(arguments: argparse.Namespace) -> int:
     chosen = list(comparisons.select(arguments.op, arguments.case))
     if not chosen:
         where = "" if arguments.op is None else f" of {arguments.op}"

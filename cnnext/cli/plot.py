@@ -1,4 +1,4 @@
-"""The speed-ups of ``compare`` as a bar chart."""
+"""The speed-ups of ``compare``, and the speeds of ``bench --peers``, as bar charts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnext.cli.arguments import UserError, demo_module
+from cnnext.cli.report import best_peer
 from cnnext.cli.results import Row
 from cnnext.testing.model_pair import CHANNELS_LAST, CNNEXT, NCHW
 
@@ -34,6 +35,30 @@ def speed_ups(path: Path, rows: Sequence[Row]) -> None:
     axes[0].legend()
     if rows[0]["gpu"] is not None:
         figure.suptitle(f"{rows[0]['gpu']}, cuda_backend={rows[0]['cuda_backend']}")
+    figure.savefig(path)
+
+
+def peers(path: Path, rows: Sequence[Row]) -> None:
+    """Draw every implementation's speed over the best peer's, a group of bars for each network."""
+    groups = [(row, best[1]) for row in rows if (best := best_peer(row)) is not None]
+    if not groups:
+        return
+    names = list(dict.fromkeys(name for row, _ in groups for name in row["implementations"]))
+    figure, (axis,) = figure_of(1)
+    figure.set_figwidth(2 + 0.16 * (len(names) + 2) * len(groups) + 2)
+    width = 0.85 / len(names)
+    for offset, name in enumerate(names):
+        entries = [(row["implementations"].get(name) or {}).get("times") for row, _ in groups]
+        heights = [
+            best / times["median"] if times else 0
+            for times, (_, best) in zip(entries, groups, strict=True)
+        ]
+        places = [number + (offset - (len(names) - 1) / 2) * width for number in range(len(groups))]
+        axis.bar(places, heights, width, label=name)
+    axis.axhline(1, color="black", linewidth=0.8)
+    axis.set_ylabel("speed over the best peer")
+    axis.set_xticks(range(len(groups)), [_model_label(row) for row, _ in groups])
+    figure.legend(loc="outside right upper")
     figure.savefig(path)
 
 
@@ -71,4 +96,8 @@ def _draw(axis: Any, mode: str, rows: Sequence[Row]) -> None:
     axis.yaxis.set_major_formatter("{x:g}x")
     axis.margins(y=0.15)
     axis.set_title(_TITLES[mode])
-    axis.set_xticks(range(len(rows)), [f"{row['model']}\nbatch {row['batch']}" for row in rows])
+    axis.set_xticks(range(len(rows)), [_model_label(row) for row in rows])
+
+
+def _model_label(row: Row) -> str:
+    return f"{row['model']}\nbatch {row['batch']}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
+from cnnext.cli.peer_comparison import PEER_TOLERANCE
 from cnnext.cli.results import Row
 from cnnext.cli.table import format_table, mebibytes, milliseconds, speed_up
 from cnnext.testing.model_pair import CHANNELS_LAST, CNNEXT, IMPLEMENTATIONS, NCHW
@@ -30,7 +31,9 @@ class Report:
 
 def reports(command: str, rows: Sequence[Row]) -> list[Report]:
     """The tables of a stored document, by the command that made its rows."""
-    return {"compare": compare_reports, "bench": bench_reports}[command](rows)
+    return {"compare": compare_reports, "bench": bench_reports, "peers": peer_reports}[command](
+        rows
+    )
 
 
 def compare_reports(rows: Sequence[Row]) -> list[Report]:
@@ -129,3 +132,73 @@ def _op_times(op: str, mode: str, rows: Sequence[Row]) -> Report:
         ("case", *implementations, *(name.replace("cnnext", "speed-up", 1) for name in ours)),
         cells,
     )
+
+
+def peer_reports(rows: Sequence[Row]) -> list[Report]:
+    """The tables of ``bench --peers``: agreement, time, first result, memory."""
+    return [
+        _peer_table(
+            rows,
+            "agreement",
+            "Largest error against float64, over the largest output"
+            f" (limit {PEER_TOLERANCE:g}; for cnnext also the numerics contract)",
+            lambda entry: f"{entry['error']:.1e}",
+        ),
+        _peer_times(rows),
+        _peer_table(
+            rows,
+            "first-call",
+            "Seconds to set the network up, and of the first call",
+            lambda entry: f"{entry['prepare_s']:.2f} + {entry['first_call_s']:.2f}",
+        ),
+        _peer_table(
+            rows,
+            "memory",
+            "Memory in MiB that network and first call have added, and their peak",
+            lambda entry: " / ".join(
+                map(mebibytes, (entry["resident_bytes"], entry["peak_bytes"]))
+            ),
+        ),
+    ]
+
+
+def best_peer(row: Row) -> tuple[str, float] | None:
+    """The fastest implementation that is not ours, and its time; None if there is none."""
+    times = {
+        name: entry["times"]["median"]
+        for name, entry in row["implementations"].items()
+        if not entry["ours"] and entry["times"] is not None
+    }
+    return min(times.items(), key=lambda item: item[1], default=None)
+
+
+def _peer_table(rows: Sequence[Row], name: str, title: str, cell: Callable[[Row], str]) -> Report:
+    """A table with a row for each network and a column for each implementation."""
+    implementations = list(dict.fromkeys(each for row in rows for each in row["implementations"]))
+    cells = []
+    for row in rows:
+        entries = [row["implementations"].get(each) for each in implementations]
+        texts = ("-" if each is None or each["failure"] else cell(each) for each in entries)
+        cells.append((row["model"], str(row["batch"]), *texts))
+    return Report(name, title, ("model", "batch", *implementations), cells)
+
+
+def _peer_times(rows: Sequence[Row]) -> Report:
+    """Times, and the speed-up of cnnext (optimized, where there is that) over the best peer."""
+    times = _peer_table(
+        rows,
+        "forward",
+        "Forward: time in ms",
+        lambda entry: milliseconds(entry["times"]["median"]),
+    )
+    ours = "optimized" if "optimized" in times.headers else "converted"
+    cells = []
+    for row, texts in zip(rows, times.rows, strict=True):
+        best, entry = best_peer(row), row["implementations"].get(ours)
+        name, ratio = "-", "-"
+        if best is not None:
+            name = best[0]
+            if entry is not None and entry["times"] is not None:
+                ratio = speed_up(best[1], entry["times"]["median"])
+        cells.append((*texts, name, ratio))
+    return replace(times, headers=(*times.headers, "best peer", f"{ours} over it"), rows=cells)

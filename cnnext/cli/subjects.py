@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from cnnext import models
 from cnnext.cli.arguments import UserError
@@ -23,6 +24,13 @@ DEFAULT = ("lenet5", "vgg16", "resnet50", "bottleneck")
 BOTTLENECK = "bottleneck"
 
 _DEFAULT_BATCH = {"lenet5": 64}
+_IMAGE_SHAPE = (3, 224, 224)
+_OTHER_SHAPES = {
+    "lenet5": (1, 32, 32),
+    "crnn": (1, 32, 256),
+    "unet": (3, 256, 256),
+    BOTTLENECK: (256, 56, 56),
+}
 
 
 def builders() -> list[str]:
@@ -74,6 +82,12 @@ def sample(name: str, batch: int) -> Sample:
         UserError: a package of the extra ``cnnext[demo]`` is missing.
     """
     return _SAMPLES.get(name, photographs)(batch)
+
+
+def seeded_images(name: str, batch: int, seed: int) -> Tensor:
+    """Normally distributed input for a model, which needs no package; the same in every process."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn((batch, *_OTHER_SHAPES.get(name, _IMAGE_SHAPE)), generator=generator)
 
 
 def _stage1_features(batch: int) -> Sample:

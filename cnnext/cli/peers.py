@@ -1,0 +1,111 @@
+"""``cnnext bench --peers``: whole networks, cnnext against other runtimes, inference alone."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import version
+
+import torch
+from tqdm import tqdm
+
+from cnnext.cli import implementations, plot, report, results, subjects
+from cnnext.cli.implementations import Implementation
+from cnnext.cli.peer_comparison import BLOCKS, compare_peers
+from cnnext.cli.results import Row
+from cnnext.testing import kernels, machine
+from cnnext.testing.load import OtherLoad
+
+#: The networks measured by default.
+DEFAULT = ("lenet5", "vgg16", "resnet18", "resnet50")
+
+_DEFAULT_BATCH = 1  # the latency that users see
+_ALL = "all"
+
+
+def peer_list(text: str) -> list[Implementation]:
+    """The argument of ``--peers``: all, or names with commas between them."""
+    known = {peer.name: peer for peer in implementations.PEERS}
+    names = list(known) if text == _ALL else text.split(",")
+    for name in names:
+        if name not in known:
+            raise argparse.ArgumentTypeError(
+                f"unknown peer {name!r}: choose from {_ALL}, {', '.join(known)}"
+            )
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure the networks, print the tables, write the files; 1 if an implementation failed."""
+    models = list(dict.fromkeys(arguments.models or DEFAULT))
+    for model in models:
+        subjects.check_name(model)
+    if arguments.plot is not None:
+        plot.check(arguments.plot)
+    isa = kernels.active_isa()
+    limit = None if isa == kernels.detected_isa() else isa
+    taking_part = list(_able([*arguments.peers, *implementations.OURS], limit))
+    environment = {} if limit is None else implementations.ISA_LIMITS[limit]
+    threads = arguments.threads or torch.get_num_threads()
+    load = OtherLoad()
+    rows: list[Row] = []
+    total = len(models) * len(taking_part) * (BLOCKS + 1)
+    with tqdm(total=total, bar_format="{l_bar}{bar}| {elapsed}{postfix}") as bar:
+        for model in models:
+
+            def progress(done: str, model: str = model) -> None:
+                bar.set_postfix_str(f"{model}: {done}", refresh=False)
+                bar.update()
+
+            row = compare_peers(
+                model,
+                arguments.batch or _DEFAULT_BATCH,
+                taking_part,
+                threads=threads,
+                environment=environment,
+                progress=progress,
+            )
+            for failure in _failures(row):
+                bar.write(failure, file=sys.stderr)
+            rows.append(row)
+    described = results.describe(threads, load) | {"peers": _versions(taking_part)}
+    if limit is not None:
+        described |= {"torch_isa": environment["ATEN_CPU_CAPABILITY"].upper()}
+    print(machine.summary(described))
+    for table in report.peer_reports(rows):
+        print(f"\n{table.text()}")
+    if arguments.json is not None:
+        results.write(arguments.json, "peers", rows, described)
+    if arguments.plot is not None:
+        plot.peers(arguments.plot, rows)
+    if warning := load.warning():
+        print(f"\nWarning: {warning}.", file=sys.stderr)
+    return 1 if any(_failures(row) for row in rows) else 0
+
+
+def _able(chosen: Iterable[Implementation], limit: str | None) -> Iterator[Implementation]:
+    """Those that can take part; says why the others are left out."""
+    for implementation in chosen:
+        reason = implementation.why_left_out(limit)
+        if reason is None:
+            yield implementation
+        else:
+            print(f"{implementation.name} is left out: {reason}", file=sys.stderr)
+
+
+def _failures(row: Row) -> list[str]:
+    return [
+        f"{row['model']}, {name}: {entry['failure']}"
+        for name, entry in row["implementations"].items()
+        if entry["failure"] is not None
+    ]
+
+
+def _versions(taking_part: Sequence[Implementation]) -> dict[str, str]:
+    """The versions of the packages that the implementations use."""
+    return {
+        package: version(package)
+        for each in taking_part
+        for package in (*each.packages, *each.export_packages)
+    }
