@@ -2,29 +2,28 @@
 
 The model is traced, and its calls are lowered one by one. Those that have no place in a graph stay
 calls of PyTorch, and the longest runs of the others between them become parts: submodules that can
-be replaced by what computes the same faster.
+be replaced by what computes the same faster. A module that cannot be traced runs as it did, but
+what it calls is captured in the same way.
 """
 
 from __future__ import annotations
 
+import copy
+import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, fx
 from torch.fx.passes.utils.fuser_utils import fuse_by_partitions
 from torch.nn import Module
 
 from cnnext.optimization.functionalization import functionalize
-from cnnext.optimization.functions import Size, Sizes
-from cnnext.optimization.graph import Graph, Node
-from cnnext.optimization.lowering import Lowering, layer_of
-from cnnext.optimization.tracing import Untraceable, traced
-
-#: Operators that only say where values are: a part of nothing else is not worth a graph.
-_FREE = frozenset({"input", "flatten", "slice"})
-
-_VIEWS = frozenset({"view", "reshape", torch.reshape})
+from cnnext.optimization.graph import Graph
+from cnnext.optimization.layers import is_layer, watched
+from cnnext.optimization.lowering import Lowering, joined, layer_of
+from cnnext.optimization.partition import partitions, spell_out_views, supported_nodes
+from cnnext.optimization.tracing import Untraceable, fixed_arguments, traced
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,7 @@ class Part:
     """A part of the captured module, `getattr(owner, name)`, and the graph of what it computes.
 
     It takes the graph's inputs in their order, and returns the one output or a tuple of several.
+    The weights of the graph are those of the whole model.
     """
 
     owner: Module
@@ -60,13 +60,16 @@ class Captured:
 
     Attributes:
         module: computes what the model does. It shares the model's layers and parameters.
-        parts: in the order of their calls.
+        parts: in the order in which they are called first.
         native: what is called outside of them.
+        fixed: arguments of the model that `module` does not take, and what they are in it. With
+            others than these only the model itself can be called.
     """
 
     module: Module
     parts: tuple[Part, ...]
     native: tuple[NativeCall, ...]
+    fixed: Mapping[str, Any]
 
 
 def captured(model: Module, example_input: Tensor | tuple[Any, ...] | None = None) -> Captured:
@@ -78,113 +81,120 @@ def captured(model: Module, example_input: Tensor | tuple[Any, ...] | None = Non
             that it is known which operands are broadcast, and which have another dtype.
     """
     example = example_input if isinstance(example_input, tuple | None) else (example_input,)
+    capture = _Capture()
+    if (reason := watched(model)) is not None:
+        return Captured(model, (), (NativeCall("", type(model).__name__, reason),), {})
+    fixed: Mapping[str, Any] = {}
     try:
-        module, untraceable = traced(model, example)
-        functionalize(module.graph, model)
+        module: Module = capture.trace(model, "", example)
+        fixed = fixed_arguments(model, example)
     except Untraceable as why:
-        return Captured(model, (), (NativeCall("", type(model).__name__, str(why)),))
-    lowering, supported = _supported(module.graph, model)
-    _spell_out_views(module.graph, supported, lowering)
-    partitions = _partitions(module.graph, supported, lowering)
-    native = _native_calls(module.graph, set().union(*partitions), lowering, untraceable)
-    fuse_by_partitions(module, [dict.fromkeys(nodes) for nodes in partitions], prefix="part_")
-    module.recompile()
-    parts = []
-    for i in range(len(partitions)):
-        part = module.get_submodule(f"part_{i}")
-        assert isinstance(part, fx.GraphModule)
-        lowered = Lowering(part.graph, model)
-        assert not lowered.reasons, lowered.reasons
-        parts.append(Part(module, f"part_{i}", lowered.graph()))
-    return Captured(module, tuple(parts), native)
+        module = capture.inside(model, "", str(why))
+    return Captured(module, tuple(capture.parts), tuple(capture.native), fixed)
 
 
-def _supported(graph: fx.Graph, model: Module) -> tuple[Lowering, set[fx.Node]]:
-    """The lowering of the graph, and the nodes that may be in a part."""
-    refused: dict[fx.Node, str] = {}
-    while True:
-        lowering = Lowering(graph, model, refused)
-        supported = {node for node, value in lowering.values.items() if lowering.is_lowered(node)}
-        pieces = [node for node in supported if isinstance(lowering.values[node], tuple)]
-        for node in pieces:
-            if not supported.issuperset(node.users):
-                refused[node] = "its pieces are used by calls of PyTorch"
-        for node in supported.difference(refused):
-            if _asserts_features(node) and not _is_multiplied(node, lowering):
-                refused[node] = "another size of image would have another batch"
-        if refused.keys() <= lowering.reasons.keys():
-            return lowering, supported
+class _Capture:
+    """What was found in a model so far."""
 
+    def __init__(self) -> None:
+        self.parts: list[Part] = []
+        self.native: list[NativeCall] = []
 
-def _asserts_features(node: fx.Node) -> bool:
-    """Whether it is x.view(-1, features), which is no flattening if x has other features."""
-    if node.target not in _VIEWS:
-        return False
-    first: Any = node.args[1]
-    return bool((first[0] if isinstance(first, list | tuple) else first) == -1)
+    def trace(self, module: Module, path: str, example: tuple[Any, ...] | None) -> fx.GraphModule:
+        """The module with parts in it, of which this is the qualified name in the model."""
+        whole, untraceable = traced(module, example)
+        functionalize(whole, module)
+        lowering, supported = supported_nodes(whole.graph, module, path)
+        spell_out_views(whole.graph, supported, lowering)
+        parts = partitions(whole.graph, supported, lowering)
+        fused = set().union(*parts)
+        calls = [node for node in whole.graph.nodes if node not in fused]
+        names = [f"part_{i}" for i in range(len(parts))]
+        fuse_by_partitions(whole, [dict.fromkeys(nodes) for nodes in parts], prefix="part_")
+        whole.recompile()
+        for name in names:
+            part = whole.get_submodule(name)
+            assert isinstance(part, fx.GraphModule)
+            lowered = Lowering(part.graph, module, path)
+            assert not lowered.reasons, lowered.reasons
+            self.parts.append(Part(whole, name, lowered.graph()))
+        for node in calls:
+            self._keep(node, lowering, module, path, untraceable, whole)
+        return whole
 
-
-def _is_multiplied(node: fx.Node, lowering: Lowering) -> bool:
-    """Whether only linear layers take the value, which have to have that number of features."""
-    value = lowering.values[node]
-    for user in node.users:
-        result = lowering.values.get(user)
-        is_linear = isinstance(result, Node) and result.operator == "linear"
-        if not (is_linear or result is value and _is_multiplied(user, lowering)):
-            return False
-    return True
-
-
-def _spell_out_views(graph: fx.Graph, supported: set[fx.Node], lowering: Lowering) -> None:
-    """Makes flattenings of views, so that no sizes have to be handed to a part."""
-    for node in supported:
-        if node.target in _VIEWS:
-            node.op, node.target = "call_function", torch.flatten
-            node.args, node.kwargs = (node.args[0], 1), {}
-    for node in reversed(graph.nodes):
-        if isinstance(lowering.values.get(node), Size | Sizes) and not node.users:
-            graph.erase_node(node)
-
-
-def _partitions(
-    graph: fx.Graph, supported: set[fx.Node], lowering: Lowering
-) -> list[list[fx.Node]]:
-    """The nodes of each part, so that no value leaves a part and comes back to it.
-
-    The number of a node's part is that of the ways through PyTorch that lie before it.
-    """
-    level: dict[fx.Node, int] = {}
-    members: dict[int, list[fx.Node]] = {}
-    for node in graph.nodes:
-        sources = [each for each in node.all_input_nodes if each.op != "get_attr"]
-        if node not in supported:
-            level[node] = max((level[each] for each in sources), default=0)
-            continue
-        level[node] = max((level[each] + (each not in supported) for each in sources), default=0)
-        attributes = [each for each in node.all_input_nodes if each.op == "get_attr"]
-        members.setdefault(level[node], []).extend([*attributes, node])
-    return [nodes for nodes in members.values() if _computes(nodes, lowering)]
-
-
-def _computes(nodes: list[fx.Node], lowering: Lowering) -> bool:
-    values = [lowering.values[node] for node in nodes]
-    return any(isinstance(value, Node) and value.operator not in _FREE for value in values)
-
-
-def _native_calls(
-    graph: fx.Graph, fused: set[fx.Node], lowering: Lowering, untraceable: dict[str, str]
-) -> tuple[NativeCall, ...]:
-    calls = []
-    for node in graph.nodes:
-        reason = lowering.reasons.get(node)
-        if node in fused or reason is None:
-            continue
+    def _keep(
+        self,
+        node: fx.Node,
+        lowering: Lowering,
+        module: Module,
+        path: str,
+        untraceable: Mapping[str, str],
+        whole: fx.GraphModule,
+    ) -> None:
+        """Notes a call that is in no part."""
+        reason = lowering.reasons.get(node, "nothing is computed")
         target: Any = node.target
         if node.op == "call_module":
-            target, reason = (
-                type(lowering.model.get_submodule(target)).__name__,
-                untraceable.get(target, reason),
-            )
+            called = module.get_submodule(target)
+            if target in untraceable:
+                inside = self.inside(called, joined(path, target), untraceable[target])
+                whole.set_submodule(target, inside)
+                return
+            target = type(called).__name__
+        elif node not in lowering.reasons:
+            return
         name = getattr(target, "__name__", str(target))
-        calls.append(NativeCall(layer_of(node), name, reason))
-    return tuple(calls)
+        self.native.append(NativeCall(joined(path, layer_of(node)), name, reason))
+
+    def inside(self, module: Module, path: str, reason: str) -> Module:
+        """A module that runs as this one does, but whose submodules have parts.
+
+        Only its list of submodules is its own: whatever becomes of the others' attributes, of
+        parameters and hooks, becomes of both.
+        """
+        self.native.append(NativeCall(path, type(module).__name__, reason))
+        return self._with_captured_children(module, path)
+
+    def _with_captured_children(self, module: Module, path: str) -> Module:
+        children = {
+            name: child if child is None else self._child(child, joined(path, name))
+            for name, child in module._modules.items()
+        }
+        if all(child is module._modules[name] for name, child in children.items()):
+            return module
+        shell = copy.copy(module)
+        vars(shell)["_modules"] = children
+        return shell
+
+    def _child(self, module: Module, path: str) -> Module:
+        if watched(module) is not None or is_layer(module):
+            return module
+        if type(module).forward is Module.forward:  # a list or a dictionary of modules
+            return self._with_captured_children(module, path)
+        count = len(self.parts)
+        try:
+            whole = self.trace(module, path, None)
+        except Untraceable as why:
+            return self.inside(module, path, str(why))
+        if len(self.parts) == count:
+            return module
+        shell = copy.copy(module)
+        vars(shell)["forward"] = _Forward(module, whole, fixed_arguments(module, None))
+        return shell
+
+
+class _Forward:
+    """The forward pass of a module: its trace, or its own for arguments that the trace has not."""
+
+    def __init__(self, module: Module, trace: fx.GraphModule, fixed: Mapping[str, Any]) -> None:
+        self._module = module
+        self._trace = trace
+        self._fixed = fixed
+        self._signature = inspect.signature(module.forward)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        given = self._signature.bind(*args, **kwargs)
+        for name, value in self._fixed.items():
+            if given.arguments.pop(name, value) is not value:
+                return self._module.forward(*args, **kwargs)
+        return self._trace(*given.args, **given.kwargs)

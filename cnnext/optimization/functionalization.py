@@ -1,67 +1,83 @@
-"""In-place calls of a traced graph, such that the order of calls no longer matters.
+"""A traced model without in-place calls, so that the order of its calls no longer matters.
 
-    y = relu_(x); z = f(x)      becomes      y = relu_(x); z = f(y)
+    y = relu_(x); z = f(x)      becomes      y = relu(x); z = f(y)
 
-since x and y are one tensor. What is left are the names: a call that is lowered writes to memory of
-its own.
+since x and y are one tensor.
 """
 
 from __future__ import annotations
 
+import copy
 import inspect
 import operator
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from torch import fx
 from torch.nn import Module
 
 from cnnext.optimization.graph import Node
+from cnnext.optimization.layers import is_layer
 from cnnext.optimization.lowering import Lowering
-from cnnext.optimization.tracing import Untraceable
-
-_IN_PLACE_OPERATORS = frozenset(
-    (operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ifloordiv)
-    + (operator.imod, operator.ipow, operator.iand, operator.ior, operator.ixor, operator.imatmul)
-)
+from cnnext.optimization.tracing import IN_PLACE_OPERATORS, Untraceable
 
 #: Operators of ours whose value may be memory of their operand's.
 _VIEWS = frozenset({"input", "flatten", "slice"})
 
+_FRESH_FUNCTIONS = frozenset(
+    {*IN_PLACE_OPERATORS.values(), operator.neg, torch.matmul, F.layer_norm}
+)
+_FRESH_LAYERS = frozenset(
+    f"torch.nn.modules.{file}" for file in ("conv", "batchnorm", "normalization", "pooling")
+)
 
-def functionalize(graph: fx.Graph, model: Module) -> None:
+
+def functionalize(traced: fx.GraphModule, model: Module) -> None:
     """Lets what follows an in-place call use the call's value instead of what it overwrote.
 
     Raises:
         Untraceable: another name for what it overwrites is used afterwards, or it is the model's.
     """
-    nodes = list(graph.nodes)
+    nodes = list(traced.graph.nodes)
     in_place = [node for node in nodes if _is_in_place(node, model)]
     if not in_place:
         return
-    lowering = Lowering(graph, model)
+    lowering = Lowering(traced.graph, model)
     memory: dict[fx.Node, set[fx.Node]] = {}  # by node, those whose value may lie in its memory
     for node in nodes:
         names = {node}
-        if node in in_place or not _is_fresh(node, lowering):
+        if node in in_place:
+            names |= memory[node.all_input_nodes[0]]
+        elif not _is_fresh(node, lowering, model):
             names = names.union(*(memory[each] for each in node.all_input_nodes))
         for name in names:
             memory[name] = names
     position = {node: i for i, node in enumerate(nodes)}
     for node in in_place:
-        target = node.all_input_nodes[0] if node.all_input_nodes else node
+        target = node.all_input_nodes[0]
         for name in memory[node]:
+            if position[name] > position[node]:
+                continue
             if name.op in ("placeholder", "get_attr"):
                 raise Untraceable(f"{node} overwrites an argument or a tensor of the model")
-            is_older = position[name] < position[node] and name is not target
-            if is_older and any(position[user] > position[node] for user in name.users):
+            used_later = any(position[user] > position[node] for user in name.users)
+            if name not in (node, target) and used_later:
                 raise Untraceable(f"{node} overwrites what is used by another name, too")
         target.replace_all_uses_with(
             node, delete_user_cb=lambda user, at=position[node]: position[user] > at
         )
+        _write_elsewhere(node, traced, model)
 
 
-def _is_fresh(node: fx.Node, lowering: Lowering) -> bool:
+def _is_fresh(node: fx.Node, lowering: Lowering, model: Module) -> bool:
     """Whether the value surely lies in memory of its own."""
+    if node.target in _FRESH_FUNCTIONS:
+        return True
+    if node.op == "call_module":
+        layer = type(model.get_submodule(str(node.target)))
+        if any(base.__module__ in _FRESH_LAYERS for base in layer.__mro__):
+            return True
     value = lowering.values.get(node)
     operands = (lowering.values.get(each) for each in node.all_input_nodes)
     return (
@@ -73,25 +89,59 @@ def _is_fresh(node: fx.Node, lowering: Lowering) -> bool:
 
 def _is_in_place(node: fx.Node, model: Module) -> bool:
     if node.op == "call_module":
-        return bool(getattr(model.get_submodule(str(node.target)), "inplace", False))
+        layer = model.get_submodule(str(node.target))
+        return is_layer(layer) and bool(getattr(layer, "inplace", False))
     if node.op == "call_method":
-        name = str(node.target)
-    elif node.op == "call_function":
-        function: Any = node.target
-        if function in _IN_PLACE_OPERATORS or "out" in node.kwargs:
-            return True
-        if _argument(node, "inplace"):
-            return True
-        name = getattr(function, "__name__", "")
-    else:
+        return _is_name_in_place(str(node.target))
+    if node.op != "call_function":
         return False
+    return (
+        node.target in IN_PLACE_OPERATORS
+        or "out" in node.kwargs
+        or _is_name_in_place(getattr(node.target, "__name__", ""))
+        or bool(_arguments(node).get("inplace"))
+    )
+
+
+def _is_name_in_place(name: str) -> bool:
     return name.endswith("_") and not name.endswith("__")
 
 
-def _argument(node: fx.Node, name: str) -> Any:
-    """The value that a function's argument has in this call, None without such an argument."""
+def _arguments(node: fx.Node) -> dict[str, Any]:
+    """The arguments of a function's call by name."""
     try:
-        bound = inspect.signature(node.target).bind(*node.args, **node.kwargs)  # type: ignore[arg-type]
-    except (TypeError, ValueError):  # functions that are compiled have no signature
-        return node.kwargs.get(name)
-    return bound.arguments.get(name)
+        signature = inspect.signature(node.target)  # type: ignore[arg-type]
+        return signature.bind(*node.args, **node.kwargs).arguments
+    except (TypeError, ValueError):  # compiled functions have no signature
+        return dict(node.kwargs)
+
+
+def _write_elsewhere(node: fx.Node, traced: fx.GraphModule, model: Module) -> None:
+    """Makes an in-place call the one that writes to memory of its own."""
+    target: Any = node.target
+    if node.op == "call_module":
+        parent, _, name = target.rpartition(".")
+        owner = traced.get_submodule(parent)
+        if owner in model.modules():
+            raise Untraceable(f"{node} is a call of a module within one that is called")
+        layer = copy.copy(owner.get_submodule(name))
+        vars(layer)["inplace"] = False
+        setattr(owner, name, layer)
+    elif node.op == "call_method":
+        if not hasattr(torch.Tensor, target[:-1]):
+            raise Untraceable(f"{target} has no counterpart that writes elsewhere")
+        node.target = target[:-1]
+    elif target in IN_PLACE_OPERATORS:
+        node.target = IN_PLACE_OPERATORS[target]
+    elif _arguments(node).get("inplace"):
+        given = _arguments(node)
+        first, *rest = given
+        node.args = (given[first],)
+        node.kwargs = {name: given[name] for name in rest if name != "inplace"}
+    else:
+        name = getattr(target, "__name__", "")
+        homes = (home for home in (torch, F) if getattr(home, name, None) is target)
+        other = next((getattr(home, name[:-1], None) for home in homes), None)
+        if other is None or "out" in node.kwargs:
+            raise Untraceable(f"{name} has no counterpart that writes elsewhere")
+        node.target = other

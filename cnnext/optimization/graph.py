@@ -18,7 +18,7 @@ from typing import Any
 
 from cnnext.optimization.weights import Weight
 
-#: An attribute's value: a number, a word, or several of them. A bool is written as 0 or 1.
+#: A number, a word, or several of them. A bool is written as 0 or 1.
 Attribute = int | float | str | bool | tuple[int | float | str, ...]
 
 #: What is known of a value's sizes without an image: None for a size or a rank that is not.

@@ -108,6 +108,8 @@ LAYERS: dict[type[Module], Callable[..., Any]] = {
     nn.ZeroPad2d: _zero_pad,
 }
 
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+
 #: What a subclass may define and still compute what its base does.
 _HARMLESS = frozenset(
     ("__init__", "__doc__", "__module__", "__annotations__", "__constants__", "__repr__")
@@ -126,7 +128,7 @@ def watched(module: Module) -> str | None:
         return "has a forward hook"
     if "forward" in vars(module):
         return "forward is replaced on the instance"
-    if module._compiled_call_impl is not None:
+    if module._compiled_call_impl is not None or hasattr(module, "_orig_mod"):
         return "is compiled"
     return "is a ScriptModule" if isinstance(module, ScriptModule) else None
 
@@ -143,6 +145,14 @@ def native_class(module: Module) -> type[Module] | None:
         if {name for name in vars(cls) if hasattr(base, name)} - _HARMLESS:
             return None
     return base
+
+
+def is_layer(module: Module) -> bool:
+    """Whether a call of the module is recorded as such, not what it calls."""
+    if watched(module) is not None or native_class(module) is not None:
+        return True
+    of_a_library = type(module).__module__.startswith(("torch.nn.", "torch.ao.nn.", "cnnext.ops."))
+    return of_a_library and not isinstance(module, _CONTAINERS)
 
 
 def lower_layer(module: Module, path: str, *args: Any, **kwargs: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import fx
@@ -20,13 +20,17 @@ from cnnext.optimization.weights import attribute
 #: is not a tensor; missing without an example.
 EXAMPLE = "cnnext_example"
 
+#: In the same place: what is known of the value's sizes.
+SHAPE = "cnnext_shape"
+
 
 class Lowering:
     """Lowers a traced graph node by node; the value of what is not lowered is an input.
 
     Args:
         traced: its nodes call modules and read attributes of the model.
-        model: the model.
+        model: the model, or the module of it that was traced.
+        path: the qualified name of that module.
         refused: why some nodes are not to be lowered.
 
     Attributes:
@@ -36,9 +40,14 @@ class Lowering:
     """
 
     def __init__(
-        self, traced: fx.Graph, model: Module, refused: Mapping[fx.Node, str] | None = None
+        self,
+        traced: fx.Graph,
+        model: Module,
+        path: str = "",
+        refused: Mapping[fx.Node, str] | None = None,
     ) -> None:
-        self.model = model
+        self._model = model
+        self._path = path
         self.values: dict[fx.Node, Any] = {}
         self.reasons: dict[fx.Node, str] = dict(refused or {})
         self.nodes: dict[Node, None] = {}
@@ -68,9 +77,9 @@ class Lowering:
         return tuple(found)
 
     def _constant(self, node: fx.Node) -> Any:
-        path = str(node.target)
+        name = str(node.target)
         try:
-            return Constant(attribute(self.model, path), path)
+            return Constant(attribute(self._model, name), joined(self._path, name))
         except AttributeError:  # the tracer's, not the model's
             return self._input(node)
 
@@ -85,19 +94,21 @@ class Lowering:
             args = fx.map_arg(node.args, self.values.__getitem__)
             kwargs = fx.map_arg(node.kwargs, self.values.__getitem__)
             value = self._by_example(node, self._call(node, *args, **kwargs))
-            self.values[node] = self._entered(value, layer_of(node))
+            layer = joined(self._path, layer_of(node))
+            self.values[node] = self._entered(value, layer)
         except Unsupported as why:
             self.reasons[node] = str(why)
             self.values[node] = self._input(node)
 
     def _call(self, node: fx.Node, *args: Any, **kwargs: Any) -> Any:
         if node.op == "call_module":
-            path = str(node.target)
-            return self._bound(lower_layer, self.model.get_submodule(path), path, *args, **kwargs)
+            name = str(node.target)
+            module, path = self._model.get_submodule(name), joined(self._path, name)
+            return self._bound(lower_layer, module, path, *args, **kwargs)
         table: dict[Any, Any] = FUNCTIONS if node.op == "call_function" else METHODS
         lowering = table.get(node.target)
         if lowering is None:
-            name = getattr(node.target, "__name__", node.target)
+            name = getattr(node.target, "__name__", str(node.target))
             raise Unsupported(f"no operator for {name}")
         return self._bound(lowering, *args, **kwargs)
 
@@ -114,7 +125,8 @@ class Lowering:
         if not isinstance(value, Node) or value.operator not in ("add", "multiply"):
             return value
         operands = [each for each in node.args if isinstance(each, fx.Node)]
-        shapes = [each.meta[EXAMPLE].shape for each in operands if EXAMPLE in each.meta]
+        examples = [each.meta.get(EXAMPLE) for each in operands]
+        shapes = [each.shape for each in examples if each is not None]
         if len(shapes) != 2 or shapes[0] == shapes[1]:
             return value
         result = node.meta[EXAMPLE].shape
@@ -135,6 +147,11 @@ class Lowering:
         return named
 
 
+def joined(path: str, name: str) -> str:
+    """The qualified name of what a module calls `name`."""
+    return f"{path}.{name}" if path and name else path or name
+
+
 def layer_of(node: fx.Node) -> str:
     """The qualified name of the module that is called or in which the call stands."""
     if node.op == "call_module":
@@ -144,6 +161,8 @@ def layer_of(node: fx.Node) -> str:
 
 
 def _known_shape(node: fx.Node) -> Shape:
+    if (known := node.meta.get(SHAPE)) is not None:
+        return cast(Shape, known)
     example = node.meta.get(EXAMPLE)
     if example is None or example.dim() < 2:
         return None

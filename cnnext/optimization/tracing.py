@@ -4,19 +4,39 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import fx
-from torch.nn import Module, Sequential
+from torch.nn import Module
 
-from cnnext.optimization.layers import native_class, watched
+from cnnext.optimization.layers import is_layer
 from cnnext.optimization.lowering import EXAMPLE
 
 
 class Untraceable(Exception):
     """Why a model has no graph: a phrase."""
+
+
+#: By operator of Python that writes in place, the one that writes to memory of its own.
+IN_PLACE_OPERATORS: dict[Any, Any] = {
+    getattr(operator, f"i{name}"): getattr(operator, name)
+    for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul")
+} | {operator.iand: operator.and_, operator.ior: operator.or_, operator.ixor: operator.xor}
+
+
+class _Proxy(fx.Proxy):
+    """A proxy that records x += y as such: fx.Proxy makes an addition of it."""
+
+
+for _operator in IN_PLACE_OPERATORS:
+
+    def _record(self: fx.Proxy, other: Any, operator: Any = _operator) -> fx.Proxy:
+        return self.tracer.create_proxy("call_function", operator, (self, other), {})
+
+    setattr(_Proxy, f"__{_operator.__name__}__", _record)
 
 
 class Tracer(fx.Tracer):
@@ -37,10 +57,10 @@ class Tracer(fx.Tracer):
         self.untraceable: dict[str, str] = {}
 
     def is_leaf_module(self, m: Module, module_qualified_name: str) -> bool:
-        if watched(m) is not None or native_class(m) is not None:
-            return True
-        of_a_library = type(m).__module__.startswith(("torch.nn.", "torch.ao.nn.", "cnnext.ops."))
-        return of_a_library and not isinstance(m, Sequential)
+        return is_layer(m)
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
 
     def call_module(
         self, m: Module, forward: Callable[..., Any], args: Any, kwargs: dict[str, Any]
@@ -81,14 +101,13 @@ def traced(model: Module, example: tuple[Any, ...] | None) -> tuple[fx.GraphModu
     Raises:
         Untraceable: the model's own forward pass cannot be traced.
     """
-    tracer = Tracer(_fixed_arguments(model, example))
+    tracer = Tracer(fixed_arguments(model, example))
     try:
         with _attributes_kept(model):
             graph = tracer.trace(model)
             module = fx.GraphModule(model, graph, type(model).__name__)
     except Exception as error:  # as above
         raise Untraceable(f"cannot be traced: {_first_line(error)}") from error
-    module.eval()
     _read_once_per_use(module.graph)
     if example is not None:
         _ExampleRecorder(module).run(*_copied(example))
@@ -99,8 +118,8 @@ def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).strip().splitlines()[0]
 
 
-def _fixed_arguments(model: Module, example: tuple[Any, ...] | None) -> dict[str, Any]:
-    """The defaults of the arguments that are not given."""
+def fixed_arguments(model: Module, example: tuple[Any, ...] | None) -> dict[str, Any]:
+    """The defaults of the arguments that an example does not give."""
     parameters = list(inspect.signature(model.forward).parameters.values())
     rest = parameters[len(example or ()) :]
     return {each.name: each.default for each in rest if each.default is not each.empty}
@@ -120,6 +139,8 @@ def _attributes_kept(model: Module) -> Iterator[None]:
 def _read_once_per_use(graph: fx.Graph) -> None:
     """Gives each use of an attribute a node of its own, that it can be moved with."""
     for node in graph.find_nodes(op="get_attr"):
+        if not node.users:
+            graph.erase_node(node)
         for user in list(node.users)[1:]:
             with graph.inserting_before(user):
                 user.replace_input_with(node, graph.node_copy(node))

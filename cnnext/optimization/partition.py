@@ -1,0 +1,90 @@
+"""Which calls of a traced model become a part together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import fx
+from torch.nn import Module
+
+from cnnext.optimization.functions import Size, Sizes
+from cnnext.optimization.graph import Node
+from cnnext.optimization.lowering import SHAPE, Lowering
+
+#: Operators that only say where values are: a part of nothing else is not worth a graph.
+_FREE = frozenset({"input", "flatten", "slice"})
+
+_VIEWS = frozenset({"view", "reshape", torch.reshape})
+
+
+def supported_nodes(graph: fx.Graph, model: Module, path: str) -> tuple[Lowering, set[fx.Node]]:
+    """The lowering of the graph, and the nodes that may be in a part."""
+    refused: dict[fx.Node, str] = {}
+    while True:
+        lowering = Lowering(graph, model, path, refused)
+        supported = {node for node, value in lowering.values.items() if lowering.is_lowered(node)}
+        pieces = [node for node in supported if isinstance(lowering.values[node], tuple)]
+        for node in pieces:
+            if not supported.issuperset(node.users):
+                refused[node] = "its pieces are used by calls of PyTorch"
+        for node in supported.difference(refused):
+            if _asserts_features(node) and not _is_multiplied(node, lowering):
+                refused[node] = "another size of image would have another batch"
+        if refused.keys() <= lowering.reasons.keys():
+            for node, value in lowering.values.items():
+                node.meta[SHAPE] = getattr(value, "shape", None)
+            return lowering, supported
+
+
+def _asserts_features(node: fx.Node) -> bool:
+    """Whether it is x.view(-1, features), which is no flattening if x has other features."""
+    if node.target not in _VIEWS:
+        return False
+    first: Any = node.args[1]
+    return bool((first[0] if isinstance(first, list | tuple) else first) == -1)
+
+
+def _is_multiplied(node: fx.Node, lowering: Lowering) -> bool:
+    """Whether only linear layers take the value, which have to have that number of features."""
+    value = lowering.values[node]
+    for user in node.users:
+        result = lowering.values.get(user)
+        is_linear = isinstance(result, Node) and result.operator == "linear"
+        if not (is_linear or result is value and _is_multiplied(user, lowering)):
+            return False
+    return True
+
+
+def spell_out_views(graph: fx.Graph, supported: set[fx.Node], lowering: Lowering) -> None:
+    """Makes flattenings of views, so that no sizes have to be handed to a part."""
+    for node in supported:
+        if node.target in _VIEWS:
+            node.op, node.target = "call_function", torch.flatten
+            node.args, node.kwargs = (node.args[0], 1), {}
+    for node in reversed(graph.nodes):
+        if isinstance(lowering.values.get(node), Size | Sizes) and not node.users:
+            graph.erase_node(node)
+
+
+def partitions(graph: fx.Graph, supported: set[fx.Node], lowering: Lowering) -> list[list[fx.Node]]:
+    """The nodes of each part, so that no value leaves a part and comes back to it.
+
+    The number of a node's part is that of the ways through PyTorch that lie before it.
+    """
+    level: dict[fx.Node, int] = {}
+    members: dict[int, list[fx.Node]] = {}
+    for node in graph.nodes:
+        sources = [each for each in node.all_input_nodes if each.op != "get_attr"]
+        if node not in supported:
+            level[node] = max((level[each] for each in sources), default=0)
+            continue
+        level[node] = max((level[each] + (each not in supported) for each in sources), default=0)
+        attributes = [each for each in node.all_input_nodes if each.op == "get_attr"]
+        members.setdefault(level[node], []).extend([*attributes, node])
+    return [nodes for nodes in members.values() if _computes(nodes, lowering)]
+
+
+def _computes(nodes: list[fx.Node], lowering: Lowering) -> bool:
+    values = [lowering.values[node] for node in nodes]
+    return any(isinstance(value, Node) and value.operator not in _FREE for value in values)

@@ -1,0 +1,95 @@
+"""Which calls become a part together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cnnext.optimization.capture import captured
+from tests.optimization.support import assert_close, reference, run_captured
+
+
+class Model(nn.Module):
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.native, self._function = nn.GroupNorm(2, 4), function
+
+    def forward(self, x: Tensor) -> Any:
+        return self._function(self, x)
+
+
+def between(m: Any, x: Tensor) -> Tensor:
+    return m.b(m.native(m.a(x)))
+
+
+def around(m: Any, x: Tensor) -> Tensor:
+    y = m.a(x)
+    return m.b(m.native(y)) + y
+
+
+def beside(m: Any, x: Tensor) -> Tensor:
+    y = m.a(x)
+    return m.native(y) * 2 - m.b(y)
+
+
+def late_but_independent(m: Any, x: Tensor) -> Tensor:
+    y = m.native(m.a(x))
+    z = m.b(m.a(x).relu())
+    return y - z
+
+
+def pieces_for_both(m: Any, x: Tensor) -> Tensor:
+    left, right = m.a(x).chunk(2, 1)
+    y = torch.cat([right, left], 1)
+    return m.b(m.native(y)) + torch.cat((left, right), 1)
+
+
+def pieces_of_what_comes_from_before(m: Any, x: Tensor) -> Tensor:
+    y = m.a(x)
+    left, right = m.native(y).chunk(2, 1)
+    first, second = y.chunk(2, 1)
+    return torch.cat([left, second], 1) - torch.cat([first, right], 1).relu()
+
+
+def pieces_of_a_skip(m: Any, x: Tensor) -> Tensor:
+    y = m.a(x)
+    z = m.b(m.native(y)) + y
+    left, right = z.chunk(2, 1)
+    return m.b(torch.cat([right, left], 1))
+
+
+def several_outputs(m: Any, x: Tensor) -> dict[str, Any]:
+    y = m.a(x)
+    return {"y": y, "both": [m.b(y), y.relu()], "size": y.size(2)}
+
+
+def nothing_supported(m: Any, x: Tensor) -> Tensor:
+    return x.sin().flatten(1)
+
+
+@pytest.mark.parametrize(
+    ("function", "parts"),
+    [
+        *((between, 2), (around, 2), (beside, 1), (late_but_independent, 1)),
+        *((pieces_for_both, 2), (pieces_of_what_comes_from_before, 2), (pieces_of_a_skip, 2)),
+        *((several_outputs, 1), (nothing_supported, 0)),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+@pytest.mark.parametrize("with_example", [False, True], ids=["without-example", "with-example"])
+def test_parts(function: Callable[..., Any], parts: int, with_example: bool) -> None:
+    model, x = Model(function).eval(), torch.randn(2, 3, 8, 8)
+    expected = reference(model, x)
+    whole = captured(model, x if with_example else None)
+    assert len(whole.parts) == parts
+    result = run_captured(whole, model, x)
+    if isinstance(expected, dict):
+        assert result["size"] == expected["size"]
+        expected = (expected["y"], *expected["both"])
+        result = (result["y"], *result["both"])
+    assert_close(result, expected)

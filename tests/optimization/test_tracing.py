@@ -1,0 +1,254 @@
+"""Models that torch.fx cannot trace as they are."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cnnext.optimization.capture import captured
+from tests.optimization.support import assert_close, randomized, reference, run_captured
+
+
+class Block(nn.Module):
+    def __init__(self, c_in: int = 3) -> None:
+        super().__init__()
+        self.conv, self.norm, self.act = nn.Conv2d(c_in, 4, 3), nn.BatchNorm2d(4), nn.ReLU(True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.norm(self.conv(x)))
+
+
+class Deciding(nn.Module):
+    """Takes one of two ways, by the values of its input."""
+
+    def __init__(self, c_in: int = 3) -> None:
+        super().__init__()
+        self.ways = nn.ModuleList(Block(c_in) for _ in range(2))
+        self.shift = nn.Parameter(torch.randn(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.ways[int(x.sum() > 0)](x) + self.shift
+
+
+class WithDeciding(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.middle, self.last = Block(), Deciding(4), Block(4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.middle(self.first(x)))
+
+
+class Recursive(nn.Module):
+    """Cannot be traced, and neither can what it holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.ModuleDict({"a": Deciding(), "b": Block()})
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner["a"](x) if x.min() < 0 else self.inner["b"](x)
+
+
+class Keyworded(nn.Module):
+    """A block that its caller may give an option."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = Block()
+
+    def forward(self, x: Tensor, scale: float = 1.0, mask: Tensor | None = None) -> Tensor:
+        y = self.block(x)
+        return y if mask is None else y * mask * scale
+
+
+class Calling(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Keyworded()
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert x.sum() != 0
+        y = self.inner(x, mask=None)
+        return y + self.inner(x, 2.0, torch.ones_like(y))
+
+
+UNTRACEABLE: dict[str, tuple[Callable[[], nn.Module], int]] = {
+    "deciding": (Deciding, 2),
+    "with-deciding": (WithDeciding, 4),
+    "recursive": (Recursive, 3),
+    "calling": (Calling, 1),
+}
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+@pytest.mark.parametrize("name", UNTRACEABLE)
+def test_what_cannot_be_traced_holds_what_can(name: str, sign: int) -> None:
+    build, parts = UNTRACEABLE[name]
+    model = randomized(build())
+    x = torch.rand(2, 3, 12, 12) * sign
+    expected = reference(model, x)
+    whole = captured(model, x)
+    assert len(whole.parts) == parts
+    assert "cannot be traced" in " ".join(each.reason for each in whole.native)
+    assert_close(run_captured(whole, model, x), expected)
+
+
+def test_a_parameter_that_is_replaced_in_what_cannot_be_traced_is_seen() -> None:
+    model = randomized(Deciding())
+    whole, x = captured(model), torch.randn(2, 3, 12, 12)
+    model.shift = nn.Parameter(torch.full((1,), 7.0))
+    with torch.no_grad():
+        assert torch.equal(whole.module(x), model(x))
+
+
+@pytest.mark.parametrize("build", [Block, Deciding, WithDeciding, Keyworded])
+def test_the_model_is_not_changed(build: Callable[[], nn.Module]) -> None:
+    class Constant(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = build()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner(x) * torch.arange(4.0).reshape(4, 1, 1)
+
+    model = randomized(Constant())
+    everything = {name: dict(vars(module)) for name, module in model.named_modules()}
+    state = copy.deepcopy(model.state_dict())
+    captured(model)
+    for name, module in model.named_modules():
+        assert vars(module).keys() == everything[name].keys()
+        assert all(value is everything[name][key] for key, value in vars(module).items())
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, state[name])
+
+
+def test_a_tensor_that_is_made_meanwhile_is_kept() -> None:
+    class Ramp(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return F.relu(x) * torch.arange(3.0).reshape(3, 1, 1)
+
+    model, x = Ramp().eval(), torch.randn(2, 3, 4, 4)
+    with torch.no_grad():
+        assert torch.equal(captured(model).module(x), model(x))
+
+
+def test_arguments_that_are_not_given_are_fixed() -> None:
+    model, x = randomized(Keyworded()), torch.randn(2, 3, 12, 12)
+    whole = captured(model, x)
+    assert whole.fixed == {"scale": 1.0, "mask": None}
+    assert len(whole.parts) == 1
+    assert not whole.native
+    mask = torch.rand(4, 1, 1)
+    whole = captured(model, (x, 3.0, mask))
+    assert whole.fixed == {}
+    with torch.no_grad():
+        assert torch.equal(whole.module(x, 3.0, mask), model(x, 3.0, mask))
+
+
+# ----------------------------------------------------------------------------- in-place calls
+
+
+class InPlace(nn.Module):
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.conv, self.relu = nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(inplace=True)
+        self.elu, self._function = nn.ELU(inplace=True), function
+
+    def forward(self, x: Tensor) -> Any:
+        return self._function(self, self.conv(x))
+
+
+def read_before(model: Any, y: Tensor) -> Tensor:
+    z = torch.tanh(y)
+    return z + model.relu(y)
+
+
+def read_after(model: Any, y: Tensor) -> Tensor:
+    z = model.relu(y)
+    return torch.tanh(y) + z
+
+
+def read_after_native(model: Any, y: Tensor) -> Tensor:
+    model.elu(y)
+    return torch.tanh(y)
+
+
+def read_before_native(model: Any, y: Tensor) -> Tensor:
+    z = torch.tanh(y)
+    model.elu(y)
+    return z + y
+
+
+def twice(model: Any, y: Tensor) -> Tensor:
+    y += torch.sigmoid(y)
+    F.relu_(y)
+    y.add_(y)
+    F.hardtanh(y, -1.0, 1.0, True)
+    torch.sigmoid_(y)
+    return y
+
+
+def by_another_name(model: Any, y: Tensor) -> Tensor:
+    flat = y.flatten(1)
+    model.relu(flat)
+    return torch.tanh(y)
+
+
+def piece(model: Any, y: Tensor) -> Tensor:
+    a, b = y.chunk(2, 1)
+    a += b
+    return torch.cat([a, b], 1)
+
+
+def piece_of_what_is_read(model: Any, y: Tensor) -> Tensor:
+    a, b = y.chunk(2, 1)
+    a += b
+    return y
+
+
+def sum_of_what_is_read(model: Any, y: Tensor) -> Tensor:
+    z = torch.tanh(y)
+    z += y
+    return z + y
+
+
+@pytest.mark.parametrize(
+    ("function", "parts"),
+    [
+        *((read_before, 1), (read_after, 1), (read_after_native, 2), (read_before_native, 2)),
+        *(
+            (twice, 1),
+            (by_another_name, 0),
+            (piece, 0),
+            (piece_of_what_is_read, 0),
+            (sum_of_what_is_read, 1),
+        ),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_in_place_calls(function: Callable[..., Any], parts: int) -> None:
+    model = InPlace(function).eval()
+    x = torch.randn(2, 3, 8, 8)
+    expected = reference(model, x)
+    whole = captured(model, x)
+    assert len(whole.parts) == parts
+    with torch.no_grad():
+        assert_close(whole.module(x).double(), model(x).double())
+    assert_close(run_captured(whole, model, x), expected)
+    assert model.relu.inplace and model.elu.inplace
+
+
+def test_an_argument_that_is_overwritten_stays_so() -> None:
+    model = nn.Sequential(nn.ReLU(inplace=True), nn.Conv2d(3, 4, 3)).eval()
+    x = torch.randn(2, 3, 8, 8)
+    captured(model, x)
+    assert (x < 0).any()
+    captured(model, x).module(x)
+    assert (x >= 0).all()
