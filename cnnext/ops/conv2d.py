@@ -13,6 +13,7 @@ from torch._prims_common import suggest_memory_format
 from torch.nn.functional import conv2d as native_conv2d
 
 from cnnext.ops.common.arguments import IntOrPair, as_int, int_pairs
+from cnnext.ops.common.calls_at_once import Geometry, call_at_once, call_planned
 from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.runtime import planned_calls
 from cnnext.runtime.exact_sums import warn_once
@@ -23,7 +24,6 @@ from cnnext.runtime.operator import Checked, CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
 
 Pair = tuple[int, int]
-Geometry = tuple[int, int, int, int, int, int, int]  # stride, padding, dilation: pairs; groups
 
 # ------------------------------------------------------------------------------- fake kernels
 
@@ -287,14 +287,13 @@ class _CallOfModule:
         self._module = module
         self.computed = False
 
-    def __call__(self, input: Tensor, weight: Tensor, *rest: Any) -> Tensor:
+    def __call__(
+        self, input: Tensor, weight: Tensor, bias: Tensor | None, *geometry: int
+    ) -> Tensor:
         self.computed = True
         if not planned_calls.applies(input, weight):
-            return _direct(input, weight, *rest)
-        owner, version = planned_calls.owner_of(self._module), planned_calls.version_of(weight)
-        output = direct.conv2d_planned(input, weight, *rest, owner, version)
-        warn_once()
-        return output
+            return _direct(input, weight, bias, *geometry)
+        return call_planned(planned_calls.owner_of(self._module), input, weight, bias, geometry)
 
 
 def pad_by_mode(module: torch.nn.Conv2d, input: Tensor) -> tuple[Tensor, Any]:
@@ -335,14 +334,15 @@ class Conv2d(torch.nn.Conv2d, metaclass=ABCMeta):
             )
         if _native.cls._conv_forward is not _native._conv_forward:
             return _native.call_replaced("_conv_forward", self, input, weight, bias)
+        call = None
+        if not torch.compiler.is_compiling():
+            if (output := call_at_once(self, input, weight, bias)) is not None:
+                return output
+            call = _CallOfModule(self)
         input, padding = pad_by_mode(self, input)
-        operands = (input, weight, bias)
         geometry = (self.stride, padding, self.dilation, self.groups)
-        if torch.compiler.is_compiling():
-            return launch(CONV2D, operands, *geometry)
-        call = _CallOfModule(self)
-        output = launch(CONV2D, operands, *geometry, direct=call)
-        if not call.computed:
+        output = launch(CONV2D, (input, weight, bias), *geometry, direct=call)
+        if call is not None and not call.computed:
             planned_calls.release(self)
         return output
 

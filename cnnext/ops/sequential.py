@@ -18,6 +18,7 @@ from torch.nn import Module
 from torch.nn.modules.module import _has_any_global_hook
 
 from cnnext.ops import conv2d, max_pool2d
+from cnnext.ops.common.calls_at_once import Geometry
 from cnnext.ops.common.drop_in import NATIVE_LAYERS, NativeLayer
 from cnnext.ops.common.pooling import Pair, pooled_size, scatter_to_planes, window_geometry
 from cnnext.ops.conv2d import CONV2D, Conv2d
@@ -47,7 +48,7 @@ class Conv2dReLUMaxPool2dFunction(torch.autograd.Function):
         input: Tensor,
         weight: Tensor,
         bias: Tensor | None,
-        geometry: conv2d.Geometry,
+        geometry: Geometry,
         size: Pair,
         window: tuple[int, ...],
     ) -> Tensor:

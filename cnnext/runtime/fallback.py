@@ -86,15 +86,20 @@ def fallback_reason(operator: Operator, operands: tuple[Any, ...]) -> str | None
             return f"there are no kernels for {operand.layout}"
         if operand.is_nested:
             return "there are no kernels for nested tensors"
-    if _is_any_autocast_enabled() and torch.is_autocast_enabled(operands[0].device.type):
+    if (reason := mode_reason(operands[0])) is not None:
+        return reason
+    return None if type(operands[0]) in _PLAIN_TYPES else recording_reason()  # as an exporter's are
+
+
+def mode_reason(operand: Tensor) -> str | None:
+    """The reason why ATen has to compute everything on this operand's device now, or None."""
+    if _is_any_autocast_enabled() and torch.is_autocast_enabled(operand.device.type):
         return "autocast is on"
     if _are_transforms_active():
         return "a torch.func transform is active"
     if forward_ad._current_level >= 0:
         return "forward-mode automatic differentiation is active"
-    if _is_recording() or type(operands[0]) not in _PLAIN_TYPES:  # as an exporter's are
-        return recording_reason()
-    return None
+    return recording_reason() if _is_recording() else None
 
 
 def recording_reason() -> str | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,22 +23,39 @@ from cnnext.runtime.flags import current
 from cnnext.runtime.library import direct, ops, shared_by_imports
 
 _numbers = shared_by_imports("plan_owners", itertools.count(1))
-_owners: dict[int, int] = {}  # by id: not every module can be hashed
+
+
+class Owner:
+    """A module that plans are kept for, until it is gone.
+
+    Attributes:
+        number: its plans are kept under this.
+        geometry: the module's, as `cnnext.ops.common.calls_at_once` last read it.
+    """
+
+    __slots__ = ("geometry", "number")
+
+    def __init__(self) -> None:
+        self.number = next(_numbers)
+        self.geometry: Any = None
+
+
+_owners: dict[int, Owner] = {}  # by id: not every module can be hashed
 _dispatch_modes = torch._C._len_torch_dispatch_stack
 
 
-def owner_of(module: Module) -> int:
-    """The number under which this module's plans are kept, until it is gone."""
+def owner_of(module: Module) -> Owner:
+    """What is known of this module, and of no copy of it."""
     owner = _owners.get(id(module))
     if owner is None:
-        owner = _owners.setdefault(id(module), next(_numbers))
-        weakref.finalize(module, _forget, id(module), owner).atexit = False
+        owner = _owners.setdefault(id(module), Owner())
+        weakref.finalize(module, _forget, id(module), owner.number).atexit = False
     return owner
 
 
-def _forget(module_id: int, owner: int) -> None:
+def _forget(module_id: int, number: int) -> None:
     _owners.pop(module_id, None)
-    direct.conv2d_forget_plans(owner)
+    direct.conv2d_forget_plans(number)
 
 
 def applies(input: Tensor, weight: Tensor) -> bool:
@@ -45,10 +63,10 @@ def applies(input: Tensor, weight: Tensor) -> bool:
     return (
         not torch.is_grad_enabled()
         and current().keep_filters
-        and input.dtype is torch.float32
-        and input.is_cpu
         and type(input) is Tensor
         and type(weight) in (Tensor, Parameter)
+        and input.dtype is torch.float32
+        and input.is_cpu
         and not _dispatch_modes()
     )
 
@@ -57,7 +75,7 @@ def release(module: Module) -> None:
     """Gives back what the module keeps: its calls now are of a kind that has no use for it."""
     owner = _owners.get(id(module))
     if owner is not None:
-        direct.conv2d_forget_plans(owner)
+        direct.conv2d_forget_plans(owner.number)
 
 
 def version_of(weight: Tensor) -> int:
@@ -68,4 +86,4 @@ def version_of(weight: Tensor) -> int:
 def kept_bytes(module: Module) -> int:
     """What this module's filters take, packed."""
     owner = _owners.get(id(module))
-    return 0 if owner is None else ops.conv2d_packed_bytes(owner)
+    return 0 if owner is None else ops.conv2d_packed_bytes(owner.number)

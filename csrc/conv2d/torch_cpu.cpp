@@ -42,11 +42,16 @@ struct Device : CpuDevice {
   }
 };
 
-// `owner` is the number of a module; `version` counts the changes of weight, or is -1.
+// `geometry` holds stride, padding and dilation, vertical and horizontal, and groups: one list is
+// read faster than seven numbers. `owner` is the number of a module; `version` counts the changes
+// of weight, or is -1.
 Tensor forward_planned(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias,
-                       int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w,
-                       int64_t dilation_h, int64_t dilation_w, int64_t groups, int64_t owner,
-                       int64_t version) {
+                       const std::vector<int64_t>& geometry, int64_t owner, int64_t version) {
+  CNNEXT_CHECK(geometry.size() == 7, "geometry must have 7 numbers, but is ",
+               in_brackets(geometry));
+  CNNEXT_CHECK(input.numel() > 0 && weight.numel() > 0,
+               "input and weight must not be empty, but have shapes ", shape_text(input), " and ",
+               shape_text(weight));
   const conv2d::OwnedWeight owned{weight, owner, version};
   const auto compute = [&](const Device& device, Pass pass, const Conv2dShape& s, const auto& o) {
     if constexpr (std::is_same_v<decltype(o), const Conv2dOperands<float>&>) {
@@ -57,8 +62,9 @@ Tensor forward_planned(const Tensor& input, const Tensor& weight, const std::opt
       device.compute<Conv2d>(pass, s, o);
     }
   };
-  return conv2d::forward_by<Device>(compute, input, weight, bias, stride_h, stride_w, pad_h, pad_w,
-                                    dilation_h, dilation_w, groups);
+  return conv2d::forward_by<Device>(compute, input, weight, bias, geometry[0], geometry[1],
+                                    geometry[2], geometry[3], geometry[4], geometry[5],
+                                    geometry[6]);
 }
 
 void forget_plans(int64_t owner) { PlannedCalls::instance().forget(owner); }
@@ -143,9 +149,8 @@ STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
       "int groups, bool weights_packed) -> str");
   m.def("conv2d_many_plain_tiles_address() -> int");
   m.def(
-      "conv2d_planned(Tensor input, Tensor weight, Tensor? bias, int stride_h, int stride_w, "
-      "int pad_h, int pad_w, int dilation_h, int dilation_w, int groups, int owner, int version) "
-      "-> Tensor");
+      "conv2d_planned(Tensor input, Tensor weight, Tensor? bias, int[] geometry, int owner, "
+      "int version) -> Tensor");
   m.def("conv2d_forget_plans(int owner) -> ()");
   m.def("conv2d_forget_all_plans() -> ()");
   m.def("conv2d_packed_bytes(int owner) -> int");

@@ -388,7 +388,7 @@ def test_it_goes_with_its_module(layer: cnnext.Conv2d, image: Tensor) -> None:
     other = cnnext.Conv2d(32, 48, 3, padding=1)
     with torch.no_grad():
         other(image)
-    owner = planned_calls.owner_of(other)
+    owner = planned_calls.owner_of(other).number
     assert torch.ops.cnnext.conv2d_packed_bytes(owner) > 0
     del other
     gc.collect()

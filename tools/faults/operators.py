@@ -177,8 +177,8 @@ OPERATORS = (
         name="modules-know-their-filters",
         kind="pickle",
         file="cnnext/runtime/planned_calls.py",
-        old="owner = _owners.setdefault(id(module), next(_numbers))",
-        new="owner = _owners.setdefault(id(module), next(_numbers))\n"
+        old="owner = _owners.setdefault(id(module), Owner())",
+        new="owner = _owners.setdefault(id(module), Owner())\n"
         "        module.__dict__['_filter_owner'] = owner",
         tests=("tests/ops/test_planned_calls.py",),
     ),

@@ -44,7 +44,7 @@ def int_pairs(op: str, **values: Any) -> list[tuple[int, int]]:
     As in torch, the types of all are checked before the length of any.
     """
     if not torch.compiler.is_compiling():  # whose integers are not told apart by their type
-        plain = [_plain_pair(value) for value in values.values()]
+        plain = [plain_pair(value) for value in values.values()]
         if None not in plain:
             return plain  # type: ignore[return-value]
     unpacked = [_unpack(op, name, value) for name, value in values.items()]
@@ -54,8 +54,11 @@ def int_pairs(op: str, **values: Any) -> list[tuple[int, int]]:
     ]
 
 
-def _plain_pair(value: Any) -> tuple[int, int] | None:
-    """The pair of what nearly everybody gives, an int or a tuple of two, or None for all else."""
+def plain_pair(value: Any) -> tuple[int, int] | None:
+    """The pair of what nearly everybody gives, an int or a tuple of two, or None for all else.
+
+    What has one is immutable: it stays the same pair.
+    """
     kind = type(value)
     if kind is int:
         return (value, value) if value in _INT64 else None

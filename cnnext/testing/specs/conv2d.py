@@ -90,7 +90,9 @@ SPEC = OperatorSpec(
             {"grad_output": _GRADIENT, "input": _INPUT, "weight": _WEIGHT, **_GEOMETRY}
         ),
         "conv2d_backward_bias": Arguments({"grad_output": _GRADIENT}),
-        "conv2d_planned": Arguments({**_OPERANDS, **_GEOMETRY, "owner": 1, "version": -1}),
+        "conv2d_planned": Arguments(
+            {**_OPERANDS, "geometry": tuple(_GEOMETRY.values()), "owner": 1, "version": -1}
+        ),
         "conv2d_value_facts": Arguments(
             {
                 **{"direction": "forward", "first": _INPUT, "weight": _WEIGHT},
