@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Direct convolution, forward and input gradient, for any shape: blocked over rows and channels.
 //
-//   packing, one task per (gather, group, panel of Tile::kColumns output channels):
+//   packing, one task per (gather, group, panel of Tile::kColumns output channels, part of c):
 //     the filter to [panel][tap][c][column]
-//   then one task per (gather, image, group, block of rows, block of panels):
+//   then one task per (gather, image, group, block of rows, block of panels or vector of one):
 //     copy the rows of input that the rows need (packed_rows.h)             -- L2
 //     for each panel, for each row: multiply_panel over the row's pixels -- registers
 //       (without the filter rows that meet the border above or below the image)
@@ -20,6 +20,8 @@
 // in the filter. A panel that holds one multiplies the pixels at the border tap by tap.
 #pragma once
 
+#include <limits>
+
 #include "conv2d/packed_rows.h"
 #include "conv2d/pooled_store.h"
 #include "gemm/tile.h"
@@ -32,7 +34,8 @@ struct DirectConv {
   static constexpr bool kPools = kPass == Pass::forward;
 
   struct Blocking {
-    int64_t rows, row_blocks, panels, panel_blocks, all_panels;
+    int64_t rows, row_blocks, columns, column_blocks, all_panels;
+    int64_t packing_parts;  // of a panel
   };
 
   static Plan plan(const Conv2dShape& s, int threads) {
@@ -43,7 +46,7 @@ struct DirectConv {
     for (int64_t i = 0; i < geometry_count(s, kPass); ++i) {
       const ConvGeometry g = make_geometry(s, kPass, {}, i);
       const Blocking b = blocking(g, threads);
-      plan.weights.tasks += g.groups * b.all_panels;
+      plan.weights.tasks += packing_tasks(g, b);
       plan.weights.bytes += 4 * filter_floats(g, b);
       plan.weights.chunk_bytes =
           max(plan.weights.chunk_bytes, 4 * FilterPanel<Tile>::scratch_floats(g.filter_taps));
@@ -58,15 +61,9 @@ struct DirectConv {
                    const Slice& slice) {
     for_each_gather(s, plan, o, slice,
                     [&](const ConvGeometry& g, const Blocking& b, int64_t before, float* filter) {
-                      const int64_t end = min(slice.end - before, g.groups * b.all_panels);
+                      const int64_t end = min(slice.end - before, packing_tasks(g, b));
                       for (int64_t task = max(slice.begin - before, 0); task < end; ++task) {
-                        const int64_t k0 = task % b.all_panels * Tile::kColumns;
-                        const float* w = o.second + task / b.all_panels * g.w_group + k0 * g.w_k;
-                        float* const panel = filter + task * panel_floats(g);
-                        filter_panel<Tile>(g, k0).pack(w, panel,
-                                                       reinterpret_cast<float*>(slice.chunk));
-                        const int64_t size = g.taps() * g.c * Tile::kColumns;
-                        panel[size] = !all_finite<Tile::kLanes>(panel, size);
+                        pack_part(g, b, o, task, filter, reinterpret_cast<float*>(slice.chunk));
                       }
                     });
   }
@@ -81,7 +78,7 @@ struct DirectConv {
   }
 
  private:
-  // Calls f(gather, its blocking, panels of the gathers before it, its packed filter).
+  // Calls f(gather, its blocking, tasks of packing the gathers before it, its packed filter).
   template <class F>
   static void for_each_gather(const Conv2dShape& s, const Plan& plan,
                               const Conv2dOperands<float>& o, const Slice& slice, const F& f) {
@@ -91,12 +88,48 @@ struct DirectConv {
       const ConvGeometry g = make_geometry(s, kPass, o, i);
       const Blocking b = blocking(g, static_cast<int>(plan.block[0]));
       f(g, b, before, filter);
-      before += g.groups * b.all_panels;
+      before += packing_tasks(g, b);
       filter += filter_floats(g, b);
     }
   }
 
-  // Behind the filter of a panel, a number tells whether it must not meet zeros of a border.
+  // Some channels, of each of which a number behind the filter of a panel tells whether it must not
+  // meet zeros of a border.
+  static int64_t marks(const ConvGeometry& g) { return min(Tile::kColumns, g.c); }
+
+  static int64_t packing_tasks(const ConvGeometry& g, const Blocking& b) {
+    return g.groups * b.all_panels * b.packing_parts;
+  }
+
+  static void pack_part(const ConvGeometry& g, const Blocking& b, const Conv2dOperands<float>& o,
+                        int64_t task, float* filter, float* scratch) {
+    const int64_t part = task % b.packing_parts, index = task / b.packing_parts;
+    const int64_t all_marks = marks(g), mark0 = all_marks * part / b.packing_parts;
+    const int64_t mark1 = all_marks * (part + 1) / b.packing_parts;
+    const int64_t first = g.c * mark0 / all_marks, last = g.c * mark1 / all_marks;
+    const int64_t k0 = index % b.all_panels * Tile::kColumns;
+    const float* const w = o.second + index / b.all_panels * g.w_group + k0 * g.w_k;
+    float* const panel = filter + index * panel_floats(g);
+    const FilterPanel<Tile> packed = filter_panel<Tile>(g, k0);
+    packed.pack(w, panel, first, last, scratch);
+    bool finite = true;
+    for (int64_t tap = 0; tap < g.taps(); ++tap) {
+      const float* const row = packed.row(panel, tap, first);
+      finite = finite && all_finite<Tile::kLanes>(row, (last - first) * Tile::kColumns);
+    }
+    float* const finds = panel + g.taps() * g.c * Tile::kColumns;
+    for (int64_t mark = mark0; mark < mark1; ++mark) finds[mark] = !finite;
+  }
+
+  // Whether a panel's filter must not meet zeros of a border.
+  static bool is_infinite(const ConvGeometry& g, const float* panel) {
+    const float* const finds = panel + g.taps() * g.c * Tile::kColumns;
+    for (int64_t mark = 0; mark < marks(g); ++mark) {
+      if (finds[mark] != 0) return true;
+    }
+    return false;
+  }
+
   static int64_t panel_floats(const ConvGeometry& g) {
     return (g.taps() * g.c + 1) * Tile::kColumns;
   }
@@ -110,22 +143,62 @@ struct DirectConv {
   static int64_t row_floats(const ConvGeometry& g) { return g.w.grid * Tile::kColumns; }
 
   static int64_t tasks(const ConvGeometry& g, const Blocking& b) {
-    return g.h.grid == 0 || g.w.grid == 0 ? 0 : g.images * g.groups * b.row_blocks * b.panel_blocks;
+    return g.h.grid == 0 || g.w.grid == 0 ? 0
+                                          : g.images * g.groups * b.row_blocks * b.column_blocks;
   }
 
+  static int64_t max_packed_rows_floats() { return l2_floats(6); }  // half of L2 is the filter's
+
   static Blocking blocking(const ConvGeometry& g, int threads) {
-    Blocking b{};
-    b.all_panels = ceil_div(g.k, Tile::kColumns);
-    const int64_t wanted = 4 * threads;
-    const int64_t planes = g.images * g.groups;
-    const int64_t packed_rows_floats = l2_floats(6);  // leaves half of L2 to the filter
-    b.rows = g.rows_for_threads(packed_rows_floats, planes, threads);
-    if (g.pooled) b.rows = round_up(b.rows, 2);
-    b.row_blocks = ceil_div(g.h.grid, b.rows);
-    b.panel_blocks = min(b.all_panels, ceil_div(wanted, max(1, planes * b.row_blocks)));
-    b.panels = ceil_div(b.all_panels, b.panel_blocks);
-    b.panel_blocks = ceil_div(b.all_panels, b.panels);
+    const int64_t planes = g.images * g.groups, all_panels = ceil_div(g.k, Tile::kColumns);
+    const int64_t rows = g.rows_for_threads(max_packed_rows_floats(), planes, threads);
+    const int64_t row_blocks = ceil_div(g.h.grid, rows);
+    const int64_t panel_blocks =
+        min(all_panels, ceil_div(4 * threads, max(1, planes * row_blocks)));
+    Blocking b = of_blocks(g, rows, ceil_div(all_panels, panel_blocks) * Tile::kColumns);
+    if (are_uneven(tasks(g, b), threads)) b = even_blocking(g, threads);
+    b.packing_parts = even_parts(g.groups * all_panels, marks(g), threads);
     return b;
+  }
+
+  static Blocking of_blocks(const ConvGeometry& g, int64_t max_rows, int64_t columns) {
+    const int64_t rows = g.pooled ? round_up(max_rows, 2) : max_rows;
+    return {rows,
+            ceil_div(g.h.grid, rows),
+            columns,
+            ceil_div(g.k, columns),
+            ceil_div(g.k, Tile::kColumns),
+            1};
+  }
+
+  // The blocks of which the busiest thread has least to do.
+  static Blocking even_blocking(const ConvGeometry& g, int threads) {
+    constexpr int64_t kMaxRounds = 4;   // of tasks
+    constexpr double kCopiedFloat = 8;  // in multiply-adds
+    const int64_t planes = g.images * g.groups;
+    const int64_t max_rows = g.rows_within(max_packed_rows_floats());
+    Blocking best{};
+    double min_work = std::numeric_limits<double>::infinity();
+    const auto consider = [&](const Blocking& b) {
+      const double sums = static_cast<double>(b.rows * g.w.grid * g.taps() * g.c * b.columns);
+      const double copied = static_cast<double>(g.packed_rows_floats(b.rows));
+      const double work =
+          static_cast<double>(ceil_div(tasks(g, b), threads)) * (sums + kCopiedFloat * copied);
+      if (work >= min_work) return;
+      min_work = work;
+      best = b;
+    };
+    const int64_t vectors = ceil_div(g.k, Tile::kLanes);
+    for (int64_t blocks = 1; blocks <= vectors; ++blocks) {
+      int64_t columns = ceil_div(vectors, blocks) * Tile::kLanes;
+      if (columns > Tile::kColumns) columns = round_up(columns, Tile::kColumns);
+      for (int64_t rounds = 1; rounds <= kMaxRounds; ++rounds) {
+        const int64_t wanted = rounds * threads / (planes * ceil_div(g.k, columns));
+        const int64_t rows = ceil_div(g.h.grid, max(1, min(wanted, g.h.grid)));
+        consider(of_blocks(g, min(rows, max_rows), columns));
+      }
+    }
+    return best;
   }
 
   static bool merges_taps(const ConvGeometry& g) { return g.w.offset_step == 1; }
@@ -223,7 +296,7 @@ struct DirectConv {
     const bool nchw = g.layout == Layout::nchw;
     int64_t packed = -1;  // which block of rows the scratch holds
     for (int64_t task = begin; task < end; ++task) {
-      const int64_t block_index = task / b.panel_blocks;
+      const int64_t block_index = task / b.column_blocks;
       const int64_t i0 = block_index % b.row_blocks * b.rows;
       const int64_t rows = min(b.rows, g.h.grid - i0);
       const int64_t group = block_index / b.row_blocks % g.groups;
@@ -233,21 +306,20 @@ struct DirectConv {
                                 g.c, g.c, packed_rows);
         packed = block_index;
       }
-      const int64_t panel0 = task % b.panel_blocks * b.panels;
-      const int64_t panel1 = min(b.all_panels, panel0 + b.panels);
-      for (int64_t panel = panel0; panel < panel1; ++panel) {
-        const int64_t k0 = group * g.k + panel * Tile::kColumns;  // among all output channels
-        t.columns = min(Tile::kColumns, g.k - panel * Tile::kColumns);
+      const int64_t k_end = min(g.k, (task % b.column_blocks + 1) * b.columns);
+      for (int64_t k = task % b.column_blocks * b.columns; k < k_end; k += t.columns) {
+        const int64_t k0 = group * g.k + k;  // among all output channels
+        const int64_t panel = k / Tile::kColumns, column = k % Tile::kColumns;
+        t.columns = min(Tile::kColumns - column, k_end - k);
         const float* const panel_filter = filter + (group * b.all_panels + panel) * panel_floats(g);
-        const bool at_border =
-            g.meets_border() && panel_filter[g.taps() * g.c * Tile::kColumns] != 0;
+        const bool at_border = g.meets_border() && is_infinite(g, panel_filter);
         for (int64_t i = 0; i < rows; ++i) {
           const int64_t out_row = g.h.out_first + (i0 + i) * g.h.out_step;
           const TapRange taps = g.h.taps_inside_of(i0 + i);
           t.segments = segments + taps.first * segments_per_row(g);
           t.n_segments = (taps.last - taps.first) * segments_per_row(g);
           t.a = packed_rows + i * g.h.in_step * packed_w * g.c;
-          t.b = panel_filter + taps.first * g.w.taps * g.c * Tile::kColumns;
+          t.b = panel_filter + taps.first * g.w.taps * g.c * Tile::kColumns + column;
           TileEpilogue epilogue = of_pixels.at(0, k0);
           t.epilogue = &epilogue;
           t.c = row_buffer;

@@ -7,19 +7,23 @@
 // of output channels, one step of the micro-kernel is one pixel: its rows are (tap, channel), which
 // lie side by side in the packed rows, its columns output channels.
 //
-//   phase 0, one task per (split, group, block of panels):
+//   phase 0, one task per (split, group, block of panels, block of filter rows):
 //     for each block of output rows of the split's share of all images:
 //       copy the rows of x and the panels of dy
-//       for each panel, for each filter row: partial[split][panel][(r,s,c)][column] += ...
+//       for each panel, for each filter row of the block: partial[split][panel][(r,s,c)][column] +=
+//       ...
 //         over the rows of which it meets the image
-//   phase 1, one task per (group, panel): add up the splits in order, write dw
+//   phase 1, one task per (group, panel, part of c): add up the splits in order, write dw
 //
 // The zero border to the left and right takes part in the sums, which is wrong only for Inf and NaN
 // in dy. A block of rows that holds one goes tap by tap, over the pixels where the tap is inside.
 //
-// Splits exist only where the blocks of panels do not keep all threads busy. Their number and the
-// order of additions depend on nothing but shape and thread count, so equal calls give equal bits.
+// Splits, and blocks of filter rows, exist only where the blocks of panels do not keep all threads
+// busy. Their number and the order of additions depend on nothing but shape and thread count, so
+// equal calls give equal bits.
 #pragma once
+
+#include <limits>
 
 #include "conv2d/packed_rows.h"
 #include "gemm/tile.h"
@@ -34,7 +38,11 @@ struct DirectBackwardWeight {
   static constexpr int64_t kEvenSplits = 4;  // beyond, adding them up costs more than waiting
 
   struct Blocking {
-    int64_t rows, row_blocks, all_panels, panels, panel_blocks, splits;
+    int64_t rows, row_blocks, all_panels, panels, panel_blocks, splits, tap_blocks;
+
+    int64_t tasks(const ConvGeometry& g) const {
+      return splits * g.groups * panel_blocks * tap_blocks;
+    }
   };
 
   static Plan plan(const Conv2dShape& s, int threads) {
@@ -42,9 +50,12 @@ struct DirectBackwardWeight {
     const Blocking b = blocking(g, threads);
     Plan plan;
     plan.n_phases = 2;
-    plan.block[0] = threads;
-    plan.tasks[0] = b.splits * g.groups * b.panel_blocks;
-    plan.tasks[1] = g.groups * b.all_panels;
+    plan.block[0] = b.rows;
+    plan.block[1] = b.panels;
+    plan.block[2] = b.splits;
+    plan.block[3] = b.tap_blocks;
+    plan.tasks[0] = b.tasks(g);
+    plan.tasks[1] = g.groups * b.all_panels * reducing_parts(g, b, threads);
     plan.shared_bytes = b.splits * g.groups * b.all_panels * panel_floats(g) * 4;
     const int64_t sums = round_up(8 * b.rows, 64) +
                          4 * (g.packed_rows_floats(b.rows) + b.panels * dy_panel_floats(g, b));
@@ -55,13 +66,16 @@ struct DirectBackwardWeight {
   static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
                   const Slice& slice) {
     const ConvGeometry g = make_geometry(s, Pass::forward, o, 0);
-    const Blocking b = blocking(g, static_cast<int>(plan.block[0]));
+    const Blocking b =
+        complete(g, {plan.block[0], 0, 0, plan.block[1], 0, plan.block[2], plan.block[3]});
+    const int64_t parts = plan.tasks[1] / (g.groups * b.all_panels);
     float* const partial = reinterpret_cast<float*>(slice.shared);
     for (int64_t task = slice.begin; task < slice.end; ++task) {
       if (slice.phase == 0) {
         accumulate(g, b, o, task, partial, slice.chunk);
       } else {
-        reduce(g, b, o, task, partial, reinterpret_cast<float*>(slice.chunk));
+        const int64_t first = g.c * (task % parts) / parts, last = g.c * (task % parts + 1) / parts;
+        reduce(g, b, o, task / parts, first, last, partial, reinterpret_cast<float*>(slice.chunk));
       }
     }
   }
@@ -73,8 +87,64 @@ struct DirectBackwardWeight {
     return b.rows * g.w.grid * Tile::kColumns;
   }
 
+  static int64_t reducing_parts(const ConvGeometry& g, const Blocking& b, int threads) {
+    return even_parts(g.groups * b.all_panels, g.c, threads);
+  }
+
+  // With the numbers of blocks that follow from their sizes.
+  static Blocking complete(const ConvGeometry& g, Blocking b) {
+    b.row_blocks = ceil_div(g.h.grid, b.rows);
+    b.all_panels = ceil_div(g.k, Tile::kColumns);
+    b.panel_blocks = ceil_div(b.all_panels, b.panels);
+    return b;
+  }
+
   static Blocking blocking(const ConvGeometry& g, int threads) {
+    const Blocking b = blocking_by_panels(g, threads);
+    return are_uneven(b.tasks(g), threads) ? even_blocking(g, threads) : b;
+  }
+
+  // What the busiest thread does and its part of the sums of all splits, in multiply-adds.
+  static double work(const ConvGeometry& g, const Blocking& b, int threads) {
+    constexpr double kCopiedFloat = 8;
+    const double pixels = static_cast<double>(b.rows * g.w.grid);
+    const double rows_of_x = static_cast<double>(g.packed_rows_floats(b.rows));
+    const double panels = static_cast<double>(b.panels * Tile::kColumns);
+    const double products = static_cast<double>(ceil_div(g.h.taps, b.tap_blocks) * g.w.taps * g.c);
+    const double item = pixels * panels * products + kCopiedFloat * (rows_of_x + panels * pixels);
+    const double items = static_cast<double>(ceil_div(g.images * b.row_blocks, b.splits) *
+                                             ceil_div(b.tasks(g), threads));
+    const double sums = static_cast<double>(b.splits * g.groups * b.all_panels * panel_floats(g));
+    return items * item + kCopiedFloat * sums / threads;
+  }
+
+  static Blocking even_blocking(const ConvGeometry& g, int threads) {
+    constexpr int64_t kMaxRounds = 4;  // of tasks
+    Blocking best{};
+    double min_work = std::numeric_limits<double>::infinity();
+    for (int64_t rows = g.rows_within(l2_floats(4));; rows = ceil_div(rows, 2)) {
+      for (int64_t panels = 1; panels <= min(kPanelsPerTask, ceil_div(g.k, Tile::kColumns));
+           ++panels) {
+        for (int64_t tap_blocks = 1; tap_blocks <= g.h.taps; ++tap_blocks) {
+          Blocking b = complete(g, {rows, 0, 0, panels, 0, 1, tap_blocks});
+          const int64_t tasks = b.tasks(g), items = g.images * b.row_blocks;
+          for (int64_t rounds = 1; rounds <= kMaxRounds; ++rounds) {
+            b.splits = max(1, min(items, rounds * threads / tasks));
+            const double found = work(g, b, threads);
+            if (found < min_work) {
+              min_work = found;
+              best = b;
+            }
+          }
+        }
+      }
+      if (rows == 1) return best;
+    }
+  }
+
+  static Blocking blocking_by_panels(const ConvGeometry& g, int threads) {
     Blocking b;
+    b.tap_blocks = 1;
     b.rows = g.rows_within(l2_floats(4));  // of x, beside the panels of dy
     b.row_blocks = ceil_div(g.h.grid, b.rows);
     b.all_panels = ceil_div(g.k, Tile::kColumns);
@@ -92,10 +162,13 @@ struct DirectBackwardWeight {
 
   static void accumulate(const ConvGeometry& g, const Blocking& b, const Conv2dOperands<float>& o,
                          int64_t task, float* partial, unsigned char* scratch) {
-    const int64_t panel0 = task % b.panel_blocks * b.panels;
+    const int64_t tap_block = task % b.tap_blocks, block = task / b.tap_blocks;
+    const int64_t tap0 = g.h.taps * tap_block / b.tap_blocks;
+    const int64_t tap1 = g.h.taps * (tap_block + 1) / b.tap_blocks;
+    const int64_t panel0 = block % b.panel_blocks * b.panels;
     const int64_t panels = min(b.panels, b.all_panels - panel0);
-    const int64_t group = task / b.panel_blocks % g.groups;
-    const int64_t split = task / b.panel_blocks / g.groups;
+    const int64_t group = block / b.panel_blocks % g.groups;
+    const int64_t split = block / b.panel_blocks / g.groups;
     const int64_t items = g.images * b.row_blocks;
 
     int64_t* const segments = reinterpret_cast<int64_t*>(scratch);
@@ -136,9 +209,10 @@ struct DirectBackwardWeight {
         }
         const bool finite = !g.meets_border() ||
                             all_finite<Tile::kLanes>(dy_panel, rows * g.w.grid * Tile::kColumns);
-        float* out =
-            partial + ((split * g.groups + group) * b.all_panels + panel0 + p) * panel_floats(g);
-        for (int64_t r = 0; r < g.h.taps; ++r) {
+        float* out = partial +
+                     ((split * g.groups + group) * b.all_panels + panel0 + p) * panel_floats(g) +
+                     tap0 * runs * run_floats;
+        for (int64_t r = tap0; r < tap1; ++r) {
           const int64_t start = i0 * g.h.in_step + g.h.offset_first + r * g.h.offset_step;
           const TapRange inside = taps_inside(start, rows, g.h.in_step, g.h.in_size);
           t.segments = segments + inside.first;
@@ -182,18 +256,22 @@ struct DirectBackwardWeight {
   }
 
   static void reduce(const ConvGeometry& g, const Blocking& b, const Conv2dOperands<float>& o,
-                     int64_t task, float* partial, float* scratch) {
-    const int64_t k0 = task % b.all_panels * Tile::kColumns;
-    const int64_t group = task / b.all_panels;
+                     int64_t panel, int64_t first, int64_t last, float* partial, float* scratch) {
+    const int64_t k0 = panel % b.all_panels * Tile::kColumns;
+    const int64_t group = panel / b.all_panels;
     const int64_t split_floats = g.groups * b.all_panels * panel_floats(g);
-    float* sum = partial + task * panel_floats(g);
-    for (int64_t split = 1; split < b.splits; ++split) {
-      const float* other = sum + split * split_floats;
-      for (int64_t i = 0; i < panel_floats(g); i += Tile::kLanes) {
-        store<Tile::kLanes>(sum + i, load<Tile::kLanes>(sum + i) + load<Tile::kLanes>(other + i));
+    float* const sums = partial + panel * panel_floats(g);
+    const FilterPanel<Tile> filter = filter_panel<Tile>(g, k0);
+    for (int64_t tap = 0; tap < g.taps(); ++tap) {
+      float* const sum = filter.row(sums, tap, first);
+      for (int64_t split = 1; split < b.splits; ++split) {
+        const float* const other = sum + split * split_floats;
+        for (int64_t i = 0; i < (last - first) * Tile::kColumns; i += Tile::kLanes) {
+          store<Tile::kLanes>(sum + i, load<Tile::kLanes>(sum + i) + load<Tile::kLanes>(other + i));
+        }
       }
     }
-    filter_panel<Tile>(g, k0).unpack(sum, o.result + group * g.w_group + k0 * g.w_k, scratch);
+    filter.unpack(sums, o.result + group * g.w_group + k0 * g.w_k, first, last, scratch);
   }
 };
 

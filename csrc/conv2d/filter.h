@@ -42,20 +42,27 @@ struct FilterPanel {
     return kChannelBlock * filter_taps * Tile::kColumns;
   }
 
-  CNNEXT_INLINE int64_t floats() const { return taps.count() * c * Tile::kColumns; }
+  CNNEXT_INLINE float* row(float* panel, int64_t tap, int64_t channel) const {
+    return panel + (tap * c + channel) * Tile::kColumns;
+  }
 
-  // `w` is the filter's element of the first output channel, c = 0 and tap (0, 0).
-  void pack(const float* w, float* panel, float* scratch) const {
+  // Channels [first, last). `w` is the filter's element of the first output channel, c = 0 and tap
+  // (0, 0).
+  void pack(const float* w, float* panel, int64_t first, int64_t last, float* scratch) const {
     // Stale scratch in unused columns could hold denormals, which multiply slowly.
-    if (columns < Tile::kColumns) fill_zero(panel, floats());
+    if (columns < Tile::kColumns) {
+      for (int64_t tap = 0; tap < taps.count(); ++tap) {
+        fill_zero(row(panel, tap, first), (last - first) * Tile::kColumns);
+      }
+    }
     if (c_step == 1) {
       for (int64_t tap = 0; tap < taps.count(); ++tap) {
-        transpose_block<Tile::kLanes>(w + taps.offset(tap), k_step, row(panel, tap, 0),
-                                      Tile::kColumns, columns, c);
+        transpose_block<Tile::kLanes>(w + taps.offset(tap) + first, k_step, row(panel, tap, first),
+                                      Tile::kColumns, columns, last - first);
       }
     } else if (channels_of_taps()) {
-      for (int64_t c0 = 0; c0 < c; c0 += kChannelBlock) {
-        const int64_t channels = min(kChannelBlock, c - c0);
+      for (int64_t c0 = first; c0 < last; c0 += kChannelBlock) {
+        const int64_t channels = min(kChannelBlock, last - c0);
         transpose_block<Tile::kLanes>(w + c0 * c_step, k_step, scratch, Tile::kColumns, columns,
                                       channels * c_step);
         for (int64_t tap = 0; tap < taps.count(); ++tap) {
@@ -67,13 +74,13 @@ struct FilterPanel {
       }
     } else if (taps.direction() != 0 && taps.count() > 1 && k_step == taps.count()) {
       const int64_t tap_step = c * Tile::kColumns * taps.direction();
-      const int64_t first = taps.direction() > 0 ? 0 : taps.count() - 1;  // in memory
-      for (int64_t i = 0; i < c; ++i) {
-        transpose_block<Tile::kLanes>(w + i * c_step + taps.offset(first), k_step,
-                                      row(panel, first, i), tap_step, columns, taps.count());
+      const int64_t tap0 = taps.direction() > 0 ? 0 : taps.count() - 1;  // in memory
+      for (int64_t i = first; i < last; ++i) {
+        transpose_block<Tile::kLanes>(w + i * c_step + taps.offset(tap0), k_step,
+                                      row(panel, tap0, i), tap_step, columns, taps.count());
       }
     } else {
-      for (int64_t i = 0; i < c; ++i) {
+      for (int64_t i = first; i < last; ++i) {
         for (int64_t tap = 0; tap < taps.count(); ++tap) {
           const float* src = w + i * c_step + taps.offset(tap);
           float* dst = row(panel, tap, i);
@@ -88,15 +95,15 @@ struct FilterPanel {
   }
 
   // The inverse; every tap of the filter must be in the panel.
-  void unpack(float* panel, float* w, float* scratch) const {
+  void unpack(float* panel, float* w, int64_t first, int64_t last, float* scratch) const {
     if (c_step == 1) {
       for (int64_t tap = 0; tap < taps.count(); ++tap) {
-        transpose_block<Tile::kLanes>(row(panel, tap, 0), Tile::kColumns, w + taps.offset(tap),
-                                      k_step, c, columns);
+        transpose_block<Tile::kLanes>(row(panel, tap, first), Tile::kColumns,
+                                      w + taps.offset(tap) + first, k_step, last - first, columns);
       }
     } else if (channels_of_taps()) {
-      for (int64_t c0 = 0; c0 < c; c0 += kChannelBlock) {
-        const int64_t channels = min(kChannelBlock, c - c0);
+      for (int64_t c0 = first; c0 < last; c0 += kChannelBlock) {
+        const int64_t channels = min(kChannelBlock, last - c0);
         for (int64_t tap = 0; tap < taps.count(); ++tap) {
           for (int64_t i = 0; i < channels; ++i) {
             copy(scratch + (i * c_step + taps.offset(tap)) * Tile::kColumns,
@@ -107,7 +114,7 @@ struct FilterPanel {
                                       channels * c_step, columns);
       }
     } else {
-      for (int64_t i = 0; i < c; ++i) {
+      for (int64_t i = first; i < last; ++i) {
         for (int64_t tap = 0; tap < taps.count(); ++tap) {
           float* dst = w + i * c_step + taps.offset(tap);
           const float* src = row(panel, tap, i);
@@ -121,10 +128,6 @@ struct FilterPanel {
   // All taps of a channel lie side by side, channel after channel.
   CNNEXT_INLINE bool channels_of_taps() const {
     return taps.direction() == 1 && taps.offset(0) == 0 && c_step == taps.count();
-  }
-
-  CNNEXT_INLINE float* row(float* panel, int64_t tap, int64_t channel) const {
-    return panel + (tap * c + channel) * Tile::kColumns;
   }
 };
 

@@ -34,6 +34,14 @@ struct TileBlock {
   CNNEXT_INLINE int64_t group_first(int64_t i) const { return tiles * i / groups; }
 };
 
+// The part `index` of `count`, as even as possible.
+struct Part {
+  int64_t index, count;
+
+  CNNEXT_INLINE int64_t first(int64_t units) const { return units * index / count; }
+  CNNEXT_INLINE int64_t last(int64_t units) const { return units * (index + 1) / count; }
+};
+
 template <class Tile, Pass kPass, int Outputs, int Taps>
 struct WinogradSteps {
   using Tiles = WinogradTiles<Tile, Outputs, Taps>;
@@ -47,6 +55,11 @@ struct WinogradSteps {
   static constexpr float kDim = kPass == Pass::forward ? kDimWindow : 1.0f / 4096;
   static constexpr int64_t kMaxChannels = 128;             // of a chunk, where U fits L2
   static constexpr int64_t kFilterFloats = N * kTaps * N;  // scratch of transform_filter
+
+  // Columns [first, first + count) of a panel, whole vectors but for the last of all.
+  struct Columns {
+    int64_t panel, first, count;
+  };
 
   WinogradShape g;
   const float *x, *w;
@@ -70,10 +83,13 @@ struct WinogradSteps {
     group_tiles = Tile::panel_rows(g.k);
   }
 
+  int64_t chunk_vectors() const { return chunk_channels / N; }
+  // Vectors of output channels x vectors of channels; some of a last panel or chunk are empty.
+  int64_t filter_parts() const { return Tile::kVectors * chunk_vectors(); }
   int64_t channels(int64_t chunk) const {
     return min(chunk_channels, g.c - chunk * chunk_channels);
   }
-  int64_t columns(int64_t panel) const { return min(kColumns, g.k - panel * kColumns); }
+  Columns columns(int64_t panel) const { return {panel, 0, min(kColumns, g.k - panel * kColumns)}; }
 
   // Distances from point to point, and what all points take.
   int64_t u_point() const { return pad_against_aliasing(chunk_channels * kColumns); }
@@ -100,8 +116,8 @@ struct WinogradSteps {
     PackFormat format;
     format.order = kPass == Pass::forward ? kOrders[kOrder] : kGradientOrders[kOrder];
     format.columns = kColumns;
-    format.tasks = panels * chunks;
-    format.bytes = 4 * format.tasks * u_floats();
+    format.tasks = panels * chunks * filter_parts();
+    format.bytes = 4 * panels * chunks * u_floats();
     format.chunk_bytes = 4 * kFilterFloats;
     format.complete = false;
     return format;
@@ -109,38 +125,49 @@ struct WinogradSteps {
   void pack_filter(const Slice& slice) const {
     float* const u = reinterpret_cast<float*>(slice.packed);
     for (int64_t task = slice.begin; task < slice.end; ++task) {
-      transform_filter(task / chunks, task % chunks, u + task * u_floats(),
+      const int64_t part = task % filter_parts(), index = task / filter_parts();
+      const int64_t panel = index / chunks, chunk = index % chunks;
+      const int64_t first = part / chunk_vectors() * N, c = part % chunk_vectors() * N;
+      const int64_t count = min(N, columns(panel).count - first), end = min(channels(chunk), c + N);
+      transform_filter({panel, first, count}, chunk, c, end, u + index * u_floats(),
                        reinterpret_cast<float*>(slice.chunk));
     }
   }
 
-  void transform_filter(int64_t panel, int64_t chunk, float* u, float* scratch) const {
-    const int64_t c0 = chunk * chunk_channels, count = channels(chunk);
-    for (int64_t j = 0; j < columns(panel); j += N) {
-      const int64_t k0 = panel * kColumns + j, lanes = min(N, g.k - k0);
+  // Channels [c_first, c_last) of the chunk.
+  void transform_filter(const Columns& some, int64_t chunk, int64_t c_first, int64_t c_last,
+                        float* u, float* scratch) const {
+    const int64_t c0 = chunk * chunk_channels;
+    for (int64_t j = some.first; j < some.first + some.count; j += N) {
+      const int64_t k0 = some.panel * kColumns + j, lanes = min(N, g.k - k0);
       if (lanes < N) fill_zero(scratch, kFilterFloats);  // lanes that nothing else sets
-      for (int64_t c = 0; c < count; c += N) {
-        const int64_t some = min(N, count - c);
-        transpose_filter(w + k0 * g.w_k + (c0 + c) * g.w_c, lanes, some, scratch);
-        for (int64_t i = 0; i < some; ++i) {
+      for (int64_t c = c_first; c < c_last; c += N) {
+        const int64_t rows = min(N, c_last - c);
+        transpose_filter(w + k0 * g.w_k + (c0 + c) * g.w_c, lanes, rows, scratch);
+        for (int64_t i = 0; i < rows; ++i) {
           transform_taps(scratch + i * kTaps * N, u + (c + i) * kColumns + j, u_point());
         }
       }
     }
   }
 
-  // Group `i` of the block, chunk of channels; v is that of the block and chunk.
-  void read_tiles(const TileBlock& b, int64_t i, int64_t chunk, float* v, float* scratch) const {
+  // Group `i` of the block, chunk of channels; v is that of the block and chunk. A part is one of
+  // so many of the chunk's vectors, and of so many of the group's tiles.
+  void read_tiles(const TileBlock& b, int64_t i, int64_t chunk, float* v, float* scratch,
+                  const Part& of_vectors = {0, 1}, const Part& of_tiles = {0, 1}) const {
     const int64_t first = b.group_first(i), count = b.group_first(i + 1) - first;
-    const TilePoints points{v + first * round_up(channels(chunk), N), v_point(b.tiles), count * N,
+    const int64_t vectors = ceil_div(channels(chunk), N), c = of_vectors.first(vectors) * N;
+    const int64_t c_end = min(channels(chunk), of_vectors.last(vectors) * N);
+    const int64_t t = of_tiles.first(count), tiles = of_tiles.last(count) - t;
+    const TilePoints points{v + (first * vectors + t) * N + c * count, v_point(b.tiles), count * N,
                             N};
-    Tiles::read(g, x, b.first + first, count, chunk * chunk_channels, channels(chunk), points,
+    Tiles::read(g, x, b.first + first + t, tiles, chunk * chunk_channels + c, c_end - c, points,
                 scratch);
   }
 
   // The groups [first, last) of a block, with which m begins; the first chunk sets M. A U that
   // `streams` is not in the core's own cache yet.
-  void multiply(const TileBlock& b, int64_t first, int64_t last, int64_t panel, int64_t chunk,
+  void multiply(const TileBlock& b, int64_t first, int64_t last, const Columns& some, int64_t chunk,
                 const float* v, const float* u, bool streams, float* m, int64_t m_stride) const {
     const int64_t vectors = round_up(channels(chunk), N);
     const int64_t t0 = b.group_first(first), tiles = b.group_first(last) - t0;
@@ -151,26 +178,26 @@ struct WinogradSteps {
         const bool ends = i == last - 1;
         PackedOperands operands;
         operands.a = v + point * v_point(b.tiles) + t * vectors;
-        operands.b = u + point * u_point();
+        operands.b = u + point * u_point() + some.first;
         operands.depth = channels(chunk);
-        operands.c = m + point * m_stride + (t - t0) * kColumns;
-        operands.columns = columns(panel);
+        operands.c = m + point * m_stride + (t - t0) * kColumns + some.first;
+        operands.columns = some.count;
         operands.init = chunk > 0 ? operands.c : nullptr;
         operands.next_a =
             ends ? v + next_point * v_point(b.tiles) + t0 * vectors : operands.a + rows * vectors;
-        operands.next_b = ends && streams ? u + next_point * u_point() : nullptr;
+        operands.next_b = ends && streams ? u + next_point * u_point() + some.first : nullptr;
         multiply_packed<Tile>(rows, operands);
       }
       if (chunk == chunks - 1) {
         const int64_t begin = tiles * point / kPoints, end = tiles * (point + 1) / kPoints;
-        Tiles::prefetch_outputs(g, b.first + t0 + begin, end - begin, panel * kColumns,
-                                columns(panel), y);
+        Tiles::prefetch_outputs(g, b.first + t0 + begin, end - begin,
+                                some.panel * kColumns + some.first, some.count, y);
       }
     }
   }
 
   // The groups [first, last) of a block, with which m begins; m is scratch afterwards.
-  void write_tiles(const TileBlock& b, int64_t first, int64_t last, int64_t panel, float* m,
+  void write_tiles(const TileBlock& b, int64_t first, int64_t last, const Columns& some, float* m,
                    int64_t m_stride, float* scratch) const {
     const int64_t t0 = b.group_first(first), tiles = b.group_first(last) - t0;
     uint8_t* const marks = reinterpret_cast<uint8_t*>(scratch + kWorkFloats);
@@ -178,14 +205,15 @@ struct WinogradSteps {
     for (int64_t i = first; i < last; ++i) {
       const int64_t t = b.group_first(i), count = b.group_first(i + 1) - t;
       const float* const products = m + (t - t0) * kColumns;
-      for (int64_t j = 0; j < columns(panel); j += N) {
-        const int64_t k = panel * kColumns + j;
+      for (int64_t j = some.first; j < some.first + some.count; j += N) {
+        const int64_t k = some.panel * kColumns + j;
         Tiles::write(g, b.first + t, count, k, min(N, g.k - k), products + j, m_stride, epilogue,
                      kDim, y, marks + j / N * tiles + t - t0, scratch);
       }
     }
-    for (int64_t j = 0; j < columns(panel); j += N) {
-      write_plainly(b.first + t0, tiles, marks + j / N * tiles, panel * kColumns + j, m, scratch);
+    for (int64_t j = some.first; j < some.first + some.count; j += N) {
+      write_plainly(b.first + t0, tiles, marks + j / N * tiles, some.panel * kColumns + j, m,
+                    scratch);
     }
   }
 

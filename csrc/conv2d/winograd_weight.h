@@ -6,10 +6,11 @@
 // where each of the (m + r - 1)^2 points is a matrix product whose reduction runs over tiles.
 //
 //   rounds over blocks of tiles:
-//     phase 0, one task per group of tiles: V = B^T x B, P = A dy A^T       -- L3
-//     phase 1, one task per (point, panel of Tile::kColumns output channels):
+//     phase 0, one task per (group of tiles, part of the channels of both):
+//       V = B^T x B, P = A dy A^T                                           -- L3
+//     phase 1, one task per (point, panel of Tile::kColumns output channels, part of c):
 //       dU[c, k] += sum over the block's tiles of V[t, c] P[t, k]           -- registers
-//   phase 2, after the last round, one task per (panel, block of c): dw = G^T dU G
+//   phase 2, after the last round, one task per (panel, part of c): dw = G^T dU G
 //
 // All tasks of a point follow each other, so that its V stays in L2 while the panels pass. Sums
 // leave the registers after a chain of tiles, which bounds the rounding error; no two tasks
@@ -30,24 +31,29 @@ struct WinogradBackwardWeight {
   using Math = typename Tiles::Math;
   static constexpr int N = Tile::kLanes, kSide = Tiles::kSide, kPoints = Tiles::kPoints;
   static constexpr int64_t kColumns = Tile::kColumns;
-  static constexpr int64_t kRoundFloats = 4 << 20;  // 16 MB of V and P
-  static constexpr int64_t kBlockChannels = 64;     // of a task of the last phase
+  static constexpr int64_t kRoundFloats = 4 << 20;               // 16 MB of V and P
+  static constexpr int64_t kMinChannels = 4, kMaxChannels = 64;  // of a task of the last phase
 
-  static Plan plan(const Conv2dShape& s, int) {
+  static Plan plan(const Conv2dShape& s, int threads) {
     const Sizes z(winograd_shape(s, Pass::forward, Outputs, {}));
     Plan plan;
     plan.n_phases = 3;
     plan.rounds = z.rounds;
-    plan.tasks[0] = ceil_div(z.tiles, Tile::kMaxRows);
-    plan.tasks[1] = kPoints * z.panels;
-    plan.tasks[2] = z.panels * z.channel_blocks;
+    const int64_t groups = ceil_div(z.tiles, Tile::kMaxRows);
+    plan.block[0] = even_parts(groups, z.c_vectors() + z.k_vectors(), threads);
+    plan.block[1] = even_parts(kPoints * z.panels, ceil_div(z.g.c, Tile::kMaxRows), threads);
+    plan.block[2] =
+        even_parts(z.panels, ceil_div(z.g.c, kMinChannels), threads, ceil_div(z.g.c, kMaxChannels));
+    plan.tasks[0] = groups * plan.block[0];
+    plan.tasks[1] = kPoints * z.panels * plan.block[1];
+    plan.tasks[2] = z.panels * plan.block[2];
     plan.shared_bytes = 4 * (z.v_floats() + z.p_floats() + z.u_floats());
     plan.chunk_bytes = 4 * max(max(Tiles::kBandFloats, z.g.c * kColumns),
                                kFilterFloats + FilterPanel<Tile>::scratch_floats(kTaps));
     return plan;
   }
 
-  static void run(const Conv2dShape& s, const Plan&, const Conv2dOperands<float>& o,
+  static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
                   const Slice& slice) {
     const Sizes z(winograd_shape(s, Pass::forward, Outputs, o));
     const TileBlock b = TileBlock::of(z.g.tiles(), slice.round, z.rounds, Tile::kMaxRows);
@@ -55,33 +61,37 @@ struct WinogradBackwardWeight {
     float* const p = v + z.v_floats();
     float* const u = p + z.p_floats();
     float* const scratch = reinterpret_cast<float*>(slice.chunk);
+    const int64_t parts = plan.block[slice.phase];
     for (int64_t task = slice.begin; task < slice.end; ++task) {
+      const Part part{task % parts, parts};
+      const int64_t index = task / parts;
       if (slice.phase == 0) {
-        if (task < b.groups) read_tiles(z, b, task, o, v, p, scratch);
+        if (index < b.groups) read_tiles(z, b, index, part, o, v, p, scratch);
       } else if (slice.phase == 1) {
-        multiply(z, b, task / z.panels, task % z.panels, slice.round, v, p, u, scratch);
+        multiply(z, b, index / z.panels, index % z.panels, part, slice.round, v, p, u, scratch);
       } else if (slice.round == z.rounds - 1) {
-        write(z, task / z.channel_blocks, task % z.channel_blocks, o, u, scratch);
+        write(z, index, part, o, u, scratch);
       }
     }
   }
 
  private:
   static constexpr int64_t kTaps = Taps * Taps;
-  static constexpr int64_t kFilterFloats = kTaps * kBlockChannels * kColumns;
+  static constexpr int64_t kFilterFloats = kTaps * kMaxChannels * kColumns;
 
   struct Sizes {
     WinogradShape g;
     int64_t rounds, tiles;  // tiles of the largest round
-    int64_t panels, channel_blocks;
+    int64_t panels;
 
     explicit Sizes(const WinogradShape& shape) : g(shape) {
       panels = ceil_div(g.k, kColumns);
-      channel_blocks = ceil_div(g.c, kBlockChannels);
       const int64_t fit = kRoundFloats / (kPoints * (g.c + g.k));
       rounds = ceil_div(g.tiles(), max(1, fit / kTransposedChain) * kTransposedChain);
       tiles = ceil_div(g.tiles(), rounds);
     }
+    int64_t c_vectors() const { return ceil_div(g.c, N); }
+    int64_t k_vectors() const { return ceil_div(g.k, N); }
     int64_t v_tile() const { return pad_against_aliasing(g.c); }
     int64_t v_point() const { return pad_against_aliasing(tiles * v_tile()); }
     int64_t v_floats() const { return kPoints * v_point(); }
@@ -92,30 +102,39 @@ struct WinogradBackwardWeight {
     int64_t u_floats() const { return panels * kPoints * u_point(); }
   };
 
-  static void read_tiles(const Sizes& z, const TileBlock& b, int64_t group,
+  // The part is of the vectors of channels, those of x before those of dy.
+  static void read_tiles(const Sizes& z, const TileBlock& b, int64_t group, const Part& part,
                          const Conv2dOperands<float>& o, float* v, float* p, float* scratch) {
     const int64_t first = b.group_first(group), count = b.group_first(group + 1) - first;
-    Tiles::read(z.g, o.second, b.first + first, count, 0, z.g.c,
-                {v + first * z.v_tile(), z.v_point(), N, z.v_tile()}, scratch);
-    for (int64_t panel = 0; panel < z.panels; ++panel) {
-      const int64_t k = panel * kColumns;
-      Tiles::read_gradient(z.g, o.first, b.first + first, count, k, min(kColumns, z.g.k - k),
-                           {p + panel * z.p_panel() + first * kColumns, z.p_point(), N, kColumns},
-                           scratch);
+    const int64_t x_vectors = z.c_vectors(), vectors = x_vectors + z.k_vectors();
+    const int64_t c = part.first(vectors) * N, c_end = min(z.g.c, part.last(vectors) * N);
+    if (c < c_end) {
+      Tiles::read(z.g, o.second, b.first + first, count, c, c_end - c,
+                  {v + first * z.v_tile() + c, z.v_point(), N, z.v_tile()}, scratch);
+    }
+    int64_t k = max(0, part.first(vectors) - x_vectors) * N;
+    const int64_t k_end = min(z.g.k, (part.last(vectors) - x_vectors) * N);
+    for (int64_t columns; k < k_end; k += columns) {
+      columns = min(kColumns - k % kColumns, k_end - k);
+      float* const panel = p + k / kColumns * z.p_panel() + k % kColumns;
+      Tiles::read_gradient(z.g, o.first, b.first + first, count, k, columns,
+                           {panel + first * kColumns, z.p_point(), N, kColumns}, scratch);
     }
   }
 
   // The sums of a round are added up by themselves, and then to those before: two short chains of
   // additions instead of a long one.
   static void multiply(const Sizes& z, const TileBlock& b, int64_t point, int64_t panel,
-                       int64_t round, const float* v, const float* p, float* u, float* scratch) {
+                       const Part& part, int64_t round, const float* v, const float* p, float* u,
+                       float* scratch) {
     const float* const input = v + point * z.v_point();
     const float* const gradient = p + point * z.p_point() + panel * z.p_panel();
     float* const total = u + (panel * kPoints + point) * z.u_point();
     float* const sums = round == 0 ? total : scratch;
     const int64_t columns = min(kColumns, z.g.k - panel * kColumns);
     const int64_t groups = ceil_div(z.g.c, Tile::panel_rows(columns));
-    for (int64_t i = 0; i < groups; ++i) {
+    const int64_t first = part.first(groups), last = part.last(groups);
+    for (int64_t i = first; i < last; ++i) {
       const int64_t c = z.g.c * i / groups, rows = z.g.c * (i + 1) / groups - c;
       PackedOperands operands;
       operands.a = input + c;
@@ -128,7 +147,7 @@ struct WinogradBackwardWeight {
       multiply_transposed<Tile>(rows, operands);
     }
     if (sums == total) return;
-    for (int64_t i = 0; i < z.g.c; ++i) {
+    for (int64_t i = z.g.c * first / groups; i < z.g.c * last / groups; ++i) {
       for (int64_t j = 0; j < columns; j += N) {
         float* const at = total + i * kColumns + j;
         store<N>(at, load<N>(at) + load<N>(sums + i * kColumns + j));
@@ -136,10 +155,10 @@ struct WinogradBackwardWeight {
     }
   }
 
-  // dw of a panel and a block of channels.
-  static void write(const Sizes& z, int64_t panel, int64_t block, const Conv2dOperands<float>& o,
+  // dw of a panel and a part of its channels.
+  static void write(const Sizes& z, int64_t panel, const Part& part, const Conv2dOperands<float>& o,
                     const float* u, float* scratch) {
-    const int64_t c0 = block * kBlockChannels, count = min(kBlockChannels, z.g.c - c0);
+    const int64_t c0 = part.first(z.g.c), count = part.last(z.g.c) - c0;
     const int64_t columns = min(kColumns, z.g.k - panel * kColumns);
     const float* const sums = u + panel * kPoints * z.u_point() + c0 * kColumns;
     for (int64_t c = 0; c < count; ++c) {
@@ -174,7 +193,7 @@ struct WinogradBackwardWeight {
     }
     const FilterTaps taps{Taps, Taps, 0, 0, z.g.w_h, z.g.w_w};
     const FilterPanel<Tile> packed{taps, count, columns, z.g.w_c, z.g.w_k};
-    packed.unpack(scratch, o.result + panel * kColumns * z.g.w_k + c0 * z.g.w_c,
+    packed.unpack(scratch, o.result + panel * kColumns * z.g.w_k + c0 * z.g.w_c, 0, count,
                   scratch + kFilterFloats);
   }
 

@@ -62,9 +62,9 @@ struct BlockedProduct {
   }
 
   struct Blocking {
-    int64_t row_blocks, rows;      // rows per block
-    int64_t panel_blocks, panels;  // panels per block
-    int64_t tasks() const { return row_blocks * panel_blocks; }
+    int64_t row_blocks, rows;        // rows per block
+    int64_t column_blocks, columns;  // columns per block: whole panels, or some vectors of one
+    int64_t tasks() const { return row_blocks * column_blocks; }
   };
 
   // Shares out rows and panels so that the busiest thread has least to do.
@@ -84,9 +84,40 @@ struct BlockedProduct {
       for (const int64_t wanted : candidates) {
         const int64_t row_blocks = max(fewest, min(wanted, ceil_div(m, tile_rows)));
         const int64_t rows = round_up(ceil_div(m, row_blocks), tile_rows);
-        const Blocking b{ceil_div(m, rows), rows, panel_blocks, panels};
+        const Blocking b{ceil_div(m, rows), rows, panel_blocks, panels * Tile::kColumns};
         const int64_t tasks = ceil_div(products * b.tasks(), threads);
         const int64_t work = tasks * panels * (min(rows, m) + packing_rows);
+        if (work < min_work) {
+          min_work = work;
+          best = b;
+        }
+      }
+    }
+    return are_uneven(products * best.tasks(), threads)
+               ? even_blocking(m, n, products, threads, packing_rows, fewest)
+               : best;
+  }
+
+  // Also of tasks that are narrower than a panel, and of fewer rows than a tile.
+  static Blocking even_blocking(int64_t m, int64_t n, int64_t products, int threads,
+                                int64_t packing_rows, int64_t min_row_blocks) {
+    constexpr int64_t kMaxRounds = 4;        // of tasks
+    constexpr int64_t kMinAccumulators = 8;  // fewer wait for each other
+    const int64_t vectors = ceil_div(n, Tile::kLanes);
+    Blocking best{};
+    int64_t min_work = std::numeric_limits<int64_t>::max();
+    for (int64_t blocks = 1; blocks <= vectors; ++blocks) {
+      int64_t width = ceil_div(vectors, blocks);
+      while (width < Tile::kVectors && Tile::kVectors % width != 0) ++width;
+      const int64_t columns = round_up(width, min(width, Tile::kVectors)) * Tile::kLanes;
+      const int64_t column_blocks = ceil_div(n, columns);
+      const int64_t min_rows = ceil_div(kMinAccumulators, min(width, Tile::kVectors));
+      for (int64_t rounds = 1; rounds <= kMaxRounds; ++rounds) {
+        const int64_t wanted = rounds * threads / (products * column_blocks);
+        const int64_t rows = ceil_div(m, max(min_row_blocks, min(wanted, m)));
+        const Blocking b{ceil_div(m, rows), rows, column_blocks, columns};
+        const int64_t tasks = ceil_div(products * b.tasks(), threads);
+        const int64_t work = tasks * width * (max(rows, min_rows) + packing_rows);
         if (work < min_work) {
           min_work = work;
           best = b;
@@ -103,8 +134,8 @@ struct BlockedProduct {
     plan.chunk_bytes = scratch_bytes();
     plan.block[0] = b.row_blocks;
     plan.block[1] = b.rows;
-    plan.block[2] = b.panel_blocks;
-    plan.block[3] = b.panels;
+    plan.block[2] = b.column_blocks;
+    plan.block[3] = b.columns;
     return plan;
   }
   static Blocking blocking(const Plan& plan) {
@@ -140,9 +171,10 @@ struct BlockedProduct {
         reinterpret_cast<float*>(slice.packed) + packed_offset(n, k0, depth, j));
     }
   }
-  // Where the panel of column j begins, of `depth` steps from k0 on.
+  // Where column j lies in its panel, of `depth` steps from k0 on.
   static int64_t packed_offset(int64_t n, int64_t k0, int64_t depth, int64_t j) {
-    return k0 * round_up(n, Tile::kColumns) + j * depth;
+    const int64_t column = j % Tile::kColumns;
+    return k0 * round_up(n, Tile::kColumns) + (j - column) * depth + column;
   }
 
   // Rows [m0, m0 + rows) and columns [g0, g1) of c, [k0, k0 + depth) of the reduction.
@@ -155,9 +187,9 @@ struct BlockedProduct {
     int64_t m0, rows, n0, n1;
   };
   static Range range(const Blocking& b, int64_t task, int64_t m, int64_t n) {
-    const int64_t m0 = task / b.panel_blocks * b.rows;
-    const int64_t n0 = task % b.panel_blocks * b.panels * Tile::kColumns;
-    return {m0, min(b.rows, m - m0), n0, min(n, n0 + b.panels * Tile::kColumns)};
+    const int64_t m0 = task / b.column_blocks * b.rows;
+    const int64_t n0 = task % b.column_blocks * b.columns;
+    return {m0, min(b.rows, m - m0), n0, min(n, n0 + b.columns)};
   }
 
   // The parts of a task of the product m x n x k, in the order of the sums: `step` of the
@@ -176,7 +208,7 @@ struct BlockedProduct {
   }
 
   static void run_task(const MatrixProduct& p, const Blocking& b, int64_t task, float* scratch) {
-    const int64_t rows = min(b.rows, p.m - task / b.panel_blocks * b.rows);
+    const int64_t rows = min(b.rows, p.m - task / b.column_blocks * b.rows);
     const bool in_place = p.packed_b == nullptr && p.b_column == 1 && rows <= kFewRows;
     const int64_t step = in_place ? kInPlaceDepth : kDepth;
     for_each_part(b, task, p.m, p.n, p.k, step, [&](const Part& part) {

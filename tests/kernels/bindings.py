@@ -28,6 +28,8 @@ OPERATORS = tuple(
 ELEMENTWISE = tuple(name for name in OPERATORS if hasattr(getattr(_kernels, name), "parameters"))
 ISAS = ("baseline", "avx2", "avx512")
 THREADS = (1, 2, 3, 5)
+#: More than machines of tests have: plans share out their phases in finer ways.
+MANY_THREADS = (16, 64)
 
 #: Sizes around the widths of vectors and register tiles.
 SIZES = (1, 7, 8, 9, 15, 16, 17, 31, 33)

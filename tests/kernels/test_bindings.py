@@ -6,7 +6,17 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from bindings import ISAS, OPERATORS, THREADS, Array, Kernel, Shape, _kernels, registry
+from bindings import (
+    ISAS,
+    MANY_THREADS,
+    OPERATORS,
+    THREADS,
+    Array,
+    Kernel,
+    Shape,
+    _kernels,
+    registry,
+)
 from conv2d import Conv2d
 from problems import PROBLEMS
 
@@ -107,10 +117,11 @@ def test_a_cap_must_be_an_isa() -> None:
 def test_plans_are_sane_and_repeatable(kernel: Kernel) -> None:
     if not kernel.is_usable:
         pytest.skip(f"needs {kernel.isa}, which is not active")
-    for threads in THREADS:
+    for threads in (*THREADS, *MANY_THREADS):
         plan = kernel.bindings.plan(kernel.name, threads=threads, **shape_of(kernel))
         assert 1 <= plan["phases"] <= 4 and len(plan["tasks"]) == plan["phases"]
         assert all(tasks > 0 for tasks in plan["tasks"])
+        assert (plan["packing_tasks"] > 0) == (plan["packed_bytes"] > 0)
         assert plan["shared_bytes"] >= 0 and plan["chunk_bytes"] >= 0
         assert kernel.bindings.plan(kernel.name, threads=threads, **shape_of(kernel)) == plan
 

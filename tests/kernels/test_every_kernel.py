@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from bindings import OPERATORS, THREADS, Kernel
+from bindings import MANY_THREADS, OPERATORS, THREADS, Kernel
 from numerics import assert_same_bits
 from problem import Problem, each_kernel
 from problems import PROBLEMS
@@ -26,7 +26,7 @@ def test_results(kernel: Kernel, problem: Problem) -> None:
         problem.check(kernel, operands, results, f"{kind}, {threads} threads")
 
 
-@pytest.mark.parametrize(
+each_representative = pytest.mark.parametrize(
     "kernel, problem",
     [
         parameter
@@ -34,6 +34,17 @@ def test_results(kernel: Kernel, problem: Problem) -> None:
         for parameter in each_kernel(op, problems=[p for p in problems if p.representative])
     ],
 )
+
+
+@each_representative
+def test_results_of_many_threads(kernel: Kernel, problem: Problem) -> None:
+    """The phases of every plan cover all of the work."""
+    for (kind, operands), threads in zip(problem.draws(kernel), MANY_THREADS, strict=False):
+        results = problem.run(kernel, operands, threads=threads)
+        problem.check(kernel, operands, results, f"{kind}, {threads} threads")
+
+
+@each_representative
 def test_same_threads_same_bits(kernel: Kernel, problem: Problem) -> None:
     threads = THREADS[-1]
     _, operands = next(iter(problem.draws(kernel)))

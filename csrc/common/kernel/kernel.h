@@ -159,4 +159,28 @@ CNNEXT_INLINE constexpr int64_t round_up(int64_t a, int64_t b) { return ceil_div
 CNNEXT_INLINE constexpr int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 CNNEXT_INLINE constexpr int64_t max(int64_t a, int64_t b) { return a > b ? a : b; }
 
+// So many threads are not given more work for the sake of balance.
+constexpr int kFewThreads = 2;
+
+// Whether equal tasks leave more than a tenth of the threads' time unused, so that a phase should
+// be shared out in another way.
+CNNEXT_INLINE constexpr bool are_uneven(int64_t tasks, int threads) {
+  return threads > kFewThreads && 10 * tasks < 9 * round_up(tasks, threads);
+}
+
+// Into how many parts, at least `min_parts`, each of `tasks` is divided, of so many units that may
+// be apart, so that the busiest thread has least to do.
+CNNEXT_INLINE constexpr int64_t even_parts(int64_t tasks, int64_t units, int threads,
+                                           int64_t min_parts = 1) {
+  int64_t best = min_parts;
+  const auto busiest = [&](int64_t parts) {
+    return ceil_div(tasks * parts, threads) * ceil_div(units, parts);
+  };
+  if (!are_uneven(tasks * best, threads)) return best;
+  for (int64_t parts = min_parts + 1; parts <= units; ++parts) {
+    if (busiest(parts) < busiest(best)) best = parts;
+  }
+  return best;
+}
+
 }  // namespace cnnext

@@ -344,6 +344,7 @@ py::module_ bind_operator(py::module_& m) {
           const Plan plan = kernel.plan(s, threads);
           return py::dict("phases"_a = plan.n_phases,
                           "tasks"_a = std::vector(plan.tasks, plan.tasks + plan.n_phases),
+                          "packing_tasks"_a = plan.weights.tasks,
                           "shared_bytes"_a = plan.shared_bytes, "chunk_bytes"_a = plan.chunk_bytes,
                           "packed_bytes"_a = plan.weights.bytes,
                           "packing_is_optional"_a = plan.weights.optional);
