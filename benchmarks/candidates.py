@@ -84,10 +84,9 @@ def predict(
     names = ("n", "c_in", "h_in", "w_in", "c_out", "k_h", "k_w")
     steps = (*sizes["stride"], *sizes["padding"], *sizes["dilation"], sizes["groups"])
     shape = (*(sizes[name] for name in names), *steps)
-    chosen, found = predicted_candidates(
-        direction, False, layout == "channels_last", shape, weights_packed
-    )
-    return Prediction(chosen, {candidate.name: candidate.seconds for candidate in found})
+    found = predicted_candidates(direction, False, layout == "channels_last", shape, weights_packed)
+    seconds = {candidate.name: candidate.seconds for candidate in found.candidates}
+    return Prediction(found.chosen, seconds)
 
 
 def operands_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -19,22 +19,46 @@ DIRECTIONS = ("forward", "bwd_input", "bwd_weight")
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A kernel that can compute the call.
+class Phase:
+    """A part of a call that all threads share before the next begins.
 
-    `tasks` holds, for each phase, how many independent tasks it has and how often the phase is
-    repeated: at most one thread per task can work on a phase.
+    `balance` is the part of their time in which its tasks, taken for equal, keep them busy: all
+    wait for the thread that has most of them.
     """
+
+    name: str
+    tasks: int  # independent of each other: at most one thread per task can work
+    rounds: int  # how often the phase is repeated
+    balance: float
+    seconds: float  # predicted, of all rounds
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A kernel that can compute the call; packing its weights is the first of its phases."""
 
     name: str
     seconds: float  # predicted, with all threads
     scratch_bytes: int
-    tasks: tuple[tuple[int, int], ...]
+    phases: tuple[Phase, ...]
+
+    @property
+    def tasks(self) -> tuple[tuple[int, int], ...]:
+        """For each phase but packing, how many tasks it has and how often it is repeated."""
+        return tuple((p.tasks, p.rounds) for p in self.phases if p.name != _PACKING)
+
+    @property
+    def balance(self) -> float:
+        """That of its phases, weighted by their predicted time."""
+        seconds = sum(phase.seconds for phase in self.phases)
+        return sum(phase.balance * phase.seconds for phase in self.phases) / seconds
 
 
 @dataclass(frozen=True)
 class Explanation:
     """The candidates for one direction of a call, fastest first; `str()` is a table of them.
+
+    Of the `threads` offered, `num_threads` are worth starting for so much work.
 
     `ruled_out` is the rule by which the values leave out some of Winograd's forms, or None. Of the
     `tiles` of the fastest form, `exact_tiles` hold windows that are empty or small beside their
@@ -50,6 +74,12 @@ class Explanation:
     ruled_out: str | None = None
     tiles: int = 0
     exact_tiles: int = 0
+    num_threads: int = 1
+
+    @property
+    def plan(self) -> Candidate | None:
+        """The candidate that is chosen."""
+        return next((c for c in self.candidates if c.name == self.chosen), None)
 
     def __str__(self) -> str:
         if self.chosen is None:
@@ -72,10 +102,28 @@ class Explanation:
             lines.append(f"tiles with exact sums: {self.exact_tiles} of {self.tiles}")
         if self.kept_filter_bytes is not None:
             lines.append(f"packed filters kept: {self.kept_filter_bytes / 2**20:.1f} MiB")
-        return "\n".join(lines)
+        return "\n".join(lines + self._phase_lines())
+
+    def _phase_lines(self) -> list[str]:
+        if self.plan is None:
+            return []
+        of_threads = f"{self.num_threads} of {self.threads} threads"
+        lines = [f"phases of {self.plan.name}, {of_threads}, balance {self.plan.balance:.2f}:"]
+        for phase in self.plan.phases:
+            tasks = f"{phase.tasks}" if phase.rounds == 1 else f"{phase.tasks} x {phase.rounds}"
+            lines.append(
+                f"   {phase.name:8} {phase.seconds * 1e3:9.3f} ms  balance {phase.balance:.2f}"
+                f"  {tasks} tasks"
+            )
+        return lines
 
 
-def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") -> Explanation:
+def explain(
+    module: torch.nn.Conv2d,
+    input: Tensor,
+    direction: str = "forward",
+    threads: int | None = None,
+) -> Explanation:
     """What conv2d would run for this layer and input, by shapes and values: nothing is computed.
 
     Without gradients (`torch.no_grad`), a `cnnext.Conv2d` keeps packed weights: then predictions
@@ -86,20 +134,24 @@ def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") 
         input: (N, C_in, H, W) or (C_in, H, W).
         direction: "forward", "bwd_input" or "bwd_weight". The values of an output's gradient are
             not known: "bwd_input" is explained for one that rules nothing out.
+        threads: any number, whatever the machine has; those of PyTorch by default.
 
     Returns:
         An `Explanation`; print it.
 
     Raises:
         TypeError: the module is not a `torch.nn.Conv2d`.
-        ValueError: the direction has another value.
+        ValueError: the direction has another value, or threads is not positive.
         RuntimeError: the input does not fit the layer, as in torch.nn.functional.conv2d.
     """
     if not isinstance(module, torch.nn.Conv2d):
         raise TypeError(f"module must be a torch.nn.Conv2d, got {type(module).__name__}")
     if direction not in DIRECTIONS:
         raise ValueError(f"direction must be one of {', '.join(DIRECTIONS)}, got {direction!r}")
-    threads = torch.get_num_threads()
+    if threads is None:
+        threads = torch.get_num_threads()
+    if threads < 1:
+        raise ValueError(f"threads must be positive, got {threads}")
     weight = module.weight
     reason = fallback_reason(CONV2D, (input, weight, module.bias))
     if reason is None and not input.is_cpu:
@@ -139,17 +191,24 @@ def explain(module: torch.nn.Conv2d, input: Tensor, direction: str = "forward") 
     facts = None
     if not is_double and direction != "bwd_weight":
         first = padded if direction == "forward" else torch.zeros_like(output, device="cpu")
-        facts = _Facts.of(direction, first, weight, padded.shape[2:], shape[7:], keeps)
+        facts = _Facts.of(direction, first, weight, padded.shape[2:], shape[7:], keeps, threads)
     transforms = _ANY if facts is None else facts.transforms
-    chosen, candidates = predicted_candidates(
-        direction, is_double, channels_last, shape, keeps, transforms
+    predicted = predicted_candidates(
+        direction, is_double, channels_last, shape, keeps, transforms, threads
     )
     kept = planned_calls.kept_bytes(module) if keeps else None
+    explanation = Explanation(
+        *(direction, threads, predicted.chosen, None, predicted.candidates, kept),
+        num_threads=predicted.num_threads,
+    )
     if facts is None:
-        return Explanation(direction, threads, chosen, None, candidates, kept)
-    return Explanation(
-        *(direction, threads, facts.kernel, None, candidates, kept),
-        *(facts.rule(), facts.tiles, facts.plain_tiles),
+        return explanation
+    return replace(
+        explanation,
+        chosen=facts.kernel,
+        ruled_out=facts.rule(),
+        tiles=facts.tiles,
+        exact_tiles=facts.plain_tiles,
     )
 
 
@@ -182,9 +241,10 @@ class _Facts(NamedTuple):
         size: Sequence[int],
         geometry: tuple[Any, ...],
         keeps: bool,
+        threads: int,
     ) -> _Facts:
         operands = first.detach(), weight.detach()
-        text = ops.conv2d_value_facts(direction, *operands, *size, *geometry, keeps)
+        text = ops.conv2d_value_facts(direction, *operands, *size, *geometry, keeps, threads)
         kernel, transforms, filter, tiles, plain_tiles = text.split()
         return _Facts(kernel, int(transforms), filter, int(tiles), int(plain_tiles))
 
@@ -197,6 +257,14 @@ class _Facts(NamedTuple):
         return f"{reason}; {_LEFT[self.transforms]}"
 
 
+class Predictions(NamedTuple):
+    """The kernel chosen for a convolution, and all candidates, fastest first."""
+
+    chosen: str
+    candidates: tuple[Candidate, ...]
+    num_threads: int  # that are worth starting
+
+
 def predicted_candidates(
     direction: str,
     is_double: bool,
@@ -204,8 +272,9 @@ def predicted_candidates(
     shape: tuple[int, ...],
     weights_packed: bool = False,
     transforms: int = _ANY,
-) -> tuple[str, tuple[Candidate, ...]]:
-    """The kernel chosen for a convolution on the current threads, and all candidates.
+    threads: int | None = None,
+) -> Predictions:
+    """The kernel chosen for a convolution by its shape, and all candidates.
 
     Args:
         direction: "forward", "bwd_input" or "bwd_weight".
@@ -215,16 +284,30 @@ def predicted_candidates(
             padding and dilation, then groups.
         weights_packed: whether an earlier call may have packed the weights.
         transforms: Winograd's transforms that the values allow: 0 none, 1 those of F(2,3), 2 all.
+        threads: those of PyTorch by default.
     """
+    if threads is None:
+        threads = torch.get_num_threads()
     text = ops.conv2d_candidates(
-        direction, is_double, channels_last, *shape, weights_packed, transforms
+        *(direction, is_double, channels_last, *shape, weights_packed, transforms, threads)
     )
-    chosen, *lines = text.splitlines()
+    first, *lines = text.splitlines()
+    chosen, num_threads = first.split()
     candidates = sorted(map(_candidate, lines), key=lambda candidate: candidate.seconds)
-    return chosen, tuple(candidates)
+    return Predictions(chosen, tuple(candidates), int(num_threads))
+
+
+_PACKING = "packing"
 
 
 def _candidate(line: str) -> Candidate:
-    name, seconds, scratch, *phases = line.split()
-    tasks = tuple((int(tasks), int(rounds)) for tasks, rounds in (p.split("*") for p in phases))
-    return Candidate(name, float(seconds), int(scratch), tasks)
+    name, seconds, scratch, packing, *others = line.split()
+    phases = [_phase(_PACKING, packing)]
+    phases += [_phase(f"phase {i}", text) for i, text in enumerate(others)]
+    packs = phases[0].tasks > 0
+    return Candidate(name, float(seconds), int(scratch), tuple(phases if packs else phases[1:]))
+
+
+def _phase(name: str, text: str) -> Phase:
+    tasks, rounds, balance, seconds = text.split("*")
+    return Phase(name, int(tasks), int(rounds), float(balance), float(seconds))

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 import cnnext
+from cnnext.explain import predicted_candidates
 from cnnext.testing import kernels
+from cnnext.testing.conv2d_cases import ALEXNET, GOOGLENET, RESNET50, VGG16
 
 DIRECTIONS = ("forward", "bwd_input", "bwd_weight")
 
@@ -35,8 +37,67 @@ def test_candidates_are_kernels_of_that_direction(direction: str) -> None:
 def test_the_table_names_all_candidates_and_marks_the_choice() -> None:
     explanation = cnnext.explain(cnnext.Conv2d(8, 16, 3), torch.ones(2, 8, 20, 20))
     lines = str(explanation).splitlines()
-    assert len(lines) == 1 + len(explanation.candidates)
+    names = [line.removeprefix("->").split()[0] for line in lines[1:]]
+    listed = [candidate.name for candidate in explanation.candidates]
+    assert names[: len(listed)] == listed
     assert [line.split()[1] for line in lines if "->" in line] == [explanation.chosen]
+
+
+@pytest.mark.parametrize("threads", (1, 2, 16, 64))
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_the_table_lists_the_phases_of_the_chosen_plan(direction: str, threads: int) -> None:
+    layer, image = cnnext.Conv2d(256, 256, 3, padding=1), torch.ones(1, 256, 14, 14)
+    explanation = cnnext.explain(layer, image, direction, threads=threads)
+    assert explanation.threads == explanation.num_threads == threads
+    plan = explanation.plan
+    assert plan is not None
+    for phase in plan.phases:
+        busiest = -(-phase.tasks // threads)
+        assert phase.balance == pytest.approx(phase.tasks / threads / busiest, rel=1e-5)
+    if threads > 2:
+        assert sum(phase.seconds for phase in plan.phases) == pytest.approx(plan.seconds, rel=1e-4)
+    *_, heading = (line for line in str(explanation).splitlines() if line.startswith("phases"))
+    assert f"{threads} of {threads} threads, balance {plan.balance:.2f}" in heading
+    table = str(explanation).partition(heading)[2].splitlines()[1:]
+    assert len(table) == len(plan.phases)
+    for line, phase in zip(table, plan.phases, strict=True):
+        assert line.strip().startswith(phase.name) and f"  {phase.tasks}" in line
+
+
+def test_packing_is_a_phase_unless_its_result_is_kept() -> None:
+    layer, image = cnnext.Conv2d(64, 64, 3, stride=2), torch.ones(1, 64, 56, 56)
+    with kernels.use_kernel("conv2d", f"conv2d_direct_f32_{kernels.active_isa()}"):
+        assert cnnext.explain(layer, image).plan.phases[0].name == "packing"
+        with torch.no_grad():
+            assert cnnext.explain(layer, image).plan.phases[0].name == "phase 0"
+
+
+def test_a_small_layer_is_given_few_threads() -> None:
+    layer, image = cnnext.Conv2d(16, 16, 3), torch.ones(1, 16, 16, 16)
+    assert cnnext.explain(layer, image, threads=64).num_threads < 8
+    large = cnnext.explain(cnnext.Conv2d(64, 64, 3), torch.ones(1, 64, 56, 56), threads=64)
+    assert large.num_threads == 64
+
+
+LAYERS = {case.name: case for case in (*ALEXNET, *VGG16, *GOOGLENET, *RESNET50)}
+
+
+@pytest.mark.parametrize(("threads", "goal"), ((16, 0.9), (64, 0.75)))
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_plans_keep_many_threads_busy(direction: str, threads: int, goal: float) -> None:
+    """Where no fewer threads than the goal demands are busy, more would have no less to do."""
+    found = []
+    for case in LAYERS.values():
+        shape = (*case.input_shape, *case.weight_shape[:1], *case.weight_shape[2:])
+        steps = (*case.stride, *case.padding, *case.dilation, case.groups)
+        for channels_last in (False, True):
+            predicted = predicted_candidates(
+                direction, False, channels_last, (*shape, *steps), threads=threads
+            )
+            plan = next(c for c in predicted.candidates if c.name == predicted.chosen)
+            found.append(plan.balance)
+            assert plan.balance > 0.5, f"{case}, {channels_last=}: {plan}"
+    assert sum(balance >= goal for balance in found) >= 0.75 * len(found)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +163,8 @@ def test_bad_arguments() -> None:
         cnnext.explain(torch.nn.Linear(8, 8), image)
     with pytest.raises(ValueError, match="'backward'"):
         cnnext.explain(cnnext.Conv2d(8, 16, 3), image, "backward")
+    with pytest.raises(ValueError, match="threads must be positive, got 0"):
+        cnnext.explain(cnnext.Conv2d(8, 16, 3), image, threads=0)
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,12 @@
 
 #include <cmath>
 #include <limits>
+#include <locale>
+#include <sstream>
 #include <string_view>
 
 #include "common/kernel/machine.h"
+#include "common/kernel/run.h"
 
 namespace cnnext {
 namespace {
@@ -70,10 +73,11 @@ Cost direct_cost(const Conv2dShape& s, int threads) {
           packing / threads};
 }
 
-// The filter's gradient is unpacked instead.
+// The filter's gradient is unpacked instead, in a phase of its own.
 template <Isa isa>
-double direct_weight_cost(const Conv2dShape& s, int threads) {
-  return direct_cost<isa>(s, threads).seconds;
+Cost direct_weight_cost(const Conv2dShape& s, int threads) {
+  const Cost forward = direct_cost<isa>(s, threads);
+  return {forward.seconds, 0, forward.packing};
 }
 
 // Vectors hold output channels, or the pixels of an nchw image.
@@ -173,6 +177,7 @@ struct WinogradWork {
   double tile_seconds(const Conv2dShape& s, Isa isa) const {
     return points * tiles * (c_vectors + k_vectors) / r.point_vectors + transpose_seconds(s, isa);
   }
+  double output_part() const { return k_vectors / (c_vectors + k_vectors); }
 };
 
 template <Isa isa, int tile>
@@ -193,31 +198,40 @@ Cost winograd_fused_cost(const Conv2dShape& s, int threads) {
 }
 
 template <Isa isa, int tile>
-double winograd_shared_cost(const Conv2dShape& s, int threads) {
+Cost winograd_shared_cost(const Conv2dShape& s, int threads) {
   if (!winograd_applies(s, tile, isa)) return kNotApplicable;
   const WinogradWork work(s, tile, isa);
   // Each round transforms the filter again; each panel reads all of V, in the order of its memory.
   constexpr double kMaxTiles = 112;
   const double rounds = std::ceil(work.tiles / kMaxTiles);
-  // What is shared out are panels, or parts of them where there are fewer than threads.
+  // Few threads share out panels, or parts of them where there are fewer than threads. What others
+  // share is for the plan to say, and its balance counts by itself.
   const int64_t panels = ceil_div(s.c_out, 2 * simd_lanes(isa));
-  const int64_t tasks = panels * ceil_div(threads, panels);
+  const bool few = threads <= kFewThreads;
+  const int64_t tasks = few ? panels * ceil_div(threads, panels) : panels;
   const double v_bytes = 4 * work.points * work.tiles * static_cast<double>(s.c_in);
   const double task_seconds =
       rounds * work.filter_seconds(s) * static_cast<double>(tasks / panels) +
       work.product_seconds(static_cast<double>(panels) * v_bytes / 2);
-  return 2 * rounds * rates(isa).phase_seconds +
-         (work.tile_seconds(s, isa) + uneven(tasks, threads) * task_seconds) / threads;
+  const double tile_seconds = work.tile_seconds(s, isa);
+  const double second_phase = (few ? uneven(tasks, threads) : 1) * task_seconds;
+  return {2 * rounds * rates(isa).phase_seconds + (tile_seconds + second_phase) / threads, 0,
+          rounds * rates(isa).phase_seconds +
+              (work.output_part() * tile_seconds + second_phase) / threads};
 }
 
 template <Isa isa>
-double winograd4_weight_cost(const Conv2dShape& s, int threads) {
+Cost winograd4_weight_cost(const Conv2dShape& s, int threads) {
   if (!winograd_applies(s, 4, isa)) return kNotApplicable;
   const WinogradWork work(s, 4, isa);
   if (work.u_bytes > kMaxScratchBytes) return kNotApplicable;
   const double u_seconds = 2 * work.u_bytes / work.r.l3_bytes;
-  return 3 * rates(isa).phase_seconds +
-         (work.filter_seconds(s) + work.tile_seconds(s, isa) + work.products + u_seconds) / threads;
+  const double start_seconds = rates(isa).phase_seconds;
+  return {3 * start_seconds +
+              (work.filter_seconds(s) + work.tile_seconds(s, isa) + work.products + u_seconds) /
+                  threads,
+          0, start_seconds + (work.products + u_seconds / 2) / threads,
+          start_seconds + (work.filter_seconds(s) + u_seconds / 2) / threads};
 }
 
 template <Isa isa>
@@ -244,17 +258,76 @@ Transforms transforms_of(const Conv2dKernel<T>& kernel, const Conv2dShape& shape
   return winograd_transforms(shape.k_h, name[kWinograd.size()] - '0');
 }
 
+int num_threads_for(const Conv2dShape& shape, int threads) {
+  constexpr double kMinPhases = 3;  // that a thread could start and await while it computes
+  const Rates& r = rates(active_isa());
+  const double macs = shape.macs();
+  if (threads <= kFewThreads) return macs < r.threaded_macs ? 1 : threads;
+  const double worth = macs / (r.tile_macs * kMinPhases * r.phase_seconds);
+  return static_cast<int>(std::fmin(threads, std::fmax(1, worth)));
+}
+
+template <class T>
+Prediction predict(const Conv2dKernel<T>& kernel, const Plan& plan, const Conv2dShape& shape,
+                   int threads, const SelectOptions& options) {
+  const Cost cost = kernel.cost(shape, threads);
+  const bool waits = threads > kFewThreads;
+  const auto phase = [&](int64_t tasks, int64_t rounds, double seconds) -> PredictedPhase {
+    const double part = balance(tasks, threads);
+    return {tasks, rounds, part, waits ? seconds / part : seconds};
+  };
+  Prediction prediction{cost.seconds, {}, {}};
+  double all = 0;
+  if (options.packing == Packing::ahead && plan.weights.exists()) {
+    prediction.seconds -= cost.packing;
+  } else if (options.packing == Packing::kept && is_worth_keeping(plan.weights)) {
+    all = checksum_seconds(shape, kernel.isa) / threads;
+    prediction.seconds += all - cost.packing;
+  } else if (plan.weights.exists() && !plan.weights.optional) {
+    prediction.packing = phase(plan.weights.tasks, 1, cost.packing);
+    all = prediction.packing.seconds;
+  }
+  for (int i = 0; i < plan.n_phases; ++i) {
+    prediction.phases[i] = phase(plan.tasks[i], plan.rounds, cost.phases[i]);
+    all += prediction.phases[i].seconds;
+  }
+  if (waits) prediction.seconds = all;
+  return prediction;
+}
+
 template <class T>
 double predicted_seconds(const Conv2dKernel<T>& kernel, const Conv2dShape& shape, int threads,
                          const SelectOptions& options) {
   if (transforms_of(kernel, shape) > options.transforms) return kNotApplicable;
-  const Cost cost = kernel.cost(shape, threads);
-  if (options.packing == Packing::by_call || cost.packing == 0) return cost.seconds;
-  const PackFormat weights = kernel.plan(shape, threads).weights;
-  const double packed = cost.seconds - cost.packing;
-  if (options.packing == Packing::ahead) return weights.exists() ? packed : cost.seconds;
-  return is_worth_keeping(weights) ? packed + checksum_seconds(shape, kernel.isa) / threads
-                                   : cost.seconds;
+  const double seconds = kernel.cost(shape, threads).seconds;
+  const bool by_plan = threads > kFewThreads || options.packing != Packing::by_call;
+  if (seconds == kNotApplicable || !by_plan) return seconds;
+  return predict(kernel, kernel.plan(shape, threads), shape, threads, options).seconds;
+}
+
+template <class T>
+std::string list_candidates(Pass pass, const Conv2dShape& shape, int threads,
+                            const SelectOptions& options) {
+  std::ostringstream lines;
+  lines.imbue(std::locale::classic());
+  const int used = num_threads_for(shape, threads);
+  lines << select_conv2d<T>(pass, shape, used, options).name << ' ' << used << '\n';
+  const auto write = [&](const PredictedPhase& phase) {
+    lines << ' ' << phase.tasks << '*' << phase.rounds << '*' << phase.balance << '*'
+          << phase.seconds;
+  };
+  for (const Conv2dKernel<T>& kernel : registry<Conv2d, T>()) {
+    if (kernel.pass != pass || kernel.isa > active_isa()) continue;
+    if (predicted_seconds(kernel, shape, used, options) == kNotApplicable) continue;
+    const Plan plan = kernel.plan(shape, used);
+    const Prediction prediction = predict(kernel, plan, shape, used, options);
+    lines << kernel.name << ' ' << prediction.seconds << ' '
+          << plan.shared_bytes + used * plan.chunk_bytes;
+    write(prediction.packing);
+    for (int i = 0; i < plan.n_phases; ++i) write(prediction.phases[i]);
+    lines << '\n';
+  }
+  return lines.str();
 }
 
 template <class T>
@@ -269,11 +342,14 @@ const Conv2dKernel<T>& select_conv2d(Pass pass, const Conv2dShape& shape, int th
   });
 }
 
-#define CNNEXT_INSTANTIATE(T)                                                        \
-  template Transforms transforms_of(const Conv2dKernel<T>&, const Conv2dShape&);     \
-  template double predicted_seconds(const Conv2dKernel<T>&, const Conv2dShape&, int, \
-                                    const SelectOptions&);                           \
-  template const Conv2dKernel<T>& select_conv2d(Pass, const Conv2dShape&, int,       \
+#define CNNEXT_INSTANTIATE(T)                                                                   \
+  template Transforms transforms_of(const Conv2dKernel<T>&, const Conv2dShape&);                \
+  template Prediction predict(const Conv2dKernel<T>&, const Plan&, const Conv2dShape&, int,     \
+                              const SelectOptions&);                                            \
+  template double predicted_seconds(const Conv2dKernel<T>&, const Conv2dShape&, int,            \
+                                    const SelectOptions&);                                      \
+  template std::string list_candidates<T>(Pass, const Conv2dShape&, int, const SelectOptions&); \
+  template const Conv2dKernel<T>& select_conv2d(Pass, const Conv2dShape&, int,                  \
                                                 const SelectOptions&);
 CNNEXT_INSTANTIATE(float)
 CNNEXT_INSTANTIATE(double)

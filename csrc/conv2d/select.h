@@ -34,9 +34,36 @@ inline bool is_worth_keeping(const PackFormat& format) {
 template <class T>
 Transforms transforms_of(const Conv2dKernel<T>& kernel, const Conv2dShape& shape);
 
+// The threads that are worth starting, of those that there are. With more, each would compute for
+// less time than it takes to start and await all.
+int num_threads_for(const Conv2dShape& shape, int threads);
+
+// A phase of a call, or the packing of its weights.
+struct PredictedPhase {
+  int64_t tasks, rounds;
+  double balance, seconds;
+};
+
+// What a kernel would take. More than kFewThreads threads wait for the one that has most to do.
+struct Prediction {
+  double seconds;
+  PredictedPhase packing;  // no tasks: nothing is packed ahead of the phases
+  PredictedPhase phases[kMaxPhases];
+};
+template <class T>
+Prediction predict(const Conv2dKernel<T>& kernel, const Plan& plan, const Conv2dShape& shape,
+                   int threads, const SelectOptions& options);
+
 template <class T>
 double predicted_seconds(const Conv2dKernel<T>& kernel, const Conv2dShape& shape, int threads,
                          const SelectOptions& options);
+
+// What the choice is made from: the kernel chosen, and the threads that are worth starting; then
+// one line a usable kernel, "name seconds scratch_bytes" and behind them, of packing and of each
+// phase, "tasks*rounds*balance*seconds".
+template <class T>
+std::string list_candidates(Pass pass, const Conv2dShape& shape, int threads,
+                            const SelectOptions& options);
 
 // Unlike select<Conv2d, T> it leaves out Winograd's transforms where exact sums are preferred.
 template <class T>

@@ -23,7 +23,7 @@ struct Device : CpuDevice {
 
   template <class Op, class T>
   void compute(Pass pass, const Conv2dShape& s, const Conv2dOperands<T>& o) const {
-    const int threads = num_threads_for(s.macs());
+    const int threads = num_threads_for(s, torch_threads());
     if constexpr (std::is_same_v<T, float>) {
       const Conv2dChoice choice = choose_conv2d(pass, s, o, threads, TorchThreads());
       note_plain_tiles(choice.facts);
@@ -55,7 +55,7 @@ Tensor forward_planned(const Tensor& input, const Tensor& weight, const std::opt
   const conv2d::OwnedWeight owned{weight, owner, version};
   const auto compute = [&](const Device& device, Pass pass, const Conv2dShape& s, const auto& o) {
     if constexpr (std::is_same_v<decltype(o), const Conv2dOperands<float>&>) {
-      const auto call = conv2d::plan_call(s, o, owned, num_threads_for(s.macs()));
+      const auto call = conv2d::plan_call(s, o, owned, num_threads_for(s, torch_threads()));
       note_plain_tiles(call->choice.facts);
       conv2d::run_call(*call, o);
     } else {
@@ -71,34 +71,23 @@ void forget_plans(int64_t owner) { PlannedCalls::instance().forget(owner); }
 void forget_all_plans() { PlannedCalls::instance().forget_all(); }
 int64_t packed_bytes(int64_t owner) { return PlannedCalls::instance().bytes(owner); }
 
-template <class T>
-std::string candidates_of(Pass pass, const Conv2dShape& s, int threads,
-                          const SelectOptions& options) {
-  const auto predict = [&](const Conv2dKernel<T>& kernel) {
-    return predicted_seconds(kernel, s, threads, options);
-  };
-  return std::string(select_conv2d<T>(pass, s, threads, options).name) + '\n' +
-         list_candidates(registry<Conv2d, T>(), pass, s, threads, predict);
-}
-
 Packing packing_of(bool kept) { return kept ? Packing::kept : Packing::by_call; }
 
-// The candidates for float32, or float64, in the order of the registry; the chosen one comes first.
+// The candidates for float32, or float64 (select.h), with so many threads.
 std::string candidates(std::string direction, bool is_double, bool channels_last, int64_t n,
                        int64_t c_in, int64_t h_in, int64_t w_in, int64_t c_out, int64_t k_h,
                        int64_t k_w, int64_t stride_h, int64_t stride_w, int64_t pad_h,
                        int64_t pad_w, int64_t dilation_h, int64_t dilation_w, int64_t groups,
-                       bool weights_packed, int64_t transforms) {
+                       bool weights_packed, int64_t transforms, int64_t threads) {
   const Layout layout = channels_last ? Layout::channels_last : Layout::nchw;
   const Conv2dShape whole{n,        c_in,  h_in,  w_in,       c_out,      k_h,    k_w,   stride_h,
                           stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, layout};
   const Conv2dShape s = whole.without_padding_only_taps();
   const SelectOptions options{packing_of(weights_packed), static_cast<Transforms>(transforms)};
-  const int threads = num_threads_for(s.macs());
   for (Pass pass : {Pass::forward, Pass::bwd_input, Pass::bwd_weight}) {
     if (direction != pass_name(pass)) continue;
-    return is_double ? candidates_of<double>(pass, s, threads, options)
-                     : candidates_of<float>(pass, s, threads, options);
+    return is_double ? list_candidates<double>(pass, s, static_cast<int>(threads), options)
+                     : list_candidates<float>(pass, s, static_cast<int>(threads), options);
   }
   throw std::runtime_error("conv2d has no pass '" + direction + "'");
 }
@@ -108,11 +97,11 @@ std::string candidates(std::string direction, bool is_double, bool channels_last
 std::string value_facts(std::string direction, Tensor first, Tensor weight, int64_t h_in,
                         int64_t w_in, int64_t stride_h, int64_t stride_w, int64_t pad_h,
                         int64_t pad_w, int64_t dilation_h, int64_t dilation_w, int64_t groups,
-                        bool weights_packed) {
+                        bool weights_packed, int64_t offered) {
   std::string found;
   const auto look = [&](const Device&, Pass pass, const Conv2dShape& s, const auto& o) {
     if constexpr (std::is_same_v<decltype(o), const Conv2dOperands<float>&>) {
-      const int threads = num_threads_for(s.macs());
+      const int threads = num_threads_for(s, static_cast<int>(offered));
       const SelectOptions options{packing_of(weights_packed), Transforms::any};
       const Conv2dChoice choice = choose_conv2d(pass, s, o, threads, TorchThreads(), options);
       const ValueFacts facts = look_at_all(pass, s, o, threads, TorchThreads());
@@ -142,11 +131,11 @@ STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
       "conv2d_candidates(str direction, bool is_double, bool channels_last, int n, "
       "int c_in, int h_in, int w_in, int c_out, int k_h, int k_w, int stride_h, int stride_w, "
       "int pad_h, int pad_w, int dilation_h, int dilation_w, int groups, bool weights_packed, "
-      "int transforms) -> str");
+      "int transforms, int threads) -> str");
   m.def(
       "conv2d_value_facts(str direction, Tensor first, Tensor weight, int h_in, int w_in, "
       "int stride_h, int stride_w, int pad_h, int pad_w, int dilation_h, int dilation_w, "
-      "int groups, bool weights_packed) -> str");
+      "int groups, bool weights_packed, int threads) -> str");
   m.def("conv2d_many_plain_tiles_address() -> int");
   m.def(
       "conv2d_planned(Tensor input, Tensor weight, Tensor? bias, int[] geometry, int owner, "

@@ -55,6 +55,7 @@ class Builder {
   const Weight& weight(const Node& node, const char* key) const;
   // Pointer to a weight of so many floats; null if there is none of that key.
   const float* vector(const Node& node, const char* key, int64_t size) const;
+  int threads() const { return request_.threads; }
   int threads_for(double work) const;
 
   // Where a value lies, and where it will.

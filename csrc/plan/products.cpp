@@ -93,7 +93,7 @@ void lower_conv2d(const Node& node, Builder& b) {
   o.second = first_tap(w, whole, s);
   o.epilogue = read_epilogue(node, b, s.c_out);
   const SelectOptions options{Packing::ahead, transforms_of_filter(s, o)};
-  const int threads = b.threads_for(s.macs());
+  const int threads = num_threads_for(s, b.threads());
   const Conv2dKernel<float>& kernel = select_conv2d<float>(Pass::forward, s, threads, options);
 
   const Place x = b.read(node.operands[0]);
@@ -149,7 +149,7 @@ void lower_conv_transpose2d(const Node& node, Builder& b) {
   for (int d = 0; d < 4; ++d) o.w_strides[d] = w.strides[d];
   o.second = first_tap(w, whole, s);
   const SelectOptions options{Packing::ahead, Transforms::none};
-  const int threads = b.threads_for(s.macs());
+  const int threads = num_threads_for(s, b.threads());
   const Conv2dKernel<float>& kernel = select_conv2d<float>(Pass::bwd_input, s, threads, options);
   const Place x = b.read_dense(node.operands[0]), y = b.write(node.result);
   b.add<Conv2d>(node.line(), kernel, s, threads, o, node.integer("weight"), part_of(whole, s), {x},

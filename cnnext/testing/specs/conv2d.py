@@ -96,7 +96,7 @@ SPEC = OperatorSpec(
         "conv2d_value_facts": Arguments(
             {
                 **{"direction": "forward", "first": _INPUT, "weight": _WEIGHT},
-                **{**_SIZE_IN, **_GEOMETRY, "weights_packed": False},
+                **{**_SIZE_IN, **_GEOMETRY, "weights_packed": False, "threads": 1},
             }
         ),
     },

@@ -66,13 +66,17 @@ struct Slice {
 };
 
 // Predicted seconds of a call, infinite where the kernel does not apply. A cost function that tells
-// no parts apart returns a plain number.
+// no phases apart returns a plain number.
 struct Cost {
   double seconds;
-  double packing;  // the part that a call saves which finds its weights packed
+  double packing;             // the part that a call saves which finds its weights packed
+  double phases[kMaxPhases];  // the other parts, each of all rounds
 
-  CNNEXT_INLINE constexpr Cost(double all, double of_packing = 0)
-      : seconds(all), packing(of_packing) {}
+  CNNEXT_INLINE constexpr Cost(double all, double of_packing = 0, double second_phase = 0,
+                               double third_phase = 0)
+      : seconds(all),
+        packing(of_packing),
+        phases{all - of_packing - second_phase - third_phase, second_phase, third_phase} {}
 };
 
 // One line of a registry.

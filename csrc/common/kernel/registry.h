@@ -3,8 +3,6 @@
 #pragma once
 
 #include <limits>
-#include <locale>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
@@ -103,27 +101,6 @@ const K& select_kernel(const char* op, const std::vector<K>& kernels, Pass pass,
     throw std::runtime_error(std::string(op) + ": no " + pass_name(pass) + " kernel applies");
   }
   return best_preferred.kernel != nullptr ? *best_preferred.kernel : *best.kernel;
-}
-
-// What the choice is made from: one line a usable kernel, "name seconds scratch_bytes" and behind
-// them, of each phase, how many tasks it has in how many rounds, as "tasks*rounds".
-template <class K, class Predict>
-std::string list_candidates(const std::vector<K>& kernels, Pass pass,
-                            const typename K::Shape& shape, int threads, const Predict& predict) {
-  std::ostringstream lines;
-  lines.imbue(std::locale::classic());
-  for (const K& kernel : kernels) {
-    if (kernel.pass != pass || kernel.isa > active_isa()) continue;
-    const double cost = predict(kernel);
-    if (cost == kNotApplicable) continue;
-    const Plan plan = kernel.plan(shape, threads);
-    lines << kernel.name << ' ' << cost << ' ' << plan.shared_bytes + threads * plan.chunk_bytes;
-    for (int phase = 0; phase < plan.n_phases; ++phase) {
-      lines << ' ' << plan.tasks[phase] << '*' << plan.rounds;
-    }
-    lines << '\n';
-  }
-  return lines.str();
 }
 
 // Which kernel runs: a pure function of shape, ISA and threads, and of a forced name or a preferred

@@ -7,6 +7,12 @@
 
 namespace cnnext {
 
+// The part of the threads' time in which equal tasks, shared as below, keep them busy: all wait for
+// the one that has most.
+inline double balance(int64_t tasks, int threads) {
+  return static_cast<double>(tasks) / static_cast<double>(round_up(tasks, threads));
+}
+
 // `parallel(n, body)`, in all of these, calls body(i) for every i < n, on any threads, and returns
 // when all are done. Calls work(slice) for the chunks of `tasks` that threads share, each with its
 // own part of `scratch`.
