@@ -5,6 +5,7 @@
 
 #include "common/kernel/window.h"
 #include "common/simd/finish.h"
+#include "common/simd/prepare.h"
 #include "conv2d/conv2d.h"
 
 namespace cnnext {
@@ -50,8 +51,10 @@ void sum_without_border(const Conv2dShape& s, const Conv2dOperands<float>& o, co
       for (int64_t c = 0; c < s.c_in && sum == sum; ++c) {
         for (int64_t r = rows.first; r < rows.last; ++r) {
           for (int64_t q = columns.first; q < columns.last; ++q) {
-            sum += w[c * o.w_strides[1] + r * o.w_strides[2] + q * o.w_strides[3]] *
-                   x[c * x_c + ((h + r * s.dilation_h) * s.w_in + v + q * s.dilation_w) * x_pixel];
+            float at[1] = {
+                x[c * x_c + ((h + r * s.dilation_h) * s.w_in + v + q * s.dilation_w) * x_pixel]};
+            prepare<1>(o.prologue.at(image, c), 1, 1, at, 1);
+            sum += w[c * o.w_strides[1] + r * o.w_strides[2] + q * o.w_strides[3]] * at[0];
           }
         }
       }

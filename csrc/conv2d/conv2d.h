@@ -13,7 +13,8 @@
 // Stored is what the epilogue (common/kernel/epilogue.h), to which the bias belongs, makes of y. If
 // the shape is `pooled`, which only that of a forward pass may be, stored is the max-pool of that
 // instead, of windows of 2x2 with stride 2: a last odd row or column is left out, NaN is larger
-// than any number, and there is no residual.
+// than any number, and there is no residual. x is what the prologue (prologue.h beside it) makes of
+// the first operand of a forward pass.
 //
 // Names: x input, w weight, y output, dx dw dy their gradients; n images, c channels in,
 // k channels out, r s filter taps. x, y, dx and dy are dense in `layout`, but for x and the result
@@ -28,6 +29,7 @@
 
 #include "common/kernel/epilogue.h"
 #include "common/kernel/kernel.h"
+#include "common/kernel/prologue.h"
 #include "common/kernel/window.h"
 
 namespace cnnext {
@@ -113,6 +115,7 @@ struct Conv2dOperands {
   T* result;
   int64_t w_strides[4];                       // of w or dw, in elements: k, c, r, s
   int64_t first_pixel = 0, result_pixel = 0;  // forward, channels_last: pixel_distance of x and y
+  Prologue<T> prologue;                       // forward, for kernels that take one (select.h)
   Transforms transforms = Transforms::any;    // that the values allow to a kernel called by name
 
   CNNEXT_INLINE int64_t x_pixel(const Conv2dShape& s) const {

@@ -90,7 +90,7 @@ struct DepthwiseConv {
     if (g.taps() > 0) {
       if (width > channels) fill_zero(packed_rows, g.packed_rows_floats(rows_per_task) * width);
       pack_rows<Lanes>(g, o.first + image * g.in_image(), i0, rows, tap_rows, c0, channels, width,
-                       packed_rows);
+                       packed_rows, o.prologue.at(image, c0));
     }
 
     const bool at_border = g.meets_border() && !all_finite<Lanes>(filter, g.taps() * width);

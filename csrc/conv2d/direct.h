@@ -303,7 +303,7 @@ struct DirectConv {
       const int64_t image = block_index / b.row_blocks / g.groups;
       if (packed != block_index && g.taps() > 0) {
         pack_rows<Tile::kLanes>(g, o.first + image * g.in_image(), i0, rows, tap_rows, group * g.c,
-                                g.c, g.c, packed_rows);
+                                g.c, g.c, packed_rows, o.prologue.at(image, group * g.c));
         packed = block_index;
       }
       const int64_t k_end = min(g.k, (task % b.column_blocks + 1) * b.columns);

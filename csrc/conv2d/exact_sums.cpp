@@ -168,8 +168,9 @@ struct TileCounts {
 
 class TileLook {
  public:
-  TileLook(const WinogradShape& shape, int64_t side, Spoiled spoiled, const float* x)
-      : g(shape), reach(shape.tile + side - 1), side(side), spoiled(spoiled), x(x) {}
+  TileLook(const WinogradShape& shape, int64_t side, Spoiled spoiled,
+           const Conv2dOperands<float>& operands)
+      : g(shape), reach(shape.tile + side - 1), side(side), spoiled(spoiled), o(operands) {}
 
   int64_t rows() const { return g.images * g.tiles_h; }
 
@@ -178,9 +179,10 @@ class TileLook {
     const int64_t image = row / g.tiles_h, h = row % g.tiles_h;
     const Span seen = span(h, g.pad_h, g.h_in);
     std::vector<Magnitude> maxima((seen.last - seen.first) * g.w_in);
-    value_looks().pixel_maxima(x + image * g.x_pixel * g.h_in * g.w_in, g.layout, g.c, g.x_pixel,
-                               g.h_in * g.w_in, seen.first * g.w_in, seen.last * g.w_in,
-                               maxima.data());
+    const int64_t pixels = g.h_in * g.w_in;
+    value_looks().pixel_maxima({o.first + image * g.x_pixel * pixels, g.layout, g.c, g.x_pixel,
+                                pixels, o.prologue.at(image, 0)},
+                               seen.first * g.w_in, seen.last * g.w_in, maxima.data());
     std::vector<Magnitude> lows(maxima.begin(), maxima.begin() + g.w_in), highs = lows;
     for (size_t i = g.w_in; i < maxima.size(); ++i) {
       lows[i % g.w_in] = std::min(lows[i % g.w_in], maxima[i]);
@@ -208,7 +210,7 @@ class TileLook {
   const WinogradShape& g;
   int64_t reach, side;
   Spoiled spoiled;
-  const float* x;
+  const Conv2dOperands<float>& o;
 
   // What the tiles of an index along one axis read of the image.
   Span span(int64_t index, int64_t pad, int64_t size) const {
@@ -244,9 +246,10 @@ class TileLook {
 };
 
 // The counts in every `step`-th row of tiles.
-TileCounts look_at_tiles(const WinogradShape& g, int64_t side, Spoiled spoiled, const float* x,
-                         int64_t step, int threads, const ParallelCalls& parallel) {
-  const TileLook look(g, side, spoiled, x);
+TileCounts look_at_tiles(const WinogradShape& g, int64_t side, Spoiled spoiled,
+                         const Conv2dOperands<float>& o, int64_t step, int threads,
+                         const ParallelCalls& parallel) {
+  const TileLook look(g, side, spoiled, o);
   const int64_t rows = ceil_div(look.rows(), step);
   const int64_t chunks = std::min(threads_for(floats_of(g) / step, threads), rows);
   std::vector<TileCounts> counts(chunks);
@@ -277,6 +280,7 @@ class Chooser {
           const ParallelCalls& parallel, const SelectOptions& options = {})
       : pass_(pass), shape_(shape), o_(operands), threads_(threads), parallel_(parallel) {
     choice_.options = options;
+    choice_.options.has_prologue = operands.prologue.exists();
   }
 
   // Looks at every `step`-th row of tiles.
@@ -347,9 +351,10 @@ class Chooser {
 
   // F(2,3) is exact if no sum on its way to an output, in the quarter steps of the transformed
   // filter, is longer than a float's significand. V is a sum of 4 values, U of (3/2)^2, and 9
-  // products of each channel are added up. All of the filter is read only where it decides.
+  // products of each channel are added up. All of the filter is read only where it decides. What a
+  // prologue makes of values is hardly ever fixed-point, and not looked at.
   Transforms allowed_by_fixed_point() {
-    if (shape_.k_h != 3) return Transforms::none;
+    if (shape_.k_h != 3 || o_.prologue.exists()) return Transforms::none;
     const WinogradShape g = tiling();
     const double max_steps = (1 << 24) / (324 * static_cast<double>(g.c));
     const double x = steps(fixed_point(lines_of(g, o_.first), max_steps, threads_, parallel_));
@@ -364,7 +369,7 @@ class Chooser {
                             : pass_ == Pass::forward          ? Spoiled::dim
                                                               : Spoiled::empty;
     const TileCounts counts =
-        look_at_tiles(tiling(), shape_.k_h, spoiled, o_.first, step, threads_, parallel_);
+        look_at_tiles(tiling(), shape_.k_h, spoiled, o_, step, threads_, parallel_);
     choice_.facts.tiles = counts.tiles;
     choice_.facts.plain_tiles = counts.plain;
     if (too_many(counts.not_finite, counts.tiles)) return Transforms::none;

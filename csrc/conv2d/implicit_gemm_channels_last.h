@@ -49,7 +49,7 @@ struct ImplicitGemmChannelsLast {
     p.k = depth(s);
     p.c = o.result;
     p.c_row = o.y_pixel(s);
-    const WindowsOfPixels windows(s, o.first, o.x_pixel(s));
+    const WindowsOfPixels windows(s, o);
     const bool border = s.pad_h > 0 || s.pad_w > 0;
     bool finite = true;
     const auto multiply = [&](const typename Product::Part& part) {
@@ -101,9 +101,14 @@ struct ImplicitGemmChannelsLast {
     const float* x;
     int64_t x_pixel;
     int64_t step;  // from a window to the next
+    Prologue<float> prologue;
 
-    WindowsOfPixels(const Conv2dShape& shape, const float* image, int64_t image_pixel)
-        : s(shape), x(image), x_pixel(image_pixel), step(shape.stride_w * image_pixel) {}
+    WindowsOfPixels(const Conv2dShape& shape, const Conv2dOperands<float>& o)
+        : s(shape),
+          x(o.first),
+          x_pixel(o.x_pixel(s)),
+          step(s.stride_w * x_pixel),
+          prologue(o.prologue) {}
 
     struct Place {
       int64_t image, h, w;
@@ -135,8 +140,12 @@ struct ImplicitGemmChannelsLast {
           const int64_t h = p.h + tap / s.k_w * s.dilation_h, w = p.w + tap % s.k_w * s.dilation_w;
           const bool inside = h >= 0 && h < s.h_in && w >= 0 && w < s.w_in;
           const float* const from = inside ? pixel(p.image, h, w) + c : nullptr;
+          float* const copied = to;
           for (int64_t done = 0; done < run; done += N, to += count * N) {
             store<N>(to, inside ? load<N>(from + done) : f32<N>{});
+          }
+          if (inside && prologue.exists()) {
+            prepare<N>(prologue.at(p.image, c), 1, run, copied, 0, count * N);
           }
         }
       }

@@ -5,6 +5,7 @@
 
 #include "common/numpy/bindings.h"
 #include "common/numpy/epilogue.h"
+#include "common/numpy/prologue.h"
 #include "conv2d/exact_sums.h"
 
 namespace cnnext {
@@ -59,12 +60,16 @@ py::array run(Pass pass, const std::string& name, const py::array& first, const 
   return with_kernel<Conv2d>(name, [&](auto zero, const auto& kernel) {
     using T = decltype(zero);
     const Input<T> in1 = input<T>(arrays[0], first), in2 = input<T>(arrays[1], second);
+    const OwnedPrologue<T> prepare(given.prologue, s.n, s.c_in);
     const OwnedEpilogue<T> finish(given, outputs, s.c_out, s.layout);
     const Output<T> out(arrays[2].size);
-    Conv2dOperands<T> o{in1.data(), in2.data(),    finish.get(), out.data(),
-                        {},         given.x_pixel, given.y_pixel};
+    Conv2dOperands<T> o{in1.data(), in2.data(),    finish.get(),  out.data(),
+                        {},         given.x_pixel, given.y_pixel, prepare.get()};
     std::copy(w_strides.begin(), w_strides.end(), o.w_strides);
     check_runs(kernel, pass, s, threads);
+    if (o.prologue.exists() && !takes_prologue(kernel, s)) {
+      throw py::value_error("kernel '" + name + "' takes no prologue for this shape");
+    }
     if constexpr (std::is_same_v<T, float>) {
       o.transforms = keep_exact(kernel, s, o, threads, run_on_std_threads);
     }
@@ -73,17 +78,20 @@ py::array run(Pass pass, const std::string& name, const py::array& first, const 
   });
 }
 
-py::tuple value_facts(const py::array& x, const py::array& w, int64_t x_pixel,
-                      const Strides& w_strides, int threads, const py::kwargs& shape) {
+py::tuple choose(const py::array& x, const py::array& w, const py::dict& prologue, int64_t x_pixel,
+                 const Strides& w_strides, int threads, const py::kwargs& shape) {
   const Conv2dShape s = shape_from<Conv2d>(shape);
   check_threads(threads);
   const auto in1 =
       input<float>(pixels_of("x", s.n * s.h_in * s.w_in, s.c_in, s.layout, x_pixel), x);
   const auto in2 = input<float>({"w", w_size(s, w_strides)}, w);
-  Conv2dOperands<float> o{in1.data(), in2.data(), {}, nullptr, {}, x_pixel};
+  const OwnedPrologue<float> prepare(prologue, s.n, s.c_in);
+  Conv2dOperands<float> o{in1.data(), in2.data(), {}, nullptr, {}, x_pixel, 0, prepare.get()};
   std::copy(w_strides.begin(), w_strides.end(), o.w_strides);
+  const auto choice = choose_conv2d(Pass::forward, s, o, threads, run_on_std_threads);
   const ValueFacts facts = look_at_all(Pass::forward, s, o, threads, run_on_std_threads);
-  return py::make_tuple(filter_kind_name(facts.filter), facts.tiles, facts.plain_tiles);
+  return py::make_tuple(choice.kernel->name, filter_kind_name(facts.filter), facts.tiles,
+                        facts.plain_tiles);
 }
 
 void bind_gradient(py::module_& bindings, Pass pass, const char* second) {
@@ -103,18 +111,27 @@ void bind(py::module_& m) {
       "forward",
       [](const std::string& name, const py::array& x, const py::array& w,
          const std::optional<py::array>& b, const std::optional<py::array>& residual,
-         const py::dict& epilogue, int64_t x_pixel, int64_t y_pixel, const Strides& w_strides,
-         int threads, bool packed, const py::kwargs& shape) {
-        return run(Pass::forward, name, x, w, {b, residual, epilogue, x_pixel, y_pixel}, w_strides,
-                   threads, packed, shape);
+         const py::dict& epilogue, const py::dict& prologue, int64_t x_pixel, int64_t y_pixel,
+         const Strides& w_strides, int threads, bool packed, const py::kwargs& shape) {
+        return run(Pass::forward, name, x, w, {b, residual, epilogue, x_pixel, y_pixel, prologue},
+                   w_strides, threads, packed, shape);
       },
       "name"_a, "x"_a, "w"_a, "b"_a = py::none(), py::kw_only(), "residual"_a = py::none(),
-      "epilogue"_a = py::dict(), "x_pixel"_a = 0, "y_pixel"_a = 0, "w_strides"_a, "threads"_a = 1,
-      "packed"_a = false);
-  bindings.def("value_facts", &value_facts, "x"_a, "w"_a, py::kw_only(), "x_pixel"_a = 0,
-               "w_strides"_a, "threads"_a = 1,
-               "What is found in the values of a forward pass: of the filter, how many tiles were "
-               "looked at, and how many of them need plain sums.");
+      "epilogue"_a = py::dict(), "prologue"_a = py::dict(), "x_pixel"_a = 0, "y_pixel"_a = 0,
+      "w_strides"_a, "threads"_a = 1, "packed"_a = false);
+  bindings.def("choose", &choose, "x"_a, "w"_a, py::kw_only(), "prologue"_a = py::dict(),
+               "x_pixel"_a = 0, "w_strides"_a, "threads"_a = 1,
+               "The name of the kernel that runs a forward pass of these values, and what is found "
+               "in all of them: of the filter, how many tiles were looked at, and how many of them "
+               "need plain sums.");
+  bindings.def(
+      "takes_prologue",
+      [](const std::string& name, const py::kwargs& shape) {
+        const Conv2dShape s = shape_from<Conv2d>(shape);
+        return with_kernel<Conv2d>(
+            name, [&](auto, const auto& kernel) { return takes_prologue(kernel, s); });
+      },
+      "name"_a);
   bind_gradient(bindings, Pass::bwd_input, "w");
   bind_gradient(bindings, Pass::bwd_weight, "x");
 }

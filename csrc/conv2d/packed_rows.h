@@ -6,6 +6,7 @@
 #pragma once
 
 #include "common/kernel/kernel.h"
+#include "common/simd/prepare.h"
 #include "common/simd/simd.h"
 #include "conv2d/geometry.h"
 
@@ -34,10 +35,11 @@ void pack_pixels(const float* x, Layout layout, int64_t x_pixel, int64_t height,
 // What output rows [i0, i0 + rows) read of channels [c0, c0 + channels): input position (h, w) of
 // filter row r is row h - first + r * tap_rows of them, where `first` is the lowest h of that
 // filter row. Pixels lie `pixel` >= channels floats apart; between, and in rows outside of the
-// image, the packed rows hold anything.
+// image, the packed rows hold anything. `prologue` is that of the first channel.
 template <int N>
 void pack_rows(const ConvGeometry& g, const float* image, int64_t i0, int64_t rows,
-               int64_t tap_rows, int64_t c0, int64_t channels, int64_t pixel, float* dst) {
+               int64_t tap_rows, int64_t c0, int64_t channels, int64_t pixel, float* dst,
+               const Prologue<float>& prologue = {}) {
   const int64_t width = g.packed_w(), column = g.w.offset_first;
   const int64_t left = min(width, max(0, -column));
   const int64_t inside = max(0, min(width, g.w.in_size - column) - left);
@@ -53,6 +55,7 @@ void pack_rows(const ConvGeometry& g, const float* image, int64_t i0, int64_t ro
       if (inside > 0) {
         pack_pixels<N>(image, g.layout, g.in_pixel, g.h.in_size, g.w.in_size, first + i,
                        column + left, inside, c0, channels, row + left * pixel, pixel);
+        prepare<N>(prologue, inside, channels, row + left * pixel, pixel);
       }
       fill_zero(row + (left + inside) * pixel, (width - left - inside) * pixel);
     }

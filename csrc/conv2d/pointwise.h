@@ -61,6 +61,8 @@ struct Pointwise {
       p.b = o.second;
       p.b_k = w_c;
       p.b_column = w_k;
+      p.prologue = o.prologue;
+      p.image_rows = pixels;
       p.epilogue = epilogue_of_pixels(o.epilogue, k);
       p.c_row = pixel_distance(o.result_pixel, k);
     } else {

@@ -76,7 +76,7 @@ struct Forward {
         for (int64_t t = 0; t < s.k_w; ++t) {
           const int64_t w = j * s.stride_w - s.pad_w + t * s.dilation_w;
           if (w < 0 || w >= s.w_in) continue;
-          sum += static_cast<double>(o.first[at.x(n, c0 + c, h, w)]) *
+          sum += prepare_exactly(o.first[at.x(n, c0 + c, h, w)], o.prologue.at(n, c0 + c)) *
                  static_cast<double>(o.second[w_index(o, k, c, r, t)]);
         }
       }

@@ -296,9 +296,20 @@ Prediction predict(const Conv2dKernel<T>& kernel, const Plan& plan, const Conv2d
 }
 
 template <class T>
+bool takes_prologue(const Conv2dKernel<T>& kernel, const Conv2dShape& shape) {
+  const auto is = [&](std::string_view algorithm) {
+    return std::string_view(kernel.name).substr(0, algorithm.size()) == algorithm;
+  };
+  if (is("conv2d_pointwise")) return shape.channels_contiguous();
+  if (is("conv2d_implicit_gemm")) return shape.layout == Layout::channels_last;
+  return true;
+}
+
+template <class T>
 double predicted_seconds(const Conv2dKernel<T>& kernel, const Conv2dShape& shape, int threads,
                          const SelectOptions& options) {
   if (transforms_of(kernel, shape) > options.transforms) return kNotApplicable;
+  if (options.has_prologue && !takes_prologue(kernel, shape)) return kNotApplicable;
   const double seconds = kernel.cost(shape, threads).seconds;
   const bool by_plan = threads > kFewThreads || options.packing != Packing::by_call;
   if (seconds == kNotApplicable || !by_plan) return seconds;
@@ -344,6 +355,7 @@ const Conv2dKernel<T>& select_conv2d(Pass pass, const Conv2dShape& shape, int th
 
 #define CNNEXT_INSTANTIATE(T)                                                                   \
   template Transforms transforms_of(const Conv2dKernel<T>&, const Conv2dShape&);                \
+  template bool takes_prologue(const Conv2dKernel<T>&, const Conv2dShape&);                     \
   template Prediction predict(const Conv2dKernel<T>&, const Plan&, const Conv2dShape&, int,     \
                               const SelectOptions&);                                            \
   template double predicted_seconds(const Conv2dKernel<T>&, const Conv2dShape&, int,            \

@@ -19,6 +19,7 @@ enum class Packing : int { by_call, kept, ahead };
 struct SelectOptions {
   Packing packing = Packing::by_call;
   Transforms transforms = Transforms::any;  // that the values allow: exact_sums.h finds it out
+  bool has_prologue = false;
 };
 
 // Whether packed weights pay from call to call. Where a kernel packs as it goes, it reads the
@@ -33,6 +34,10 @@ inline bool is_worth_keeping(const PackFormat& format) {
 // The transforms that the kernel applies.
 template <class T>
 Transforms transforms_of(const Conv2dKernel<T>& kernel, const Conv2dShape& shape);
+
+// Whether the kernel can have a prologue: whether it copies x, channel by channel.
+template <class T>
+bool takes_prologue(const Conv2dKernel<T>& kernel, const Conv2dShape& shape);
 
 // The threads that are worth starting, of those that there are. With more, each would compute for
 // less time than it takes to start and await all.

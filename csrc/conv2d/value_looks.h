@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "common/kernel/checksum.h"
+#include "common/simd/prepare.h"
 #include "common/simd/simd.h"
 #include "conv2d/conv2d.h"
 
@@ -19,11 +20,17 @@ struct FixedPoint {
   Magnitude largest = 0;
 };
 
+struct LookedAtImage {
+  const float* x;
+  Layout layout;
+  int64_t channels, pixel, pixels;  // `pixel` is its pixel_distance
+  Prologue<float> prologue;
+};
+
 struct ValueLooks {
-  // The largest magnitude over all channels of the pixels [first, last) of an image, which has
-  // `pixels` pixels of this pixel_distance; maxima[0] belongs to pixel `first`.
-  void (*pixel_maxima)(const float* image, Layout layout, int64_t channels, int64_t distance,
-                       int64_t pixels, int64_t first, int64_t last, Magnitude* maxima);
+  // The largest magnitude over all channels of the pixels [first, last) of an image;
+  // maxima[0] belongs to pixel `first`.
+  void (*pixel_maxima)(const LookedAtImage& image, int64_t first, int64_t last, Magnitude* maxima);
 
   void (*fixed_point)(const float* values, int64_t count, FixedPoint* found);
 
@@ -55,20 +62,25 @@ CNNEXT_INLINE int32_t largest_lane(i32<N> v) {
 }
 
 template <int N>
-CNNEXT_INLINE Magnitude largest_magnitude(const float* x, int64_t count) {
+CNNEXT_INLINE Magnitude largest_magnitude(const float* x, int64_t count,
+                                          const Prologue<float>& prologue) {
   i32<N> largest{};
   for (int64_t i = 0; i < count; i += N) {
-    largest = larger<N>(largest, magnitude<N>(load_partial<N>(x + i, min(N, count - i))));
+    const int64_t some = min(N, count - i);
+    f32<N> values = load_partial<N>(x + i, some);
+    if (prologue.exists()) values = PreparedLanes<N>::of(prologue.at(0, i), some)(values);
+    largest = larger<N>(largest, magnitude<N>(values));
   }
   return largest_lane<N>(largest);
 }
 
 template <int N>
-void pixel_maxima(const float* image, Layout layout, int64_t channels, int64_t distance,
-                  int64_t pixels, int64_t first, int64_t last, Magnitude* maxima) {
-  if (layout == Layout::channels_last) {
+void pixel_maxima(const LookedAtImage& image, int64_t first, int64_t last, Magnitude* maxima) {
+  const Prologue<float> prologue = image.prologue;
+  const bool prepares = prologue.exists();
+  if (image.layout == Layout::channels_last) {
     for (int64_t i = first; i < last; ++i) {
-      maxima[i - first] = largest_magnitude<N>(image + i * distance, channels);
+      maxima[i - first] = largest_magnitude<N>(image.x + i * image.pixel, image.channels, prologue);
     }
     return;
   }
@@ -78,15 +90,22 @@ void pixel_maxima(const float* image, Layout layout, int64_t channels, int64_t d
     const int64_t count = min(kBand, last - i);
     fill_zero(band, count);
     // Four channels at a time; where fewer are left, the last one again.
-    for (int64_t c = 0; c < channels; c += 4) {
+    for (int64_t c = 0; c < image.channels; c += 4) {
       const float* x[4];
-      for (int j = 0; j < 4; ++j) x[j] = image + min(c + j, channels - 1) * pixels + i;
+      PreparedLanes<N> prepared[4] = {};
+      for (int j = 0; j < 4; ++j) {
+        const int64_t channel = min(c + j, image.channels - 1);
+        x[j] = image.x + channel * image.pixels + i;
+        if (prepares) prepared[j] = PreparedLanes<N>::of_one(prologue.at(0, channel));
+      }
       for (int64_t p = 0; p < count; p += N) {
         const int64_t some = min(N, count - p);
         i32<N> largest = magnitude<N>(load_partial<N>(band + p, some));
         CNNEXT_UNROLL(4)
         for (int j = 0; j < 4; ++j) {
-          largest = larger<N>(largest, magnitude<N>(load_partial<N>(x[j] + p, some)));
+          f32<N> values = load_partial<N>(x[j] + p, some);
+          if (prepares) values = prepared[j](values);
+          largest = larger<N>(largest, magnitude<N>(values));
         }
         store_partial<N>(band + p, reinterpret_cast<f32<N>>(largest), some);
       }

@@ -22,18 +22,24 @@ struct PlainTile {
 
   // Adds the sums over channels [c, c + channels), at most N, of the tile whose outputs begin
   // there.
-  static void add(const WinogradShape& g, const float* x, const TilePosition& at, int64_t c,
-                  int64_t channels, const float* filter, float* sums) {
+  static void add(const WinogradShape& g, const float* x, const Prologue<float>& prologue,
+                  const TilePosition& at, int64_t c, int64_t channels, const float* filter,
+                  float* sums) {
     const bool nchw = g.layout == Layout::nchw;
     const int64_t plane = g.h_in * g.w_in, pixel = nchw ? 1 : g.x_pixel;
-    const Source source{x + at.image * g.x_pixel * plane + c * (nchw ? plane : 1),
-                        nchw ? plane : 1,
-                        g.w_in * pixel,
-                        pixel,
-                        at.h - g.pad_h,
-                        at.w - g.pad_w};
+    Source source{x + at.image * g.x_pixel * plane + c * (nchw ? plane : 1),
+                  nchw ? plane : 1,
+                  g.w_in * pixel,
+                  pixel,
+                  at.h - g.pad_h,
+                  at.w - g.pad_w};
     const Inside rows = Inside::of(source.h, kSide, g.h_in);
     const Inside columns = Inside::of(source.w, kSide, g.w_in);
+    float prepared[kSide * kSide * N];
+    if (prologue.exists()) {
+      copy_tile(source, rows, columns, channels, prologue.at(at.image, c), prepared);
+      source = {prepared, 1, kSide * N, N, 0, 0};
+    }
     const bool whole =
         rows.first == 0 && rows.last == kSide && columns.first == 0 && columns.last == kSide;
     for (int row = 0; row < Outputs; row += kRows) {
@@ -96,6 +102,19 @@ struct PlainTile {
     int64_t c, row, pixel;
     int64_t h, w;  // of the first pixel that the tile reads, which may lie outside
   };
+
+  // [row][column][N] of the pixels inside, as the prologue makes them.
+  static void copy_tile(const Source& x, const Inside& rows, const Inside& columns,
+                        int64_t channels, const Prologue<float>& prologue, float* prepared) {
+    for (int64_t i = rows.first; i < rows.last; ++i) {
+      for (int64_t j = columns.first; j < columns.last; ++j) {
+        float* const pixel = prepared + (i * kSide + j) * N;
+        const float* const from = x.x + (x.h + i) * x.row + (x.w + j) * x.pixel;
+        for (int64_t c = 0; c < channels; ++c) pixel[c] = from[c * x.c];
+        prepare<N>(prologue, 1, channels, pixel, N);
+      }
+    }
+  }
 
   template <bool kWhole>
   static void add_rows(const Source& x, const Inside& rows, const Inside& columns, int row,

@@ -63,6 +63,7 @@ struct WinogradSteps {
 
   WinogradShape g;
   const float *x, *w;
+  Prologue<float> prologue;
   Epilogue<float> epilogue;
   bool plain;  // all sums must be
   float* y;
@@ -73,6 +74,7 @@ struct WinogradSteps {
       : g(winograd_shape(s, kPass, Outputs, o)),
         x(o.first),
         w(o.second + g.w_first),
+        prologue(o.prologue),
         epilogue(o.epilogue),
         plain(o.transforms < winograd_transforms(Taps, Outputs)),
         y(o.result) {
@@ -161,8 +163,8 @@ struct WinogradSteps {
     const int64_t t = of_tiles.first(count), tiles = of_tiles.last(count) - t;
     const TilePoints points{v + (first * vectors + t) * N + c * count, v_point(b.tiles), count * N,
                             N};
-    Tiles::read(g, x, b.first + first + t, tiles, chunk * chunk_channels + c, c_end - c, points,
-                scratch);
+    Tiles::read(g, x, prologue, b.first + first + t, tiles, chunk * chunk_channels + c, c_end - c,
+                points, scratch);
   }
 
   // The groups [first, last) of a block, with which m begins; the first chunk sets M. A U that
@@ -234,7 +236,7 @@ struct WinogradSteps {
       float* to = sums;
       for (int64_t t = 0; t < tiles; ++t) {
         if (marks[t] == 0) continue;
-        Plain::add(g, x, g.position(index + t), c, count, filter, to);
+        Plain::add(g, x, prologue, g.position(index + t), c, count, filter, to);
         to += Plain::kFloats;
       }
     }

@@ -5,9 +5,11 @@
 // channels_last hold such vectors; of those in nchw a band of rows is transposed into scratch,
 // N channels at a time, and a band of outputs back, so that no pass over the whole image is needed.
 // Outputs that are pooled are left in scratch tile by tile, and only their maxima go on from there.
+// Where there is a prologue, a band of channels_last is copied there, too.
 #pragma once
 
 #include "common/simd/finish.h"
+#include "common/simd/prepare.h"
 #include "common/simd/simd.h"
 #include "conv2d/pooled_store.h"
 #include "conv2d/winograd_shape.h"
@@ -79,6 +81,7 @@ struct TilePoints {
 struct TileSource {
   const float* data;
   int64_t channels, pixel, h, w, pad_h, pad_w;
+  Prologue<float> prologue = {};
 };
 
 template <class Tile, int Outputs, int Taps>
@@ -100,9 +103,10 @@ struct WinogradTiles {
 
   // V = B^T x B of the tiles [index, index + tiles), at most Tile::kMaxRows, and channels
   // [c0, c0 + channels), both counted from there in v.
-  static void read(const WinogradShape& g, const float* x, int64_t index, int64_t tiles, int64_t c0,
-                   int64_t channels, const TilePoints& v, float* scratch) {
-    const TileSource source{x, g.c, g.x_pixel, g.h_in, g.w_in, g.pad_h, g.pad_w};
+  static void read(const WinogradShape& g, const float* x, const Prologue<float>& prologue,
+                   int64_t index, int64_t tiles, int64_t c0, int64_t channels, const TilePoints& v,
+                   float* scratch) {
+    const TileSource source{x, g.c, g.x_pixel, g.h_in, g.w_in, g.pad_h, g.pad_w, prologue};
     read_all<InputTransform>(g, source, index, tiles, c0, channels, v, scratch);
   }
 
@@ -255,8 +259,8 @@ struct WinogradTiles {
         const TileRun run = TileRun::at(g, index + t, tiles - t);
         const Band<const float> band =
             input_band(g.layout, x, run, Transform::kFrom, c0 + c, lanes, scratch);
-        // A band of nchw holds N channels, the last of which may be unused.
-        const int64_t loaded = g.layout == Layout::nchw ? N : lanes;
+        // A band in scratch holds N channels, the last of which may be unused.
+        const int64_t loaded = band.data == scratch ? N : lanes;
         TilePosition at = run.first;
         for (int64_t i = 0; i < run.count; ++i, ++t) {
           read_tile<Transform>(x, band, at, loaded, v.data + c / N * v.vector + t * v.tile,
@@ -270,7 +274,8 @@ struct WinogradTiles {
   static Band<const float> input_band(Layout layout, const TileSource& x, const TileRun& run,
                                       int64_t side, int64_t c0, int64_t lanes, float* scratch) {
     const int64_t plane = x.h * x.w;
-    if (layout == Layout::channels_last) {
+    const bool nchw = layout == Layout::nchw;
+    if (!nchw && !x.prologue.exists()) {
       return {x.data + run.first.image * plane * x.pixel + c0, x.w * x.pixel, x.pixel, 0, 0};
     }
     const int64_t h = run.first.h - x.pad_h, w = run.first_column * Outputs - x.pad_w;
@@ -281,15 +286,22 @@ struct WinogradTiles {
     if (height <= 0 || width <= 0) return band;  // the tiles read nothing but border
     // Stale scratch could hold denormals, which are slow.
     if (lanes < N) fill_zero(scratch, height * width * N);
-    const float* src =
-        x.data + (run.first.image * x.channels + c0) * plane + band.h0 * x.w + band.w0;
-    if (width == x.w) {  // rows follow each other
+    const int64_t first = band.h0 * x.w + band.w0;
+    const float* const src = nchw ? x.data + (run.first.image * x.channels + c0) * plane + first
+                                  : x.data + (run.first.image * plane + first) * x.pixel + c0;
+    if (!nchw) {
+      for (int64_t i = 0; i < height * width; ++i) {
+        const float* const from = src + (i / width * x.w + i % width) * x.pixel;
+        store<N>(scratch + i * N, load_partial<N>(from, lanes));
+      }
+    } else if (width == x.w) {  // rows follow each other
       transpose_block<N>(src, plane, scratch, N, lanes, height * width);
     } else {
       for (int64_t i = 0; i < height; ++i) {
         transpose_block<N>(src + i * x.w, plane, scratch + i * width * N, N, lanes, width);
       }
     }
+    prepare<N>(x.prologue.at(run.first.image, c0), height * width, lanes, scratch, N);
     return band;
   }
 

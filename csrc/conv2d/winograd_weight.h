@@ -109,7 +109,7 @@ struct WinogradBackwardWeight {
     const int64_t x_vectors = z.c_vectors(), vectors = x_vectors + z.k_vectors();
     const int64_t c = part.first(vectors) * N, c_end = min(z.g.c, part.last(vectors) * N);
     if (c < c_end) {
-      Tiles::read(z.g, o.second, b.first + first, count, c, c_end - c,
+      Tiles::read(z.g, o.second, {}, b.first + first, count, c, c_end - c,
                   {v + first * z.v_tile() + c, z.v_point(), N, z.v_tile()}, scratch);
     }
     int64_t k = max(0, part.first(vectors) - x_vectors) * N;

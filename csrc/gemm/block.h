@@ -22,6 +22,7 @@
 
 #include "common/kernel/kernel.h"
 #include "common/kernel/machine.h"
+#include "common/simd/prepare.h"
 #include "gemm/packed.h"
 
 namespace cnnext {
@@ -38,6 +39,8 @@ struct MatrixProduct {
   int64_t c_row;                    // columns of c are contiguous
   bool accumulate;                  // add to what c holds
   const float* packed_b = nullptr;  // of BlockedProduct::pack_b; b is not read then
+  Prologue<float> prologue;         // of a, if its reduction is contiguous: channels of pixels,
+  int64_t image_rows = 1;           // so many rows an image
 };
 
 template <class Tile>
@@ -209,7 +212,8 @@ struct BlockedProduct {
 
   static void run_task(const MatrixProduct& p, const Blocking& b, int64_t task, float* scratch) {
     const int64_t rows = min(b.rows, p.m - task / b.column_blocks * b.rows);
-    const bool in_place = p.packed_b == nullptr && p.b_column == 1 && rows <= kFewRows;
+    const bool in_place =
+        p.packed_b == nullptr && p.b_column == 1 && rows <= kFewRows && !p.prologue.exists();
     const int64_t step = in_place ? kInPlaceDepth : kDepth;
     for_each_part(b, task, p.m, p.n, p.k, step, [&](const Part& part) {
       const bool add = p.accumulate || part.k0 > 0;
@@ -227,7 +231,8 @@ struct BlockedProduct {
       if (!in_place && p.a_k == 1) {
         const float* const next =
             p.packed_b == nullptr ? nullptr : next_panels(p, range(b, task, p.m, p.n), part);
-        multiply_packed_rows(p, MatrixRows{p.a, p.a_row}, part, add, panels, next, packed_rows);
+        multiply_packed_rows(p, MatrixRows{p.a, p.a_row, p.prologue, p.image_rows}, part, add,
+                             panels, next, packed_rows);
       } else if (!in_place && p.a_row == 1) {
         multiply_transposed_rows(p, part, add, panels, packed_rows);
       } else {
@@ -248,6 +253,8 @@ struct BlockedProduct {
   struct MatrixRows {
     const float* a;
     int64_t step;
+    Prologue<float> prologue = {};
+    int64_t image_rows = 1;
 
     const float* at(int64_t i, int64_t k) const { return a + i * step + k; }
 
@@ -262,6 +269,9 @@ struct BlockedProduct {
         for (; done + N <= depth; done += N) store<N>(to + done * count, load<N>(from + done));
         if (done < depth) {
           store<N>(to + done * count, load_partial<N>(from + done, depth - done));
+        }
+        if (prologue.exists()) {
+          prepare<N>(prologue.at((i + row) / image_rows, k), 1, depth, to, 0, count * N);
         }
       }
     }

@@ -123,7 +123,7 @@ class Conv2d(Sums):
             *packed.read_by(kernel.direction),
             threads=threads,
             w_strides=filter_strides(w_shape, filters),
-            **operands.places(),
+            **operands.options(),
             **operands.finish(lambda a: pack(a, self.layout)),
             **self.shape,
         )

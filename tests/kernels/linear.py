@@ -41,7 +41,7 @@ class Linear(Sums):
         result = kernel.run(
             *packed.read_by(kernel.direction),
             threads=threads,
-            **operands.places(),
+            **operands.options(),
             **operands.finish(np.ascontiguousarray),
             **self.shape,
         )

@@ -116,6 +116,7 @@ class Operands:
         x_pixel: forward, how far apart the pixels of x lie, if they are a range of the channels of
             a larger buffer; 0 if x is dense. A pixel of linear is a row.
         y_pixel: that of y.
+        prologue: of x, as csrc/common/numpy/prologue.h takes it; empty for none.
     """
 
     x: Array
@@ -127,6 +128,7 @@ class Operands:
     epilogue: Mapping[str, Any] = field(default_factory=dict)
     x_pixel: int = 0
     y_pixel: int = 0
+    prologue: Mapping[str, Any] = field(default_factory=dict)
 
     def map(self, change: Callable[[Array], Array]) -> Operands:
         arrays = {name: getattr(self, name) for name in ("x", "w", "b", "dy", "residual")}
@@ -142,10 +144,10 @@ class Operands:
         epilogue = {**self.epilogue, "residual_pixel": residual_pixel}
         return replace(self, x_pixel=x_pixel, y_pixel=y_pixel, epilogue=epilogue)
 
-    def places(self) -> dict[str, int]:
-        """How a kernel is told where x and y lie, unless they are dense."""
-        pixels = {"x_pixel": self.x_pixel, "y_pixel": self.y_pixel}
-        return {name: distance for name, distance in pixels.items() if distance}
+    def options(self) -> dict[str, Any]:
+        """How a kernel is told where x and y lie, unless they are dense, and its prologue."""
+        names = ("x_pixel", "y_pixel", "prologue")
+        return {name: given for name in names if (given := getattr(self, name))}
 
     def finish(self, pack: Callable[[Array], Array]) -> dict[str, Any]:
         """How a kernel is told its epilogue; pack() orders an array as y lies in memory."""

@@ -65,17 +65,17 @@ def test_what_is_found_in_values() -> None:
     x = pack(operands.x * (rng.random((2, 1, 30, 34)) < 0.1), LAST)
     dense = found_in(problem, x, 0, operands.w)
     assert dense == found_in(problem, with_gaps(x, 47), 47, operands.w)
-    kind, tiles, plain_tiles = dense
+    _, kind, tiles, plain_tiles = dense
     assert kind == "ordinary" and 0 < plain_tiles < tiles
 
 
 LAST = "channels_last"
 
 
-def found_in(problem: conv2d.Conv2d, x: Array, x_pixel: int, w: Array) -> tuple[str, int, int]:
+def found_in(problem: conv2d.Conv2d, x: Array, x_pixel: int, w: Array) -> tuple[str, str, int, int]:
     strides = conv2d.filter_strides(w.shape, "oihw")
     given = {"x_pixel": x_pixel, "w_strides": strides, "threads": 2}
-    return _kernels.conv2d.value_facts(x, w, **given, **problem.shape)
+    return _kernels.conv2d.choose(x, w, **given, **problem.shape)
 
 
 ONE_BY_ONE = conv2d.named("1x1_17_to_16@8")

@@ -99,6 +99,14 @@ KERNELS = (
         tests=("tests/kernels/test_finished_sums.py", "-k", "winograd2 and channels_last"),
     ),
     Fault(
+        name="prologue-applied-to-the-border",
+        kind="border of what a prologue makes",
+        file="csrc/conv2d/packed_rows.h",
+        old="prepare<N>(prologue, inside, channels, row + left * pixel, pixel);",
+        new="prepare<N>(prologue, left + inside, channels, row, pixel);",
+        tests=("tests/kernels/test_prologues.py", "-k", "direct and sums"),
+    ),
+    Fault(
         name="packed-rows-without-a-right-border",
         kind="padding",
         file="csrc/conv2d/packed_rows.h",
@@ -119,10 +127,8 @@ KERNELS = (
         name="double-convolution-adds-in-float",
         kind="dtype of a sum",
         file="csrc/conv2d/reference.cpp",
-        old="sum += static_cast<double>(o.first[at.x(n, c0 + c, h, w)]) *\n"
-        "                       static_cast<double>(o.second[w_index(o, k, c, r, t)]);",
-        new="sum = static_cast<float>(sum + static_cast<double>(o.first[at.x(n, c0 + c, h, w)]) *\n"
-        "                       static_cast<double>(o.second[w_index(o, k, c, r, t)]));",
+        old="double sum = 0;\n          for (int64_t c = 0; c < s.c_in_per_group(); ++c) {",
+        new="float sum = 0;\n          for (int64_t c = 0; c < s.c_in_per_group(); ++c) {",
         tests=("tests/kernels/test_every_kernel.py", "-k", "conv2d_reference"),
     ),
     Fault(

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Epilogues as their formulas say them, in double: for reference kernels.
+// Epilogues and prologues as their formulas say them, in double: for reference kernels.
 #pragma once
 
 #include <cmath>
 
 #include "common/kernel/epilogue.h"
+#include "common/kernel/prologue.h"
 
 namespace cnnext {
 
@@ -43,6 +44,15 @@ double activate_exactly(double x, Activation activation, const ActivationParamet
     }
   }
   return x;
+}
+
+// What the prologue of its channel makes of an input.
+template <class T>
+double prepare_exactly(T x, const Prologue<T>& p) {
+  if (!p.exists()) return x;
+  const double shift = p.shift == nullptr ? 0 : *p.shift;
+  const double y = static_cast<double>(x) * *p.scale + shift;
+  return p.relu ? at_least(y, 0) : y;
 }
 
 // The output of a sum; `bias` and `residual` point to its own, or are null.

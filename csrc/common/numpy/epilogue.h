@@ -48,6 +48,7 @@ struct ForwardArguments {
   std::optional<py::array> bias, residual;
   py::dict epilogue;
   int64_t x_pixel = 0, y_pixel = 0;  // pixel_distance of x and y
+  py::dict prologue = {};
 };
 
 // The epilogue of y, of so many pixels and channels, with its arrays; they live as long as this.
