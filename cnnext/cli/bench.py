@@ -41,9 +41,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "models",
         nargs="*",
-        metavar="MODEL",
-        help=f"with --peers: any of {', '.join(subjects.names())}"
-        f" (default: {' '.join(peers.DEFAULT)})",
+        metavar="MODEL[:BATCH]",
+        help=f"with --peers: any of {', '.join(subjects.names())}; a batch of its own, as in"
+        f" resnet50:16, comes before --batch (default: {' '.join(peers.DEFAULT)})",
     )
     parser.add_argument(
         "--peers",

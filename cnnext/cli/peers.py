@@ -11,6 +11,7 @@ import torch
 from tqdm import tqdm
 
 from cnnext.cli import implementations, plot, report, results, subjects
+from cnnext.cli.arguments import UserError, positive_int
 from cnnext.cli.implementations import Implementation
 from cnnext.cli.peer_comparison import BLOCKS, compare_peers
 from cnnext.cli.results import Row
@@ -38,9 +39,8 @@ def peer_list(text: str) -> list[Implementation]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure the networks, print the tables, write the files; 1 if an implementation failed."""
-    models = list(dict.fromkeys(arguments.models or DEFAULT))
-    for model in models:
-        subjects.check_name(model)
+    batch = arguments.batch or _DEFAULT_BATCH
+    networks = list(dict.fromkeys(_network(text, batch) for text in arguments.models or DEFAULT))
     if arguments.plot is not None:
         plot.check(arguments.plot)
     isa = kernels.active_isa()
@@ -50,9 +50,9 @@ def run(arguments: argparse.Namespace) -> int:
     threads = arguments.threads or torch.get_num_threads()
     load = OtherLoad()
     rows: list[Row] = []
-    total = len(models) * len(taking_part) * (BLOCKS + 1)
+    total = len(networks) * len(taking_part) * (BLOCKS + 1)
     with tqdm(total=total, bar_format="{l_bar}{bar}| {elapsed}{postfix}") as bar:
-        for model in models:
+        for model, batch in networks:
 
             def progress(done: str, model: str = model) -> None:
                 bar.set_postfix_str(f"{model}: {done}", refresh=False)
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
             row = compare_peers(
                 model,
-                arguments.batch or _DEFAULT_BATCH,
+                batch,
                 taking_part,
                 threads=threads,
                 environment=environment,
@@ -84,6 +84,16 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if any(_failures(row) for row in rows) else 0
 
 
+def _network(text: str, batch: int) -> tuple[str, int]:
+    """The model and the batch that ``MODEL`` or ``MODEL:BATCH`` names."""
+    model, colon, own = text.partition(":")
+    subjects.check_name(model)
+    try:
+        return model, positive_int(own) if colon else batch
+    except argparse.ArgumentTypeError as error:
+        raise UserError(f"the batch of {text!r} {error}") from None
+
+
 def _able(chosen: Iterable[Implementation], limit: str | None) -> Iterator[Implementation]:
     """Those that can take part; says why the others are left out."""
     for implementation in chosen:
@@ -96,7 +106,7 @@ def _able(chosen: Iterable[Implementation], limit: str | None) -> Iterator[Imple
 
 def _failures(row: Row) -> list[str]:
     return [
-        f"{row['model']}, {name}: {entry['failure']}"
+        f"{row['model']} (batch {row['batch']}), {name}: {entry['failure']}"
         for name, entry in row["implementations"].items()
         if entry["failure"] is not None
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -192,7 +193,7 @@ def _peer_times(rows: Sequence[Row]) -> Report:
         lambda entry: milliseconds(entry["times"]["median"]),
     )
     ours = "optimized" if "optimized" in times.headers else "converted"
-    cells = []
+    cells, ratios = [], []
     for row, texts in zip(rows, times.rows, strict=True):
         best, entry = best_peer(row), row["implementations"].get(ours)
         name, ratio = "-", "-"
@@ -200,5 +201,11 @@ def _peer_times(rows: Sequence[Row]) -> Report:
             name = best[0]
             if entry is not None and entry["times"] is not None:
                 ratio = speed_up(best[1], entry["times"]["median"])
+                ratios.append(best[1] / entry["times"]["median"])
         cells.append((*texts, name, ratio))
-    return replace(times, headers=(*times.headers, "best peer", f"{ours} over it"), rows=cells)
+    title = times.title
+    if len(ratios) > 1:
+        mean, worst = statistics.geometric_mean(ratios), min(ratios)
+        title += f" ({ours} over the best peer: geometric mean {mean:.2f}x, worst {worst:.2f}x)"
+    headers = (*times.headers, "best peer", f"{ours} over it")
+    return replace(times, title=title, headers=headers, rows=cells)

@@ -9,7 +9,7 @@ import torch
 
 import cnnext
 from cnnext import cli
-from cnnext.cli import implementations, peer_comparison
+from cnnext.cli import implementations, peer_comparison, report
 from cnnext.cli.implementations import OURS, PEERS, Implementation
 from cnnext.cli.peer_comparison import BLOCKS, STARTED
 from cnnext.cli.peer_worker import WorkerError
@@ -81,7 +81,7 @@ def test_processes_of_their_own(run):
     peers = [fakes.EAGER, Implementation("crashing", fakes.crashing)]
     code, out, err, document = run(peers, [OURS[0]])
     assert code == 1
-    assert "lenet5, crashing: its process ended with SIGSEGV: last words" in err
+    assert "lenet5 (batch 1), crashing: its process ended with SIGSEGV: last words" in err
     assert "100%" in err
     assert document["command"] == "peers"
     assert document["machine"]["threads"] == 1
@@ -119,7 +119,7 @@ def test_who_is_wrong_is_not_timed(prepare, ours, failure, run, same_process):
         assert (code, entry["failure"]) == (0, None)
     else:
         assert code == 1
-        assert f"lenet5, it: {failure}" in err
+        assert f"lenet5 (batch 1), it: {failure}" in err
         assert entry["failure"].startswith(failure)
     assert (entry["times"] is None) is (failure is not None)
     assert table_row(out, "Forward:")[2] != "-"
@@ -183,13 +183,13 @@ def test_those_that_are_no_pytorch_cannot_be_limited():
     assert set(implementations.ISA_LIMITS) == {"avx2", "baseline"}
 
 
-def test_batch_and_plot(run, same_process, tmp_path):
+def test_batches_and_plot(run, same_process, tmp_path):
     pytest.importorskip("matplotlib")
     picture = tmp_path / "speed.svg"
-    arguments = (*LENET5, "--batch", "3", "--plot", str(picture))
-    code, _, _, document = run([fakes.EAGER], arguments=arguments)
+    arguments = ("bench", "lenet5", "lenet5:2", "lenet5:3", "--peers", "all", "--batch", "3")
+    code, _, _, document = run([fakes.EAGER], arguments=(*arguments, "--plot", str(picture)))
     assert code == 0
-    assert document["rows"][0]["input"] == [3, 1, 32, 32]
+    assert [row["input"] for row in document["rows"]] == [[3, 1, 32, 32], [2, 1, 32, 32]]
     assert "<svg" in picture.read_text()
 
 
@@ -222,16 +222,52 @@ def test_bad_arguments_are_one_sentence(arguments, message, capsys):
     assert message in line
 
 
-def test_unknown_model_and_picture(tmp_path, capsys):
+def test_unknown_model_batch_and_picture(tmp_path, capsys):
     assert cli.main(["bench", "lenet6", "--peers", "eager"]) == 2
     assert "unknown model 'lenet6'" in capsys.readouterr().err
+    assert cli.main(["bench", "lenet5:x", "--peers", "eager"]) == 2
+    assert "the batch of 'lenet5:x' must be a positive integer, got 'x'" in capsys.readouterr().err
     pytest.importorskip("matplotlib")
     assert cli.main(["bench", "--peers", "eager", "--plot", str(tmp_path / "a.xyz")]) == 2
     assert "cannot plot" in capsys.readouterr().err
 
 
-def test_result_of_float64_is_each_networks_own(run, same_process):
-    """The same seed gives every process the same network and images."""
+def measured(model, batch, **milliseconds):
+    """A stored row, with one of ours and one that failed."""
+    entries = {
+        name: {
+            "ours": name == "converted",
+            "failure": None if time else "some",
+            **dict.fromkeys(STARTED, 1e-7),
+            "times": {"median": time / 1e3} if time else None,
+        }
+        for name, time in milliseconds.items()
+    }
+    return {"model": model, "batch": batch, "implementations": entries}
+
+
+def test_speed_up_over_the_best_peer():
+    rows = [
+        measured("lenet5", 1, eager=2.0, ncnn=1.0, openvino=None, converted=0.25),
+        measured("vgg16", 16, eager=2.0, ncnn=4.0, openvino=3.0, converted=2.0),
+        measured("vgg16", 1, eager=2.0, ncnn=4.0, openvino=3.0, converted=None),
+        measured("vgg11", 1, eager=None, converted=1.0),
+    ]
+    assert [report.best_peer(row) for row in rows[2:]] == [("eager", 2e-3), None]
+    agreement, forward, *_ = report.reports("peers", rows)
+    assert forward.headers[-2:] == ("best peer", "converted over it")
+    assert [row[-2:] for row in forward.rows] == [
+        ("ncnn", "4.00x"),
+        ("eager", "1.00x"),
+        ("eager", "-"),
+        ("-", "-"),
+    ]
+    assert "geometric mean 2.00x, worst 1.00x" in forward.title
+    assert agreement.rows[0] == ("lenet5", "1", "1.0e-07", "1.0e-07", "-", "1.0e-07")
+    assert agreement.rows[3] == ("vgg11", "1", "-", "-", "-", "1.0e-07")
+
+
+def test_every_process_has_the_same_network_and_images():
     task = peer_comparison.Task("lenet5", 2, 1, None)
     torch.testing.assert_close(task.images(), task.images(), rtol=0, atol=0)
     for first, second in zip(task.network().parameters(), task.network().parameters(), strict=True):

@@ -114,6 +114,22 @@ PACKAGE = (
         tests=("tests/testing/test_timing.py",),
     ),
     Fault(
+        name="peers-run-while-others-are-timed",
+        kind="processes that are timed",
+        file="cnnext/cli/peer_worker.py",
+        old="self._signal(signal.SIGSTOP)",
+        new="self._signal(signal.SIGCONT)",
+        tests=("tests/cli/test_peer_worker.py",),
+    ),
+    Fault(
+        name="peers-may-compute-anything",
+        kind="check before timing",
+        file="cnnext/cli/peer_comparison.py",
+        old="if not relative <= PEER_TOLERANCE:",
+        new="if relative < 0:",
+        tests=("tests/cli/test_peers.py",),
+    ),
+    Fault(
         name="fuzzer-takes-any-error-for-an-equal-one",
         kind="fuzzing",
         file="tests/fuzz/checks.py",
