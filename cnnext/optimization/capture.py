@@ -23,7 +23,14 @@ from cnnext.optimization.graph import Graph
 from cnnext.optimization.layers import is_layer, watched
 from cnnext.optimization.lowering import Lowering, joined, layer_of
 from cnnext.optimization.partition import partitions, spell_out_views, supported_nodes
-from cnnext.optimization.tracing import Untraceable, fixed_arguments, traced
+from cnnext.optimization.tracing import (
+    Untraceable,
+    agree,
+    fixed_arguments,
+    record,
+    run,
+    traced,
+)
 
 
 @dataclass(frozen=True)
@@ -81,16 +88,30 @@ def captured(model: Module, example_input: Tensor | tuple[Any, ...] | None = Non
             that it is known which operands are broadcast, and which have another dtype.
     """
     example = example_input if isinstance(example_input, tuple | None) else (example_input,)
-    capture = _Capture()
-    if (reason := watched(model)) is not None:
+    reason = watched(model)
+    if reason is not None:
         return Captured(model, (), (NativeCall("", type(model).__name__, reason),), {})
-    fixed: Mapping[str, Any] = {}
     try:
-        module: Module = capture.trace(model, "", example)
+        capture = _Capture()
         fixed = fixed_arguments(model, example)
+        module: Module = capture.trace(model, "", fixed, example)
+        return Captured(module, tuple(capture.parts), tuple(capture.native), fixed)
     except Untraceable as why:
-        module = capture.inside(model, "", str(why))
-    return Captured(module, tuple(capture.parts), tuple(capture.native), fixed)
+        reason = str(why)
+    capture = _Capture()
+    module = capture.inside(model, "", reason)
+    if example is not None and not _computes_the_same(module, model, example):
+        return Captured(model, (), (NativeCall("", type(model).__name__, reason),), {})
+    return Captured(module, tuple(capture.parts), tuple(capture.native), {})
+
+
+def _computes_the_same(module: Module, model: Module, example: tuple[Any, ...]) -> bool:
+    """Also if the model looks into what it holds, and finds modules with parts in them."""
+    expected = run(model, example)
+    try:
+        return agree(run(module, example), expected)
+    except Exception:  # anything may come of that
+        return False
 
 
 class _Capture:
@@ -100,10 +121,18 @@ class _Capture:
         self.parts: list[Part] = []
         self.native: list[NativeCall] = []
 
-    def trace(self, module: Module, path: str, example: tuple[Any, ...] | None) -> fx.GraphModule:
+    def trace(
+        self,
+        module: Module,
+        path: str,
+        fixed: dict[str, Any],
+        example: tuple[Any, ...] | None = None,
+    ) -> fx.GraphModule:
         """The module with parts in it, of which this is the qualified name in the model."""
-        whole, untraceable = traced(module, example)
+        whole, untraceable = traced(module, fixed)
         functionalize(whole, module)
+        if example is not None:
+            record(whole, module, example)
         lowering, supported = supported_nodes(whole.graph, module, path)
         spell_out_views(whole.graph, supported, lowering)
         parts = partitions(whole.graph, supported, lowering)
@@ -171,15 +200,15 @@ class _Capture:
             return module
         if type(module).forward is Module.forward:  # a list or a dictionary of modules
             return self._with_captured_children(module, path)
-        count = len(self.parts)
+        count, fixed = len(self.parts), fixed_arguments(module, None)
         try:
-            whole = self.trace(module, path, None)
+            whole = self.trace(module, path, fixed)
         except Untraceable as why:
             return self.inside(module, path, str(why))
         if len(self.parts) == count:
             return module
         shell = copy.copy(module)
-        vars(shell)["forward"] = _Forward(module, whole, fixed_arguments(module, None))
+        vars(shell)["forward"] = _Forward(module, whole, fixed)
         return shell
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import fx
 from torch.nn import Module
+from torch.utils import _pytree as pytree
 
 from cnnext.optimization.layers import is_layer
 from cnnext.optimization.lowering import EXAMPLE
@@ -39,6 +40,17 @@ for _operator in IN_PLACE_OPERATORS:
     setattr(_Proxy, f"__{_operator.__name__}__", _record)
 
 
+class _Rebuilt:
+    """Makes a container of its leaves."""
+
+    def __init__(self, spec: pytree.TreeSpec) -> None:
+        self.__name__ = self.__qualname__ = "rebuilt"
+        self._spec = spec
+
+    def __call__(self, leaves: list[Any]) -> Any:
+        return pytree.tree_unflatten(leaves, self._spec)
+
+
 class Tracer(fx.Tracer):
     """Records layers as calls, and traces all other modules as far as that is possible.
 
@@ -61,6 +73,14 @@ class Tracer(fx.Tracer):
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _Proxy(node, self)
+
+    def create_arg(self, a: Any) -> Any:
+        if isinstance(a, dict) and type(a) is not dict:  # of which fx.Tracer makes a plain one
+            leaves, spec = pytree.tree_flatten(a)
+            if len(leaves) == 1 and leaves[0] is a:
+                raise Untraceable(f"a {type(a).__name__} is passed on")
+            return self.create_proxy("call_function", _Rebuilt(spec), (leaves,), {}).node
+        return super().create_arg(a)
 
     def call_module(
         self, m: Module, forward: Callable[..., Any], args: Any, kwargs: dict[str, Any]
@@ -93,15 +113,17 @@ class Tracer(fx.Tracer):
         return super()._proxy_placeholder(name, *args)
 
 
-def traced(model: Module, example: tuple[Any, ...] | None) -> tuple[fx.GraphModule, dict[str, str]]:
+def traced(model: Module, fixed: dict[str, Any]) -> tuple[fx.GraphModule, dict[str, str]]:
     """The graph of a model's forward pass, and why it calls some modules whole.
 
-    Arguments with a default that the example does not give are no inputs of the graph.
+    Args:
+        model: any module.
+        fixed: arguments that are no inputs of the graph.
 
     Raises:
         Untraceable: the model's own forward pass cannot be traced.
     """
-    tracer = Tracer(fixed_arguments(model, example))
+    tracer = Tracer(fixed)
     try:
         with _attributes_kept(model):
             graph = tracer.trace(model)
@@ -109,8 +131,6 @@ def traced(model: Module, example: tuple[Any, ...] | None) -> tuple[fx.GraphModu
     except Exception as error:  # as above
         raise Untraceable(f"cannot be traced: {_first_line(error)}") from error
     _read_once_per_use(module.graph)
-    if example is not None:
-        _ExampleRecorder(module).run(*_copied(example))
     return module, tracer.untraceable
 
 
@@ -146,19 +166,53 @@ def _read_once_per_use(graph: fx.Graph) -> None:
                 user.replace_input_with(node, graph.node_copy(node))
 
 
-def _copied(example: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(each.clone() if isinstance(each, torch.Tensor) else each for each in example)
-
-
 class _ExampleRecorder(fx.Interpreter):
     """Notes in each node's `meta` what kind of tensor it gives."""
-
-    @torch.no_grad()
-    def run(self, *args: Any, **kwargs: Any) -> Any:
-        return super().run(*args, **kwargs)
 
     def run_node(self, n: fx.Node) -> Any:
         result = super().run_node(n)
         is_tensor = isinstance(result, torch.Tensor)
         n.meta[EXAMPLE] = torch.empty_like(result, device="meta") if is_tensor else None
         return result
+
+
+def record(trace: fx.GraphModule, model: Module, example: tuple[Any, ...]) -> None:
+    """Runs the trace, notes what kind of tensors there are, and sees that the result is right.
+
+    Raises:
+        Untraceable: it is not, so that the trace depends on something that it does not know.
+    """
+    expected = run(model, example)
+    try:
+        result = run(_ExampleRecorder(trace).run, example)
+    except Exception as error:
+        raise Untraceable(f"its trace fails: {_first_line(error)}") from error
+    if not agree(result, expected):
+        raise Untraceable("its trace computes something else")
+
+
+@torch.no_grad()
+def run(function: Callable[..., Any], example: tuple[Any, ...]) -> Any:
+    """What the function makes of a copy of the example, with the same random numbers each time."""
+    copies = (each.clone() if isinstance(each, torch.Tensor) else each for each in example)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return function(*copies)
+
+
+def agree(actual: Any, expected: Any) -> bool:
+    """Whether two results of the same calls are equal, but for a rounding."""
+    actual, structure = pytree.tree_flatten(actual)
+    expected, expected_structure = pytree.tree_flatten(expected)
+    return structure == expected_structure and all(map(_agree, actual, expected))
+
+
+def _agree(actual: Any, expected: Any) -> bool:
+    if not isinstance(expected, torch.Tensor):
+        return type(actual) is type(expected)
+    if actual.shape != expected.shape or actual.dtype != expected.dtype:
+        return False
+    if not expected.is_floating_point() or expected.numel() == 0:
+        return True
+    tolerance = 1e-4 * float(expected.nan_to_num(0, 0, 0).abs().max())
+    return torch.allclose(actual, expected, rtol=0, atol=tolerance, equal_nan=True)

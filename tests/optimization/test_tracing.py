@@ -152,6 +152,41 @@ def test_arguments_that_are_not_given_are_fixed() -> None:
         assert torch.equal(whole.module(x, 3.0, mask), model(x, 3.0, mask))
 
 
+class Patching(nn.Module):
+    """Sees what goes into its layers by replacing their methods while it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = Block()
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen: list[Tensor] = []
+        conv = self.block.conv
+        forward = conv.forward
+        conv.forward = lambda input: forward(seen.append(input) or input)  # type: ignore
+        self.block(x if x.numel() else x)
+        del conv.forward
+        return seen[0] if x.sum() > 0 else seen[0] + 1
+
+
+class Probing(nn.Module):
+    """Does for tensors what it does not for proxies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = Block()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block(x) if isinstance(x, Tensor) else self.block(x) + 1
+
+
+@pytest.mark.parametrize("build", [Patching, Probing])
+def test_an_example_shows_that_a_trace_is_wrong(build: Callable[[], nn.Module]) -> None:
+    model, x = randomized(build()), torch.randn(2, 3, 12, 12)
+    expected = reference(model, x)
+    assert_close(run_captured(captured(model, x), model, x), expected)
+
+
 # ----------------------------------------------------------------------------- in-place calls
 
 
