@@ -43,10 +43,10 @@ def applicable(direction: str, is_double: bool, layout: str, case: Conv2dCase) -
     """The kernels that can convolve a case in a layout."""
     shape = (case.n, case.c_in, case.h_in, case.w_in, case.c_out, case.k_h, case.k_w)
     options = (*case.stride, *case.padding, *case.dilation, case.groups)
-    _, candidates = predicted_candidates(
+    predicted = predicted_candidates(
         direction, is_double, layout == "channels_last", (*shape, *options)
     )
-    return frozenset(candidate.name for candidate in candidates)
+    return frozenset(candidate.name for candidate in predicted.candidates)
 
 
 def layouts_of(spec: Spec, kernel: str, case: Any) -> list[str]:

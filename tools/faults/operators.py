@@ -49,7 +49,7 @@ OPERATORS = (
         name="autocast-of-the-gpu-is-asked-for",
         kind="autocast",
         file="cnnext/runtime/fallback.py",
-        old="torch.is_autocast_enabled(operands[0].device.type)",
+        old="torch.is_autocast_enabled(operand.device.type)",
         new="torch.is_autocast_enabled()",
         tests=("tests/pytorch_integration/test_autocast.py",),
     ),
