@@ -336,7 +336,8 @@ class Conv2d(torch.nn.Conv2d, metaclass=ABCMeta):
             return _native.call_replaced("_conv_forward", self, input, weight, bias)
         call = None
         if not torch.compiler.is_compiling():
-            if (output := call_at_once(self, input, weight, bias)) is not None:
+            output = call_at_once(self, input, weight, bias)
+            if output is not None:
                 return output
             call = _CallOfModule(self)
         input, padding = pad_by_mode(self, input)

@@ -183,6 +183,14 @@ OPERATORS = (
         tests=("tests/ops/test_planned_calls.py",),
     ),
     Fault(
+        name="attributes-that-are-equal-are-the-same",
+        kind="remembered arguments",
+        file="cnnext/ops/common/calls_at_once.py",
+        old="module.padding is self.padding",
+        new="module.padding == self.padding",
+        tests=("tests/ops/test_calls_at_once.py",),
+    ),
+    Fault(
         name="graph-hides-the-layers-of-a-sequential",
         kind="tracing",
         file="cnnext/integrations/fx.py",
