@@ -2,7 +2,9 @@
 // Depthwise convolution (one channel a group): lanes are channels.
 //
 //   forward, input gradient: one task per (gather, image, block of rows, block of channels)
-//     copy the rows of input that the rows need (packed_rows.h)
+//     read x where it is, or copy the rows of it that the rows need (packed_rows.h): from planes,
+//     or
+//       where vectors of channels are not whole, or for a prologue
 //     for each row, for each run of kPixels outputs, for each vector of channels:
 //       the filter's taps one after the other, each loaded once for all pixels of the run
 //   weight gradient: one task per vector of channels
@@ -12,104 +14,165 @@
 // With k_h * k_w multiply-adds for each number read and written there is nothing to reuse but the
 // filter and the rows that windows share; loads are the limit, and for large images memory.
 //
-// The zero border to the left and right takes part in the sums, which is wrong only for Inf and NaN
-// in the filter, or in dy. Where there is one, pixels at the border take their own taps only.
+// The zero border to the left and right of copied rows takes part in the sums, which is wrong only
+// for Inf and NaN in the filter, or in dy. Where there is one, and where nothing is copied, pixels
+// at the border take their own taps only.
 #pragma once
 
 #include "common/simd/finish.h"
 #include "conv2d/packed_rows.h"
+#include "gemm/tile.h"
 
 namespace cnnext {
 namespace {
 
 template <int Lanes, Pass kPass>
 struct DepthwiseConv {
-  static constexpr int64_t kVectors = 4;  // of channels in a block: whole cache lines in any ISA
+  static constexpr int kVectors = 4;  // of channels in a block: whole cache lines in any ISA
   static constexpr int64_t kBlock = kVectors * Lanes;
-  static constexpr int kPixels = 6;  // accumulators; with a filter vector they fit 16
+  // Accumulators, which with three taps fit 16 registers. The widths of images are often multiples.
+  static constexpr int kPixels = 7;
 
   static Plan plan(const Conv2dShape& s, int threads) {
     Plan plan;
+    plan.weights.order = kPass == Pass::forward ? "taps" : "taps of the gradient";
+    plan.weights.columns = kBlock;
+    plan.weights.optional = true;
     plan.block[0] = threads;
     for (int64_t i = 0; i < geometry_count(s, kPass); ++i) {
       const ConvGeometry g = make_geometry(s, kPass, {}, i);
       const int64_t rows = rows_per_task(g, threads);
+      plan.weights.tasks += blocks(g);
+      plan.weights.bytes += 4 * blocks(g) * filter_floats(g);
       plan.tasks[0] += tasks(g, rows);
-      const int64_t floats = (g.taps() + g.packed_rows_floats(rows) + g.w.grid) * kBlock;
+      const int64_t floats = filter_floats(g) + (g.packed_rows_floats(rows) + g.w.grid) * kBlock;
       plan.chunk_bytes = max(plan.chunk_bytes, 4 * floats);
     }
     return plan;
   }
 
+  static void pack(const Conv2dShape& s, const Plan&, const Conv2dOperands<float>& o,
+                   const Slice& slice) {
+    float* packed = reinterpret_cast<float*>(slice.packed);
+    int64_t before = 0;
+    for (int64_t i = 0; i < geometry_count(s, kPass); ++i) {
+      const ConvGeometry g = make_geometry(s, kPass, o, i);
+      const int64_t end = min(slice.end - before, blocks(g));
+      for (int64_t block = max(slice.begin - before, 0); block < end; ++block) {
+        pack_filter(g, o, block, packed + block * filter_floats(g));
+      }
+      before += blocks(g);
+      packed += blocks(g) * filter_floats(g);
+    }
+  }
+
   static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
                   const Slice& slice) {
+    const float* packed = reinterpret_cast<const float*>(slice.packed);
     for (int64_t i = 0; i < geometry_count(s, kPass); ++i) {
       const ConvGeometry g = make_geometry(s, kPass, o, i);
       const int64_t rows = rows_per_task(g, static_cast<int>(plan.block[0]));
       const Share share = share_of(tasks(g, rows), slice, plan.tasks[0]);
       for (int64_t task = share.begin; task < share.end; ++task) {
-        run_task(g, rows, o, task, reinterpret_cast<float*>(slice.chunk));
+        run_task(g, rows, o, packed, task, reinterpret_cast<float*>(slice.chunk));
       }
+      if (packed != nullptr) packed += blocks(g) * filter_floats(g);
     }
   }
 
  private:
+  static int64_t blocks(const ConvGeometry& g) { return ceil_div(g.groups, kBlock); }
+
   static int64_t tasks(const ConvGeometry& g, int64_t rows) {
-    return g.w.grid == 0 ? 0 : g.images * ceil_div(g.h.grid, rows) * ceil_div(g.groups, kBlock);
+    return g.w.grid == 0 ? 0 : g.images * ceil_div(g.h.grid, rows) * blocks(g);
   }
 
   static int64_t rows_per_task(const ConvGeometry& g, int threads) {
-    const int64_t planes = g.images * ceil_div(g.groups, kBlock);
     // L1 holds a row's window of them.
-    return g.rows_for_threads(l2_floats(2) / kBlock, planes, threads);
+    return g.rows_for_threads(l2_floats(2) / kBlock, g.images * blocks(g), threads);
+  }
+
+  // A block's filter, [tap][channel] in whole vectors, and behind it whether it has an Inf or NaN.
+  static int64_t filter_floats(const ConvGeometry& g) { return (g.taps() + 1) * kBlock; }
+  static int64_t channels_of(const ConvGeometry& g, int64_t block) {
+    return min(kBlock, g.groups - block * kBlock);
+  }
+
+  static void pack_filter(const ConvGeometry& g, const Conv2dOperands<float>& o, int64_t block,
+                          float* filter) {
+    const int64_t channels = channels_of(g, block), width = round_up(channels, Lanes);
+    const float* const w =
+        o.second + block * kBlock * g.w_group + g.h.tap_first * g.w_h + g.w.tap_first * g.w_w;
+    const int64_t tap_h = g.h.tap_step * g.w_h, tap_w = g.w.tap_step * g.w_w;
+    if (width > channels) fill_zero(filter, g.taps() * width);
+    if (tap_w == 1 && tap_h == g.w.taps) {
+      transpose_block<Lanes>(w, g.w_group, filter, width, channels, g.taps());
+    } else {
+      for (int64_t tap = 0; tap < g.taps(); ++tap) {
+        const float* const from = w + tap / g.w.taps * tap_h + tap % g.w.taps * tap_w;
+        for (int64_t c = 0; c < channels; ++c) filter[tap * width + c] = from[c * g.w_group];
+      }
+    }
+    filter[g.taps() * kBlock] = !all_finite<Lanes>(filter, g.taps() * width);
   }
 
   static void run_task(const ConvGeometry& g, int64_t rows_per_task, const Conv2dOperands<float>& o,
-                       int64_t task, float* scratch) {
-    const int64_t blocks = ceil_div(g.groups, kBlock);
+                       const float* packed, int64_t task, float* scratch) {
     const int64_t row_blocks = ceil_div(g.h.grid, rows_per_task);
-    const int64_t c0 = task % blocks * kBlock;
-    const int64_t channels = min(kBlock, g.groups - c0);
-    const int64_t i0 = task / blocks % row_blocks * rows_per_task;
+    const int64_t block = task % blocks(g), c0 = block * kBlock, channels = channels_of(g, block);
+    const int64_t i0 = task / blocks(g) % row_blocks * rows_per_task;
     const int64_t rows = min(rows_per_task, g.h.grid - i0);
-    const int64_t image = task / blocks / row_blocks;
-    // Scratch holds whole vectors of channels; the pixels of the packed rows are that far apart.
+    const int64_t image = task / blocks(g) / row_blocks;
     const int64_t width = round_up(channels, Lanes);
-    float* const filter = scratch;
-    float* const packed_rows = filter + g.taps() * kBlock;
+    const float* filter = packed + block * filter_floats(g);
+    if (packed == nullptr) {
+      pack_filter(g, o, block, scratch);
+      filter = scratch;
+    }
+    float* const packed_rows = scratch + filter_floats(g);
     float* const row_buffer = packed_rows + g.packed_rows_floats(rows_per_task) * kBlock;
 
-    fill_zero(filter, g.taps() * width);
-    for (int64_t tap = 0; tap < g.taps(); ++tap) {
-      const float* w = o.second + c0 * g.w_group +
-                       (g.h.tap_first + tap / g.w.taps * g.h.tap_step) * g.w_h +
-                       (g.w.tap_first + tap % g.w.taps * g.w.tap_step) * g.w_w;
-      for (int64_t c = 0; c < channels; ++c) filter[tap * width + c] = w[c * g.w_group];
-    }
-    const int64_t tap_rows = g.tap_rows(rows_per_task);
-    if (g.taps() > 0) {
+    Window window{};
+    window.filter = filter;
+    window.width = width;
+    const float* const x = o.first + image * g.in_image();
+    // Rows that hold whole vectors of channels need not be copied.
+    const bool in_place = g.layout == Layout::channels_last && !o.prologue.exists() &&
+                          (kMasksPartial<Lanes> || channels == width);
+    if (in_place) {
+      const int64_t row = g.w.in_size * g.in_pixel;
+      window.x =
+          x + (i0 * g.h.in_step + g.h.offset_first) * row + g.w.offset_first * g.in_pixel + c0;
+      window.row = g.h.in_step * row;
+      window.tap_row = g.h.offset_step * row;
+      window.pixel = g.in_pixel;
+      window.first = -g.w.offset_first;
+      window.last = g.w.in_size - g.w.offset_first;
+    } else if (g.taps() > 0) {
+      // The pixels of the packed rows are whole vectors of channels.
+      const int64_t tap_rows = g.tap_rows(rows_per_task);
       if (width > channels) fill_zero(packed_rows, g.packed_rows_floats(rows_per_task) * width);
-      pack_rows<Lanes>(g, o.first + image * g.in_image(), i0, rows, tap_rows, c0, channels, width,
-                       packed_rows, o.prologue.at(image, c0));
+      pack_rows<Lanes>(g, x, i0, rows, tap_rows, c0, channels, width, packed_rows,
+                       o.prologue.at(image, c0));
+      window.x = packed_rows;
+      window.row = g.h.in_step * g.packed_w() * width;
+      window.tap_row = tap_rows * g.packed_w() * width;
+      window.pixel = width;
+      window.last = g.packed_w();
     }
 
-    const bool at_border = g.meets_border() && !all_finite<Lanes>(filter, g.taps() * width);
+    const bool at_border = g.meets_border() && filter[g.taps() * kBlock] != 0;
     const int64_t plane = g.h.out_size * g.w.out_size;
     const TileEpilogue of_pixels = epilogue_of_pixels(o.epilogue, g.groups);
-    for (int64_t i = 0; i < rows; ++i) {
-      const Window window{packed_rows + i * g.h.in_step * g.packed_w() * width,
-                          filter,
-                          tap_rows * g.packed_w() * width,
-                          g.h.taps_inside_of(i0 + i),
-                          {0, g.w.taps}};
+    for (int64_t i = 0; i < rows; ++i, window.x += window.row) {
+      window.taps = g.h.taps_inside_of(i0 + i);
       const int64_t out_row = (g.h.out_first + (i0 + i) * g.h.out_step) * g.w.out_size;
       if (g.layout == Layout::channels_last) {
         const int64_t pixel = image * plane + out_row + g.w.out_first;
-        row(g, at_border, width, channels, window, of_pixels.at(pixel, c0),
+        row(g, at_border, channels, window, of_pixels.at(pixel, c0),
             o.result + pixel * g.out_pixel + c0, g.w.out_step * g.out_pixel);
       } else {
-        row(g, at_border, width, channels, window, of_pixels.at(0, c0).bias_alone(), row_buffer,
-            width);
+        row(g, at_border, channels, window, of_pixels.at(0, c0).bias_alone(), row_buffer, width);
         const int64_t at = image * g.out_image() + c0 * plane + out_row;
         store_row_nchw<Lanes>(row_buffer, width, g.w, channels, o.result + at, plane);
         finish_rows<Lanes>(o.result + at, plane, channels, g.w.out_size,
@@ -118,56 +181,136 @@ struct DepthwiseConv {
     }
   }
 
-  // What a row of outputs reads: its part of the packed rows, and the filter.
+  // What a row of outputs reads, of x or of the packed rows, and the filter.
   struct Window {
-    const float* x;
+    const float* x;  // of the first output and tap
     const float* filter;
-    int64_t tap_row;   // floats from one filter row to the next, in the packed rows
-    TapRange taps;     // the filter rows that meet the image
-    TapRange columns;  // and the taps of each
+    int64_t width;  // channels of the filter
+    int64_t row, tap_row,
+        pixel;            // of x: from output to output, from tap to tap, from pixel to pixel
+    int64_t first, last;  // the pixels that there are, counted from x
+    TapRange taps;        // the filter rows that meet the image
   };
 
-  // One row of outputs; `width` floats from pixel to pixel in the packed rows, `y_pixel` in y;
-  // `at_border` is whether zeros of the border must not meet the filter.
-  static void row(const ConvGeometry& g, bool at_border, int64_t width, int64_t channels,
-                  const Window& window, const TileEpilogue& epilogue, float* y, int64_t y_pixel) {
-    for (int64_t j = 0, count; j < g.w.grid; j += count) {
-      count = min(kPixels, g.w.grid - j);
-      Window here = window;
-      here.x += j * g.w.in_step * width;
-      if (at_border && !(g.w.all_taps_inside_of(j) && g.w.all_taps_inside_of(j + count - 1))) {
-        count = 1;
-        here.columns = g.w.taps_inside_of(j);
+  // One row of outputs, whose pixels are `y_pixel` apart; `at_border` is whether zeros of the
+  // border must not meet the filter.
+  static void row(const ConvGeometry& g, bool at_border, int64_t channels, const Window& window,
+                  const TileEpilogue& epilogue, float* y, int64_t y_pixel) {
+    if (at_border) {
+      for (int64_t j = 0; j < g.w.grid; ++j) {
+        Window here = window;
+        here.x += j * g.w.in_step * window.pixel;
+        sum_pixel<kVectors>(g, g.w.taps_inside_of(j), channels, here, epilogue.at(j, 0),
+                            y + j * y_pixel);
       }
-      for (int64_t c = 0; c < channels; c += Lanes) {
-        Window vector = here;
-        vector.x += c;
-        vector.filter += c;
-        pixels<kPixels>(count, g, width, vector, epilogue.at(j, c), y + j * y_pixel + c, y_pixel,
-                        min(Lanes, channels - c));
-      }
+      return;
+    }
+    const bool three_taps = g.w.taps == 3 && g.w.offset_step == 1;
+    const auto sum = three_taps && g.w.in_step == 1   ? sum_vectors<1>
+                     : three_taps && g.w.in_step == 2 ? sum_vectors<2>
+                                                      : sum_vectors<0>;
+    for (int64_t c = 0; c < channels; c += Lanes) {
+      sum(g, window, c, min(Lanes, channels - c), epilogue.at(0, c), y + c, y_pixel);
     }
   }
 
-  template <int Pixels>
-  static void pixels(int64_t count, const ConvGeometry& g, int64_t width, const Window& window,
-                     const TileEpilogue& epilogue, float* y, int64_t y_pixel, int64_t lanes) {
-    if constexpr (Pixels > 1) {
-      if (count < Pixels) {
-        return pixels<Pixels - 1>(count, g, width, window, epilogue, y, y_pixel, lanes);
+  // All channels of a pixel, of each filter row only the taps given.
+  template <int Vectors>
+  static void sum_pixel(const ConvGeometry& g, const TapRange& taps, int64_t channels,
+                        const Window& window, const TileEpilogue& epilogue, float* y) {
+    if constexpr (Vectors > 1) {
+      if (channels <= (Vectors - 1) * Lanes) {
+        return sum_pixel<Vectors - 1>(g, taps, channels, window, epilogue, y);
       }
     }
-    f32<Lanes> acc[Pixels][1] = {};
-    const int64_t column_step = g.w.offset_step * width, pixel_step = g.w.in_step * width;
+    constexpr int kLast = (Vectors - 1) * Lanes;
+    f32<Lanes> acc[1][Vectors] = {};
     for (int64_t r = window.taps.first; r < window.taps.last; ++r) {
-      const float* filter = window.filter + (r * g.w.taps + window.columns.first) * width;
-      for (int64_t t = window.columns.first; t < window.columns.last; ++t, filter += width) {
-        const f32<Lanes> tap = load<Lanes>(filter);
-        const float* const at = window.x + r * window.tap_row + t * column_step;
-        for (int p = 0; p < Pixels; ++p) acc[p][0] += load<Lanes>(at + p * pixel_step) * tap;
+      for (int64_t t = taps.first; t < taps.last; ++t) {
+        const float* const x = window.x + r * window.tap_row + t * g.w.offset_step * window.pixel;
+        const float* const filter = window.filter + (r * g.w.taps + t) * window.width;
+        CNNEXT_UNROLL(16)
+        for (int v = 0; v < Vectors - 1; ++v) {
+          acc[0][v] += load<Lanes>(x + v * Lanes) * load<Lanes>(filter + v * Lanes);
+        }
+        acc[0][Vectors - 1] +=
+            load_last<Lanes>(x + kLast, channels - kLast) * load<Lanes>(filter + kLast);
+      }
+    }
+    if (!epilogue.is_empty()) finish<Lanes>(acc, epilogue, channels);
+    CNNEXT_UNROLL(16)
+    for (int v = 0; v < Vectors - 1; ++v) store<Lanes>(y + v * Lanes, acc[0][v]);
+    store_partial<Lanes>(y + kLast, acc[0][Vectors - 1], channels - kLast);
+  }
+
+  // A vector of channels from c on, or a part of one, of all pixels. Where filter rows have three
+  // taps side by side, and Step pixels lie between windows, each x is loaded once for all taps of a
+  // row that meet it. Step 0 is any other shape.
+  template <int Step>
+  static void sum_vectors(const ConvGeometry& g, const Window& window, int64_t c, int64_t lanes,
+                          TileEpilogue epilogue, float* y, int64_t y_pixel) {
+    const int64_t span = (g.w.taps - 1) * g.w.offset_step + 1;
+    for (int64_t j = 0, count; j < g.w.grid; j += count) {
+      count = even_share(g.w.grid - j, kPixels);
+      const int64_t first = j * g.w.in_step;  // pixel of x
+      const bool inside =
+          window.first <= first && first + (count - 1) * g.w.in_step + span <= window.last;
+      const Run run{window.x + first * window.pixel + c, window.filter + c, window.first - first,
+                    window.last - first};
+      (inside ? sum_run<kPixels, Step, true>
+              : sum_run<kPixels, Step, false>)(count, g, window, run, epilogue, y, y_pixel, lanes);
+      y += count * y_pixel;
+      if (epilogue.residual != nullptr) epilogue.residual += count * epilogue.residual_row;
+    }
+  }
+
+  struct Run {
+    const float *x, *filter;
+    int64_t first, last;  // the pixels that there are, counted from x
+  };
+
+  template <int Pixels, int Step, bool kInside>
+  static void sum_run(int64_t count, const ConvGeometry& g, const Window& window, const Run& run,
+                      const TileEpilogue& epilogue, float* y, int64_t y_pixel, int64_t lanes) {
+    if constexpr (Pixels > 1) {
+      if (count < Pixels) {
+        return sum_run<Pixels - 1, Step, kInside>(count, g, window, run, epilogue, y, y_pixel,
+                                                  lanes);
+      }
+    }
+    const auto read = [&](const float* row, int64_t pixel) {
+      if (!kInside && (pixel < run.first || pixel >= run.last)) return f32<Lanes>{};
+      return load_last<Lanes>(row + pixel * window.pixel, lanes);
+    };
+    f32<Lanes> acc[Pixels][1] = {};
+    for (int64_t r = window.taps.first; r < window.taps.last; ++r) {
+      const float* const x = run.x + r * window.tap_row;
+      const float* const filter = run.filter + r * g.w.taps * window.width;
+      if constexpr (Step > 0) {
+        constexpr int kTaps = 3, kColumns = (Pixels - 1) * Step + kTaps;
+        f32<Lanes> taps[kTaps];
+        for (int t = 0; t < kTaps; ++t) taps[t] = load<Lanes>(filter + t * window.width);
+        CNNEXT_UNROLL(16)
+        for (int column = 0; column < kColumns; ++column) {
+          const f32<Lanes> in = read(x, column);
+          CNNEXT_UNROLL(16)
+          for (int t = 0; t < kTaps; ++t) {
+            const int p = (column - t) / Step;
+            if (column >= t && (column - t) % Step == 0 && p < Pixels) acc[p][0] += in * taps[t];
+          }
+        }
+      } else {
+        for (int64_t t = 0; t < g.w.taps; ++t) {
+          const f32<Lanes> tap = load<Lanes>(filter + t * window.width);
+          CNNEXT_UNROLL(16)
+          for (int p = 0; p < Pixels; ++p) {
+            acc[p][0] += read(x, t * g.w.offset_step + p * g.w.in_step) * tap;
+          }
+        }
       }
     }
     if (!epilogue.is_empty()) finish<Lanes>(acc, epilogue, lanes);
+    CNNEXT_UNROLL(16)
     for (int p = 0; p < Pixels; ++p) store_partial<Lanes>(y + p * y_pixel, acc[p][0], lanes);
   }
 };
