@@ -33,8 +33,8 @@ class Implementation:
     Args:
         name: as the command line and the tables have it.
         prepare: sets the network up for the images; timed, as is the first call. It is given the
-            native network in eval mode, or, with an ``export``, the folder that this wrote to. The
-            threads to use are PyTorch's.
+            native network in eval mode, or, with an ``export``, the folder that this wrote to, and
+            the images, which outlive the call. The threads to use are PyTorch's.
         ours: it is cnnext, held to the numerics contract and measured against the others.
         export: writes the network for the images to a folder, in a process before, so that the
             memory that this takes is not counted. Those with the same function share the files.
@@ -147,8 +147,7 @@ def ncnn(folder: Path, images: Tensor) -> Call:
         if load(str(folder / f"network.ncnn.{kind}")):
             raise RuntimeError(f"ncnn cannot load its file {kind}")
     (name_in,), (name_out,) = net.input_names(), net.output_names()
-    arrays = list(images.numpy())
-    inputs = [ncnn.Mat(array) for array in arrays]  # which refer to the arrays' memory
+    inputs = [ncnn.Mat(image) for image in images.numpy()]
 
     def compute(input: Any) -> Any:
         extractor = net.create_extractor()

@@ -69,6 +69,7 @@ class Runner:
         self._prepare, self._export = implementation.prepare, implementation.export
         self._packages = implementation.packages
         self._task = task
+        self._images: Tensor | None = None  # some runtimes keep no more than its address
         self._call: Call | None = None
 
     def export(self) -> None:
@@ -80,7 +81,7 @@ class Runner:
         torch.set_num_threads(self._task.threads)
         for package in self._packages:
             import_module(package)
-        images = self._task.images()
+        images = self._images = self._task.images()
         clock: list[float] = []
         results: list[Any] = []
 
@@ -224,7 +225,7 @@ class _Entry:
         output = self._task.folder / f"{self._implementation.name}.pt"
         with self._attempt():
             self._export(exported)
-            self._worker = self._new_worker()
+            self._worker = self._new_worker("run")
             self._started |= self._worker.ask("start", output=output)
             self._started["error"] = reference.error(
                 torch.load(output), ours=self._implementation.ours
@@ -263,11 +264,11 @@ class _Entry:
             self._failure = str(error)
             self.close()
 
-    def _new_worker(self) -> Worker:
+    def _new_worker(self, purpose: str) -> Worker:
         return Worker(
             Runner(self._implementation, self._task),
             environment=self._environment,
-            log=self._task.folder / f"{self._implementation.name}.log",
+            log=self._task.folder / f"{self._implementation.name}-{purpose}.log",
         )
 
     def _export(self, exported: _Exported) -> None:
@@ -277,7 +278,7 @@ class _Entry:
             return
         if export not in exported:
             exported[export] = None
-            with closing(self._new_worker()) as worker:
+            with closing(self._new_worker("export")) as worker:
                 try:
                     worker.ask("export")
                 except WorkerError as error:

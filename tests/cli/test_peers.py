@@ -107,6 +107,7 @@ def test_processes_of_their_own(run):
         (fakes.off_by_one, False, "wrong result: the error is"),
         (fakes.of_another_shape, False, "wrong result: shape (1, 9) differs"),
         (fakes.slightly_off, False, None),
+        (fakes.remembering_where_the_images_are, False, None),
         (fakes.slightly_off, True, "wrong result: it breaks the numerics contract"),
         (fakes.failing_later, False, "the second call"),
     ],
