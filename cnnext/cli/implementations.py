@@ -162,15 +162,7 @@ def converted(network: Module, images: Tensor) -> Call:
 
 
 def optimized(network: Module, images: Tensor) -> Call:
-    return eager(_optimize()(network, images), images)
-
-
-def _optimize() -> Any:
-    return getattr(cnnext, "optimize", None)
-
-
-def _no_optimize() -> str | None:
-    return None if callable(_optimize()) else "this version of cnnext has no optimize"
+    return eager(cnnext.optimize(network, images), images)
 
 
 def compiled(network: Module, images: Tensor) -> Call:
@@ -214,6 +206,6 @@ PEERS = (
 
 OURS = (
     Implementation("converted", converted, ours=True),
-    Implementation("optimized", optimized, ours=True, unavailable=_no_optimize),
+    Implementation("optimized", optimized, ours=True),
     Implementation("compiled", compiled, ours=True, unavailable=_no_backend),
 )

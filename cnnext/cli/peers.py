@@ -19,7 +19,19 @@ from cnnext.testing import kernels, machine
 from cnnext.testing.load import OtherLoad
 
 #: The networks measured by default.
-DEFAULT = ("lenet5", "vgg16", "resnet18", "resnet50")
+DEFAULT = (
+    "lenet5",
+    "alexnet",
+    "vgg16",
+    "resnet18",
+    "resnet50",
+    "googlenet",
+    "densenet121",
+    "mobilenet_v2",
+    "efficientnet_b0",
+    "unet",
+    "crnn",
+)
 
 _DEFAULT_BATCH = 1  # the latency that users see
 _ALL = "all"

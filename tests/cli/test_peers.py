@@ -9,7 +9,7 @@ import torch
 
 import cnnext
 from cnnext import cli
-from cnnext.cli import implementations, peer_comparison, report
+from cnnext.cli import implementations, peer_comparison, peers, report, subjects
 from cnnext.cli.implementations import OURS, PEERS, Implementation
 from cnnext.cli.peer_comparison import BLOCKS, STARTED
 from cnnext.cli.peer_worker import WorkerError
@@ -153,16 +153,16 @@ def test_missing_package_is_one_line(run, same_process):
     assert "absent" not in document["rows"][0]["implementations"]
 
 
-def test_what_this_version_lacks_is_left_out(run, same_process, monkeypatch):
-    monkeypatch.delattr(cnnext, "optimize", raising=False)
-    code, _, err, _ = run([fakes.EAGER], [OURS[0], OURS[1]])
+def test_what_was_not_installed_is_left_out(run, same_process, monkeypatch):
+    monkeypatch.setattr(implementations, "entry_points", lambda **group: ())
+    code, _, err, _ = run([fakes.EAGER], [fakes.OURS, OURS[2]])
     assert code == 0
-    assert "optimized is left out: this version of cnnext has no optimize" in err
+    assert 'compiled is left out: torch.compile finds no backend "cnnext"' in err
 
 
 def test_optimized_is_what_is_held_against_the_best_peer(run, same_process, monkeypatch):
-    monkeypatch.setattr(cnnext, "optimize", lambda model, images: model, raising=False)
-    code, out, _, _ = run([fakes.EAGER], [OURS[0], OURS[1]])
+    monkeypatch.setattr(cnnext, "optimize", lambda model, images: model)
+    code, out, _, _ = run([fakes.EAGER], [fakes.OURS, OURS[1]])
     assert code == 0
     assert "best peer  optimized over it" in out
 
@@ -266,6 +266,11 @@ def test_speed_up_over_the_best_peer():
     assert "geometric mean 2.00x, worst 1.00x" in forward.title
     assert agreement.rows[0] == ("lenet5", "1", "1.0e-07", "1.0e-07", "-", "1.0e-07")
     assert agreement.rows[3] == ("vgg11", "1", "-", "-", "-", "1.0e-07")
+
+
+def test_default_networks_exist():
+    for name in peers.DEFAULT:
+        subjects.check_name(name)
 
 
 def test_every_process_has_the_same_network_and_images():
