@@ -152,7 +152,7 @@ struct DirectConv {
   static Blocking blocking(const ConvGeometry& g, int threads) {
     const int64_t planes = g.images * g.groups, all_panels = ceil_div(g.k, Tile::kColumns);
     const int64_t rows = g.rows_for_threads(max_packed_rows_floats(), planes, threads);
-    const int64_t row_blocks = ceil_div(g.h.grid, rows);
+    const int64_t row_blocks = of_blocks(g, rows, Tile::kColumns).row_blocks;
     const int64_t panel_blocks =
         min(all_panels, ceil_div(4 * threads, max(1, planes * row_blocks)));
     Blocking b = of_blocks(g, rows, ceil_div(all_panels, panel_blocks) * Tile::kColumns);
