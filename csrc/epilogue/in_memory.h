@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The epilogue of a tile that its micro-kernel has left in memory, because registers are no place
-// for it: the activations of many instructions, and vectors of which a part is there.
+// The epilogue of sums that a micro-kernel has left in memory, because registers are no place for
+// it: the activations of many instructions, and vectors of which a part is there.
 #pragma once
 
 #include "common/simd/finish.h"
@@ -9,14 +9,13 @@ namespace cnnext {
 namespace {
 
 template <Activation kActivation, int N>
-void finish_with(float* tile, int64_t rows, int64_t vectors, int64_t columns,
-                 const TileEpilogue& e) {
+void finish_with(float* sums, int64_t row, int64_t rows, int64_t columns, const TileEpilogue& e) {
   const bool adds = e.residual != nullptr;
   for (int64_t i = 0; i < rows; ++i) {
     for (int64_t j = 0; j < columns; j += N) {
       const int64_t count = min(N, columns - j);
-      float* const at = tile + i * vectors * N + j;
-      f32<N> y = load<N>(at);
+      float* const at = sums + i * row + j;
+      f32<N> y = load_partial<N>(at, count);
       if (e.bias != nullptr) {
         y += e.bias_column == 0 ? broadcast<N>(e.bias[i * e.bias_row])
                                 : load_partial<N>(e.bias + j, count);
@@ -26,7 +25,7 @@ void finish_with(float* tile, int64_t rows, int64_t vectors, int64_t columns,
       if (adds && !e.residual_after) y += residual;
       y = activate<kActivation, N>(y, e.parameters);
       if (adds && e.residual_after) y += residual;
-      store<N>(at, y);
+      store_partial<N>(at, y, count);
     }
   }
 }
@@ -34,14 +33,14 @@ void finish_with(float* tile, int64_t rows, int64_t vectors, int64_t columns,
 }  // namespace
 
 // Defines what finish.h declares, for vectors of kLanes.
-#define CNNEXT_DEFINE_FINISH_IN_MEMORY                                                       \
-  template <>                                                                                \
-  void finish_in_memory<kLanes>(float* tile, int64_t rows, int64_t vectors, int64_t columns, \
-                                const TileEpilogue& e) {                                     \
-    switch (e.activation) { CNNEXT_FOR_ACTIVATIONS(CNNEXT_FINISH_WITH) }                     \
+#define CNNEXT_DEFINE_FINISH_IN_MEMORY                                                   \
+  template <>                                                                            \
+  void finish_in_memory<kLanes>(float* sums, int64_t row, int64_t rows, int64_t columns, \
+                                const TileEpilogue& e) {                                 \
+    switch (e.activation) { CNNEXT_FOR_ACTIVATIONS(CNNEXT_FINISH_WITH) }                 \
   }
 #define CNNEXT_FINISH_WITH(name) \
   case Activation::name:         \
-    return finish_with<Activation::name, kLanes>(tile, rows, vectors, columns, e);
+    return finish_with<Activation::name, kLanes>(sums, row, rows, columns, e);
 
 }  // namespace cnnext

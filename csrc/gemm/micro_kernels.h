@@ -15,21 +15,12 @@ CNNEXT_INLINE void store_sums(f32<N> (&acc)[Rows][Vectors], const float* init, i
                               const TileEpilogue* epilogue = nullptr) {
   constexpr int kLast = Vectors - 1;
   const int64_t rest = columns - kLast * N;  // of the last vector; those before it are full
-  if (rest == N) {
-    if (init != nullptr) {
-      CNNEXT_UNROLL(16)
-      for (int i = 0; i < Rows; ++i) {
-        for (int j = 0; j < Vectors; ++j) acc[i][j] += load<N>(init + i * init_row + j * N);
-      }
-    }
-    if (epilogue != nullptr) finish<N>(acc, *epilogue, columns);
+  if (init != nullptr && rest == N) {
     CNNEXT_UNROLL(16)
     for (int i = 0; i < Rows; ++i) {
-      for (int j = 0; j < Vectors; ++j) store<N>(c + i * c_row + j * N, acc[i][j]);
+      for (int j = 0; j < Vectors; ++j) acc[i][j] += load<N>(init + i * init_row + j * N);
     }
-    return;
-  }
-  if (init != nullptr) {
+  } else if (init != nullptr) {
     CNNEXT_UNROLL(16)
     for (int i = 0; i < Rows; ++i) {
       const float* const from = init + i * init_row;
@@ -37,13 +28,22 @@ CNNEXT_INLINE void store_sums(f32<N> (&acc)[Rows][Vectors], const float* init, i
       acc[i][kLast] += load_partial<N>(from + kLast * N, rest);
     }
   }
-  if (epilogue != nullptr) finish<N>(acc, *epilogue, columns);
-  CNNEXT_UNROLL(16)
-  for (int i = 0; i < Rows; ++i) {
-    float* const to = c + i * c_row;
-    for (int j = 0; j < kLast; ++j) store<N>(to + j * N, acc[i][j]);
-    store_partial<N>(to + kLast * N, acc[i][kLast], rest);
+  const bool in_registers = epilogue != nullptr && suits_registers<N>(*epilogue, rest);
+  if (in_registers) finish_in_registers<N>(acc, *epilogue, rest);
+  if (rest == N) {
+    CNNEXT_UNROLL(16)
+    for (int i = 0; i < Rows; ++i) {
+      for (int j = 0; j < Vectors; ++j) store<N>(c + i * c_row + j * N, acc[i][j]);
+    }
+  } else {
+    CNNEXT_UNROLL(16)
+    for (int i = 0; i < Rows; ++i) {
+      float* const to = c + i * c_row;
+      for (int j = 0; j < kLast; ++j) store<N>(to + j * N, acc[i][j]);
+      store_partial<N>(to + kLast * N, acc[i][kLast], rest);
+    }
   }
+  if (epilogue != nullptr && !in_registers) finish_in_memory<N>(c, c_row, Rows, columns, *epilogue);
 }
 
 template <class Tile>

@@ -16,7 +16,7 @@
 
 namespace cnnext {
 
-// Calls macro(name) for each activation, first for those of a few instructions.
+// Calls macro(name) for each activation, first for those that are bounds alone.
 //
 //   relu          x < 0 ? 0 : x
 //   clamp         min(max(x, low), high), also known as hardtanh; relu6 is that of 0 and 6
@@ -37,8 +37,6 @@ namespace cnnext {
 #define CNNEXT_ENUMERATOR(name) name,
 enum class Activation : int { CNNEXT_FOR_ACTIVATIONS(CNNEXT_ENUMERATOR) };
 #undef CNNEXT_ENUMERATOR
-
-constexpr bool is_cheap(Activation activation) { return activation <= Activation::leaky_relu; }
 
 template <class T>
 struct ActivationParameters {

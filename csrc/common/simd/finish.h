@@ -6,9 +6,10 @@
 //
 // where b is bias[i * bias_row + j * bias_column], and r is residual[i * residual_row + j].
 //
-// What costs a few instructions a vector is done where the sums are; a branch a tile chooses. The
-// rest goes through memory to a function that an ISA has once (csrc/epilogue): among dozens of
-// sizes of tiles in each of the micro-kernels, eleven activations would be a megabyte of code.
+// What most layers have is done where the sums are: a bias, then a residual, then bounds, each an
+// instruction or two a vector; a branch a tile chooses. The rest goes through memory to a function
+// that an ISA has once (csrc/epilogue): among dozens of sizes of tiles in each of the
+// micro-kernels, eleven activations would be a megabyte of code, and minutes of compilation.
 #pragma once
 
 #include "common/simd/activations.h"
@@ -27,6 +28,11 @@ struct TileEpilogue {
 
   CNNEXT_INLINE bool is_empty() const {
     return bias == nullptr && residual == nullptr && activation == Activation::none;
+  }
+
+  CNNEXT_INLINE bool is_bounded_sum() const {
+    return activation <= Activation::clamp &&
+           (residual == nullptr || !residual_after || activation == Activation::none);
   }
 
   // Where vectors hold channels but the result lies in planes: what is done before the
@@ -80,14 +86,14 @@ CNNEXT_INLINE TileEpilogue epilogue_of_planes(const Epilogue<float>& e, int64_t 
   return tile;
 }
 
-// The same of a tile in memory, [rows][vectors][N], of which `columns` are there in each row.
+// The same of sums in memory, of which `columns` lie side by side and rows `row` apart.
 template <int N>
-void finish_in_memory(float* tile, int64_t rows, int64_t vectors, int64_t columns,
+void finish_in_memory(float* sums, int64_t row, int64_t rows, int64_t columns,
                       const TileEpilogue& e);
 
-#define CNNEXT_DECLARE(lanes)                                                               \
-  template <>                                                                               \
-  void finish_in_memory<lanes>(float* tile, int64_t rows, int64_t vectors, int64_t columns, \
+#define CNNEXT_DECLARE(lanes)                                                           \
+  template <>                                                                           \
+  void finish_in_memory<lanes>(float* sums, int64_t row, int64_t rows, int64_t columns, \
                                const TileEpilogue& e);
 CNNEXT_DECLARE(4)
 CNNEXT_DECLARE(8)
@@ -143,54 +149,45 @@ CNNEXT_INLINE void for_each_sum(f32<N> (&sums)[Rows][Vectors], const F& f) {
   }
 }
 
+// Whether sums can be finished in registers, with `rest` columns of a last vector.
+template <int N>
+CNNEXT_INLINE bool suits_registers(const TileEpilogue& e, int64_t rest) {
+  return e.is_bounded_sum() && (kMasksPartial<N> || rest == N);
+}
+
+template <int N, int Rows, int Vectors>
+CNNEXT_INLINE void finish_in_registers(f32<N> (&sums)[Rows][Vectors], const TileEpilogue& e,
+                                       int64_t rest) {
+  if (e.bias != nullptr) add_bias<N>(sums, e, rest);
+  if (e.residual != nullptr) add_residual<N>(sums, e, rest);
+  if (e.activation == Activation::none) return;
+  ActivationParameters<float> bounds = e.parameters;
+  if (e.activation == Activation::relu) {
+    bounds.low = 0;
+    bounds.high = __builtin_inff();
+  }
+  for_each_sum<N>(
+      sums, [&](int, int, f32<N>& sum) { sum = activate<Activation::clamp, N>(sum, bounds); });
+}
+
 // Each row of the tile has `columns` elements: some of the last vector, and all before it.
 template <int N, int Rows, int Vectors>
 CNNEXT_INLINE void finish(f32<N> (&sums)[Rows][Vectors], const TileEpilogue& e, int64_t columns) {
   const int64_t rest = columns - (Vectors - 1) * N;
-  const bool is_whole = kMasksPartial<N> || rest == N;
-  if (!is_cheap(e.activation) || !is_whole) {
-    float tile[Rows * Vectors * N];
-    for_each_sum<N>(
-        sums, [&](int i, int j, f32<N>& sum) { store<N>(tile + (i * Vectors + j) * N, sum); });
-    finish_in_memory<N>(tile, Rows, Vectors, columns, e);
-    for_each_sum<N>(
-        sums, [&](int i, int j, f32<N>& sum) { sum = load<N>(tile + (i * Vectors + j) * N); });
-    return;
-  }
-  if (e.bias != nullptr) add_bias<N>(sums, e, rest);
-  if (e.residual != nullptr && !e.residual_after) add_residual<N>(sums, e, rest);
-  if (e.activation == Activation::leaky_relu) {
-    for_each_sum<N>(sums, [&](int, int, f32<N>& sum) {
-      sum = activate<Activation::leaky_relu, N>(sum, e.parameters);
-    });
-  } else if (e.activation != Activation::none) {
-    ActivationParameters<float> bounds = e.parameters;
-    if (e.activation == Activation::relu) {
-      bounds.low = 0;
-      bounds.high = __builtin_inff();
-    }
-    for_each_sum<N>(
-        sums, [&](int, int, f32<N>& sum) { sum = activate<Activation::clamp, N>(sum, bounds); });
-  }
-  if (e.residual != nullptr && e.residual_after) add_residual<N>(sums, e, rest);
+  if (suits_registers<N>(e, rest)) return finish_in_registers<N>(sums, e, rest);
+  float tile[Rows * Vectors * N];
+  for_each_sum<N>(sums,
+                  [&](int i, int j, f32<N>& sum) { store<N>(tile + (i * Vectors + j) * N, sum); });
+  finish_in_memory<N>(tile, Vectors * N, Rows, columns, e);
+  for_each_sum<N>(sums,
+                  [&](int i, int j, f32<N>& sum) { sum = load<N>(tile + (i * Vectors + j) * N); });
 }
 
 // The same of sums that lie in c already.
 template <int N>
-void finish_rows(float* c, int64_t c_row, int64_t rows, int64_t columns, const TileEpilogue& e) {
-  constexpr int64_t kVectors = 8;
-  if (e.is_empty()) return;
-  float tile[kVectors * N];
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t j = 0; j < columns; j += kVectors * N) {
-      const int64_t count = min(kVectors * N, columns - j);
-      float* const at = c + i * c_row + j;
-      fill_zero(tile + count / N * N, kVectors * N - count / N * N);
-      copy(tile, at, count);
-      finish_in_memory<N>(tile, 1, ceil_div(count, N), count, e.at(i, j));
-      copy(at, tile, count);
-    }
-  }
+CNNEXT_INLINE void finish_rows(float* c, int64_t c_row, int64_t rows, int64_t columns,
+                               const TileEpilogue& e) {
+  if (!e.is_empty()) finish_in_memory<N>(c, c_row, rows, columns, e);
 }
 
 }  // namespace
