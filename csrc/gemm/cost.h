@@ -12,7 +12,7 @@ namespace cnnext {
 // The part of the tiles' rate that others reach: blocks most of it; dots are slowed by their loads
 // and final sums.
 constexpr double kBlockedRate = 0.8;
-constexpr double kDotRate = 0.25;
+constexpr double kDotRate = 0.3;
 
 inline double blocked_seconds(int64_t m, double macs, Isa isa, int threads) {
   const Rates& r = rates(isa);

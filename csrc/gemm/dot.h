@@ -3,12 +3,12 @@
 //
 // With few rows in a, packing b would cost more than it saves. Here the vector dimension is k,
 // along which both matrices are contiguous. kColumns rows of b stream side by side, kDepth of each,
-// so that they stay in L1 for all rows of a; kRows x kColumns accumulators, added up across lanes
-// at the end of that, hide the latency of the multiply-adds.
+// so that they stay in L1 for all rows of a; kRows x kColumns accumulators hide the latency of the
+// multiply-adds. At the end of that their lanes are added up, those of a row's columns together,
+// which takes a transposition and a few additions of whole vectors.
 #pragma once
 
-#include "common/kernel/kernel.h"
-#include "common/simd/simd.h"
+#include "gemm/tile.h"
 
 namespace cnnext {
 namespace {
@@ -28,89 +28,114 @@ template <int N>
 struct DotProducts {
   static constexpr int kRows = N == 16 ? 3 : 2;  // 24 accumulators of 32 registers, or 8 of 16
   static constexpr int kColumns = N == 16 ? 8 : 4;
+  static constexpr int kColumnsOfOneRow = N == 4 ? 4 : 8;
   static constexpr int64_t kDepth = 1024;
+  // Rows of b whose first cache lines are prefetched, since hardware has to notice each row anew.
+  static constexpr int64_t kLongRow = 2048, kLineFloats = 16;
   static constexpr int64_t kNearFloats = 128 << 10;  // of a, that stay in L2 while b passes by
 
   // Columns [j0, j1) of c.
   static void run(const DotOperands& o, int64_t j0, int64_t j1) {
-    const int64_t depth = max(kDepth, kNearFloats / o.m / kDepth * kDepth);
+    const int64_t width = o.m == 1 ? kColumnsOfOneRow : kColumns;
+    const int64_t step = o.m <= kRows ? kChain * N : kDepth;  // b is not needed again
+    const int64_t depth = max(step, kNearFloats / o.m / step * step);
     for (int64_t k0 = 0; k0 < max(o.k, 1); k0 += depth) {
-      for (int64_t j = j0; j < j1; j += kColumns) {
-        for (int64_t k = k0; k < max(min(o.k, k0 + depth), 1); k += kDepth) {
-          multiply(o, k, j, min(kColumns, j1 - j));
+      for (int64_t j = j0; j < j1; j += width) {
+        for (int64_t k = k0; k < max(min(o.k, k0 + depth), 1); k += step) {
+          multiply(o, k, min(step, o.k - k), j, min(width, j1 - j));
         }
       }
     }
   }
 
  private:
-  // Up to kDepth steps from k on, and some columns from j on.
-  static void multiply(const DotOperands& o, int64_t k, int64_t j, int64_t columns) {
+  // Steps [k, k + depth) of some columns from j on.
+  static void multiply(const DotOperands& o, int64_t k, int64_t depth, int64_t j, int64_t columns) {
     DotOperands part = o;
-    part.k = min(kDepth, o.k - k);
+    part.k = depth;
     part.a += k;
     part.b += k;
     part.accumulate = o.accumulate || k > 0;
     for (int64_t i = 0, count; i < o.m; i += count) {
-      // Even tiles: 4 rows run as 2 + 2 rather than 3 + 1.
-      count = ceil_div(o.m - i, ceil_div(o.m - i, kRows));
+      count = even_share(o.m - i, kRows);
       rows<kRows>(count, part, i, j, columns);
     }
   }
 
   template <int Rows>
-  static void rows(int64_t count, const DotOperands& o, int64_t i, int64_t j, int64_t width) {
+  static void rows(int64_t count, const DotOperands& o, int64_t i, int64_t j, int64_t columns) {
     if (count == Rows) {
-      columns<Rows, kColumns>(width, o, i, j);
+      blocks<Rows, Rows == 1 ? kColumnsOfOneRow : kColumns>(o, i, j, columns);
     } else if constexpr (Rows > 1) {
-      rows<Rows - 1>(count, o, i, j, width);
+      rows<Rows - 1>(count, o, i, j, columns);
     }
   }
 
+  // A block, or else what is left in blocks of half the width.
   template <int Rows, int Columns>
-  static void columns(int64_t width, const DotOperands& o, int64_t i, int64_t j) {
-    if (width == Columns) {
+  static void blocks(const DotOperands& o, int64_t i, int64_t j, int64_t columns) {
+    if (columns >= Columns) {
       block<Rows, Columns>(o, i, j);
-    } else if constexpr (Columns > 1) {
-      columns<Rows, Columns - 1>(width, o, i, j);
+      j += Columns;
+      columns -= Columns;
+    }
+    if constexpr (Columns > 1) {
+      if (columns > 0) blocks<Rows, Columns / 2>(o, i, j, columns);
     }
   }
 
+  // The compiler takes sums through memory whose loops it does not unroll early.
   template <int Rows, int Columns>
   static void block(const DotOperands& o, int64_t row, int64_t column) {
-    // One address register serves three rows, as in micro_kernels.h.
-    constexpr int kRowsPerBase = 3;
-    constexpr int kBases = (Columns + kRowsPerBase - 1) / kRowsPerBase;
-    const float* a = o.a + row * o.a_row;
-    const float* b[kBases];
-    for (int g = 0; g < kBases; ++g) b[g] = o.b + (column + g * kRowsPerBase) * o.b_row;
-    const auto at = [&](int j) { return b[j / kRowsPerBase] + j % kRowsPerBase * o.b_row; };
+    const float *a[Rows], *b[Columns];
+    CNNEXT_UNROLL(16)
+    for (int i = 0; i < Rows; ++i) a[i] = o.a + (row + i) * o.a_row;
+    CNNEXT_UNROLL(16)
+    for (int j = 0; j < Columns; ++j) b[j] = o.b + (column + j) * o.b_row;
 
     f32<N> acc[Rows][Columns] = {};
-    int64_t left = o.k;
-    for (; left >= N; left -= N) {
+    const auto add = [&](const auto& load_at) {
       f32<N> a_vec[Rows];
-      for (int i = 0; i < Rows; ++i) a_vec[i] = load<N>(a + i * o.a_row);
+      CNNEXT_UNROLL(16)
+      for (int i = 0; i < Rows; ++i) a_vec[i] = load_at(a[i]);
+      CNNEXT_UNROLL(16)
       for (int j = 0; j < Columns; ++j) {
-        const f32<N> b_vec = load<N>(at(j));
+        const f32<N> b_vec = load_at(b[j]);
+        CNNEXT_UNROLL(16)
         for (int i = 0; i < Rows; ++i) acc[i][j] += a_vec[i] * b_vec;
       }
-      a += N;
-      for (int g = 0; g < kBases; ++g) b[g] += N;
-    }
-    if (left > 0) {
+    };
+    if (Rows == 1 && o.k >= kLongRow) {
+      CNNEXT_UNROLL(16)
       for (int j = 0; j < Columns; ++j) {
-        const f32<N> b_vec = load_partial<N>(at(j), left);
-        for (int i = 0; i < Rows; ++i) {
-          acc[i][j] += load_partial<N>(a + i * o.a_row, left) * b_vec;
-        }
+        const float* const next = b[j] + Columns * o.b_row;
+        __builtin_prefetch(next);
+        __builtin_prefetch(next + kLineFloats);
       }
     }
+    int64_t k = 0;
+    for (; k + N <= o.k; k += N) {
+      add([&](const float* p) { return load<N>(p + k); });
+    }
+    if (k < o.k) {
+      add([&](const float* p) { return load_partial<N>(p + k, o.k - k); });
+    }
+    CNNEXT_UNROLL(16)
     for (int i = 0; i < Rows; ++i) {
+      store_sums(acc[i], o.c + (row + i) * o.c_row + column, o.accumulate);
+    }
+  }
+
+  template <int Columns>
+  CNNEXT_INLINE static void store_sums(f32<N> (&acc)[Columns], float* c, bool accumulate) {
+    if constexpr (Columns >= 4) {
+      const f32<Columns> sums = sums_of_lanes<N>(acc);
+      store<Columns>(c, accumulate ? load<Columns>(c) + sums : sums);
+    } else {
+      CNNEXT_UNROLL(16)
       for (int j = 0; j < Columns; ++j) {
-        float& c = o.c[(row + i) * o.c_row + column + j];
-        const float sum = sum_of_lanes<N>(acc[i][j]);
-        c = o.accumulate ? c + sum : sum;
+        const float sum = sum_of_lanes<N>(acc[j]);
+        c[j] = accumulate ? c[j] + sum : sum;
       }
     }
   }

@@ -212,15 +212,28 @@ CNNEXT_INLINE bool all_finite(const float* p, int64_t count) {
   return !any_nan<N>(probe);
 }
 
+// The general form takes an array of vectors through memory.
+template <int N>
+CNNEXT_INLINE f32<N / 2> sum_of_halves(f32<N> v) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16)
+    return _mm512_maskz_extractf32x8_ps(0xff, v, 0) + _mm512_extractf32x8_ps(v, 1);
+#endif
+#if defined(__AVX2__)
+  if constexpr (N == 8) return _mm256_castps256_ps128(v) + _mm256_extractf128_ps(v, 1);
+#endif
+  f32<N / 2> low, high;
+  __builtin_memcpy(&low, &v, sizeof(low));
+  __builtin_memcpy(&high, reinterpret_cast<const char*>(&v) + sizeof(low), sizeof(high));
+  return low + high;
+}
+
 template <int N>
 CNNEXT_INLINE float sum_of_lanes(f32<N> v) {
   if constexpr (N == 1) {
     return v[0];
   } else {
-    f32<N / 2> low, high;
-    __builtin_memcpy(&low, &v, sizeof(low));
-    __builtin_memcpy(&high, reinterpret_cast<const char*>(&v) + sizeof(low), sizeof(high));
-    return sum_of_lanes<N / 2>(low + high);
+    return sum_of_lanes<N / 2>(sum_of_halves<N>(v));
   }
 }
 
@@ -287,6 +300,23 @@ CNNEXT_INLINE void transpose(f32<N> (&rows)[N]) {
       rows[i][j] = rows[j][i];
       rows[j][i] = x;
     }
+  }
+}
+
+// The sum of the lanes of each of 4, 8 or 16 vectors, which have as many lanes or more.
+template <int N, int Count>
+CNNEXT_INLINE f32<Count> sums_of_lanes(f32<N> (&vectors)[Count]) {
+  if constexpr (N > Count) {
+    f32<N / 2> halves[Count];
+    CNNEXT_UNROLL(16)
+    for (int i = 0; i < Count; ++i) halves[i] = sum_of_halves<N>(vectors[i]);
+    return sums_of_lanes<N / 2>(halves);
+  } else {
+    transpose<N>(vectors);
+    f32<N> sums{};
+    CNNEXT_UNROLL(16)
+    for (int i = 0; i < N; ++i) sums += vectors[i];
+    return sums;
   }
 }
 
