@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 import torch
 from torch import nn
 
 import cnnext
 from cnnext.optimization.capture import captured
+from cnnext.optimization.passes import optimized
 from tests.optimization.networks import NAMES, network
 from tests.optimization.support import (
     assert_close,
@@ -37,17 +40,17 @@ def test_a_network_is_captured_whole(name: str, library: str, with_example: bool
     assert_close(run_captured(whole, model, x), expected)
 
 
+#: One of each family; crnn's recurrent layers have no operator.
+WHOLE = ("lenet5", "alexnet", "resnet18", "resnet50", "googlenet", "mobilenet_v2", "densenet121")
+WHOLE += ("efficientnet_b0", "unet")
+
 #: Where a model cannot take a small image of three channels.
 INPUT_SIZES = {"lenet5": (2, 1, 32, 32), "alexnet": (1, 3, 64, 64)}
 
 
 @pytest.mark.models
-@pytest.mark.parametrize("name", [name for name in cnnext.models.__all__ if name[0].islower()])
+@pytest.mark.parametrize("name", WHOLE)
 def test_a_model_is_captured_whole(name: str, library: str) -> None:
-    if name == "crnn":
-        pytest.skip("no plan has its recurrent layers")
-    if name in ("resnet101", "resnet152", "vgg13", "vgg16", "vgg19", "vgg13_bn", "vgg19_bn"):
-        pytest.skip("differs from one that is tested by its depth alone")
     model = randomized(getattr(cnnext.models, name)(layers=nn))
     x = torch.randn(INPUT_SIZES.get(name, (1, 3, 32, 32)))
     expected = reference(model, x)
@@ -56,3 +59,17 @@ def test_a_model_is_captured_whole(name: str, library: str) -> None:
     assert len(whole.parts) == 1
     assert not whole.native
     assert_close(run_captured(whole, model, x), expected)
+
+
+@pytest.mark.models
+def test_vgg_is_a_step_a_layer() -> None:
+    model = cnnext.models.vgg11_bn(layers=nn).eval()
+    (part,) = captured(model).parts
+    counts = Counter(node.operator for node in optimized(part.graph).nodes)
+    assert counts == {
+        "input": 1,
+        "conv2d": 8,
+        "adaptive_avg_pool2d": 1,
+        "flatten": 1,
+        "linear": 3,
+    }

@@ -6,8 +6,9 @@ from faults.cuda import CUDA
 from faults.fault import Fault
 from faults.kernels import KERNELS
 from faults.operators import OPERATORS
+from faults.optimization import OPTIMIZATION
 from faults.package import PACKAGE
 
 __all__ = ["FAULTS", "Fault"]
 
-FAULTS = (*KERNELS, *CUDA, *OPERATORS, *PACKAGE)
+FAULTS = (*KERNELS, *CUDA, *OPERATORS, *OPTIMIZATION, *PACKAGE)
