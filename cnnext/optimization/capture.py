@@ -161,7 +161,7 @@ class _Capture:
         whole: fx.GraphModule,
     ) -> None:
         """Notes a call that is in no part."""
-        reason = lowering.reasons.get(node, "nothing is computed")
+        reason = lowering.reasons.get(node, "no convolution or linear layer is next to it")
         target: Any = node.target
         if node.op == "call_module":
             called = module.get_submodule(target)
@@ -170,7 +170,7 @@ class _Capture:
                 whole.set_submodule(target, inside)
                 return
             target = type(called).__name__
-        elif node not in lowering.reasons:
+        elif node not in lowering.reasons and not lowering.is_lowered(node):
             return
         name = getattr(target, "__name__", str(target))
         self.native.append(NativeCall(joined(path, layer_of(node)), name, reason))

@@ -142,7 +142,8 @@ class Lowering:
         if not isinstance(value, Node) or value in self.nodes:
             return value
         operands = tuple(self._entered(operand, layer) for operand in value.operands)
-        named = dataclasses.replace(value, operands=operands, layers=(layer,))
+        layers = (layer,) if layer else ()
+        named = dataclasses.replace(value, operands=operands, layers=layers)
         self.nodes[named] = None
         return named
 

@@ -12,8 +12,8 @@ from cnnext.optimization.functions import Size, Sizes
 from cnnext.optimization.graph import Node
 from cnnext.optimization.lowering import SHAPE, Lowering
 
-#: Operators that only say where values are: a part of nothing else is not worth a graph.
-_FREE = frozenset({"input", "flatten", "slice"})
+#: Operators that a part needs one of, since others gain less than it costs to enter and leave it.
+_PRODUCTS = frozenset({"conv2d", "linear", "conv_transpose2d"})
 
 _VIEWS = frozenset({"view", "reshape", torch.reshape})
 
@@ -31,10 +31,20 @@ def supported_nodes(graph: fx.Graph, model: Module, path: str) -> tuple[Lowering
         for node in supported.difference(refused):
             if _asserts_features(node) and not _is_multiplied(node, lowering):
                 refused[node] = "another size of image would have another batch"
+            if _is_of_unknown_rank(node, lowering):
+                refused[node] = "the number of dimensions is not known"
         if refused.keys() <= lowering.reasons.keys():
             for node, value in lowering.values.items():
                 node.meta[SHAPE] = getattr(value, "shape", None)
             return lowering, supported
+
+
+def _is_of_unknown_rank(node: fx.Node, lowering: Lowering) -> bool:
+    """Whether it is a linear layer of what may be a sequence."""
+    value, source = lowering.values[node], next(iter(node.all_input_nodes))
+    if not isinstance(value, Node) or value.operator != "linear" or source.op == "placeholder":
+        return False
+    return value.operands[0].operator == "input" and value.operands[0].rank is None
 
 
 def _asserts_features(node: fx.Node) -> bool:
@@ -82,9 +92,9 @@ def partitions(graph: fx.Graph, supported: set[fx.Node], lowering: Lowering) -> 
         level[node] = max((level[each] + (each not in supported) for each in sources), default=0)
         attributes = [each for each in node.all_input_nodes if each.op == "get_attr"]
         members.setdefault(level[node], []).extend([*attributes, node])
-    return [nodes for nodes in members.values() if _computes(nodes, lowering)]
+    return [nodes for nodes in members.values() if _is_worth_it(nodes, lowering)]
 
 
-def _computes(nodes: list[fx.Node], lowering: Lowering) -> bool:
+def _is_worth_it(nodes: list[fx.Node], lowering: Lowering) -> bool:
     values = [lowering.values[node] for node in nodes]
-    return any(isinstance(value, Node) and value.operator not in _FREE for value in values)
+    return any(isinstance(value, Node) and value.operator in _PRODUCTS for value in values)

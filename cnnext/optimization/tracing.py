@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch.fx.immutable_collections import immutable_dict, immutable_list
 from torch.nn import Module
 from torch.utils import _pytree as pytree
 
@@ -176,6 +177,17 @@ class _ExampleRecorder(fx.Interpreter):
         return result
 
 
+def _plain(result: Any) -> Any:
+    """What an interpreter returns, with the containers that the trace itself returns."""
+    if isinstance(result, immutable_dict):
+        return {key: _plain(value) for key, value in result.items()}
+    if isinstance(result, immutable_list):
+        return [_plain(value) for value in result]
+    if type(result) is tuple:
+        return tuple(map(_plain, result))
+    return result
+
+
 def record(trace: fx.GraphModule, model: Module, example: tuple[Any, ...]) -> None:
     """Runs the trace, notes what kind of tensors there are, and sees that the result is right.
 
@@ -184,7 +196,7 @@ def record(trace: fx.GraphModule, model: Module, example: tuple[Any, ...]) -> No
     """
     expected = run(model, example)
     try:
-        result = run(_ExampleRecorder(trace).run, example)
+        result = _plain(run(_ExampleRecorder(trace).run, example))
     except Exception as error:
         raise Untraceable(f"its trace fails: {_first_line(error)}") from error
     if not agree(result, expected):

@@ -17,6 +17,7 @@ class Model(nn.Module):
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__()
         self.a, self.b = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.linear = nn.Linear(4, 5)
         self.native, self._function = nn.GroupNorm(2, 4), function
 
     def forward(self, x: Tensor) -> Any:
@@ -68,6 +69,11 @@ def several_outputs(m: Any, x: Tensor) -> dict[str, Any]:
     return {"y": y, "both": [m.b(y), y.relu()], "size": y.size(2)}
 
 
+def sequence(m: Any, x: Tensor) -> Tensor:
+    """A linear layer of more than two dimensions."""
+    return m.linear(m.a(x).flatten(2).transpose(1, 2))
+
+
 def nothing_supported(m: Any, x: Tensor) -> Tensor:
     return x.sin().flatten(1)
 
@@ -76,8 +82,8 @@ def nothing_supported(m: Any, x: Tensor) -> Tensor:
     ("function", "parts"),
     [
         *((between, 2), (around, 2), (beside, 1), (late_but_independent, 1)),
-        *((pieces_for_both, 2), (pieces_of_what_comes_from_before, 2), (pieces_of_a_skip, 2)),
-        *((several_outputs, 1), (nothing_supported, 0)),
+        *((pieces_for_both, 2), (pieces_of_what_comes_from_before, 1), (pieces_of_a_skip, 2)),
+        *((several_outputs, 1), (sequence, 1), (nothing_supported, 0)),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -68,6 +68,16 @@ def residual(model: Any, x: Tensor) -> Tensor:
     return F.relu(model.a(x) + model.b(x))
 
 
+def pooled(x: Tensor) -> Tensor:
+    return F.max_pool2d(x, 3, 1, 1)
+
+
+def gate_with_two_users(model: Any, x: Tensor) -> Tensor:
+    y = model.a(x)
+    gate = torch.sigmoid(y)
+    return y * gate + gate
+
+
 # By name: the model, and the operators that are left of it.
 PATTERNS: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
     "norm-after-conv": (lambda: sequence(conv(), nn.BatchNorm2d(6)), ["conv2d"]),
@@ -167,12 +177,33 @@ PATTERNS: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
         lambda: Model(lambda m, x: F.max_pool2d(m.a(x) + x, 2), a=conv(3, 3)),
         ["conv2d[before]", "max_pool2d"],
     ),
+    "product-that-is-silu": (
+        lambda: Model(lambda m, x: (lambda y: y * torch.sigmoid(y))(m.a(x)), a=conv()),
+        ["conv2d[silu]"],
+    ),
+    "product-that-is-hardswish": (
+        lambda: Model(lambda m, x: (lambda y: F.hardsigmoid(y) * y)(m.a(x)), a=conv()),
+        ["conv2d[hardswish]"],
+    ),
+    "gate-with-two-users": (
+        lambda: Model(gate_with_two_users, a=conv()),
+        ["conv2d", "activation[sigmoid]", "multiply", "add"],
+    ),
     "siblings": (
         lambda: Model(
             lambda m, x: m.c(F.relu(m.a(x))) + m.d(F.relu(m.b(x))),
             **{"a": conv(3, 4, 1), "b": conv(3, 5, 1), "c": conv(4, 6), "d": conv(5, 6)},
         ),
         ["conv2d[relu]", "slice", "conv2d", "slice", "conv2d[before]"],
+    ),
+    "siblings-of-siblings": (
+        lambda: Model(
+            lambda m, x: m.e(pooled(m.c(y := m.a(x))) + pooled(m.d(y))) + m.e(m.b(x)),
+            **{"a": conv(3, 4, 1), "b": conv(3, 4, 1), "c": conv(4, 4, 1), "d": conv(4, 4, 1)},
+            e=conv(4, 6),
+        ),
+        ["conv2d", "slice", "conv2d", "slice", "max_pool2d", "slice", "max_pool2d", "add"]
+        + ["conv2d", "slice", "conv2d[before]"],
     ),
     "siblings-with-other-activations": (
         lambda: Model(

@@ -10,10 +10,12 @@ from cnnext.optimization.passes.fuse_activation import fuse_activation
 from cnnext.optimization.passes.fuse_pool import fuse_pool
 from cnnext.optimization.passes.fuse_residual import fuse_residual
 from cnnext.optimization.passes.merge_siblings import merge_siblings
+from cnnext.optimization.passes.recognize_activations import recognize_activations
 from cnnext.optimization.passes.remove_identities import remove_identities
 
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
     remove_identities,
+    recognize_activations,
     fold_batch_norm,
     fuse_activation,
     fuse_residual,

@@ -21,13 +21,13 @@ _COPYING = frozenset({"concat", "flatten", "output"})
 
 
 def merge_siblings(graph: Graph) -> Graph:
-    for siblings in _siblings(graph):
+    for siblings in reversed(_siblings(graph)):  # what lies before the last is not rewritten by it
         graph = _merged(graph, siblings)
     return graph
 
 
 def _siblings(graph: Graph) -> list[list[Node]]:
-    """The convolutions to merge, of which none takes the value of another."""
+    """The convolutions to merge, in the order of the first of each."""
     users: dict[Node, set[str]] = {node: {"output"} for node in graph.outputs}
     for node in graph.nodes:
         for operand in node.operands:
