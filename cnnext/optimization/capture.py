@@ -24,6 +24,7 @@ from cnnext.optimization.layers import is_layer, watched
 from cnnext.optimization.lowering import Lowering, joined, layer_of
 from cnnext.optimization.partition import partitions, spell_out_views, supported_nodes
 from cnnext.optimization.tracing import (
+    Example,
     Untraceable,
     agree,
     fixed_arguments,
@@ -87,7 +88,9 @@ def captured(model: Module, example_input: Tensor | tuple[Any, ...] | None = Non
         example_input: what it could be called with: the tensor, or a tuple of all arguments. By
             that it is known which operands are broadcast, and which have another dtype.
     """
-    example = example_input if isinstance(example_input, tuple | None) else (example_input,)
+    args = example_input if isinstance(example_input, tuple | None) else (example_input,)
+    # Called before it is looked at: what a model makes at its first call, it has then.
+    example = None if args is None else Example(args, run(model, args))
     reason = watched(model)
     if reason is not None:
         return Captured(model, (), (NativeCall("", type(model).__name__, reason),), {})
@@ -100,16 +103,15 @@ def captured(model: Module, example_input: Tensor | tuple[Any, ...] | None = Non
         reason = str(why)
     capture = _Capture()
     module = capture.inside(model, "", reason)
-    if example is not None and not _computes_the_same(module, model, example):
+    if example is not None and not _agrees(module, example):
         return Captured(model, (), (NativeCall("", type(model).__name__, reason),), {})
     return Captured(module, tuple(capture.parts), tuple(capture.native), {})
 
 
-def _computes_the_same(module: Module, model: Module, example: tuple[Any, ...]) -> bool:
+def _agrees(module: Module, example: Example) -> bool:
     """Also if the model looks into what it holds, and finds modules with parts in them."""
-    expected = run(model, example)
     try:
-        return agree(run(module, example), expected)
+        return agree(run(module, example.args), example.result)
     except Exception:  # anything may come of that
         return False
 
@@ -126,13 +128,13 @@ class _Capture:
         module: Module,
         path: str,
         fixed: dict[str, Any],
-        example: tuple[Any, ...] | None = None,
+        example: Example | None = None,
     ) -> fx.GraphModule:
         """The module with parts in it, of which this is the qualified name in the model."""
         whole, untraceable = traced(module, fixed)
         functionalize(whole, module)
         if example is not None:
-            record(whole, module, example)
+            record(whole, example)
         lowering, supported = supported_nodes(whole.graph, module, path)
         spell_out_views(whole.graph, supported, lowering)
         parts = partitions(whole.graph, supported, lowering)
@@ -178,8 +180,7 @@ class _Capture:
     def inside(self, module: Module, path: str, reason: str) -> Module:
         """A module that runs as this one does, but whose submodules have parts.
 
-        Only its list of submodules is its own: whatever becomes of the others' attributes, of
-        parameters and hooks, becomes of both.
+        Its submodules and hooks are its own, its parameters and buffers those of the original.
         """
         self.native.append(NativeCall(path, type(module).__name__, reason))
         return self._with_captured_children(module, path)
@@ -191,7 +192,7 @@ class _Capture:
         }
         if all(child is module._modules[name] for name, child in children.items()):
             return module
-        shell = copy.copy(module)
+        shell = _copied(module)
         vars(shell)["_modules"] = children
         return shell
 
@@ -207,9 +208,18 @@ class _Capture:
             return self.inside(module, path, str(why))
         if len(self.parts) == count:
             return module
-        shell = copy.copy(module)
+        shell = _copied(module)
         vars(shell)["forward"] = _Forward(module, whole, fixed)
         return shell
+
+
+def _copied(module: Module) -> Module:
+    """A copy that has the same tensors and submodules, and registers hooks for itself."""
+    shell = copy.copy(module)
+    for name, value in vars(module).items():
+        if name.endswith(("_hooks", "_hooks_with_kwargs", "_hooks_always_called")):
+            vars(shell)[name] = copy.copy(value)
+    return shell
 
 
 class _Forward:

@@ -490,7 +490,9 @@ def split(
 def getitem(value: Any, index: Any) -> Node | Size:
     """An item of what `chunk`, `split` and `size` give, or a range of channels: x[:, from:to]."""
     if isinstance(value, Sizes):
-        return Size(value.value, _int(index))
+        if type(index) is not int:
+            raise Unsupported("several sizes")
+        return Size(value.value, index)
     if isinstance(value, tuple) and type(index) is int:
         item = value[index]
         assert isinstance(item, Node)
@@ -547,8 +549,10 @@ def interpolate(
     antialias: Any = False,
 ) -> Node:
     value = value_of(input, 4)
-    if size is not None or antialias or mode not in ("nearest", "bilinear"):
-        raise Unsupported(f"size={size}, mode={mode!r}, antialias={antialias}")
+    if size is not None:
+        raise Unsupported("a size is given instead of a scale_factor")
+    if antialias or mode not in ("nearest", "bilinear"):
+        raise Unsupported(f"mode={mode!r}, antialias={antialias}")
     factors = scale_factor if isinstance(scale_factor, list | tuple) else (scale_factor,) * 2
     numbers = tuple(map(_number, factors))
     if len(numbers) != 2 or any(not each.is_integer() or each < 1 for each in numbers):

@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import operator
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -139,10 +140,10 @@ def _first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).strip().splitlines()[0]
 
 
-def fixed_arguments(model: Module, example: tuple[Any, ...] | None) -> dict[str, Any]:
+def fixed_arguments(model: Module, example: Example | None) -> dict[str, Any]:
     """The defaults of the arguments that an example does not give."""
     parameters = list(inspect.signature(model.forward).parameters.values())
-    rest = parameters[len(example or ()) :]
+    rest = parameters[len(example.args) if example else 0 :]
     return {each.name: each.default for each in rest if each.default is not each.empty}
 
 
@@ -188,25 +189,32 @@ def _plain(result: Any) -> Any:
     return result
 
 
-def record(trace: fx.GraphModule, model: Module, example: tuple[Any, ...]) -> None:
+@dataclass(frozen=True)
+class Example:
+    """What a model was called with, and what it returned."""
+
+    args: tuple[Any, ...]
+    result: Any
+
+
+def record(trace: fx.GraphModule, example: Example) -> None:
     """Runs the trace, notes what kind of tensors there are, and sees that the result is right.
 
     Raises:
         Untraceable: it is not, so that the trace depends on something that it does not know.
     """
-    expected = run(model, example)
     try:
-        result = _plain(run(_ExampleRecorder(trace).run, example))
+        result = _plain(run(_ExampleRecorder(trace).run, example.args))
     except Exception as error:
         raise Untraceable(f"its trace fails: {_first_line(error)}") from error
-    if not agree(result, expected):
+    if not agree(result, example.result):
         raise Untraceable("its trace computes something else")
 
 
 @torch.no_grad()
-def run(function: Callable[..., Any], example: tuple[Any, ...]) -> Any:
-    """What the function makes of a copy of the example, with the same random numbers each time."""
-    copies = (each.clone() if isinstance(each, torch.Tensor) else each for each in example)
+def run(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """What the function makes of copies of the arguments, always with the same random numbers."""
+    copies = (each.clone() if isinstance(each, torch.Tensor) else each for each in args)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return function(*copies)
