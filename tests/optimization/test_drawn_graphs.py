@@ -111,7 +111,9 @@ def excite(drawn: Drawn, value: Node, size: int) -> tuple[Node, int]:
 OPERATORS = (conv, conv, conv, norm, activation, activation, add, pool, concat, channels, excite)
 
 
-@settings(derandomize=True, max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    derandomize=True, max_examples=100, deadline=None, suppress_health_check=list(HealthCheck)
+)
 @given(st.data())
 def test_no_pass_changes_a_value(data: st.DataObject) -> None:
     drawn = Drawn(data.draw)
