@@ -114,20 +114,21 @@ class Optimized(Module):
                 "an optimized model computes no gradients, but an input requires one: "
                 "call its original, or detach the input"
             )
-        if kwargs or len(args) != len(self._inputs):
+        if self._inputs is not None and (kwargs or len(args) != len(self._inputs)):
             inputs = self._bound(args, kwargs)
             if inputs is None:
                 call = functools.partial(self.original, **kwargs)
                 reason = "arguments are not those of the example"
                 return call_instead("optimize", reason, call, *args)
-            args = inputs
+            args, kwargs = inputs, {}
         if self._planned_whole is not None:
             return self._planned_whole(*args)
         with torch.no_grad():
-            return self._kept[1](*args)
+            return self._kept[1](*args, **kwargs)
 
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...] | None:
         """The captured inputs among the arguments; None if others are not their defaults."""
+        assert self._inputs is not None
         signature = inspect.signature(self.original.forward)
         given = signature.bind(*args, **kwargs).arguments
         others = {name: value for name, value in given.items() if name not in self._inputs}
@@ -216,12 +217,12 @@ class _Observed:
             hook.remove()
 
 
-def _inputs_of(found: Captured) -> tuple[str, ...]:
-    """The names of the arguments that the captured module takes."""
-    if isinstance(found.module, fx.GraphModule):
-        placeholders = found.module.graph.find_nodes(op="placeholder")
-        return tuple(str(node.target) for node in placeholders)
-    return tuple(inspect.signature(found.module.forward).parameters)
+def _inputs_of(found: Captured) -> tuple[str, ...] | None:
+    """The names of the arguments that the captured module takes; None if all that the model does."""
+    if not isinstance(found.module, fx.GraphModule):
+        return None
+    placeholders = found.module.graph.find_nodes(op="placeholder")
+    return tuple(str(node.target) for node in placeholders)
 
 
 def _is_one_part(found: Captured) -> bool:
