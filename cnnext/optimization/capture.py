@@ -68,7 +68,7 @@ class Captured:
 
     Attributes:
         module: computes what the model does. It shares the model's layers and parameters.
-        parts: in the order in which they are called first.
+        parts: in the order of their first calls.
         native: what is called outside of them.
         fixed: arguments of the model that `module` does not take, and what they are in it. With
             others than these only the model itself can be called.
@@ -109,7 +109,10 @@ def captured(model: Module, example_input: Tensor | tuple[Any, ...] | None = Non
 
 
 def _agrees(module: Module, example: Example) -> bool:
-    """Also if the model looks into what it holds, and finds modules with parts in them."""
+    """Whether a model of captured submodules computes what it did.
+
+    It may look into what it holds, and find other modules there.
+    """
     try:
         return agree(run(module, example.args), example.result)
     except Exception:  # anything may come of that
@@ -130,7 +133,7 @@ class _Capture:
         fixed: dict[str, Any],
         example: Example | None = None,
     ) -> fx.GraphModule:
-        """The module with parts in it, of which this is the qualified name in the model."""
+        """The module with parts in it; `path` is its qualified name in the model."""
         whole, untraceable = traced(module, fixed)
         functionalize(whole, module)
         if example is not None:
@@ -223,7 +226,7 @@ def _copied(module: Module) -> Module:
 
 
 class _Forward:
-    """The forward pass of a module: its trace, or its own for arguments that the trace has not."""
+    """The forward pass of a module: its trace, or its own where arguments are not the trace's."""
 
     def __init__(self, module: Module, trace: fx.GraphModule, fixed: Mapping[str, Any]) -> None:
         self._module = module

@@ -22,7 +22,7 @@ from cnnext.optimization.layers import is_layer
 from cnnext.optimization.lowering import Lowering
 from cnnext.optimization.tracing import IN_PLACE_OPERATORS, Untraceable
 
-#: Operators of ours whose value may be memory of their operand's.
+#: Operators whose value may lie in the memory of their operand.
 _VIEWS = frozenset({"input", "flatten", "slice"})
 
 _FRESH_FUNCTIONS = frozenset(

@@ -374,7 +374,7 @@ def _may_be_equal(a: Shape, b: Shape) -> bool:
 
 
 def _merged(a: Shape, b: Shape) -> Shape:
-    """What two shapes that are equal tell of it."""
+    """What is known of a shape that both are."""
     if a is None or b is None:
         return b if a is None else a
     return tuple(y if x is None else x for x, y in zip(a, b, strict=True))
@@ -566,7 +566,7 @@ def interpolate(
 
 # ---------------------------------------------------------------------------------- the tables
 
-#: By function.
+#: The lowering of a call, by function.
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     **dict.fromkeys((F.conv2d, torch.conv2d), conv2d),
     **dict.fromkeys((F.conv_transpose2d, torch.conv_transpose2d), conv_transpose2d),
@@ -605,7 +605,7 @@ for _operator in OPERATORS.values():
     if _operator.native in FUNCTIONS and _operator.function is not None:
         FUNCTIONS[_operator.function] = FUNCTIONS[_operator.native]
 
-#: By name of a tensor's method.
+#: The lowering of a call of a tensor's method, by name.
 METHODS: dict[str, Callable[..., Any]] = {
     "mean": mean,
     **dict.fromkeys(("relu", "relu_"), relu),

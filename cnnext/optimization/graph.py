@@ -4,6 +4,8 @@ Its operators and their attributes are those of the program that the executor ta
 
     <operator> <result> <operands...> <key=value ...>
 
+csrc/plan/graph.h says what a program is, csrc/plan/operators.h what operators there are.
+
 No sizes of images stand in it, so that a graph holds for all. Nodes are immutable: a pass returns a
 graph of its own.
 """
@@ -33,7 +35,7 @@ class Node:
         operator: its name in the program; `"input"` for what the graph is given.
         operands: the nodes whose values it takes, a residual last.
         attributes: in the program's order.
-        weights: recipes by the attribute that they are written as.
+        weights: recipes, by the attribute that names them in the program.
         layers: the qualified names of the modules that it stands for.
         shape: what is known of the value's sizes, the batch never.
     """
@@ -62,7 +64,7 @@ class Node:
         weights: Mapping[str, Weight] | None = None,
         layers: tuple[str, ...] = (),
     ) -> Node:
-        """The same node with these operands, and with these weights, attributes and layers too."""
+        """The node with these operands in place of its own, and all else in addition to its own."""
         return dataclasses.replace(
             self,
             operands=self.operands if operands is None else operands,
@@ -123,7 +125,7 @@ class Graph:
     def rewritten(self, rule: Rule) -> Graph:
         """The graph with what `rule` gives in each node's place, without what is no longer used.
 
-        What a rule gives may be several nodes that are new.
+        The operands of what a rule gives may be new nodes, too.
         """
         uses, rewritten = self.uses(), Rewritten()
         become: dict[Node, Node] = {}

@@ -75,7 +75,7 @@ def _zero_pad(layer: Any, tensors: Tensors, input: Any) -> Any:
 
 _window = ("kernel_size", "stride", "padding", "ceil_mode")
 
-#: By class of torch.nn.
+#: The lowering of a layer, by its class of torch.nn.
 LAYERS: dict[type[Module], Callable[..., Any]] = {
     nn.Conv2d: _conv2d,
     nn.ConvTranspose2d: _conv_transpose2d,

@@ -16,8 +16,8 @@ from cnnext.optimization.graph import Graph, Node, Shape
 from cnnext.optimization.layers import lower_layer
 from cnnext.optimization.weights import attribute
 
-#: In `meta` of a traced node: what an example gave, a `torch.Tensor` on no device or None for what
-#: is not a tensor; missing without an example.
+#: In `meta` of a traced node: its value in the example as a tensor on the meta device, None for
+#: what is not a tensor; missing without an example.
 EXAMPLE = "cnnext_example"
 
 #: In the same place: what is known of the value's sizes.

@@ -22,8 +22,8 @@ from cnnext.runtime.fallback import call_instead, gradient_needed
 
 Example = Tensor | tuple[Any, ...] | None
 
-#: Of `check`: how far the optimized model may be from the original's results, relative to the root
-#: of their mean square. Two native layouts of a network differ by a hundredth of that.
+#: What `check` allows: the root mean square of the differences from the original's results, over
+#: that of the results. Two native layouts of a network differ by a hundredth of that.
 _TOLERANCE = 1e-4
 
 
@@ -32,7 +32,7 @@ class OptimizationReport:
     """What of a model is planned, and what is not; ``str(report)`` is a table.
 
     Attributes:
-        steps: of all plans, in their order; empty until the model was called or had an example.
+        steps: of the plans of all parts, in their order; none without inputs or an example.
         native: calls that stay PyTorch's, and why.
     """
 
@@ -139,15 +139,18 @@ class Optimized(Module):
         return tuple(given[name] for name in self._inputs)
 
     def refresh(self) -> None:
-        """Packs all weights anew: for changes that PyTorch cannot count, as through NumPy."""
+        """Packs all weights anew: for changes that PyTorch does not count.
+
+        Those are writes through NumPy and through `tensor.data`.
+        """
         for part in self._parts:
             part.refresh()
 
     def report(self, *inputs: Any, profile: bool = False) -> OptimizationReport:
-        """What is planned for such inputs (by default for the example's sizes), and what is not.
+        """What is planned for such inputs, and what is not. Runs the model once.
 
         Args:
-            inputs: those of a call.
+            inputs: those of a call; by default zeros of the example's sizes.
             profile: measure each step, on these inputs.
         """
         if not inputs and self._example is not None:
@@ -161,7 +164,7 @@ class Optimized(Module):
         return OptimizationReport(tuple(steps), self._native)
 
     def memory(self) -> dict[str, int]:
-        """Bytes of packed weights and of a call at most, and how many plans there are."""
+        """Bytes of `"packed"` weights and of a `"call"` at most, and the number of `"plans"`."""
         total: Counter[str] = Counter()
         for part in self._parts:
             total.update(part.memory())
@@ -254,20 +257,22 @@ def optimize(
     """Plans a model for inference on the CPU, in float32: layers fused, weights packed once.
 
     Nothing is refused: what cannot be planned stays PyTorch's, and `report()` says where and why.
-    The original is untouched, and stays what it was; changes of its weights are noticed at the next
-    call.
+    The original is untouched, and stays what it was. Changes of its weights are noticed at the next
+    call, except for those that PyTorch does not count (`refresh()`). Its layers, their options and
+    hooks are read once.
 
     Args:
         model: any module, in evaluation mode.
         example_input: what it is called with, a tensor or a tuple of all arguments. By that more of
             a model can be planned, and results are checked.
         strict: raise if anything stays PyTorch's.
-        check: compare with the original on the example: True in float32, "float64" by that of a
-            copy in float64, False not at all.
+        check: compare the results for the example with the original's (True), with those of a copy
+            of it in float64 ("float64"), or not at all (False).
         warmup: examples, or shapes of a single input, to plan for now and not at the first call.
 
     Raises:
         TypeError: `model` is not a module.
+        ValueError: `check` is none of these.
         RuntimeError: `model` is in training mode; `strict`, and something stays PyTorch's; `check`,
             and results differ.
     """

@@ -12,7 +12,7 @@ from cnnext.optimization.functions import Size, Sizes
 from cnnext.optimization.graph import Node
 from cnnext.optimization.lowering import SHAPE, Lowering
 
-#: Operators that a part needs one of, since others gain less than it costs to enter and leave it.
+#: A part has one of these: all others together gain less than it costs to enter and leave it.
 _PRODUCTS = frozenset({"conv2d", "linear", "conv_transpose2d"})
 
 _VIEWS = frozenset({"view", "reshape", torch.reshape})
@@ -80,7 +80,7 @@ def spell_out_views(graph: fx.Graph, supported: set[fx.Node], lowering: Lowering
 def partitions(graph: fx.Graph, supported: set[fx.Node], lowering: Lowering) -> list[list[fx.Node]]:
     """The nodes of each part, so that no value leaves a part and comes back to it.
 
-    The number of a node's part is that of the ways through PyTorch that lie before it.
+    The number of a node's part is how often, at most, a path to it enters a part.
     """
     level: dict[fx.Node, int] = {}
     members: dict[int, list[fx.Node]] = {}

@@ -74,7 +74,7 @@ class PlannedPart(Module):
     """Takes the place of a part's own module, which computes what no plan can.
 
     Args:
-        native: that module.
+        native: the part's own module.
         graph: what it computes; two outputs may be the same value, or an input.
         model: has the tensors that the graph's weights are made from.
     """

@@ -57,7 +57,7 @@ class Tracer(fx.Tracer):
     """Records layers as calls, and traces all other modules as far as that is possible.
 
     Args:
-        fixed: arguments of the model that are no inputs, by name.
+        fixed: values of the model's arguments that are no inputs of the graph, by name.
 
     Attributes:
         untraceable: why a module is called whole, by its qualified name.
@@ -120,7 +120,7 @@ def traced(model: Module, fixed: dict[str, Any]) -> tuple[fx.GraphModule, dict[s
 
     Args:
         model: any module.
-        fixed: arguments that are no inputs of the graph.
+        fixed: values of arguments that are no inputs of the graph, by name.
 
     Raises:
         Untraceable: the model's own forward pass cannot be traced.

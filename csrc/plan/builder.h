@@ -14,8 +14,9 @@
 namespace cnnext {
 namespace plan {
 
-// The steps of a network for inputs of given extents: what Plan is to a kernel.
+// The steps of a graph for inputs of given extents: what Plan is to a kernel.
 struct Schedule {
+  // Memory of the schedule's own, or that of an input or output, which the caller has.
   struct Buffer {
     enum class Kind { arena, input, output } kind;
     int index;  // of the input or output
@@ -23,7 +24,7 @@ struct Schedule {
 
   std::vector<std::unique_ptr<Step>> steps;
   std::vector<Buffer> buffers;
-  Arena arena;  // of the buffers in it; the others take no bytes
+  Arena arena;  // has an offset for each buffer, and no bytes for inputs and outputs
   int64_t scratch_bytes = 0;
   double seconds = 0;  // predicted
 
@@ -45,7 +46,7 @@ class Builder {
   Builder(const Graph& graph, Weights& weights, const Request& request, const Parallel& parallel);
 
   Schedule build();
-  // The extents of all values.
+  // The extents of all values, without building anything.
   std::vector<Extent> infer();
 
   // For the rules of operators.
@@ -53,19 +54,20 @@ class Builder {
   const Extent& extent(int value) const { return extents_[value]; }
   Weights& weights() { return weights_; }
   const Weight& weight(const Node& node, const char* key) const;
-  // Pointer to a weight of so many floats; null if there is none of that key.
+  // The weight of this key, a vector of so many floats; null if the node has no such key.
   const float* vector(const Node& node, const char* key, int64_t size) const;
   int threads() const { return request_.threads; }
-  int threads_for(double work) const;
+  int threads_for(double work) const;  // one, where there is too little to share
 
-  // Where a value lies, and where it will.
+  // Where an operand lies; read_dense() copies it first if its pixels lie apart. Where the result
+  // is to lie: dense, or a range of a larger buffer if the rule says that it writes ranges.
   Place read(int value) { return places_[value]; }
   Place read_dense(int value);
   Place write(int value);
   // Makes a value another name for what lies there.
   void alias(int value, const Place& place) { places_[value] = place; }
 
-  // Copies a value to a place, or from channels_last to planes.
+  // Adds the step that copies a value, perhaps into another layout.
   void reorder(const std::string& line, const Extent& extent, Layout from, const Place& x,
                Layout to, const Place& y);
 
@@ -73,7 +75,8 @@ class Builder {
   void finish(const std::string& line, const Extent& extent, const Epilogue<float>& epilogue,
               const Place& x, const Place& residual, const Place& y);
 
-  // Adds a kernel's step, and packs the weight that it asks for in its plan.
+  // Adds a kernel's step, and packs the weight of that number as its plan asks for; -1: there is
+  // none to pack. weights.h says what a part is. bind() fills in the addresses of a call.
   template <class Op>
   void add(const std::string& line, const KernelOf<Op, float>& kernel,
            const typename Op::Shape& shape, int threads,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A network as operators on values, without shapes, from its program: text with a node a line, each
-// value defined before it is used.
+// A network as operators on values, without extents, from its program: text with a node a line,
+// each value defined once, and before it is used. cnnext/optimization/graph.py writes programs,
+// operators.h lists their operators.
 //
 //   <operator> <result> <operands...> <key=value ...>
 //
@@ -8,7 +9,8 @@
 //   conv2d 1 0 weight=0 bias=1 stride=2,2 padding=1,1 dilation=1,1 groups=1 activation=relu
 //   output 1
 //
-// Values and weights are numbers from 0 on; attributes are numbers or words, joined by commas.
+// Values and weights are numbers from 0 on; attributes are numbers or words, joined by commas. The
+// last line names the outputs, of which none is an input, and none stands there twice.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +41,7 @@ class Node {
   int result = -1;  // output has none
   std::vector<int> operands;
 
-  // Attributes. All but those with a default must be there.
+  // Attributes, which must be there unless there is a value to take otherwise.
   int64_t integer(const char* key) const;
   int64_t integer(const char* key, int64_t otherwise) const;
   double number(const char* key) const;
@@ -49,7 +51,7 @@ class Node {
   bool has(const char* key) const { return find(key) != nullptr; }
   std::vector<std::string> keys() const;
 
-  // `activation=name,parameters...` of an epilogue; none where it is not there.
+  // Reads `activation=name,parameters...` into an epilogue, which stays as it is without that.
   void read_activation(Epilogue<float>* epilogue) const;
 
   const std::string& line() const { return line_; }
@@ -66,13 +68,13 @@ class Node {
 };
 
 struct Graph {
-  std::vector<Node> nodes;  // without inputs and outputs
+  std::vector<Node> nodes;  // without the lines of inputs and outputs
   std::vector<int> inputs, outputs;
-  int values = 0;
+  int values = 0;  // one more than the largest number of a value
 
   static Graph parse(const std::string& program);
-  // The nodes before `first`, and those from it on. What these read of those is an output of the
-  // one and an input of the other.
+  // Two graphs: the nodes before `first`, and the rest. A value that the second takes from the
+  // first is an output of the first and an input of the second.
   std::pair<Graph, Graph> split(size_t first) const;
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A network: its graph, its weights, and the stages for the inputs that it was called with.
-// Calls at the same time are as good as calls one after the other.
+// Threads may call it at the same time.
 #pragma once
 
 #include <list>
@@ -16,14 +16,15 @@ namespace plan {
 
 class Network {
  public:
-  static constexpr size_t kMaxExtents = 16;  // the one unused for longest goes first
+  // How many stages are kept; those unused for longest go first.
+  static constexpr size_t kMaxExtents = 16;
 
   Network(const std::string& program, std::vector<Weight> weights);
 
   size_t inputs() const { return graph_.inputs.size(); }
   size_t outputs() const { return graph_.outputs.size(); }
 
-  // Later calls compute with these.
+  // Calls that begin later compute with these; all stages are made anew.
   void set_weights(std::vector<Weight> weights);
   std::shared_ptr<const Stages> stages_for(const Request& request, const Parallel& parallel);
   // The bytes of packed weights, and of a call at most.
@@ -39,7 +40,7 @@ class Network {
 
     bool operator==(const Key& other) const;
   };
-  // Holds on to the weights that its stages read.
+  // Stages that are kept, and the weights that they read.
   struct Known {
     Key key;
     std::shared_ptr<Weights> weights;

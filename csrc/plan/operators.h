@@ -1,5 +1,36 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What each operator of a program means: the extent of its result, and the steps that compute it.
+// What each operator of a program (graph.h) means: the extent of its result, and the steps that
+// compute it.
+//
+// Values are images (n, c, h, w) or features (n, c). Operators that torch.nn.functional has mean
+// what they mean there, and take weights as they do there; what stands in [] may be missing.
+//
+//   conv2d               x [r], weight=i [bias=i] stride=h,w padding=h,w dilation=h,w groups=g
+//                        [activation=] [residual=] [pool=2]
+//   conv_transpose2d     x, weight=i [bias=i] stride=h,w padding=h,w output_padding=h,w
+//                        dilation=h,w groups=g [activation=]
+//   linear               x [r], weight=i [bias=i] [activation=] [residual=]; features alone
+//   max_pool2d           x, kernel=h,w stride=h,w padding=h,w dilation=h,w [ceil_mode=0|1]
+//   avg_pool2d           x, kernel=h,w stride=h,w padding=h,w [ceil_mode=0|1]
+//                        count_include_pad=0|1 [divisor_override=n]; 0: there is none
+//   adaptive_avg_pool2d  x, size=h,w of the result
+//   activation           x, activation=
+//   add                  a b, [activation=]: act(a + b), of the same extents
+//   multiply             x b: x[n, c, h, w] * b[n, c], of b with one pixel
+//   scale_shift          x, scale=i [shift=i] [activation=]: act(x * scale[c] + shift[c]), what a
+//                        batch norm is that has not become part of a weight
+//   concat               any number of values, one after the other along their channels
+//   slice                x, from=i to=j: the channels i to j - 1
+//   flatten              x: its c * h * w features, channel by channel
+//
+// weight, bias, scale and shift are numbers of weights. The others:
+//
+//   activation=name[,parameters]   common/kernel/epilogue.h has them: clamp,low,high;
+//                                  leaky_relu,slope; all others by name alone
+//   residual=before|after          r, of the result's extents, is added before the activation (as
+//                                  without the attribute) or after it
+//   pool=2                         the result is the largest of each 2 x 2 pixels, stride 2, that
+//                                  the activation gives; never together with a residual
 #pragma once
 
 #include <string>
@@ -11,15 +42,15 @@ namespace plan {
 
 struct OperatorRule {
   const char* name;
-  const char* attributes;  // that it may have, with a blank between them
+  const char* attributes;  // all that it may have, with a blank between them
   Extent (*infer)(const Node& node, const Builder& builder);
   void (*lower)(const Node& node, Builder& builder);
   bool writes_ranges;  // its result may be a range of the channels of a larger buffer
 };
 
-// Throws if there is none.
+// Throws ProgramError if there is none.
 const OperatorRule& rule_of(const Node& node);
-// Throws if the node has attributes that its operator has not.
+// Throws ProgramError if the node has attributes that its operator does not know.
 void check_attributes(const Node& node);
 // The names of all, one a line.
 std::string list_operators();

@@ -33,8 +33,8 @@ class Weights {
   int64_t count() const { return static_cast<int64_t>(weights_.size()); }
   const Weight& at(int64_t index) const { return weights_[index]; }
 
-  // The weight in this format; pack(bytes) fills them where there are none yet. `part` tells apart
-  // what different kernels read of the same weight.
+  // The weight in this format, packed by pack(bytes) if it is asked for the first time. `part`
+  // tells apart which taps of a filter are packed: those that small images never use are left out.
   template <class Pack>
   PackedBytes packed(int64_t index, const PackFormat& format, int64_t part, const Pack& pack) {
     const std::lock_guard<std::mutex> lock(mutex_);

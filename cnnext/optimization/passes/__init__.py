@@ -1,4 +1,8 @@
-"""The passes over a graph, in their order: each is a pure function from graph to graph."""
+"""The passes over a graph, in their order: each is a pure function from graph to graph.
+
+The order matters: a batch normalization stands between a convolution and its activation until it is
+part of the weight, and an addition has its activation in it when it becomes a residual.
+"""
 
 from __future__ import annotations
 

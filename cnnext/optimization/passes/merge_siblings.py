@@ -1,4 +1,4 @@
-"""Convolutions of 1x1 pixels that take the same value, as one.
+"""1x1 convolutions that take the same value, as one.
 
          conv2d(w1) -> f                                 slice -> f
     x <                        becomes      x -> conv2d <
