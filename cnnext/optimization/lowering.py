@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Mapping
 from typing import Any, cast
@@ -15,6 +16,7 @@ from cnnext.optimization.functions import FUNCTIONS, METHODS, Constant, Unsuppor
 from cnnext.optimization.graph import Graph, Node, Shape
 from cnnext.optimization.layers import lower_layer
 from cnnext.optimization.weights import attribute
+from cnnext.runtime.library import ops
 
 #: In `meta` of a traced node: its value in the example as a tensor on the meta device, None for
 #: what is not a tensor; missing without an example.
@@ -22,6 +24,12 @@ EXAMPLE = "cnnext_example"
 
 #: In the same place: what is known of the value's sizes.
 SHAPE = "cnnext_shape"
+
+
+@functools.cache
+def planned_operators() -> frozenset[str]:
+    """The operators that plans have."""
+    return frozenset(ops.plan_operators().split())
 
 
 class Lowering:
@@ -141,6 +149,8 @@ class Lowering:
             return tuple(self._entered(each, layer) for each in value)
         if not isinstance(value, Node) or value in self.nodes:
             return value
+        if value.operator not in planned_operators():
+            raise Unsupported(f"no plan has {value.operator}")
         operands = tuple(self._entered(operand, layer) for operand in value.operands)
         layers = (layer,) if layer else ()
         named = dataclasses.replace(value, operands=operands, layers=layers)

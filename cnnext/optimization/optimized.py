@@ -221,7 +221,7 @@ class _Observed:
 
 
 def _inputs_of(found: Captured) -> tuple[str, ...] | None:
-    """The names of the arguments that the captured module takes; None if all that the model does."""
+    """The names of the arguments that the captured module takes; None if it takes the model's."""
     if not isinstance(found.module, fx.GraphModule):
         return None
     placeholders = found.module.graph.find_nodes(op="placeholder")

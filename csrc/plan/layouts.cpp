@@ -67,9 +67,9 @@ void lower_flatten(const Node& node, Builder& b) {
 
 }  // namespace
 
-const OperatorRule kConcatRule{"concat", "", infer_concat, lower_concat, false};
-const OperatorRule kSliceRule{"slice", "from to", infer_slice, lower_slice, false};
-const OperatorRule kFlattenRule{"flatten", "", infer_flatten, lower_flatten, false};
+const OperatorRule kConcatRule{"concat", 1, SIZE_MAX, "", infer_concat, lower_concat, false};
+const OperatorRule kSliceRule{"slice", 1, 1, "from to", infer_slice, lower_slice, false};
+const OperatorRule kFlattenRule{"flatten", 1, 1, "", infer_flatten, lower_flatten, false};
 
 }  // namespace plan
 }  // namespace cnnext

@@ -10,7 +10,7 @@ namespace plan {
 
 Network::Network(const std::string& program, std::vector<Weight> weights)
     : graph_(Graph::parse(program)), weights_(std::make_shared<Weights>(std::move(weights))) {
-  for (const Node& node : graph_.nodes) check_attributes(node);
+  for (const Node& node : graph_.nodes) check(node);
 }
 
 void Network::set_weights(std::vector<Weight> weights) {

@@ -21,8 +21,13 @@ const OperatorRule& rule_of(const Node& node) {
   node.fail("there is no operator '" + node.op + "'");
 }
 
-void check_attributes(const Node& node) {
-  const std::string known = ' ' + std::string(rule_of(node).attributes) + ' ';
+void check(const Node& node) {
+  const OperatorRule& rule = rule_of(node);
+  const size_t operands = node.operands.size();
+  if (operands < rule.min_operands || operands > rule.max_operands) {
+    node.fail("it has " + std::to_string(operands) + " operands");
+  }
+  const std::string known = ' ' + std::string(rule.attributes) + ' ';
   for (const std::string& key : node.keys()) {
     if (known.find(' ' + key + ' ') == std::string::npos) node.fail("it has no " + key);
   }

@@ -16,7 +16,7 @@
 //   adaptive_avg_pool2d  x, size=h,w of the result
 //   activation           x, activation=
 //   add                  a b, [activation=]: act(a + b), of the same extents
-//   multiply             x b: x[n, c, h, w] * b[n, c], of b with one pixel
+//   multiply             x b: x * b, of the same extents, or with b of one pixel for all of x
 //   scale_shift          x, scale=i [shift=i] [activation=]: act(x * scale[c] + shift[c]), what a
 //                        batch norm is that has not become part of a weight
 //   concat               any number of values, one after the other along their channels
@@ -33,6 +33,7 @@
 //                                  the activation gives; never together with a residual
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "plan/builder.h"
@@ -42,6 +43,7 @@ namespace plan {
 
 struct OperatorRule {
   const char* name;
+  size_t min_operands, max_operands;
   const char* attributes;  // all that it may have, with a blank between them
   Extent (*infer)(const Node& node, const Builder& builder);
   void (*lower)(const Node& node, Builder& builder);
@@ -50,8 +52,9 @@ struct OperatorRule {
 
 // Throws ProgramError if there is none.
 const OperatorRule& rule_of(const Node& node);
-// Throws ProgramError if the node has attributes that its operator does not know.
-void check_attributes(const Node& node);
+// Throws ProgramError if the node has too few or too many operands, or attributes that its operator
+// does not know.
+void check(const Node& node);
 // The names of all, one a line.
 std::string list_operators();
 

@@ -33,10 +33,10 @@ void lower_add(const Node& node, Builder& b) { finish(node, b, b.read(node.opera
 
 // ----------------------------------------------------------------------------------------- scale
 
-// The factors lie in memory that no call writes, or are a value: one of them is null.
-void scale(const Node& node, Builder& b, const float* weights, const Place& factors,
-           const float* bias) {
-  const Extent& e = b.extent(node.result);
+// The factors lie in memory that no call writes, or are a value: one of them is null. All pixels
+// of an image have the same: `e` is the result's extent, perhaps with pixels for images.
+void scale(const Node& node, Builder& b, const Extent& e, const float* weights,
+           const Place& factors, const float* bias) {
   const Place x = b.read(node.operands[0]), y = b.write(node.result);
   ScaleOperands<float> o{};
   o.factor = weights;
@@ -54,31 +54,33 @@ void scale(const Node& node, Builder& b, const float* weights, const Place& fact
 Extent infer_multiply(const Node& node, const Builder& b) {
   const Extent& x = b.extent(node.operands.at(0));
   const Extent& factors = b.extent(node.operands.at(1));
-  if (factors.n != x.n || factors.c != x.c || factors.pixels() != 1) {
-    node.fail(text(factors) + " are no factors of the channels of " + text(x));
+  if (!(factors == x) && (factors.n != x.n || factors.c != x.c || factors.pixels() != 1)) {
+    node.fail(text(factors) + " are no factors of " + text(x));
   }
   return x;
 }
 
 void lower_multiply(const Node& node, Builder& b) {
-  scale(node, b, nullptr, b.read_dense(node.operands[1]), nullptr);
+  Extent e = b.extent(node.result);
+  if (b.extent(node.operands[1]).pixels() > 1) e = {e.n * e.pixels(), e.c, 1, 1, true};
+  scale(node, b, e, nullptr, b.read_dense(node.operands[1]), nullptr);
 }
 
 void lower_scale_shift(const Node& node, Builder& b) {
-  const int64_t channels = b.extent(node.result).c;
-  const float* const factors = b.vector(node, "scale", channels);
+  const Extent& e = b.extent(node.result);
+  const float* const factors = b.vector(node, "scale", e.c);
   if (factors == nullptr) node.fail("it lacks scale");
-  scale(node, b, factors, {}, b.vector(node, "shift", channels));
+  scale(node, b, e, factors, {}, b.vector(node, "shift", e.c));
 }
 
 }  // namespace
 
-const OperatorRule kActivationRule{"activation", "activation", infer_activation, lower_activation,
-                                   false};
-const OperatorRule kAddRule{"add", "activation", infer_add, lower_add, false};
-const OperatorRule kMultiplyRule{"multiply", "", infer_multiply, lower_multiply, true};
-const OperatorRule kScaleShiftRule{"scale_shift", "scale shift activation", infer_activation,
-                                   lower_scale_shift, true};
+const OperatorRule kActivationRule{"activation",     1,    1, "activation", infer_activation,
+                                   lower_activation, false};
+const OperatorRule kAddRule{"add", 2, 2, "activation", infer_add, lower_add, false};
+const OperatorRule kMultiplyRule{"multiply", 2, 2, "", infer_multiply, lower_multiply, true};
+const OperatorRule kScaleShiftRule{
+    "scale_shift", 1, 1, "scale shift activation", infer_activation, lower_scale_shift, true};
 
 }  // namespace plan
 }  // namespace cnnext

@@ -131,13 +131,20 @@ void lower_adaptive_avg_pool2d(const Node& node, Builder& b) {
 
 }  // namespace
 
-const OperatorRule kMaxPool2dRule{"max_pool2d", "kernel stride padding dilation ceil_mode",
-                                  infer_max_pool2d, lower_max_pool2d, false};
+const OperatorRule kMaxPool2dRule{
+    "max_pool2d",     1,    1, "kernel stride padding dilation ceil_mode", infer_max_pool2d,
+    lower_max_pool2d, false};
 const OperatorRule kAvgPool2dRule{
-    "avg_pool2d", "kernel stride padding ceil_mode count_include_pad divisor_override",
-    infer_avg_pool2d, lower_avg_pool2d, false};
-const OperatorRule kAdaptiveAvgPool2dRule{"adaptive_avg_pool2d", "size", infer_adaptive_avg_pool2d,
-                                          lower_adaptive_avg_pool2d, false};
+    "avg_pool2d",
+    1,
+    1,
+    "kernel stride padding ceil_mode count_include_pad divisor_override",
+    infer_avg_pool2d,
+    lower_avg_pool2d,
+    false};
+const OperatorRule kAdaptiveAvgPool2dRule{
+    "adaptive_avg_pool2d",     1,    1, "size", infer_adaptive_avg_pool2d,
+    lower_adaptive_avg_pool2d, false};
 
 }  // namespace plan
 }  // namespace cnnext

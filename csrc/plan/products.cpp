@@ -207,13 +207,23 @@ void lower_linear(const Node& node, Builder& b) {
 }  // namespace
 
 const OperatorRule kConv2dRule{
-    "conv2d", "weight bias stride padding dilation groups activation residual pool", infer_conv2d,
-    lower_conv2d, true};
+    "conv2d",
+    1,
+    2,
+    "weight bias stride padding dilation groups activation residual pool",
+    infer_conv2d,
+    lower_conv2d,
+    true};
 const OperatorRule kConvTranspose2dRule{
-    "conv_transpose2d", "weight bias stride padding output_padding dilation groups activation",
-    infer_conv_transpose2d, lower_conv_transpose2d, false};
-const OperatorRule kLinearRule{"linear", "weight bias activation residual", infer_linear,
-                               lower_linear, true};
+    "conv_transpose2d",
+    1,
+    1,
+    "weight bias stride padding output_padding dilation groups activation",
+    infer_conv_transpose2d,
+    lower_conv_transpose2d,
+    false};
+const OperatorRule kLinearRule{
+    "linear", 1, 2, "weight bias activation residual", infer_linear, lower_linear, true};
 
 }  // namespace plan
 }  // namespace cnnext

@@ -93,6 +93,14 @@ def test_parts(x: Tensor) -> None:
             torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
 
 
+def test_what_no_plan_has_stays_native(x: Tensor) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Upsample(scale_factor=2), nn.Conv2d(4, 5, 1))
+    model = nn.Sequential(*model, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Softmax(1)).eval()
+    fast = cnnext.optimize(model, x)
+    check(fast, model, x)
+    assert {call.reason for call in fast.report().native} >= {"no plan has softmax"}
+
+
 def test_the_original_is_untouched(model: nn.Module, x: Tensor) -> None:
     state = copy.deepcopy(model.state_dict())
     modules = dict(model.named_modules())

@@ -67,6 +67,7 @@ PROGRAMS: dict[str, tuple[str, list[tuple[int, ...]]]] = {
     "mean": ("adaptive_avg_pool2d 1 0 size=1,1\nflatten 2 1", []),
     "scale_shift": ("scale_shift 1 0 scale=0 shift=1 activation=relu", [(4,), (4,)]),
     "add": ("add 1 0 0 activation=relu", []),
+    "multiply": ("activation 1 0 activation=sigmoid\nmultiply 2 0 1", []),
     "squeeze_excite": (
         "adaptive_avg_pool2d 1 0 size=1,1\n"
         "conv2d 2 1 weight=0 stride=1,1 padding=0,0 dilation=1,1 groups=1 activation=sigmoid\n"
@@ -277,6 +278,9 @@ def test_random_graphs(graph: tuple[str, int], batch: int) -> None:
         ("slice 1 0 from=2", [], "it lacks to"),
         ("slice 1 0 from=a to=2", [], "from is no integer"),
         ("slice 1 0 from=0 to=2 step=1", [], "it has no step"),
+        ("add 1 0", [], "it has 1 operands"),
+        ("flatten 1 0 0", [], "it has 2 operands"),
+        ("slice 1 0 from=0 to=2\nmultiply 2 0 1", [], r"are no factors of \(1, 4, 7, 9\)"),
         ("linear 1 0 weight=0", [(3, 4)], "does not fit an input"),
         (f"conv2d 1 0 weight=0 {CONV}", [(3, 5, 3, 3)], "does not fit an input"),
         (f"conv2d 1 0 weight=1 {CONV}", [(3, 4, 3, 3)], "there is no such weight"),
