@@ -103,17 +103,23 @@ class Optimized(Module):
         return self._kept[0]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        if self.training:
+        if self.training or self.original.training:
             raise RuntimeError(
-                "an optimized model is for inference: train its original, or call eval()"
+                "an optimized model is for inference: train its original, and call eval() on both"
             )
         if torch.compiler.is_compiling():
             return self.original(*args, **kwargs)
-        if torch.is_grad_enabled() and gradient_needed(*_tensors((args, kwargs))):
+        if not torch.is_grad_enabled():
+            return self._infer(*args, **kwargs)
+        if gradient_needed(*_tensors((args, kwargs))):
             raise RuntimeError(
                 "an optimized model computes no gradients, but an input requires one: "
                 "call its original, or detach the input"
             )
+        with torch.no_grad():
+            return self._infer(*args, **kwargs)
+
+    def _infer(self, *args: Any, **kwargs: Any) -> Any:
         if self._inputs is not None and (kwargs or len(args) != len(self._inputs)):
             inputs = self._bound(args, kwargs)
             if inputs is None:
@@ -123,8 +129,7 @@ class Optimized(Module):
             args, kwargs = inputs, {}
         if self._planned_whole is not None:
             return self._planned_whole(*args)
-        with torch.no_grad():
-            return self._kept[1](*args, **kwargs)
+        return self._kept[1](*args, **kwargs)
 
     def _bound(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...] | None:
         """The captured inputs among the arguments; None if others are not their defaults."""
@@ -161,7 +166,16 @@ class Optimized(Module):
                 self._kept[1](*inputs)
             for part, given in seen:
                 steps += part.steps(given, profile=profile)
-        return OptimizationReport(tuple(steps), self._native)
+        return OptimizationReport(tuple(steps), self._native_calls())
+
+    def _native_calls(self) -> tuple[NativeCall, ...]:
+        """What stays PyTorch's, and the parts that some inputs did not fit."""
+        fell_back = ((part, part.reason_of_fallback) for part in self._parts)
+        return self._native + tuple(
+            NativeCall(", ".join(part.layers()[:1]), "a part of the model", why)
+            for part, why in fell_back
+            if why is not None
+        )
 
     def memory(self) -> dict[str, int]:
         """Bytes of `"packed"` weights and of a `"call"` at most, and the number of `"plans"`."""
@@ -243,7 +257,7 @@ def _is_one_part(found: Captured) -> bool:
 
 def _again(model: Module, example: Any, options: dict[str, Any]) -> Optimized:
     again = pytree.tree_map_only(_Described, _Described.zeros, example)
-    return Optimized(model, again, options)
+    return Optimized(model.eval(), again, options)
 
 
 def optimize(
@@ -286,10 +300,10 @@ def optimize(
     if model.training:
         raise RuntimeError("optimize() is for inference: call model.eval() first")
     fast = Optimized(model, example_input, {"strict": strict, "check": check})
-    if strict and fast._native:
-        raise RuntimeError(f"strict: not all of the model can be planned\n{fast.report()}")
     if example_input is not None and check is not False:
         _check(fast, _as_arguments(example_input), exact=check == "float64")
+    if strict and fast.report().native:
+        raise RuntimeError(f"strict: not all of the model can be planned\n{fast.report()}")
     for each in warmup:
         is_shape = isinstance(each, tuple) and all(isinstance(size, int) for size in each)
         fast(*_as_arguments(torch.zeros(each) if is_shape else each))

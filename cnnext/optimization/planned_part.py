@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,11 +13,15 @@ from torch import Tensor
 from torch.nn import Module
 
 from cnnext.optimization.graph import Graph, Node
+from cnnext.optimization.weights import Weight
 from cnnext.runtime.fallback import call_instead, fallback_reason
 from cnnext.runtime.library import direct
 from cnnext.runtime.operator import Operator
 
 _OPTIMIZE = Operator(name="optimize")
+
+#: What is in errors that other inputs might not meet; native computes these, or says what is wrong.
+_OF_THESE_INPUTS = ("In the program's line", "the network takes", "inputs must be")
 
 
 @dataclass(frozen=True)
@@ -45,20 +50,19 @@ class Step:
 class _Source:
     """A tensor that weights were made from: where the model has it, and how it was."""
 
-    __slots__ = ("_held", "_name", "_pointer", "_tensor", "_version")
+    __slots__ = ("_held", "_memory", "_name", "_pointer", "_tensor", "_version")
 
     def __init__(self, model: Module, path: str) -> None:
         owner, _, self._name = path.rpartition(".")
         module = model.get_submodule(owner)
-        is_parameter = self._name in module._parameters
-        self._held: Any = module._parameters if is_parameter else module._buffers
-        if self._name not in self._held:
-            self._held = vars(module)
-        self.note()
-
-    def note(self) -> None:
-        self._tensor = tensor = self._held[self._name]
+        places: tuple[dict[str, Any], ...] = (module._parameters, module._buffers, vars(module))
+        self._held = next((held for held in places if self._name in held), {})
+        tensor = self._held.get(self._name)
+        if not isinstance(tensor, Tensor):
+            raise RuntimeError(f"the model has no tensor {path} any more: optimize it again")
+        self._tensor = tensor
         self._version = -1 if tensor.is_inference() else tensor._version
+        self._memory = tensor.detach()  # held, so that no other tensor can get its address
         self._pointer = tensor.data_ptr()
 
     def is_same(self) -> bool:
@@ -68,6 +72,20 @@ class _Source:
             and (self._version < 0 or tensor._version == self._version)
             and tensor.data_ptr() == self._pointer
         )
+
+
+def _sources_of(model: Module, weights: list[Weight]) -> list[_Source]:
+    """The tensors that weights are made from, and what counts the changes of those statistics that
+    a batch norm writes without being seen."""
+    paths = dict.fromkeys(path for weight in weights for path in weight.paths())
+    for path in list(paths):
+        owner, _, name = path.rpartition(".")
+        counter = "num_batches_tracked"
+        if name == "running_mean" and isinstance(
+            model.get_submodule(owner)._buffers.get(counter), Tensor
+        ):
+            paths[f"{owner}.{counter}" if owner else counter] = None
+    return [_Source(model, path) for path in paths]
 
 
 class PlannedPart(Module):
@@ -90,8 +108,9 @@ class PlannedPart(Module):
         ]
         self._model = (model,)  # not a submodule
         self._weights = graph.weights()
-        paths = {path: None for weight in self._weights for path in weight.paths()}
-        self._sources = [_Source(model, path) for path in paths]
+        self._refreshing = threading.Lock()
+        self._sources = _sources_of(model, self._weights)
+        self.reason_of_fallback: str | None = None
         self._number = direct.plan_define(str(self.graph), self._values())
         weakref.finalize(self, direct.plan_forget, self._number).atexit = False
 
@@ -101,9 +120,11 @@ class PlannedPart(Module):
 
     def refresh(self) -> None:
         """Makes the weights anew from what the model has."""
-        for source in self._sources:
-            source.note()
-        direct.plan_set_weights(self._number, self._values())
+        with self._refreshing:
+            # What changes meanwhile is noticed by the next call; and so is all, if this fails.
+            sources = _sources_of(self._model[0], self._weights)
+            direct.plan_set_weights(self._number, self._values())
+            self._sources = sources
 
     def forward(self, *inputs: Tensor) -> Any:
         reason = fallback_reason(_OPTIMIZE, inputs)
@@ -118,13 +139,19 @@ class PlannedPart(Module):
         try:
             outputs = direct.plan_run(self._number, inputs)
         except RuntimeError as error:
-            return call_instead("optimize", str(error), self._native, *inputs)
+            if not any(phrase in str(error) for phrase in _OF_THESE_INPUTS):
+                raise
+            self.reason_of_fallback = str(error).splitlines()[0]
+            return call_instead("optimize", "no plan fits the inputs", self._native, *inputs)
         results = [inputs[i] if given else outputs[i] for given, i in self._returns]
         return results[0] if len(results) == 1 else tuple(results)
 
     def steps(self, inputs: tuple[Tensor, ...], *, profile: bool) -> Iterator[Step]:
         """The steps of the plan for such inputs; measured if `profile`."""
-        lines = direct.plan_report(self._number, inputs).splitlines()
+        try:
+            lines = direct.plan_report(self._number, inputs).splitlines()
+        except RuntimeError:  # they were computed natively
+            return
         seconds: list[float | None] = [None] * len(lines)
         if profile:
             direct.plan_run(self._number, inputs)
@@ -138,6 +165,10 @@ class PlannedPart(Module):
     def _node_of(self, line: str) -> Node | None:
         words = line.split()
         return self.graph.nodes[int(words[1])] if len(words) > 1 else None
+
+    def layers(self) -> list[str]:
+        """The names of all layers that the part stands for."""
+        return list(dict.fromkeys(name for node in self.graph.nodes for name in node.layers))
 
     def memory(self) -> dict[str, int]:
         """Bytes: `"packed"`, of weights; `"call"`, of a call at most; and the number of plans."""

@@ -143,7 +143,7 @@ Schedule Builder::build() {
   place_outputs();
   place_concatenations();
   place_inputs();
-  for (const Node& node : graph_.nodes) rule_of(node).lower(node, *this);
+  for (const Node& node : graph_.nodes) lower(node);
   store_outputs();
   schedule_.arena = place(lifetimes_);
   return std::move(schedule_);
@@ -151,8 +151,30 @@ Schedule Builder::build() {
 
 std::vector<Extent> Builder::infer() {
   for (size_t i = 0; i < graph_.inputs.size(); ++i) extents_[graph_.inputs[i]] = request_.inputs[i];
-  for (const Node& node : graph_.nodes) extents_[node.result] = rule_of(node).infer(node, *this);
+  constexpr double kMaxElements = 1e15;  // their bytes can be counted
+  for (const Node& node : graph_.nodes) {
+    Extent& e = extents_[node.result];
+    e = rule_of(node).infer(node, *this);
+    if (static_cast<double>(e.n) * static_cast<double>(e.c) * static_cast<double>(e.h) *
+            static_cast<double>(e.w) >
+        kMaxElements) {
+      node.fail("a result of " + text(e) + " is too large");
+    }
+  }
   return extents_;
+}
+
+// Where a result belongs into a range that its kernel cannot write, it is copied there.
+void Builder::lower(const Node& node) {
+  const OperatorRule& rule = rule_of(node);
+  const Place range = places_[node.result];
+  const Extent& e = extents_[node.result];
+  const bool copies = range.buffer >= 0 && range.pixel != e.c && !rule.writes_ranges;
+  if (copies) places_[node.result] = Place{};
+  rule.lower(node, *this);
+  if (!copies) return;
+  reorder("copy", e, Layout::channels_last, places_[node.result], Layout::channels_last, range);
+  places_[node.result] = range;
 }
 
 // Whether a value in channels_last is what a caller expects of it.
@@ -185,19 +207,35 @@ void Builder::place_outputs() {
   }
 }
 
-// The last one first: where a network concatenates what it has concatenated before, the earlier
-// lies within the later.
+// The last one first: where a network concatenates what it has concatenated before, or the first of
+// what it concatenates later, the earlier lies within the later.
 void Builder::place_concatenations() {
-  std::vector<bool> writes_ranges(graph_.values);
-  for (const Node& node : graph_.nodes) writes_ranges[node.result] = rule_of(node).writes_ranges;
   for (auto node = graph_.nodes.rbegin(); node != graph_.nodes.rend(); ++node) {
     if (node->op != kConcatRule.name) continue;
+    if (lie_in_order(node->operands) && places_[node->result].buffer < 0) {
+      places_[node->result] = places_[node->operands[0]];
+    }
     Place range = write(node->result);
     for (const int value : node->operands) {
-      if (writes_ranges[value] && places_[value].buffer < 0) places_[value] = range;
+      const bool is_input = contains(graph_.inputs, value);
+      if (!is_input && places_[value].buffer < 0) places_[value] = range;
       range.offset += extents_[value].c;
     }
   }
+}
+
+// Whether values have places already, one behind the other in every pixel.
+bool Builder::lie_in_order(const std::vector<int>& values) const {
+  Place next = places_[values[0]];
+  for (const int value : values) {
+    const Place& place = places_[value];
+    if (place.buffer < 0 || place.buffer != next.buffer || place.offset != next.offset ||
+        place.pixel != next.pixel) {
+      return false;
+    }
+    next.offset += extents_[value].c;
+  }
+  return true;
 }
 
 void Builder::store_outputs() {

@@ -80,8 +80,8 @@ class Builder {
   template <class Op>
   void add(const std::string& line, const KernelOf<Op, float>& kernel,
            const typename Op::Shape& shape, int threads,
-           const typename Op::template Operands<float>& operands, int64_t weight, int64_t part,
-           const std::vector<Place>& reads, const Place& written,
+           const typename Op::template Operands<float>& operands, int64_t weight,
+           const std::vector<int64_t>& part, const std::vector<Place>& reads, const Place& written,
            typename KernelStep<Op>::Bind bind) {
     const Plan plan = kernel.plan(shape, threads);
     PackedBytes packed;
@@ -103,8 +103,8 @@ class Builder {
            const typename Op::template Operands<float>& operands, const std::vector<Place>& reads,
            const Place& written, typename KernelStep<Op>::Bind bind) {
     const int threads = threads_for(Op::work(shape));
-    add<Op>(line, select<Op, float>(Pass::forward, shape, threads), shape, threads, operands, -1, 0,
-            reads, written, std::move(bind));
+    add<Op>(line, select<Op, float>(Pass::forward, shape, threads), shape, threads, operands, -1,
+            {}, reads, written, std::move(bind));
   }
 
  private:
@@ -120,6 +120,8 @@ class Builder {
   void place_inputs();
   void place_outputs();
   void place_concatenations();
+  bool lie_in_order(const std::vector<int>& values) const;
+  void lower(const Node& node);
   void store_outputs();
   bool lies_as_output(int value) const;
   Place new_place(const Extent& extent, Schedule::Buffer buffer);

@@ -2,6 +2,7 @@
 #include "plan/graph.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <locale>
 #include <sstream>
 
@@ -18,10 +19,6 @@ bool read_number(const std::string& text, T* number) {
   return !stream.fail() && stream.peek() == std::istringstream::traits_type::eof();
 }
 
-bool contains(const std::vector<int>& values, int value) {
-  return std::find(values.begin(), values.end(), value) != values.end();
-}
-
 Activation activation_named(const std::string& name, const Node& node) {
 #define CNNEXT_NAMED(each) \
   if (name == #each) return Activation::each;
@@ -31,6 +28,10 @@ Activation activation_named(const std::string& name, const Node& node) {
 }
 
 }  // namespace
+
+bool contains(const std::vector<int>& values, int value) {
+  return std::find(values.begin(), values.end(), value) != values.end();
+}
 
 Node::Node(std::string line) : line_(std::move(line)) {
   std::istringstream words(line_);
@@ -109,6 +110,9 @@ Pair Node::pair(const char* key) const {
   if (all.size() != 2 || !read_number(all[0], &pair.h) || !read_number(all[1], &pair.w)) {
     fail(std::string(key) + " is no pair of integers");
   }
+  constexpr int64_t kLargest = int64_t{1} << 31;  // so that no product of two overflows
+  if (std::max(std::abs(pair.h), std::abs(pair.w)) > kLargest)
+    fail(std::string(key) + " is too large");
   return pair;
 }
 

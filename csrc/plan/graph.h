@@ -67,6 +67,8 @@ class Node {
   std::vector<std::string> parts(const char* key) const;
 };
 
+bool contains(const std::vector<int>& values, int value);
+
 struct Graph {
   std::vector<Node> nodes;  // without the lines of inputs and outputs
   std::vector<int> inputs, outputs;

@@ -15,6 +15,7 @@ namespace {
 constexpr int64_t kLine = 64, kPage = 4096;
 
 int64_t padded(int64_t bytes) {
+  if (bytes == 0) return 0;
   const int64_t whole = round_up(bytes, kLine);
   return whole % kPage == 0 ? whole + kLine : whole;
 }

@@ -45,7 +45,9 @@ std::shared_ptr<const Stages> Network::stages_for(const Request& request,
   const auto made = std::make_shared<const Known>(
       Known{key, weights, Stages(graph_, *weights, request, parallel)});
   const std::lock_guard<std::mutex> lock(mutex_);
-  if (weights == weights_) {  // no others have come meanwhile
+  const bool is_new = std::none_of(known_.begin(), known_.end(),
+                                   [&](const auto& each) { return each->key == key; });
+  if (weights == weights_ && is_new) {  // no others have come meanwhile
     known_.push_front(made);
     if (known_.size() > kMaxExtents) known_.pop_back();
   }

@@ -54,7 +54,9 @@ void scale(const Node& node, Builder& b, const Extent& e, const float* weights,
 Extent infer_multiply(const Node& node, const Builder& b) {
   const Extent& x = b.extent(node.operands.at(0));
   const Extent& factors = b.extent(node.operands.at(1));
-  if (!(factors == x) && (factors.n != x.n || factors.c != x.c || factors.pixels() != 1)) {
+  const bool of_channels = factors.n == x.n && factors.c == x.c && factors.pixels() == 1 &&
+                           factors.features == x.features;
+  if (!(factors == x) && !of_channels) {
     node.fail(text(factors) + " are no factors of " + text(x));
   }
   return x;

@@ -27,7 +27,11 @@ Extent pooled(const Node& node, const Extent& x, const SlidingWindows& h, const 
     node.fail("the windows do not fit an input of " + text(x));
   }
   const bool ceil_mode = node.integer("ceil_mode", 0) != 0;
-  return {x.n, x.c, windows(h, ceil_mode), windows(w, ceil_mode), false};
+  const Extent y{x.n, x.c, windows(h, ceil_mode), windows(w, ceil_mode), false};
+  if (!h.reach_inside(y.h) || !w.reach_inside(y.w)) {
+    node.fail("a window lies outside of an input of " + text(x));
+  }
+  return y;
 }
 
 // Adds the step of a pool, whose operands are one to read and one to write.

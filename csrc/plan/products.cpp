@@ -55,14 +55,12 @@ Conv2dShape conv2d_shape(const Node& node, const Builder& b) {
 }
 
 // Without the taps that meet nothing but the border (conv2d.h), which depends on the image: where
-// the others begin, and a number that tells apart which they are.
+// the others begin, and numbers that tell apart which they are.
 const float* first_tap(const Weight& w, const Conv2dShape& whole, const Conv2dShape& trimmed) {
   return w.data + (whole.k_h - trimmed.k_h) / 2 * w.strides[2] +
          (whole.k_w - trimmed.k_w) / 2 * w.strides[3];
 }
-int64_t part_of(const Conv2dShape& whole, const Conv2dShape& trimmed) {
-  return trimmed.k_h * whole.k_w + trimmed.k_w;
-}
+std::vector<int64_t> part_of(const Conv2dShape& trimmed) { return {trimmed.k_h, trimmed.k_w}; }
 
 // Whether 2 x 2 pixels of the result become their maximum.
 bool pools(const Node& node) {
@@ -102,8 +100,8 @@ void lower_conv2d(const Node& node, Builder& b) {
   o.first_pixel = x.pixel;
   o.result_pixel = y.pixel;
   o.epilogue.residual_pixel = r.pixel;
-  b.add<Conv2d>(node.line(), kernel, s, threads, o, node.integer("weight"), part_of(whole, s),
-                {x, r}, y, [x, r, y](const Memory& memory, Conv2dOperands<float>* operands) {
+  b.add<Conv2d>(node.line(), kernel, s, threads, o, node.integer("weight"), part_of(s), {x, r}, y,
+                [x, r, y](const Memory& memory, Conv2dOperands<float>* operands) {
                   operands->first = memory.at(x);
                   operands->epilogue.residual = memory.at(r);
                   operands->result = memory.at(y);
@@ -136,6 +134,20 @@ Conv2dShape conv_transpose2d_shape(const Node& node, const Builder& b) {
   return s;
 }
 
+// In which order the input gradient's kernels take the taps depends on more than which there are.
+std::vector<int64_t> taps_of_gradient(const Conv2dShape& s) {
+  return {s.k_h,
+          s.k_w,
+          min(s.stride_h, s.h_in),
+          min(s.stride_w, s.w_in),
+          s.stride_h,
+          s.stride_w,
+          s.pad_h,
+          s.pad_w,
+          s.dilation_h,
+          s.dilation_w};
+}
+
 Extent infer_conv_transpose2d(const Node& node, const Builder& b) {
   const Conv2dShape s = conv_transpose2d_shape(node, b);
   return {s.n, s.c_in, s.h_in, s.w_in, false};
@@ -152,8 +164,8 @@ void lower_conv_transpose2d(const Node& node, Builder& b) {
   const int threads = num_threads_for(s, b.threads());
   const Conv2dKernel<float>& kernel = select_conv2d<float>(Pass::bwd_input, s, threads, options);
   const Place x = b.read_dense(node.operands[0]), y = b.write(node.result);
-  b.add<Conv2d>(node.line(), kernel, s, threads, o, node.integer("weight"), part_of(whole, s), {x},
-                y, [x, y](const Memory& memory, Conv2dOperands<float>* operands) {
+  b.add<Conv2d>(node.line(), kernel, s, threads, o, node.integer("weight"), taps_of_gradient(s),
+                {x}, y, [x, y](const Memory& memory, Conv2dOperands<float>* operands) {
                   operands->first = memory.at(x);
                   operands->result = memory.at(y);
                 });
@@ -168,7 +180,8 @@ void lower_conv_transpose2d(const Node& node, Builder& b) {
 LinearShape linear_shape(const Node& node, const Builder& b) {
   const Extent& x = b.extent(node.operands.at(0));
   const Weight& w = b.weight(node, "weight");
-  const bool dense = w.sizes.size() == 2 && w.strides[0] == w.sizes[1] && w.strides[1] == 1;
+  const bool dense = w.sizes.size() == 2 && (w.sizes[0] == 1 || w.strides[0] == w.sizes[1]) &&
+                     (w.sizes[1] == 1 || w.strides[1] == 1);
   if (!x.features || !dense || w.sizes[1] != x.c) {
     node.fail("the weight does not fit an input of " + text(x));
   }
@@ -196,7 +209,7 @@ void lower_linear(const Node& node, Builder& b) {
   // A weight that is read once a call is read where it lies: packed, it would take as long, and as
   // much memory again.
   constexpr int64_t kNotPacked = -1;
-  b.add<Linear>(node.line(), kernel, s, threads, o, kNotPacked, 0, {x, r}, y,
+  b.add<Linear>(node.line(), kernel, s, threads, o, kNotPacked, {}, {x, r}, y,
                 [x, r, y](const Memory& memory, LinearOperands<float>* operands) {
                   operands->first = memory.at(x);
                   operands->epilogue.residual = memory.at(r);

@@ -36,7 +36,8 @@ class Weights {
   // The weight in this format, packed by pack(bytes) if it is asked for the first time. `part`
   // tells apart which taps of a filter are packed: those that small images never use are left out.
   template <class Pack>
-  PackedBytes packed(int64_t index, const PackFormat& format, int64_t part, const Pack& pack) {
+  PackedBytes packed(int64_t index, const PackFormat& format, const std::vector<int64_t>& part,
+                     const Pack& pack) {
     const std::lock_guard<std::mutex> lock(mutex_);
     PackedBytes& known = packed_[{index, format.order, format.columns, format.bytes, part}];
     if (known == nullptr) {
@@ -53,7 +54,7 @@ class Weights {
   }
 
  private:
-  using Key = std::tuple<int64_t, std::string, int64_t, int64_t, int64_t>;
+  using Key = std::tuple<int64_t, std::string, int64_t, int64_t, std::vector<int64_t>>;
 
   const std::vector<Weight> weights_;
   mutable std::mutex mutex_;

@@ -135,6 +135,20 @@ def write_statistics(model: nn.Module) -> None:
     model.get_buffer("norm.running_var").fill_(7)
 
 
+def adapt_statistics(model: nn.Module) -> None:
+    """PyTorch does not count what a batch norm writes into its statistics."""
+    model.train()
+    with torch.no_grad():
+        model(3 + torch.randn(4, 3, 8, 8))
+    model.eval()
+
+
+def replace_data_twice(model: nn.Module) -> None:
+    for _ in range(2):
+        weight = model.get_parameter("stem.weight")
+        weight.data = weight.data * 1.5
+
+
 def train(model: nn.Module) -> None:
     model.train()
     model(torch.randn(4, 3, 8, 8)).sum().backward()
@@ -143,7 +157,11 @@ def train(model: nn.Module) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [zero, replace_parameter, replace_data, load, write_statistics, train]
+    "change",
+    [
+        *(zero, replace_parameter, replace_data, replace_data_twice, load),
+        *(write_statistics, adapt_statistics, train),
+    ],
 )
 def test_changes_are_noticed(model: nn.Module, x: Tensor, change: Callable[..., None]) -> None:
     fast = cnnext.optimize(model, x)
@@ -151,6 +169,20 @@ def test_changes_are_noticed(model: nn.Module, x: Tensor, change: Callable[..., 
     change(model)
     check(fast, model, x)
     assert not torch.equal(fast(x), before)
+
+
+def test_a_change_that_no_plan_takes_stays_noticed(model: nn.Module, x: Tensor) -> None:
+    fast = cnnext.optimize(model, x)
+    model.half()
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match="weights must be float32"):
+            fast(x)
+    model.float()
+    check(fast, model, x)
+    model.get_submodule("conv").bias = None
+    for _ in range(2):
+        with pytest.raises(RuntimeError, match=r"no tensor conv\.bias any more"):
+            fast(x)
 
 
 def test_refresh(model: nn.Module, x: Tensor) -> None:
@@ -174,6 +206,9 @@ def test_training_is_refused(model: nn.Module, x: Tensor) -> None:
         fast(x)
     fast.eval()
     check(fast, model, x)
+    model.train()
+    with pytest.raises(RuntimeError, match="for inference"):
+        fast(x)
     with pytest.raises(RuntimeError, match=r"call model\.eval\(\) first"):
         cnnext.optimize(model.train(), x)
 
@@ -185,6 +220,14 @@ def test_gradients_are_refused(model: nn.Module, x: Tensor) -> None:
         fast(x)
     with torch.no_grad():
         check(fast, model, x)
+
+
+def test_no_result_requires_gradients(model: nn.Module, x: Tensor) -> None:
+    fast = cnnext.optimize(model, x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", cnnext.NativeFallbackWarning)
+        assert not fast(torch.zeros(0, 3, 12, 10)).requires_grad
+    assert not cnnext.optimize(Sorted().eval(), x)(x)[0].requires_grad
 
 
 def test_moves_are_refused(model: nn.Module, x: Tensor) -> None:

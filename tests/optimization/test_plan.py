@@ -48,6 +48,13 @@ PROGRAMS: dict[str, tuple[str, list[tuple[int, ...]]]] = {
         "dilation=1,1 groups=1 activation=relu",
         [(4, 6, 2, 2), (6,)],
     ),
+    "conv_transpose2d_twice_of_a_weight": (
+        "conv_transpose2d 1 0 weight=0 stride=2,2 padding=0,0 output_padding=0,0 dilation=1,1 "
+        "groups=1\nconv_transpose2d 2 0 weight=0 stride=2,2 padding=1,1 output_padding=0,0 "
+        "dilation=1,1 groups=1\nadaptive_avg_pool2d 3 1 size=4,4\n"
+        "adaptive_avg_pool2d 4 2 size=4,4\nconcat 5 3 4",
+        [(4, 6, 3, 3)],
+    ),
     "conv_transpose2d_groups": (
         "conv_transpose2d 1 0 weight=0 stride=2,1 padding=1,0 output_padding=1,0 "
         "dilation=1,2 groups=2",
@@ -81,6 +88,13 @@ PROGRAMS: dict[str, tuple[str, list[tuple[int, ...]]]] = {
     "concat_of_concat": (
         f"conv2d 1 0 weight=0 {CONV}\nconcat 2 0 1\nconv2d 3 2 weight=1 {CONV}\nconcat 4 0 1 3",
         [(3, 4, 3, 3), (5, 7, 3, 3)],
+    ),
+    "concat_of_growing_lists": (
+        "max_pool2d 1 0 kernel=2,2 stride=1,1 padding=0,0 dilation=1,1 ceil_mode=0\n"
+        f"conv2d 2 1 weight=0 {CONV}\nconcat 3 1 2\nconv2d 4 3 weight=1 {CONV}\nconcat 5 1 2 4\n"
+        f"conv2d 6 5 weight=2 {CONV}\nconcat 7 1 2 4 6\navg_pool2d 8 7 kernel=2,2 stride=2,2 "
+        "padding=0,0 ceil_mode=0 count_include_pad=1 divisor_override=0",
+        [(3, 4, 3, 3), (5, 7, 3, 3), (2, 12, 3, 3)],
     ),
     "slice": (
         f"slice 1 0 from=1 to=3\nconv2d 2 1 weight=0 {CONV}\nslice 3 2 from=2 to=5\n"
@@ -286,6 +300,17 @@ def test_random_graphs(graph: tuple[str, int], batch: int) -> None:
         (f"conv2d 1 0 weight=1 {CONV}", [(3, 4, 3, 3)], "there is no such weight"),
         (f"conv2d 1 0 weight=0 bias=1 {CONV}", [(3, 4, 3, 3), (4,)], "no vector of 3"),
         ("adaptive_avg_pool2d 1 0 size=0,1", [], "does not fit an input"),
+        (
+            "max_pool2d 1 0 kernel=2,2 stride=1,1 padding=1,1 dilation=8,8",
+            [],
+            "a window lies outside",
+        ),
+        (
+            "conv2d 1 0 weight=0 stride=1,1 padding=1073741824,1073741824 dilation=1,1 groups=1",
+            [(3, 4, 3, 3)],
+            "is too large",
+        ),
+        ("slice 1 0 from=0 to=1\nflatten 2 1\nslice 3 2 from=0 to=4\nmultiply 4 0 3", [], "are no"),
         ("max_pool2d 1 0 kernel=9,9 stride=1,1 padding=0,0 dilation=1,1", [], "do not fit"),
     ],
 )

@@ -27,7 +27,8 @@ enum class Pass : int { forward, bwd_input, bwd_weight, backward };
 constexpr int kMaxPhases = 4;
 
 // Weights in the order in which a kernel reads them, made once for any number of calls. Those of
-// equal order, columns and bytes are interchangeable, whichever kernel packed them.
+// equal order, columns and bytes are interchangeable, whichever kernel packed them; in the order of
+// a gradient, if strides, paddings and dilations are equal, too.
 struct PackFormat {
   const char* order = nullptr;  // null: the kernel reads weights as they lie in memory
   int64_t columns = 0;          // output channels side by side
