@@ -78,15 +78,13 @@ class Optimized(Module):
     them is packed again when they change.
     """
 
-    def __init__(self, model: Module, example: Example, options: dict[str, Any]) -> None:
+    def __init__(self, model: Module, example: Example) -> None:
         super().__init__()
         found = captured(model, example)
         # What is in a tuple is no submodule: the original keeps its modes, devices and hooks.
         self._kept = (model, found.module)
         self._native = found.native
-        self._options = options
         self._example = pytree.tree_map_only(Tensor, _Described, example)
-        self._last: dict[str, tuple[Tensor, ...]] = {}
         self._parts: list[PlannedPart] = []
         for part in found.parts:
             native = getattr(part.owner, part.name)
@@ -195,10 +193,10 @@ class Optimized(Module):
         )
 
     def __reduce__(self) -> Any:
-        return _again, (self.original, self._example, self._options)
+        return _again, (self.original, self._example)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Optimized:
-        return _again(copy.deepcopy(self.original, memo), self._example, self._options)
+        return _again(copy.deepcopy(self.original, memo), self._example)
 
     def _example_again(self) -> tuple[Any, ...]:
         example = pytree.tree_map_only(_Described, _Described.zeros, self._example)
@@ -255,9 +253,9 @@ def _is_one_part(found: Captured) -> bool:
     )
 
 
-def _again(model: Module, example: Any, options: dict[str, Any]) -> Optimized:
+def _again(model: Module, example: Any) -> Optimized:
     again = pytree.tree_map_only(_Described, _Described.zeros, example)
-    return Optimized(model.eval(), again, options)
+    return Optimized(model.eval(), again)
 
 
 def optimize(
@@ -299,7 +297,7 @@ def optimize(
         raise ValueError(f"check must be True, False or 'float64', but is {check!r}")
     if model.training:
         raise RuntimeError("optimize() is for inference: call model.eval() first")
-    fast = Optimized(model, example_input, {"strict": strict, "check": check})
+    fast = Optimized(model, example_input)
     if example_input is not None and check is not False:
         _check(fast, _as_arguments(example_input), exact=check == "float64")
     if strict and fast.report().native:

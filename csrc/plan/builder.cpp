@@ -115,7 +115,6 @@ void Builder::add(const std::string& line, std::unique_ptr<Step> step,
   for (const Place& place : reads) use(place);
   use(written);
   schedule_.scratch_bytes = std::max(schedule_.scratch_bytes, step->scratch_bytes);
-  schedule_.seconds += step->seconds;
   schedule_.steps.push_back(std::move(step));
 }
 

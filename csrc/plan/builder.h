@@ -26,7 +26,6 @@ struct Schedule {
   std::vector<Buffer> buffers;
   Arena arena;  // has an offset for each buffer, and no bytes for inputs and outputs
   int64_t scratch_bytes = 0;
-  double seconds = 0;  // predicted
 
   int64_t bytes() const { return round_up(arena.bytes, 64) + scratch_bytes; }
   // `memory` has bytes(), aligned to 64; after_step(i) is called behind step i, if there is any.

@@ -89,21 +89,6 @@ int64_t Node::integer(const char* key, int64_t otherwise) const {
   return has(key) ? integer(key) : otherwise;
 }
 
-std::vector<double> Node::numbers(const char* key) const {
-  std::vector<double> values;
-  for (const std::string& part : parts(key)) {
-    values.emplace_back();
-    if (!read_number(part, &values.back())) fail(std::string(key) + " has what is no number");
-  }
-  return values;
-}
-
-double Node::number(const char* key) const {
-  const std::vector<double> all = numbers(key);
-  if (all.size() != 1) fail(std::string(key) + " is not one number");
-  return all[0];
-}
-
 Pair Node::pair(const char* key) const {
   const std::vector<std::string> all = parts(key);
   Pair pair{};

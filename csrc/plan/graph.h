@@ -44,9 +44,7 @@ class Node {
   // Attributes, which must be there unless there is a value to take otherwise.
   int64_t integer(const char* key) const;
   int64_t integer(const char* key, int64_t otherwise) const;
-  double number(const char* key) const;
   Pair pair(const char* key) const;
-  std::vector<double> numbers(const char* key) const;
   std::string word(const char* key, const char* otherwise) const;
   bool has(const char* key) const { return find(key) != nullptr; }
   std::vector<std::string> keys() const;

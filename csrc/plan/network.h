@@ -22,7 +22,6 @@ class Network {
   Network(const std::string& program, std::vector<Weight> weights);
 
   size_t inputs() const { return graph_.inputs.size(); }
-  size_t outputs() const { return graph_.outputs.size(); }
 
   // Calls that begin later compute with these; all stages are made anew.
   void set_weights(std::vector<Weight> weights);

@@ -112,9 +112,8 @@ void Stages::add_stage(const Graph& graph, Weights& weights, const Parallel& par
   };
   for (const int value : graph.inputs) stage.inputs.push_back(value_of(value));
   for (const int value : graph.outputs) stage.outputs.push_back(value_of(value));
-  const int64_t bytes = round_up(std::max(stage.slice.bytes(), stage.rest.bytes()), 64);
   const int64_t at_once = stage.side_by_side ? threads_ : 1;
-  scratch_bytes_ = std::max(scratch_bytes_, at_once * bytes);
+  scratch_bytes_ = std::max(scratch_bytes_, at_once * stage.bytes());
   stages_.push_back(std::move(stage));
 }
 
@@ -149,7 +148,7 @@ void Stages::run(const std::vector<float*>& inputs, const std::vector<float*>& o
   const std::vector<float*> values = places(inputs, outputs, memory);
   unsigned char* const scratch = memory + value_bytes_;
   for (const Stage& stage : stages_) {
-    const int64_t slices = stage.slices + (stage.rest_images > 0 ? 1 : 0);
+    const int64_t slices = stage.all_slices();
     if (!stage.side_by_side) {
       for (int64_t i = 0; i < slices; ++i) run_slice(stage, i, values, scratch, parallel);
       continue;
@@ -158,10 +157,9 @@ void Stages::run(const std::vector<float*>& inputs, const std::vector<float*>& o
       for (int64_t i = 0; i < n; ++i) body(i);
     };
     const int64_t chunks = std::min<int64_t>(threads_, slices);
-    const int64_t bytes = round_up(std::max(stage.slice.bytes(), stage.rest.bytes()), 64);
     parallel(chunks, [&](int64_t chunk) {
       for (int64_t i = slices * chunk / chunks; i < slices * (chunk + 1) / chunks; ++i) {
-        run_slice(stage, i, values, scratch + chunk * bytes, alone);
+        run_slice(stage, i, values, scratch + chunk * stage.bytes(), alone);
       }
     });
   }
@@ -181,7 +179,7 @@ std::vector<double> Stages::profile(const std::vector<float*>& inputs,
   std::vector<double> seconds(steps());
   size_t first = 0;
   for (const Stage& stage : stages_) {
-    for (int64_t i = 0; i < stage.slices + (stage.rest_images > 0 ? 1 : 0); ++i) {
+    for (int64_t i = 0; i < stage.all_slices(); ++i) {
       Clock::time_point last = Clock::now();
       run_slice(stage, i, values, memory + value_bytes_, parallel, [&](size_t step) {
         const Clock::time_point now = Clock::now();

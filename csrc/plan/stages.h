@@ -21,7 +21,6 @@ class Stages {
 
   const std::vector<Extent>& outputs() const { return outputs_; }
   int64_t bytes() const { return value_bytes_ + scratch_bytes_; }  // of a call
-  size_t steps() const;
 
   // `memory` has bytes(), aligned to 64.
   void run(const std::vector<float*>& inputs, const std::vector<float*>& outputs,
@@ -45,6 +44,10 @@ class Stages {
     int64_t images, slices, rest_images;
     bool side_by_side;
     std::vector<Value> inputs, outputs;
+
+    int64_t all_slices() const { return slices + (rest_images > 0 ? 1 : 0); }
+    // What a slice needs of memory.
+    int64_t bytes() const { return round_up(max(slice.bytes(), rest.bytes()), 64); }
   };
 
   const int threads_;
@@ -54,6 +57,7 @@ class Stages {
   std::vector<int64_t> offsets_;  // in memory, of the values that pass between stages; else -1
   int64_t value_bytes_ = 0, scratch_bytes_ = 0;
 
+  size_t steps() const;
   void add_stage(const Graph& graph, Weights& weights, const Parallel& parallel,
                  const Request& request, std::vector<Extent>* extents);
   void run_slice(const Stage& stage, int64_t index, const std::vector<float*>& values,
