@@ -73,6 +73,7 @@ struct BlockedProduct {
   // Shares out rows and panels so that the busiest thread has least to do.
   static Blocking blocking(int64_t m, int64_t n, int64_t products, int threads,
                            int64_t packing_rows = kPackingRows) {
+    const int64_t vectors = ceil_div(n, Tile::kLanes);
     const int64_t all_panels = ceil_div(n, Tile::kColumns);
     const int64_t tile_rows = Tile::panel_rows(n);
     const int64_t fewest = ceil_div(m, kPackings * packing_rows / tile_rows * tile_rows);
@@ -81,15 +82,16 @@ struct BlockedProduct {
     for (int64_t max_panels = all_panels, panels; max_panels > 0; max_panels = panels - 1) {
       const int64_t panel_blocks = ceil_div(all_panels, max_panels);
       panels = ceil_div(all_panels, panel_blocks);  // the fewest that need no more blocks
+      const int64_t width = min(vectors, panels * Tile::kVectors);
       const int64_t rounds = ceil_div(products * fewest * panel_blocks, threads);
       const int64_t even = rounds * threads / (products * panel_blocks);
       const int64_t candidates[] = {fewest, even};
       for (const int64_t wanted : candidates) {
-        const int64_t row_blocks = max(fewest, min(wanted, ceil_div(m, tile_rows)));
-        const int64_t rows = round_up(ceil_div(m, row_blocks), tile_rows);
+        // Tiles share rows evenly, so a block needs no whole tiles.
+        const int64_t rows = ceil_div(m, max(fewest, min(wanted, ceil_div(m, tile_rows))));
         const Blocking b{ceil_div(m, rows), rows, panel_blocks, panels * Tile::kColumns};
         const int64_t tasks = ceil_div(products * b.tasks(), threads);
-        const int64_t work = tasks * panels * (min(rows, m) + packing_rows);
+        const int64_t work = tasks * width * (min(rows, m) + packing_rows);
         if (work < min_work) {
           min_work = work;
           best = b;
