@@ -34,6 +34,8 @@ class Activation(NamedTuple):
     is_exact: bool = False
     #: In units in the last place, where |y| < SMALL.
     small_ulps: float = 3
+    #: As small as this it may be zero.
+    negligible: float = 0
 
 
 #: In units in the last place, where |y| >= SMALL.
@@ -50,7 +52,8 @@ ACTIVATIONS = {
     ),
     "sigmoid": Activation(sigmoid),
     "tanh": Activation(np.tanh),
-    "silu": Activation(lambda x: x * sigmoid(x)),
+    # From here on e^-x is beyond float32, and native PyTorch returns zero, too.
+    "silu": Activation(lambda x: x * sigmoid(x), negligible=2.6e-37),
     "hardswish": Activation(lambda x: x * hardsigmoid(x)),
     "hardsigmoid": Activation(hardsigmoid),
     # Native PyTorch is off by all that it returns where this is off by 10 units.
@@ -118,7 +121,9 @@ def allowed(activation: str, exact: Array, dtype: str) -> Array:
     unit = np.spacing(size.astype(np.float32)).astype(np.float64)
     # An e^x below the normal numbers has fewer digits, or none.
     tiny = 64 * np.finfo(np.float32).smallest_subnormal
-    return np.maximum(np.where(size >= SMALL, MAX_ULPS, of.small_ulps) * unit, tiny)
+    return np.maximum(
+        np.where(size >= SMALL, MAX_ULPS, of.small_ulps) * unit, max(tiny, of.negligible)
+    )
 
 
 class Operands(NamedTuple):

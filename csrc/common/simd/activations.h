@@ -3,7 +3,7 @@
 // place where |y| >= 0.001.
 //
 // silu and the forms of gelu are x times a probability, which for x < 0 is a small number, and to
-// be had as such: 1 + erf or 1 + tanh would cancel. With e = e^-|a|,
+// be had as such: 1 + erf or 1 + tanh would cancel. silu(x) is x / (1 + e^-x). With e = e^-|a|,
 //
 //   x sigmoid(a) = x e / (1 + e)          for a < 0, and x / (1 + e) otherwise;
 //   gelu_tanh(x) = x sigmoid(2 sqrt(2 / pi) (x + 0.044715 x^3));
@@ -30,7 +30,7 @@ CNNEXT_INLINE f32<N> times_sigmoid(f32<N> x, f32<N> a, const Exponential<N>& e) 
 
 template <int N>
 CNNEXT_INLINE f32<N> silu(f32<N> x) {
-  return times_sigmoid<N>(x, x, exponential<N>(negative_magnitude<N>(x)));
+  return x / (half_of_exponential<N>(-x) * 2.0f + 1.0f);
 }
 
 template <int N>

@@ -40,23 +40,41 @@ struct Exponential {
 // positive there, so that a negative factor gives -0.
 constexpr float kLowestExponent = -103.95f;
 
+// high + low = n ln 2 + r.
+template <int N>
+struct Reduced {
+  // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
+  static constexpr float kRound = 12582912.0f;
+  f32<N> shifted, r;
+
+  CNNEXT_INLINE explicit Reduced(f32<N> high) {
+    shifted = high * 1.44269504088896341f + kRound;
+    const f32<N> n = shifted - kRound;
+    r = n * 2.12194440e-4f + (high - n * 0.693359375f);
+  }
+  CNNEXT_INLINE Reduced(f32<N> high, f32<N> low) : Reduced(high) { r += low; }
+  // The bits of 2^(n + more - 127). The low bits of kRound itself are 0x400000, which the shift
+  // drops with the exponent's.
+  CNNEXT_INLINE i32<N> exponent_bits(int32_t more) const {
+    return (reinterpret_cast<i32<N>>(shifted) + more) << 23;
+  }
+  // e^r - 1.
+  CNNEXT_INLINE f32<N> rest() const {
+    f32<N> p = r * 1.9875691500e-4f + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    return p * (r * r) + r;
+  }
+};
+
 // e^(high + low) for high >= kLowestExponent, and zero there.
 template <int N>
 CNNEXT_INLINE Exponential<N> exponential(f32<N> high, f32<N> low) {
-  // Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
-  const float kRound = 12582912.0f;
-  const f32<N> shifted = high * 1.44269504088896341f + kRound;
-  const f32<N> n = shifted - kRound;
-  const f32<N> r = (high - n * 0.693359375f) + (n * 2.12194440e-4f + low);
-  f32<N> p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  // The low bits of kRound itself are 0x400000, which the shift drops with the exponent's.
-  const i32<N> bits = (reinterpret_cast<i32<N>>(shifted) + (127 + 24)) << 23;
-  const f32<N> power = reinterpret_cast<f32<N>>(bits);
-  return {high <= kLowestExponent ? f32<N>{} : power, p * (r * r) + r};
+  const Reduced<N> reduced(high, low);
+  const f32<N> power = reinterpret_cast<f32<N>>(reduced.exponent_bits(127 + 24));
+  return {high <= kLowestExponent ? f32<N>{} : power, reduced.rest()};
 }
 
 // e^x for x <= 0.
@@ -74,6 +92,16 @@ CNNEXT_INLINE Exponential<N> exponential(const f64<N>& x) {
   const f32<N> high = __builtin_convertvector(clamped, f32<N>);
   const f64<N> low = clamped - __builtin_convertvector(high, f64<N>);
   return exponential<N>(high, __builtin_convertvector(low, f32<N>));
+}
+
+// Half of e^x, normal and finite for all x: half of e^89 where x is more, so that e^x is infinite,
+// and e^-86 where it is less.
+template <int N>
+CNNEXT_INLINE f32<N> half_of_exponential(f32<N> x) {
+  x = at_most<N>(at_least<N>(x, broadcast<N>(-86.0f)), broadcast<N>(89.0f));
+  const Reduced<N> reduced(x);
+  const f32<N> power = reinterpret_cast<f32<N>>(reduced.exponent_bits(126));
+  return reduced.rest() * power + power;
 }
 
 // 1 / (1 + e) for x >= 0 and e / (1 + e) for x < 0, where e = e^-|x|; as f - f e / (1 + e), so that

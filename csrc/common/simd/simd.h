@@ -136,14 +136,33 @@ constexpr bool kMasksPartial =
     false;
 #endif
 
-// A comparison fails for NaN, which passes.
+// A comparison fails for NaN, which passes. x86 has an instruction for each, which returns its
+// second operand for NaN and for zeros of either sign; compilers compare and blend.
 template <int N>
 CNNEXT_INLINE f32<N> at_least(f32<N> x, f32<N> low) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return _mm512_max_ps(low, x);
+#endif
+#if defined(__AVX2__)
+  if constexpr (N == 8) return _mm256_max_ps(low, x);
+#endif
+#if CNNEXT_X86
+  if constexpr (N == 4) return _mm_max_ps(low, x);
+#endif
   return x < low ? low : x;
 }
 
 template <int N>
 CNNEXT_INLINE f32<N> at_most(f32<N> x, f32<N> high) {
+#if defined(__AVX512F__)
+  if constexpr (N == 16) return _mm512_min_ps(high, x);
+#endif
+#if defined(__AVX2__)
+  if constexpr (N == 8) return _mm256_min_ps(high, x);
+#endif
+#if CNNEXT_X86
+  if constexpr (N == 4) return _mm_min_ps(high, x);
+#endif
   return x > high ? high : x;
 }
 
