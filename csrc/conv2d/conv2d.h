@@ -16,6 +16,10 @@
 // than any number, and there is no residual. x is what the prologue (prologue.h beside it) makes of
 // the first operand of a forward pass.
 //
+// A forward pass in channels_last may be of some rows of y alone, of each image: it reads and
+// writes no others, so that the first operand and the result may point to where whole images would
+// begin of which there are only the rows that are needed.
+//
 // Names: x input, w weight, y output, dx dw dy their gradients; n images, c channels in,
 // k channels out, r s filter taps. x, y, dx and dy are dense in `layout`, but for x and the result
 // of a forward pass that is channels_last, whose pixels may be some distance apart (pixel_distance,
@@ -46,6 +50,10 @@ constexpr Transforms winograd_transforms(int64_t taps, int64_t tile) {
 // What is smaller than this part of a tile's largest is too small for transforms with six points.
 constexpr float kDimWindow = 1.0f / 128;
 
+struct RowRange {
+  int64_t first = 0, count = 0;  // no rows: all of them
+};
+
 struct Conv2dShape {
   int64_t n, c_in, h_in, w_in;
   int64_t c_out, k_h, k_w;
@@ -53,6 +61,7 @@ struct Conv2dShape {
   int64_t groups;
   Layout layout;
   bool pooled = false;
+  RowRange y_rows = {};  // for kernels that can (select.h)
 
   CNNEXT_INLINE SlidingWindows rows() const { return {h_in, k_h, stride_h, pad_h, dilation_h}; }
   CNNEXT_INLINE SlidingWindows columns() const { return {w_in, k_w, stride_w, pad_w, dilation_w}; }
@@ -80,9 +89,11 @@ struct Conv2dShape {
   CNNEXT_INLINE bool channels_contiguous() const {
     return layout == Layout::channels_last || h_in * w_in == 1;
   }
+  // The rows of y that are computed.
+  CNNEXT_INLINE int64_t h_computed() const { return y_rows.count > 0 ? y_rows.count : h_out(); }
   // Multiply-adds of any of the three passes.
   CNNEXT_INLINE double macs() const {
-    return static_cast<double>(n) * c_out * h_out() * w_out() * c_in_per_group() * k_h * k_w;
+    return static_cast<double>(n) * c_out * h_computed() * w_out() * c_in_per_group() * k_h * k_w;
   }
 
  private:

@@ -148,6 +148,11 @@ CNNEXT_INLINE ConvGeometry make_geometry(const Conv2dShape& s, Pass pass,
   g.w_w = w_strides[3];
   if (pass == Pass::forward) {
     g.h = forward_axis(s.h_in, s.h_used(), s.k_h, s.stride_h, s.pad_h, s.dilation_h);
+    if (s.y_rows.count > 0) {
+      g.h.grid = s.y_rows.count;
+      g.h.out_first = s.y_rows.first;
+      g.h.offset_first += s.y_rows.first * s.stride_h;
+    }
     g.w = forward_axis(s.w_in, s.w_used(), s.k_w, s.stride_w, s.pad_w, s.dilation_w);
     g.c = s.c_in_per_group();
     g.k = s.c_out_per_group();

@@ -27,6 +27,8 @@ Conv2dShape read_shape<Conv2d>(Fields& f) {
   if (s.h_result() == 0 || s.w_result() == 0) {
     throw py::value_error("the outputs are fewer than a window of the pool");
   }
+  s.y_rows = {f.natural_or_zero("y_first_row"), f.natural_or_zero("y_row_count")};
+  if (s.y_rows.first + s.y_rows.count > s.h_out()) throw py::value_error("y has fewer rows");
   return s;
 }
 
@@ -69,6 +71,9 @@ py::array run(Pass pass, const std::string& name, const py::array& first, const 
     check_runs(kernel, pass, s, threads);
     if (o.prologue.exists() && !takes_prologue(kernel, s)) {
       throw py::value_error("kernel '" + name + "' takes no prologue for this shape");
+    }
+    if (s.y_rows.count > 0 && !takes_row_range(kernel, s)) {
+      throw py::value_error("kernel '" + name + "' computes all rows of this shape or none");
     }
     if constexpr (std::is_same_v<T, float>) {
       o.transforms = keep_exact(kernel, s, o, threads, run_on_std_threads);
@@ -130,6 +135,14 @@ void bind(py::module_& m) {
         const Conv2dShape s = shape_from<Conv2d>(shape);
         return with_kernel<Conv2d>(
             name, [&](auto, const auto& kernel) { return takes_prologue(kernel, s); });
+      },
+      "name"_a);
+  bindings.def(
+      "takes_row_range",
+      [](const std::string& name, const py::kwargs& shape) {
+        const Conv2dShape s = shape_from<Conv2d>(shape);
+        return with_kernel<Conv2d>(
+            name, [&](auto, const auto& kernel) { return takes_row_range(kernel, s); });
       },
       "name"_a);
   bind_gradient(bindings, Pass::bwd_input, "w");

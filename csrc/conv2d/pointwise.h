@@ -48,23 +48,25 @@ struct Pointwise {
     const bool forward = kPass == Pass::forward;
     const int64_t c = forward ? s.c_in : s.c_out, k = forward ? s.c_out : s.c_in;
     const int64_t w_c = o.w_strides[forward ? 1 : 0], w_k = o.w_strides[forward ? 0 : 1];
-    const int64_t pixels = s.h_in * s.w_in;
+    const int64_t pixels = forward ? s.h_computed() * s.w_in : s.h_in * s.w_in;
     MatrixProduct p{};
     p.k = c;
     p.c = o.result;
     if (s.channels_contiguous()) {
+      const int64_t first_row = s.y_rows.first * s.w_in;
       p.m = s.n * pixels;
       p.n = k;
-      p.a = o.first;
       p.a_row = pixel_distance(o.first_pixel, c);
+      p.a = o.first + first_row * p.a_row;
       p.a_k = 1;
       p.b = o.second;
       p.b_k = w_c;
       p.b_column = w_k;
       p.prologue = o.prologue;
       p.image_rows = pixels;
-      p.epilogue = epilogue_of_pixels(o.epilogue, k);
+      p.epilogue = epilogue_of_pixels(o.epilogue, k).at(first_row, 0);
       p.c_row = pixel_distance(o.result_pixel, k);
+      p.c += first_row * p.c_row;
     } else {
       p.m = k;
       p.n = pixels;

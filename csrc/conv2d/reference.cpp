@@ -50,7 +50,8 @@ struct Forward {
     const int64_t side = s.pooled ? 2 : 1;
     for (int64_t task = slice.begin; task < slice.end; ++task) {
       const int64_t n = task / s.c_out, k = task % s.c_out;
-      for (int64_t i = 0; i < s.h_result(); ++i) {
+      const int64_t rows = s.y_rows.count > 0 ? s.y_rows.count : s.h_result();
+      for (int64_t i = s.y_rows.first; i < s.y_rows.first + rows; ++i) {
         for (int64_t j = 0; j < s.w_result(); ++j) {
           T result = output(s, at, o, n, k, i * side, j * side);
           for (int64_t p = 1; p < side * side; ++p) {

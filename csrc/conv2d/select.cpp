@@ -306,10 +306,21 @@ bool takes_prologue(const Conv2dKernel<T>& kernel, const Conv2dShape& shape) {
 }
 
 template <class T>
+bool takes_row_range(const Conv2dKernel<T>& kernel, const Conv2dShape& shape) {
+  const auto is = [&](std::string_view algorithm) {
+    return std::string_view(kernel.name).substr(0, algorithm.size()) == algorithm;
+  };
+  return shape.n == 1 && shape.layout == Layout::channels_last && !shape.pooled &&
+         (is("conv2d_direct") || is("conv2d_depthwise") || is("conv2d_pointwise") ||
+          is("conv2d_reference"));
+}
+
+template <class T>
 double predicted_seconds(const Conv2dKernel<T>& kernel, const Conv2dShape& shape, int threads,
                          const SelectOptions& options) {
   if (transforms_of(kernel, shape) > options.transforms) return kNotApplicable;
   if (options.has_prologue && !takes_prologue(kernel, shape)) return kNotApplicable;
+  if (shape.y_rows.count > 0 && !takes_row_range(kernel, shape)) return kNotApplicable;
   const double seconds = kernel.cost(shape, threads).seconds;
   const bool by_plan = threads > kFewThreads || options.packing != Packing::by_call;
   if (seconds == kNotApplicable || !by_plan) return seconds;
@@ -356,6 +367,7 @@ const Conv2dKernel<T>& select_conv2d(Pass pass, const Conv2dShape& shape, int th
 #define CNNEXT_INSTANTIATE(T)                                                                   \
   template Transforms transforms_of(const Conv2dKernel<T>&, const Conv2dShape&);                \
   template bool takes_prologue(const Conv2dKernel<T>&, const Conv2dShape&);                     \
+  template bool takes_row_range(const Conv2dKernel<T>&, const Conv2dShape&);                    \
   template Prediction predict(const Conv2dKernel<T>&, const Plan&, const Conv2dShape&, int,     \
                               const SelectOptions&);                                            \
   template double predicted_seconds(const Conv2dKernel<T>&, const Conv2dShape&, int,            \

@@ -39,6 +39,10 @@ Transforms transforms_of(const Conv2dKernel<T>& kernel, const Conv2dShape& shape
 template <class T>
 bool takes_prologue(const Conv2dKernel<T>& kernel, const Conv2dShape& shape);
 
+// Whether the kernel can compute some rows of y alone (conv2d.h).
+template <class T>
+bool takes_row_range(const Conv2dKernel<T>& kernel, const Conv2dShape& shape);
+
 // The threads that are worth starting, of those that there are. With more, each would compute for
 // less time than it takes to start and await all.
 int num_threads_for(const Conv2dShape& shape, int threads);

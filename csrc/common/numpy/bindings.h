@@ -55,6 +55,8 @@ class Fields {
   }
   int64_t positive(const char* name) { return at_least(1, name); }
   int64_t natural(const char* name) { return at_least(0, name); }
+  // Zero, unless it is given.
+  int64_t natural_or_zero(const char* name) { return fields_.contains(name) ? natural(name) : 0; }
   double number(const char* name) { return take(name).cast<double>(); }
   // False, unless it is given.
   bool flag(const char* name) { return fields_.contains(name) && take(name).cast<bool>(); }
