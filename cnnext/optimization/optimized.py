@@ -47,7 +47,7 @@ class OptimizationReport:
             rows = [
                 (
                     ", ".join(step.layers) or step.line,
-                    step.line.split()[0],
+                    ", ".join(dict.fromkeys(step.operators())),
                     step.kernel,
                     str(step.threads),
                     str(step.images),
@@ -66,7 +66,7 @@ class OptimizationReport:
             )
         for call in self.native:
             yield f"native: {call.call} in {call.layer or '(model)'}: {call.reason}"
-        counts = Counter(step.line.split()[0] for step in self.steps)
+        counts = Counter(name for step in self.steps for name in step.operators())
         summary = ", ".join(f"{count} {operator}" for operator, count in counts.items())
         yield f"planned: {summary or 'nothing yet'}; native calls: {len(self.native)}"
 

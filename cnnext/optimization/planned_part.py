@@ -31,7 +31,8 @@ class Step:
 
     Attributes:
         layers: qualified names of the layers that it computes.
-        line: its line of the program; `"input"`, `"output"` and `"copy"` for what moves values.
+        line: its line of the program, or several and `"; "` between them; `"input"`, `"output"` and
+            `"copy"` for what moves values.
         kernel: the kernel's name.
         threads: that it runs on.
         images: that it takes at once.
@@ -46,6 +47,10 @@ class Step:
     images: int
     predicted: float
     measured: float | None = None
+
+    def operators(self) -> list[str]:
+        """Those of its lines."""
+        return [line.split()[0] for line in self.line.split("; ")]
 
 
 class _Sources:
@@ -170,8 +175,8 @@ class PlannedPart(Module):
             seconds = direct.plan_profile(self._number, inputs)
         for line, measured in zip(lines, seconds, strict=True):
             text, kernel, threads, predicted, images = line.split("\t")
-            node = self._node_of(text)
-            layers = () if node is None else node.layers
+            nodes = map(self._node_of, text.split("; "))
+            layers = tuple(name for node in nodes if node is not None for name in node.layers)
             yield Step(layers, text, kernel, int(threads), int(images), float(predicted), measured)
 
     def _node_of(self, line: str) -> Node | None:

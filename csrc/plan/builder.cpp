@@ -5,6 +5,7 @@
 
 #include "common/kernel/machine.h"
 #include "epilogue/finish.h"
+#include "plan/bands.h"
 #include "plan/operators.h"
 #include "reorder/reorder.h"
 
@@ -142,7 +143,11 @@ Schedule Builder::build() {
   place_outputs();
   place_concatenations();
   place_inputs();
-  for (const Node& node : graph_.nodes) lower(node);
+  const std::vector<std::vector<size_t>> chains = find_chains(graph_, *this);
+  for (size_t i = 0; i < graph_.nodes.size(); ++i) {
+    if (chains[i].size() == 1) lower(graph_.nodes[i]);
+    if (chains[i].size() > 1) lower_chain(graph_, chains[i], *this);
+  }
   store_outputs();
   schedule_.arena = place(lifetimes_);
   return std::move(schedule_);

@@ -74,8 +74,25 @@ class Builder {
   void finish(const std::string& line, const Extent& extent, const Epilogue<float>& epilogue,
               const Place& x, const Place& residual, const Place& y);
 
-  // Adds a kernel's step, and packs the weight of that number as its plan asks for; -1: there is
-  // none to pack. weights.h says what a part is. bind() fills in the addresses of a call.
+  // The weight of that number, packed as a kernel's plan asks for; null if it asks for nothing, or
+  // for -1. weights.h says what a part is.
+  template <class Op>
+  PackedBytes packed(const KernelOf<Op, float>& kernel, const Plan& plan,
+                     const typename Op::Shape& shape, int threads,
+                     const typename Op::template Operands<float>& operands, int64_t weight,
+                     const std::vector<int64_t>& part) {
+    if (weight < 0 || !plan.weights.exists()) return nullptr;
+    return weights_.packed(weight, plan.weights, part, [&](unsigned char* bytes) {
+      Scratch scratch;
+      pack_weights(kernel, shape, plan, operands, bytes, threads,
+                   scratch.reserve(packing_scratch_bytes(plan, threads)), parallel_);
+    });
+  }
+
+  // Adds a step that reads and writes these places.
+  void add(const std::string& line, std::unique_ptr<Step> step, const std::vector<Place>& reads,
+           const Place& written);
+  // Adds a kernel's step, with the weight packed. bind() fills in the addresses of a call.
   template <class Op>
   void add(const std::string& line, const KernelOf<Op, float>& kernel,
            const typename Op::Shape& shape, int threads,
@@ -83,17 +100,11 @@ class Builder {
            const std::vector<int64_t>& part, const std::vector<Place>& reads, const Place& written,
            typename KernelStep<Op>::Bind bind) {
     const Plan plan = kernel.plan(shape, threads);
-    PackedBytes packed;
-    if (weight >= 0 && plan.weights.exists()) {
-      packed = weights_.packed(weight, plan.weights, part, [&](unsigned char* bytes) {
-        Scratch scratch;
-        pack_weights(kernel, shape, plan, operands, bytes, threads,
-                     scratch.reserve(packing_scratch_bytes(plan, threads)), parallel_);
-      });
-    }
     add(line,
-        std::make_unique<KernelStep<Op>>(kernel, shape, plan, operands, std::move(packed), threads,
-                                         std::move(bind)),
+        std::make_unique<KernelStep<Op>>(
+            kernel, shape, plan, operands,
+            packed<Op>(kernel, plan, shape, threads, operands, weight, part), threads,
+            std::move(bind)),
         reads, written);
   }
   // The same for an operator without weights.
@@ -127,8 +138,6 @@ class Builder {
   Place new_place(const Extent& extent) {
     return new_place(extent, {Schedule::Buffer::Kind::arena, 0});
   }
-  void add(const std::string& line, std::unique_ptr<Step> step, const std::vector<Place>& reads,
-           const Place& written);
   void use(const Place& place);
 };
 

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Convolutions and matrix products, with their epilogues.
+#include "plan/products.h"
+
 #include "conv2d/exact_sums.h"
 #include "linear/linear.h"
 #include "plan/operators.h"
@@ -23,6 +25,8 @@ Epilogue<float> read_epilogue(const Node& node, const Builder& b, int64_t channe
   }
   return epilogue;
 }
+
+}  // namespace
 
 // --------------------------------------------------------------------------------------- conv2d
 
@@ -54,6 +58,8 @@ Conv2dShape conv2d_shape(const Node& node, const Builder& b) {
   return s;
 }
 
+namespace {
+
 // Without the taps that meet nothing but the border (conv2d.h), which depends on the image: where
 // the others begin, and numbers that tell apart which they are.
 const float* first_tap(const Weight& w, const Conv2dShape& whole, const Conv2dShape& trimmed) {
@@ -81,15 +87,26 @@ Extent infer_conv2d(const Node& node, const Builder& b) {
   return pools(node) ? halved(node, y) : y;
 }
 
-void lower_conv2d(const Node& node, Builder& b) {
+}  // namespace
+
+Convolution convolution(const Node& node, const Builder& b) {
   const Conv2dShape whole = conv2d_shape(node, b);
-  Conv2dShape s = whole.without_padding_only_taps();
-  s.pooled = pools(node);
+  Convolution c{whole.without_padding_only_taps(), {}, {}};
+  c.shape.pooled = pools(node);
   const Weight& w = b.weight(node, "weight");
-  Conv2dOperands<float> o{};
-  for (int d = 0; d < 4; ++d) o.w_strides[d] = w.strides[d];
-  o.second = first_tap(w, whole, s);
-  o.epilogue = read_epilogue(node, b, s.c_out);
+  for (int d = 0; d < 4; ++d) c.operands.w_strides[d] = w.strides[d];
+  c.operands.second = first_tap(w, whole, c.shape);
+  c.operands.epilogue = read_epilogue(node, b, c.shape.c_out);
+  c.taps = part_of(c.shape);
+  return c;
+}
+
+bool takes_bands(const Node& node) { return node.op == kConv2dRule.name && !node.has("pool"); }
+
+namespace {
+
+void lower_conv2d(const Node& node, Builder& b) {
+  auto [s, o, taps] = convolution(node, b);
   const SelectOptions options{Packing::ahead, transforms_of_filter(s, o)};
   const int threads = num_threads_for(s, b.threads());
   const Conv2dKernel<float>& kernel = select_conv2d<float>(Pass::forward, s, threads, options);
@@ -100,7 +117,7 @@ void lower_conv2d(const Node& node, Builder& b) {
   o.first_pixel = x.pixel;
   o.result_pixel = y.pixel;
   o.epilogue.residual_pixel = r.pixel;
-  b.add<Conv2d>(node.line(), kernel, s, threads, o, node.integer("weight"), part_of(s), {x, r}, y,
+  b.add<Conv2d>(node.line(), kernel, s, threads, o, node.integer("weight"), taps, {x, r}, y,
                 [x, r, y](const Memory& memory, Conv2dOperands<float>* operands) {
                   operands->first = memory.at(x);
                   operands->epilogue.residual = memory.at(r);
