@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "common/kernel/machine.h"
+#include "plan/team.h"
 
 namespace cnnext {
 namespace plan {
@@ -112,6 +113,11 @@ void Stages::add_stage(const Graph& graph, Weights& weights, const Parallel& par
   };
   for (const int value : graph.inputs) stage.inputs.push_back(value_of(value));
   for (const int value : graph.outputs) stage.outputs.push_back(value_of(value));
+  const auto is_shared = [](const std::unique_ptr<Step>& step) { return step->threads > 1; };
+  const auto shares = [&](const Schedule& schedule) {
+    return std::any_of(schedule.steps.begin(), schedule.steps.end(), is_shared);
+  };
+  shares_work_ |= stage.side_by_side || shares(stage.slice) || shares(stage.rest);
   const int64_t at_once = stage.side_by_side ? threads_ : 1;
   scratch_bytes_ = std::max(scratch_bytes_, at_once * stage.bytes());
   stages_.push_back(std::move(stage));
@@ -146,7 +152,18 @@ std::vector<float*> Stages::places(const std::vector<float*>& inputs,
 void Stages::run(const std::vector<float*>& inputs, const std::vector<float*>& outputs,
                  unsigned char* memory, const Parallel& parallel) const {
   const std::vector<float*> values = places(inputs, outputs, memory);
-  unsigned char* const scratch = memory + value_bytes_;
+  with_team(parallel,
+            [&](const Parallel& team) { run_stages(values, memory + value_bytes_, team); });
+}
+
+void Stages::with_team(const Parallel& parallel,
+                       const std::function<void(const Parallel&)>& call) const {
+  if (shares_work_) return Team::run(threads_, parallel, call);
+  call(parallel);
+}
+
+void Stages::run_stages(const std::vector<float*>& values, unsigned char* scratch,
+                        const Parallel& parallel) const {
   for (const Stage& stage : stages_) {
     const int64_t slices = stage.all_slices();
     if (!stage.side_by_side) {
@@ -177,18 +194,20 @@ std::vector<double> Stages::profile(const std::vector<float*>& inputs,
   using Clock = std::chrono::steady_clock;
   const std::vector<float*> values = places(inputs, outputs, memory);
   std::vector<double> seconds(steps());
-  size_t first = 0;
-  for (const Stage& stage : stages_) {
-    for (int64_t i = 0; i < stage.all_slices(); ++i) {
-      Clock::time_point last = Clock::now();
-      run_slice(stage, i, values, memory + value_bytes_, parallel, [&](size_t step) {
-        const Clock::time_point now = Clock::now();
-        seconds[first + step] += std::chrono::duration<double>(now - last).count();
-        last = now;
-      });
+  with_team(parallel, [&](const Parallel& team) {
+    size_t first = 0;
+    for (const Stage& stage : stages_) {
+      for (int64_t i = 0; i < stage.all_slices(); ++i) {
+        Clock::time_point last = Clock::now();
+        run_slice(stage, i, values, memory + value_bytes_, team, [&](size_t step) {
+          const Clock::time_point now = Clock::now();
+          seconds[first + step] += std::chrono::duration<double>(now - last).count();
+          last = now;
+        });
+      }
+      first += stage.slice.steps.size();
     }
-    first += stage.slice.steps.size();
-  }
+  });
   return seconds;
 }
 

@@ -56,10 +56,14 @@ class Stages {
   std::vector<Stage> stages_;
   std::vector<int64_t> offsets_;  // in memory, of the values that pass between stages; else -1
   int64_t value_bytes_ = 0, scratch_bytes_ = 0;
+  bool shares_work_ = false;  // among threads
 
   size_t steps() const;
   void add_stage(const Graph& graph, Weights& weights, const Parallel& parallel,
                  const Request& request, std::vector<Extent>* extents);
+  void with_team(const Parallel& parallel, const std::function<void(const Parallel&)>& call) const;
+  void run_stages(const std::vector<float*>& values, unsigned char* scratch,
+                  const Parallel& parallel) const;
   void run_slice(const Stage& stage, int64_t index, const std::vector<float*>& values,
                  unsigned char* memory, const Parallel& parallel,
                  const std::function<void(size_t)>& after_step = {}) const;

@@ -245,6 +245,17 @@ def test_calls_at_the_same_time() -> None:
     assert not wrong
 
 
+@pytest.mark.parametrize("threads", [3, 8, 33])
+def test_more_threads_than_cores(threads: int) -> None:
+    """Whatever threads come, and in whatever order, a call has the same bits."""
+    network = Network(*PROGRAMS["concat"])
+    x = torch.randn(2, 4, 120, 130)
+    with torch_threads(threads):
+        network.check(x)
+        first = network(x)
+        assert all(torch.equal(network(x), first) for _ in range(100))
+
+
 @st.composite
 def graphs(draw: st.DrawFn) -> tuple[str, int]:
     """Lines on values of 2 x 3 images, whose lifetimes and places are as good as random."""
