@@ -4,6 +4,7 @@
 
 #include "conv2d/depthwise.h"
 #include "conv2d/direct.h"
+#include "conv2d/direct_pixels.h"
 #include "conv2d/direct_weight.h"
 #include "conv2d/implicit_gemm.h"
 #include "conv2d/pointwise.h"

@@ -73,6 +73,26 @@ Cost direct_cost(const Conv2dShape& s, int threads) {
           packing / threads};
 }
 
+// Vectors hold the pixels of a row.
+template <Isa isa>
+Cost direct_pixels_cost(const Conv2dShape& s, int threads) {
+  constexpr int64_t kMaxChannels = 8;
+  constexpr int64_t kMaxStride = 2;  // of loads that are not lane by lane
+  const bool applies = s.groups == 1 && s.c_out <= kMaxChannels && s.stride_w <= kMaxStride &&
+                       s.w_out() > 0 && packed_rows_apply(s);
+  if (!applies) return kNotApplicable;
+  const double lanes = static_cast<double>(round_up(s.w_out(), simd_lanes(isa)));
+  const double macs = s.macs() * lanes / static_cast<double>(s.w_out());
+  // Lines of channels_last are transposed.
+  const bool lines = s.layout == Layout::nchw;
+  const double in = lines || s.c_in == 1 ? 0 : static_cast<double>(s.n * s.c_in * s.h_in * s.w_in);
+  const double out = lines ? 0 : static_cast<double>(s.n * s.c_out * s.h_result() * s.w_result());
+  const double moved = (in + out) / rates(isa).transposed_floats;
+  const double packing = filter_floats(s) / rates(isa).packed_floats;
+  constexpr double kOverhead = 1.3;
+  return {(kOverhead * macs / rates(isa).tile_macs + packing + moved) / threads, packing / threads};
+}
+
 // The filter's gradient is unpacked instead, in a phase of its own.
 template <Isa isa>
 Cost direct_weight_cost(const Conv2dShape& s, int threads) {

@@ -16,10 +16,10 @@
 #pragma once
 
 #include "common/simd/simd.h"
+#include "common/simd/strided.h"
 #include "pooling/average.h"
 #include "pooling/axis.h"
 #include "pooling/channels.h"
-#include "pooling/strided.h"
 
 namespace cnnext {
 namespace {

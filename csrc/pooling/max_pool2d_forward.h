@@ -13,10 +13,10 @@
 // Both read each input once per window that holds it; memory is the limit.
 #pragma once
 
+#include "common/simd/strided.h"
 #include "pooling/max_pool2d.h"
 #include "pooling/maximum.h"
 #include "pooling/planes.h"
-#include "pooling/strided.h"
 
 namespace cnnext {
 namespace {
