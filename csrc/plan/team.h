@@ -57,7 +57,7 @@ class Team {
 
   std::vector<Claim> claims_;  // of as many chunks as there are threads
   uint64_t last_ = 0;          // job
-  // Of the current job; they stay as they are until all of its chunks are done.
+  // The current job; neither changes until all of its chunks are done.
   int64_t count_ = 0;
   const Body* body_ = nullptr;
   alignas(64) std::atomic<uint64_t> job_{0};

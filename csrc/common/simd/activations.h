@@ -56,9 +56,13 @@ CNNEXT_INLINE f32<N> tail_ratio(f32<N> size) {
 
 template <int N>
 CNNEXT_INLINE f32<N> gelu(f32<N> x) {
-  const f64<N> wide = __builtin_convertvector(x, f64<N>);
-  const Exponential<N> e = exponential<N>(wide * wide * -0.5);
+  constexpr float kLargest = 14.4375f;  // e^(-x^2 / 2) vanishes here
   const f32<N> size = -negative_magnitude<N>(x);
+  // x^2 in two parts, of which the first is exact.
+  const f32<N> bounded = at_most<N>(size, broadcast<N>(kLargest));
+  const f32<N> top = reinterpret_cast<f32<N>>(reinterpret_cast<i32<N>>(bounded) & -4096);
+  const Exponential<N> e =
+      exponential<N>(top * top * -0.5f, (bounded + top) * (bounded - top) * -0.5f);
   const f32<N> ratio = tail_ratio<N>(size);
   const f32<N> large = x < f32<N>{} ? e.times(x) * ratio : x * (1.0f - e.times(ratio));
   const f32<N> z = x * x;
