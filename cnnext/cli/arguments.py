@@ -21,6 +21,11 @@ def positive_int(text: str) -> int:
     return int(text)
 
 
+def positive_ints(text: str) -> tuple[int, ...]:
+    """Different integers of at least 1, with commas between them."""
+    return tuple(dict.fromkeys(map(positive_int, text.split(","))))
+
+
 def positive_float(text: str) -> float:
     """A finite argument above 0."""
     try:

@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from cnnext.cli import peers, report, results, subjects
-from cnnext.cli.arguments import UserError, output_file, positive_int, thread_count
+from cnnext.cli.arguments import UserError, output_file, positive_ints, thread_count
 from cnnext.cli.implementations import PEERS
 from cnnext.cli.results import Row
 from cnnext.testing import comparisons, machine
@@ -41,9 +41,9 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "models",
         nargs="*",
-        metavar="MODEL[:BATCH]",
-        help=f"with --peers: any of {', '.join(subjects.names())}; a batch of its own, as in"
-        f" resnet50:16, comes before --batch (default: {' '.join(peers.DEFAULT)})",
+        metavar="MODEL[:BATCH,...]",
+        help=f"with --peers: any of {', '.join(subjects.names())}; batches of its own, as in"
+        f" resnet50:1,16, come before --batch (default: {' '.join(peers.DEFAULT)})",
     )
     parser.add_argument(
         "--peers",
@@ -61,9 +61,10 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "--batch",
-        type=positive_int,
-        metavar="N",
-        help="images in a batch, or rows of a matrix (default: the shape's own; 1 with --peers)",
+        type=positive_ints,
+        metavar="N,...",
+        help="images in a batch, or rows of a matrix, one or several sizes (default: the shape's"
+        " own; 1 with --peers)",
     )
     parser.add_argument(
         "--threads", type=thread_count, metavar="N", help="threads (default: PyTorch's choice)"
@@ -112,7 +113,7 @@ def _run_operators(arguments: argparse.Namespace) -> int:
         where = "" if arguments.op is None else f" of {arguments.op}"
         raise UserError(f"no case{where} matches {arguments.case!r}")
     if arguments.batch is not None:
-        chosen = [(op, case.with_batch(arguments.batch)) for op, case in chosen]
+        chosen = [(op, case.with_batch(n)) for op, case in chosen for n in arguments.batch]
     threads = arguments.threads or torch.get_num_threads()
     load = OtherLoad()
     rows: list[Row] = []

@@ -11,21 +11,21 @@ import torch
 from tqdm import tqdm
 
 from cnnext.cli import implementations, plot, report, results, subjects
-from cnnext.cli.arguments import UserError, positive_int
+from cnnext.cli.arguments import UserError, positive_ints
 from cnnext.cli.implementations import Implementation
 from cnnext.cli.peer_comparison import BLOCKS, compare_peers
 from cnnext.cli.results import Row
 from cnnext.testing import kernels, machine
 from cnnext.testing.load import OtherLoad
 
-#: The networks measured by default.
+#: What is measured by default, each with its batches: classifiers as on a server, too.
 DEFAULT = (
-    "lenet5",
-    "alexnet",
-    "vgg16",
-    "resnet18",
-    "resnet50",
-    "googlenet",
+    "lenet5:1,16,512",
+    "alexnet:1,16",
+    "vgg16:1,16",
+    "resnet18:1,16",
+    "resnet50:1,16",
+    "googlenet:1,16",
     "densenet121",
     "mobilenet_v2",
     "efficientnet_b0",
@@ -33,7 +33,7 @@ DEFAULT = (
     "crnn",
 )
 
-_DEFAULT_BATCH = 1  # the latency that users see
+_DEFAULT_BATCHES = (1,)  # the latency that users see
 _ALL = "all"
 
 
@@ -51,8 +51,7 @@ def peer_list(text: str) -> list[Implementation]:
 
 def run(arguments: argparse.Namespace) -> int:
     """Measure the networks, print the tables, write the files; 1 if an implementation failed."""
-    batch = arguments.batch or _DEFAULT_BATCH
-    networks = list(dict.fromkeys(_network(text, batch) for text in arguments.models or DEFAULT))
+    networks = _networks(arguments.models, arguments.batch)
     if arguments.plot is not None:
         plot.check(arguments.plot)
     isa = kernels.active_isa()
@@ -96,14 +95,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if any(_failures(row) for row in rows) else 0
 
 
-def _network(text: str, batch: int) -> tuple[str, int]:
-    """The model and the batch that ``MODEL`` or ``MODEL:BATCH`` names."""
-    model, colon, own = text.partition(":")
-    subjects.check_name(model)
-    try:
-        return model, positive_int(own) if colon else batch
-    except argparse.ArgumentTypeError as error:
-        raise UserError(f"the batch of {text!r} {error}") from None
+def _networks(texts: Sequence[str], batches: tuple[int, ...] | None) -> list[tuple[str, int]]:
+    """The models that ``MODEL`` or ``MODEL:BATCH,...`` name, each with each of its batches."""
+    if not texts:
+        texts = DEFAULT if batches is None else [text.partition(":")[0] for text in DEFAULT]
+    networks = []
+    for text in texts:
+        model, colon, own = text.partition(":")
+        subjects.check_name(model)
+        try:
+            sizes = positive_ints(own) if colon else batches or _DEFAULT_BATCHES
+        except argparse.ArgumentTypeError as error:
+            raise UserError(f"the batch of {text!r} {error}") from None
+        networks += [(model, size) for size in sizes]
+    return list(dict.fromkeys(networks))
 
 
 def _able(chosen: Iterable[Implementation], limit: str | None) -> Iterator[Implementation]:

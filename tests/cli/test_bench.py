@@ -33,12 +33,12 @@ def test_prints_and_stores_rows(mode, tmp_path, capsys):
     assert set(row["times"]) == {"torch", "cnnext"}
 
 
-def test_batch(tmp_path, capsys):
+def test_batches(tmp_path, capsys):
     stored = tmp_path / "bench.json"
-    assert cli.main([*CELL, "--batch", "2", "--json", str(stored)]) == 0
+    assert cli.main([*CELL, "--batch", "2,3", "--json", str(stored)]) == 0
     assert "lstm_cell_b1_32_b2" in capsys.readouterr().out
-    (row,) = json.loads(stored.read_text())["rows"]
-    assert row["sizes"] == {"batch": 2, "input": 32, "hidden": 32}
+    sizes = [row["sizes"] for row in json.loads(stored.read_text())["rows"]]
+    assert sizes == [{"batch": n, "input": 32, "hidden": 32} for n in (2, 3)]
 
 
 def test_layouts_stand_side_by_side(capsys):

@@ -184,13 +184,20 @@ def test_those_that_are_no_pytorch_cannot_be_limited():
     assert set(implementations.ISA_LIMITS) == {"avx2", "baseline"}
 
 
-def test_batches_and_plot(run, same_process, tmp_path):
+@pytest.mark.parametrize(
+    ("arguments", "shapes"),
+    [
+        (("lenet5", "lenet5:2,3", "--batch", "3"), [[3, 1, 32, 32], [2, 1, 32, 32]]),
+        (("lenet5", "--batch", "2,1,2"), [[2, 1, 32, 32], [1, 1, 32, 32]]),
+    ],
+)
+def test_batches_and_plot(arguments, shapes, run, same_process, tmp_path):
     pytest.importorskip("matplotlib")
     picture = tmp_path / "speed.svg"
-    arguments = ("bench", "lenet5", "lenet5:2", "lenet5:3", "--peers", "all", "--batch", "3")
-    code, _, _, document = run([fakes.EAGER], arguments=(*arguments, "--plot", str(picture)))
+    arguments = ("bench", *arguments, "--peers", "all", "--plot", str(picture))
+    code, _, _, document = run([fakes.EAGER], arguments=arguments)
     assert code == 0
-    assert [row["input"] for row in document["rows"]] == [[3, 1, 32, 32], [2, 1, 32, 32]]
+    assert [row["input"] for row in document["rows"]] == shapes
     assert "<svg" in picture.read_text()
 
 
@@ -226,8 +233,10 @@ def test_bad_arguments_are_one_sentence(arguments, message, capsys):
 def test_unknown_model_batch_and_picture(tmp_path, capsys):
     assert cli.main(["bench", "lenet6", "--peers", "eager"]) == 2
     assert "unknown model 'lenet6'" in capsys.readouterr().err
-    assert cli.main(["bench", "lenet5:x", "--peers", "eager"]) == 2
-    assert "the batch of 'lenet5:x' must be a positive integer, got 'x'" in capsys.readouterr().err
+    assert cli.main(["bench", "lenet5:1,x", "--peers", "eager"]) == 2
+    assert (
+        "the batch of 'lenet5:1,x' must be a positive integer, got 'x'" in capsys.readouterr().err
+    )
     pytest.importorskip("matplotlib")
     assert cli.main(["bench", "--peers", "eager", "--plot", str(tmp_path / "a.xyz")]) == 2
     assert "cannot plot" in capsys.readouterr().err
@@ -268,9 +277,15 @@ def test_speed_up_over_the_best_peer():
     assert agreement.rows[3] == ("vgg11", "1", "-", "-", "-", "1.0e-07")
 
 
-def test_default_networks_exist():
-    for name in peers.DEFAULT:
-        subjects.check_name(name)
+def test_default_networks_and_their_images():
+    chosen = {batches: peers._networks([], batches) for batches in (None, (2,))}
+    assert chosen[None][:4] == [("lenet5", 1), ("lenet5", 16), ("lenet5", 512), ("alexnet", 1)]
+    assert {batch for _, batch in chosen[(2,)]} == {2}
+    sizes = {model: subjects.seeded_images(model, 1, 0).shape[1:] for model, _ in chosen[(2,)]}
+    assert len(sizes) == 11
+    others = {"lenet5": (1, 32, 32), "crnn": (1, 32, 256), "unet": (3, 256, 256)}
+    for model, size in sizes.items():
+        assert size == others.get(model, (3, 224, 224)), model
 
 
 def test_every_process_has_the_same_network_and_images():
