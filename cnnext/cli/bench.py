@@ -17,7 +17,7 @@ from cnnext.cli import peers, report, results, subjects
 from cnnext.cli.arguments import UserError, output_file, positive_ints, thread_count
 from cnnext.cli.implementations import PEERS
 from cnnext.cli.results import Row
-from cnnext.testing import comparisons, machine
+from cnnext.testing import comparisons, kernels, machine
 from cnnext.testing.cases import Case
 from cnnext.testing.load import OtherLoad
 from cnnext.testing.specs import MEASURED
@@ -76,6 +76,12 @@ def add_parser(commands: Any) -> None:
         help="what is timed; training is forward and backward (default: forward)",
     )
     parser.add_argument(
+        "--isa",
+        choices=kernels.ISAS,
+        help="with --peers: the instruction set that all are limited to; those that cannot be are"
+        " left out (default: CNNEXT_ISA, or the best of this machine)",
+    )
+    parser.add_argument(
         "--plot",
         type=output_file,
         metavar="FILE",
@@ -95,7 +101,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check_options(arguments: argparse.Namespace) -> None:
     """End the program if an option does not belong to what is to be measured."""
-    of_networks = {"MODEL": arguments.models, "--plot": arguments.plot}
+    of_networks = {
+        "MODEL": arguments.models,
+        "--isa": arguments.isa,
+        "--plot": arguments.plot,
+    }
     of_operators = {
         "--op": arguments.op,
         "--case": arguments.case != _ALL_CASES,

@@ -60,7 +60,7 @@ class Implementation:
             if importlib.util.find_spec(package) is None:
                 return f'the Python module {package!r} is missing: pip install "cnnext[peers]"'
         if limit is not None and not self.obeys_limits:
-            return f"it cannot be limited to {limit}, as CNNEXT_ISA asks"
+            return f"it cannot be limited to {limit}"
         return None if self.unavailable is None else self.unavailable()
 
 

@@ -54,10 +54,12 @@ def run(arguments: argparse.Namespace) -> int:
     networks = _networks(arguments.models, arguments.batch)
     if arguments.plot is not None:
         plot.check(arguments.plot)
-    isa = kernels.active_isa()
-    limit = None if isa == kernels.detected_isa() else isa
+    isa = arguments.isa or kernels.active_isa()
+    limit = _limit(isa)
     taking_part = list(_able([*arguments.peers, *implementations.OURS], limit))
-    environment = {} if limit is None else implementations.ISA_LIMITS[limit]
+    environment = {"CNNEXT_ISA": isa}
+    if limit is not None:
+        environment |= implementations.ISA_LIMITS[limit]
     threads = arguments.threads or torch.get_num_threads()
     load = OtherLoad()
     rows: list[Row] = []
@@ -82,7 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
             rows.append(row)
     described = results.describe(threads, load) | {"peers": _versions(taking_part)}
     if limit is not None:
-        described |= {"torch_isa": environment["ATEN_CPU_CAPABILITY"].upper()}
+        torch_isa = environment["ATEN_CPU_CAPABILITY"].upper()
+        described |= {"isa": isa, "torch_isa": torch_isa}
     print(machine.summary(described))
     for table in report.peer_reports(rows):
         print(f"\n{table.text()}")
@@ -109,6 +112,18 @@ def _networks(texts: Sequence[str], batches: tuple[int, ...] | None) -> list[tup
             raise UserError(f"the batch of {text!r} {error}") from None
         networks += [(model, size) for size in sizes]
     return list(dict.fromkeys(networks))
+
+
+def _limit(isa: str) -> str | None:
+    """The ISA, if it is less than what this machine has.
+
+    Raises:
+        UserError: it is more.
+    """
+    detected = kernels.detected_isa()
+    if kernels.ISAS.index(isa) > kernels.ISAS.index(detected):
+        raise UserError(f"--isa {isa} is not possible: this machine, or build, has {detected}")
+    return None if isa == detected else isa
 
 
 def _able(chosen: Iterable[Implementation], limit: str | None) -> Iterator[Implementation]:

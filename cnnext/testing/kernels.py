@@ -12,6 +12,9 @@ from cnnext.runtime.library import ops
 #: What the names of kernels begin with.
 OPERATORS = tuple(sorted(op.kernels for op in operator.OPERATORS.values() if op.kernels))
 
+#: Instruction sets, each with all of those before it.
+ISAS = ("baseline", "avx2", "avx512")
+
 
 class KernelInfo(NamedTuple):
     """One line of an operator's registry."""

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from cnnext.cli.implementations import Call, Implementation, eager
+from cnnext.testing import kernels
 
 
 def off_by_one(network: Any, images: torch.Tensor) -> Call:
@@ -100,6 +101,9 @@ class Subject:
 
     def hang(self) -> None:
         time.sleep(3600)
+
+    def isas(self) -> tuple[str, str]:
+        return kernels.active_isa(), torch.backends.cpu.get_cpu_capability()
 
     def environment(self, name: str) -> str | None:
         return os.environ.get(name)

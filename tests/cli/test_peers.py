@@ -3,6 +3,7 @@
 import functools
 import gc
 import json
+from contextlib import closing
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from cnnext import cli
 from cnnext.cli import implementations, peer_comparison, peers, report, subjects
 from cnnext.cli.implementations import OURS, PEERS, Implementation
 from cnnext.cli.peer_comparison import BLOCKS, STARTED
-from cnnext.cli.peer_worker import WorkerError
+from cnnext.cli.peer_worker import Worker, WorkerError
 from cnnext.testing import kernels
 from cnnext.testing.timing import torch_threads
 from tests.cli import fake_implementations as fakes
@@ -167,15 +168,46 @@ def test_optimized_is_what_is_held_against_the_best_peer(run, same_process, monk
     assert "best peer  optimized over it" in out
 
 
-def test_limited_isa_limits_all_or_leaves_them_out(run, same_process, monkeypatch):
-    monkeypatch.setattr(kernels, "active_isa", lambda: "avx2")
+@pytest.mark.parametrize(
+    ("active", "option"), [("avx2", ()), ("avx512", ("--isa", "avx2"))], ids=["variable", "option"]
+)
+def test_limited_isa_limits_all_or_leaves_them_out(active, option, run, same_process, monkeypatch):
+    monkeypatch.setattr(kernels, "active_isa", lambda: active)
     monkeypatch.setattr(kernels, "detected_isa", lambda: "avx512")
     free = Implementation("free", fakes.off_by_one, obeys_limits=False)
-    code, _, err, document = run([fakes.EAGER, free])
+    code, _, err, document = run([fakes.EAGER, free], arguments=(*LENET5, *option))
     assert code == 0
-    assert "free is left out: it cannot be limited to avx2, as CNNEXT_ISA asks" in err
-    assert all(each["ATEN_CPU_CAPABILITY"] == "avx2" for each in same_process.environments)
-    assert document["machine"]["torch_isa"] == "AVX2"
+    assert "free is left out: it cannot be limited to avx2" in err
+    for each in same_process.environments:
+        assert (each["CNNEXT_ISA"], each["ATEN_CPU_CAPABILITY"]) == ("avx2", "avx2")
+    assert (document["machine"]["isa"], document["machine"]["torch_isa"]) == ("avx2", "AVX2")
+
+
+def test_isa_of_the_machine_is_no_limit(run, same_process, monkeypatch):
+    monkeypatch.setattr(kernels, "detected_isa", lambda: "avx2")
+    monkeypatch.setattr(kernels, "active_isa", lambda: "baseline")
+    free = Implementation("free", fakes.slightly_off, obeys_limits=False)
+    code, *_ = run([free], arguments=(*LENET5, "--isa", "avx2"))
+    assert code == 0
+    assert all("ATEN_CPU_CAPABILITY" not in each for each in same_process.environments)
+    assert all(each["CNNEXT_ISA"] == "avx2" for each in same_process.environments)
+
+
+def test_isa_that_the_machine_lacks(monkeypatch, capsys):
+    monkeypatch.setattr(kernels, "detected_isa", lambda: "avx2")
+    assert cli.main([*LENET5, "--isa", "avx512"]) == 2
+    assert (
+        "--isa avx512 is not possible: this machine, or build, has avx2" in capsys.readouterr().err
+    )
+
+
+@pytest.mark.skipif(kernels.detected_isa() == "baseline", reason="nothing to limit")
+@pytest.mark.parametrize(("isa", "of_torch"), [("avx2", "AVX2"), ("baseline", "DEFAULT")])
+def test_limits_reach_the_processes(isa, of_torch, tmp_path):
+    environment = {"CNNEXT_ISA": isa, **implementations.ISA_LIMITS[isa]}
+    subject, log = fakes.Subject(1), tmp_path / "log"
+    with closing(Worker(subject, environment=environment, log=log)) as worker:
+        assert worker.ask("isas") == (isa, of_torch)
 
 
 def test_those_that_are_no_pytorch_cannot_be_limited():
@@ -214,6 +246,7 @@ def test_nothing_to_plot_without_a_peer_that_ran(run, same_process, tmp_path):
     ("arguments", "message"),
     [
         (["lenet5"], "argument MODEL: only valid with --peers"),
+        (["--isa", "avx2"], "argument --isa: only valid with --peers"),
         (["--plot", "a.png"], "argument --plot: only valid with --peers"),
         (["--peers", "all", "--op", "relu"], "argument --op: only valid without --peers"),
         (["--peers", "all", "--case", "a*"], "argument --case: only valid without --peers"),
