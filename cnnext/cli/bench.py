@@ -88,7 +88,11 @@ def add_parser(commands: Any) -> None:
         help="with --peers: draw the speeds beside the best peer's (png, svg or pdf)",
     )
     parser.add_argument(
-        "--json", type=output_file, metavar="FILE", help="store the measurements and the machine"
+        "--json",
+        type=output_file,
+        metavar="FILE",
+        help="store the measurements and the machine; with --peers each network's as soon as it is"
+        " measured, beside the other networks', batches' and machines' that FILE has",
     )
     parser.set_defaults(run=run, error=parser.error)
 

@@ -174,9 +174,14 @@ def _no_backend() -> str | None:
     return None if found else 'torch.compile finds no backend "cnnext"'
 
 
-PEERS = (
+#: Native PyTorch without a compiler, in its two layouts.
+NATIVE = (
     Implementation("eager", eager),
     Implementation("channels_last", eager_channels_last),
+)
+
+PEERS = (
+    *NATIVE,
     Implementation("inductor", inductor),
     Implementation(
         "openvino",

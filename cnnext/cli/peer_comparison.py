@@ -127,6 +127,7 @@ class _Reference:
     def __init__(self, task: Task) -> None:
         network, images = task.network(), task.images()
         self.parameters = sum(parameter.numel() for parameter in network.parameters())
+        self.weight_bytes = sum(tensor.nbytes for tensor in network.state_dict().values())
         with torch.no_grad():
             nchw = network(images)
             channels_last = network.to(**CHANNELS_LAST)(images.contiguous(**CHANNELS_LAST))
@@ -173,11 +174,12 @@ def compare_peers(
         progress: called with a few words after each step; each implementation has ``BLOCKS + 1``.
 
     Returns:
-        The row: ``model``, ``batch``, ``input`` (its shape), ``parameters`` and, by name,
-        ``implementations``: ``ours``, ``failure`` (None, or why there are no times), ``error`` (the
-        largest, over the largest output), ``prepare_s`` and ``first_call_s``, the
-        ``resident_bytes`` and ``peak_bytes`` that these two have added, and ``times``; None where
-        not measured.
+        The row: ``model``, ``batch``, ``input`` (its shape), ``parameters``, ``weight_bytes``
+        (theirs and the buffers') and, by name, ``implementations``: ``ours``, ``failure`` (None, or
+        why there are no times), ``error`` (the largest, over the largest output), ``prepare_s`` and
+        ``first_call_s``, the ``resident_bytes`` and ``peak_bytes`` that the native network, where
+        it starts from that, and these two have added to a process that has imported PyTorch and
+        the runtime, and ``times``; None where not measured.
     """
     with tempfile.TemporaryDirectory(prefix="cnnext-") as path, ExitStack() as stack:
         folder = Path(path)
@@ -199,6 +201,7 @@ def compare_peers(
             "batch": batch,
             "input": list(task.images().shape),
             "parameters": reference.parameters,
+            "weight_bytes": reference.weight_bytes,
             "implementations": {name: entry.row() for name, entry in entries.items()},
         }
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -35,6 +36,7 @@ DEFAULT = (
 
 _DEFAULT_BATCHES = (1,)  # the latency that users see
 _ALL = "all"
+_COMMAND = "peers"  # of stored rows
 
 
 def peer_list(text: str) -> list[Implementation]:
@@ -60,7 +62,12 @@ def run(arguments: argparse.Namespace) -> int:
     environment = {"CNNEXT_ISA": isa}
     if limit is not None:
         environment |= implementations.ISA_LIMITS[limit]
+    if arguments.json is not None:
+        results.added(arguments.json, _COMMAND)  # no measurement is lost for want of a place
     threads = arguments.threads or torch.get_num_threads()
+    described: dict[str, Any] = {"isa": isa, "peers": _versions(taking_part)}
+    if limit is not None:
+        described["torch_isa"] = environment["ATEN_CPU_CAPABILITY"].upper()
     load = OtherLoad()
     rows: list[Row] = []
     total = len(networks) * len(taking_part) * (BLOCKS + 1)
@@ -71,6 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
                 bar.set_postfix_str(f"{model}: {done}", refresh=False)
                 bar.update()
 
+            load_meanwhile = OtherLoad()
             row = compare_peers(
                 model,
                 batch,
@@ -79,20 +87,17 @@ def run(arguments: argparse.Namespace) -> int:
                 environment=environment,
                 progress=progress,
             )
+            row["machine"] = results.describe(threads, load_meanwhile) | described
             for failure in _failures(row):
                 bar.write(failure, file=sys.stderr)
             rows.append(row)
-    described = results.describe(threads, load) | {"peers": _versions(taking_part)}
-    if limit is not None:
-        torch_isa = environment["ATEN_CPU_CAPABILITY"].upper()
-        described |= {"isa": isa, "torch_isa": torch_isa}
-    print(machine.summary(described))
+            if arguments.json is not None:
+                results.add(arguments.json, _COMMAND, row)
+    print(machine.summary(rows[0]["machine"]))
     for table in report.peer_reports(rows):
         print(f"\n{table.text()}")
-    if arguments.json is not None:
-        results.write(arguments.json, "peers", rows, described)
     if arguments.plot is not None:
-        plot.peers(arguments.plot, rows)
+        plot.peers(arguments.plot, [(rows[0]["machine"], rows)])
     if warning := load.warning():
         print(f"\nWarning: {warning}.", file=sys.stderr)
     return 1 if any(_failures(row) for row in rows) else 0

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from cnnext.cli.implementations import NATIVE
 from cnnext.cli.peer_comparison import PEER_TOLERANCE
 from cnnext.cli.results import Row
 from cnnext.cli.table import format_table, mebibytes, milliseconds, speed_up
@@ -143,69 +144,102 @@ def peer_reports(rows: Sequence[Row]) -> list[Report]:
             "agreement",
             "Largest error against float64, over the largest output"
             f" (limit {PEER_TOLERANCE:g}; for cnnext also the numerics contract)",
-            lambda entry: f"{entry['error']:.1e}",
+            lambda row, entry: f"{entry['error']:.1e}",
         ),
         _peer_times(rows),
         _peer_table(
             rows,
             "first-call",
             "Seconds to set the network up, and of the first call",
-            lambda entry: f"{entry['prepare_s']:.2f} + {entry['first_call_s']:.2f}",
+            lambda row, entry: f"{entry['prepare_s']:.3f} + {entry['first_call_s']:.3f}",
         ),
-        _peer_table(
-            rows,
-            "memory",
-            "Memory in MiB that network and first call have added, and their peak",
-            lambda entry: " / ".join(
-                map(mebibytes, (entry["resident_bytes"], entry["peak_bytes"]))
-            ),
-        ),
+        _peer_memory(rows),
     ]
 
 
-def best_peer(row: Row) -> tuple[str, float] | None:
-    """The fastest implementation that is not ours, and its time; None if there is none."""
-    times = {
+def best_native(row: Row) -> float | None:
+    """The time of native PyTorch in its faster layout; None if there is none."""
+    names = [each.name for each in NATIVE]
+    return min((time for name, time in _peer_medians(row).items() if name in names), default=None)
+
+
+def _peer_medians(row: Row) -> dict[str, float]:
+    """The times of all that are not ours."""
+    return {
         name: entry["times"]["median"]
         for name, entry in row["implementations"].items()
         if not entry["ours"] and entry["times"] is not None
     }
-    return min(times.items(), key=lambda item: item[1], default=None)
 
 
-def _peer_table(rows: Sequence[Row], name: str, title: str, cell: Callable[[Row], str]) -> Report:
+def _peer_table(
+    rows: Sequence[Row], name: str, title: str, cell: Callable[[Row, Row], str]
+) -> Report:
     """A table with a row for each network and a column for each implementation."""
     implementations = list(dict.fromkeys(each for row in rows for each in row["implementations"]))
     cells = []
     for row in rows:
         entries = [row["implementations"].get(each) for each in implementations]
-        texts = ("-" if each is None or each["failure"] else cell(each) for each in entries)
+        texts = ("-" if each is None or each["failure"] else cell(row, each) for each in entries)
         cells.append((row["model"], str(row["batch"]), *texts))
     return Report(name, title, ("model", "batch", *implementations), cells)
 
 
 def _peer_times(rows: Sequence[Row]) -> Report:
-    """Times, and the speed-up of cnnext (optimized, where there is that) over the best peer."""
+    """Times, and the speed-up of cnnext (optimized, where there is that) over the others."""
     times = _peer_table(
         rows,
         "forward",
         "Forward: time in ms",
-        lambda entry: milliseconds(entry["times"]["median"]),
+        lambda row, entry: milliseconds(entry["times"]["median"]),
     )
     ours = "optimized" if "optimized" in times.headers else "converted"
-    cells, ratios = [], []
+    factors: dict[str, list[float]] = {"the best peer": [], "native PyTorch": []}
+    cells = []
     for row, texts in zip(rows, times.rows, strict=True):
-        best, entry = best_peer(row), row["implementations"].get(ours)
-        name, ratio = "-", "-"
-        if best is not None:
-            name = best[0]
-            if entry is not None and entry["times"] is not None:
-                ratio = speed_up(best[1], entry["times"]["median"])
-                ratios.append(best[1] / entry["times"]["median"])
-        cells.append((*texts, name, ratio))
-    title = times.title
-    if len(ratios) > 1:
-        mean, worst = statistics.geometric_mean(ratios), min(ratios)
-        title += f" ({ours} over the best peer: geometric mean {mean:.2f}x, worst {worst:.2f}x)"
-    headers = (*times.headers, "best peer", f"{ours} over it")
+        medians, entry = _peer_medians(row), row["implementations"].get(ours)
+        best = min(medians, key=medians.__getitem__, default="-")
+        ratios = dict.fromkeys(factors, "-")
+        if entry is not None and entry["times"] is not None:
+            seconds = entry["times"]["median"]
+            for over, other in zip(factors, (medians.get(best), best_native(row)), strict=True):
+                if other is not None:
+                    factors[over].append(other / seconds)
+                    ratios[over] = speed_up(other, seconds)
+        cells.append((*texts, best, *ratios.values()))
+    sums = [
+        f"; {ours} over {over} {statistics.geometric_mean(all_):.2f}x in the geometric mean,"
+        f" {min(all_):.2f}x at worst"
+        for over, all_ in factors.items()
+        if len(all_) > 1
+    ]
+    title = f"{times.title}{''.join(sums)}"
+    headers = (*times.headers, "best peer", f"{ours} over it", "over native")
     return replace(times, title=title, headers=headers, rows=cells)
+
+
+def _peer_memory(rows: Sequence[Row]) -> Report:
+    """Memory beyond what every process would need for the network alone."""
+
+    def cell(row: Row, entry: Row) -> str:
+        if entry["resident_bytes"] is None:
+            return "-"
+        sizes = (entry["resident_bytes"], entry["peak_bytes"])
+        return " / ".join(mebibytes(size - row["weight_bytes"]) for size in sizes)
+
+    memory = _peer_table(
+        rows,
+        "memory",
+        "Resident memory in MiB after set-up and first call / at their peak: that of the process,"
+        " less that with PyTorch and the runtime imported, less the network's weights",
+        cell,
+    )
+    model, batch, *others = memory.headers
+    return replace(
+        memory,
+        headers=(model, batch, "weights", *others),
+        rows=[
+            (*texts[:2], mebibytes(row["weight_bytes"]), *texts[2:])
+            for row, texts in zip(rows, memory.rows, strict=True)
+        ],
+    )

@@ -47,9 +47,10 @@ def summary(machine: dict[str, Any]) -> str:
     """The description in one line, for the head of a table; ASCII if the names are."""
     threads = machine["threads"]
     gpu = f"{machine['gpu']}, CUDA {machine['cuda']}, " if "gpu" in machine else ""
+    peers = "".join(f", {name} {version}" for name, version in machine.get("peers", {}).items())
     return (
         f"{gpu}{machine['cpu']}, {machine['isa']}, {threads} thread{'s' if threads > 1 else ''}"
-        f", torch {machine['torch']}, cnnext {machine['cnnext']}, {machine['date']}"
+        f", torch {machine['torch']}, cnnext {machine['cnnext']}{peers}, {machine['date']}"
     )
 
 

@@ -85,8 +85,8 @@ def test_processes_of_their_own(run):
     assert "lenet5 (batch 1), crashing: its process ended with SIGSEGV: last words" in err
     assert "100%" in err
     assert document["command"] == "peers"
-    assert document["machine"]["threads"] == 1
     (row,) = document["rows"]
+    assert row["machine"]["threads"] == 1
     assert (row["model"], row["batch"], row["input"]) == ("lenet5", 1, [1, 1, 32, 32])
     assert row["parameters"] == 61706
     entries = row["implementations"]
@@ -180,7 +180,8 @@ def test_limited_isa_limits_all_or_leaves_them_out(active, option, run, same_pro
     assert "free is left out: it cannot be limited to avx2" in err
     for each in same_process.environments:
         assert (each["CNNEXT_ISA"], each["ATEN_CPU_CAPABILITY"]) == ("avx2", "avx2")
-    assert (document["machine"]["isa"], document["machine"]["torch_isa"]) == ("avx2", "AVX2")
+    (row,) = document["rows"]
+    assert (row["machine"]["isa"], row["machine"]["torch_isa"]) == ("avx2", "AVX2")
 
 
 def test_isa_of_the_machine_is_no_limit(run, same_process, monkeypatch):
@@ -219,8 +220,8 @@ def test_those_that_are_no_pytorch_cannot_be_limited():
 @pytest.mark.parametrize(
     ("arguments", "shapes"),
     [
-        (("lenet5", "lenet5:2,3", "--batch", "3"), [[3, 1, 32, 32], [2, 1, 32, 32]]),
-        (("lenet5", "--batch", "2,1,2"), [[2, 1, 32, 32], [1, 1, 32, 32]]),
+        (("lenet5", "lenet5:2,3", "--batch", "3"), [[2, 1, 32, 32], [3, 1, 32, 32]]),
+        (("lenet5", "--batch", "2,1,2"), [[1, 1, 32, 32], [2, 1, 32, 32]]),
     ],
 )
 def test_batches_and_plot(arguments, shapes, run, same_process, tmp_path):
@@ -231,6 +232,20 @@ def test_batches_and_plot(arguments, shapes, run, same_process, tmp_path):
     assert code == 0
     assert [row["input"] for row in document["rows"]] == shapes
     assert "<svg" in picture.read_text()
+
+
+def test_networks_are_added_to_those_that_the_file_has(run, same_process):
+    for batch in ("1", "3", "2,3"):
+        _, _, _, document = run([fakes.EAGER], arguments=(*LENET5, "--batch", batch))
+    assert [row["batch"] for row in document["rows"]] == [1, 2, 3]
+
+
+def test_file_of_something_else_is_found_before_anything_runs(tmp_path, capsys):
+    stored = tmp_path / "some.json"
+    stored.write_text("{}")
+    assert cli.main([*LENET5, "--json", str(stored)]) == 2
+    assert "holds something else than rows of peers" in capsys.readouterr().err
+    assert stored.read_text() == "{}"
 
 
 def test_nothing_to_plot_without_a_peer_that_ran(run, same_process, tmp_path):
@@ -286,28 +301,43 @@ def measured(model, batch, **milliseconds):
         }
         for name, time in milliseconds.items()
     }
-    return {"model": model, "batch": batch, "implementations": entries}
+    return {"model": model, "batch": batch, "weight_bytes": 0, "implementations": entries}
 
 
 def test_speed_up_over_the_best_peer():
     rows = [
         measured("lenet5", 1, eager=2.0, ncnn=1.0, openvino=None, converted=0.25),
         measured("vgg16", 16, eager=2.0, ncnn=4.0, openvino=3.0, converted=2.0),
-        measured("vgg16", 1, eager=2.0, ncnn=4.0, openvino=3.0, converted=None),
+        measured("vgg16", 1, eager=2.0, ncnn=4.0, channels_last=1.5, converted=None),
         measured("vgg11", 1, eager=None, converted=1.0),
     ]
-    assert [report.best_peer(row) for row in rows[2:]] == [("eager", 2e-3), None]
+    assert [report.best_native(row) for row in rows[2:]] == [1.5e-3, None]
     agreement, forward, *_ = report.reports("peers", rows)
-    assert forward.headers[-2:] == ("best peer", "converted over it")
-    assert [row[-2:] for row in forward.rows] == [
-        ("ncnn", "4.00x"),
-        ("eager", "1.00x"),
-        ("eager", "-"),
-        ("-", "-"),
+    assert forward.headers[-3:] == ("best peer", "converted over it", "over native")
+    assert [row[-3:] for row in forward.rows] == [
+        ("ncnn", "4.00x", "8.00x"),
+        ("eager", "1.00x", "1.00x"),
+        ("channels_last", "-", "-"),
+        ("-", "-", "-"),
     ]
-    assert "geometric mean 2.00x, worst 1.00x" in forward.title
-    assert agreement.rows[0] == ("lenet5", "1", "1.0e-07", "1.0e-07", "-", "1.0e-07")
-    assert agreement.rows[3] == ("vgg11", "1", "-", "-", "-", "1.0e-07")
+    assert "converted over the best peer 2.00x in the geometric mean, 1.00x at worst" in (
+        forward.title
+    )
+    assert "over native PyTorch 2.83x in the geometric mean, 1.00x at worst" in forward.title
+    assert agreement.rows[0] == ("lenet5", "1", "1.0e-07", "1.0e-07", "-", "1.0e-07", "-")
+    assert agreement.rows[3] == ("vgg11", "1", "-", "-", "-", "1.0e-07", "-")
+
+
+def test_memory_beyond_the_weights_and_time_until_the_first_result():
+    row = measured("lenet5", 1, eager=1.0, ncnn=None, converted=1.0)
+    entries = row["implementations"]
+    entries["eager"] |= {"resident_bytes": 3 << 20, "peak_bytes": 5 << 20}
+    entries["converted"] |= {"resident_bytes": None, "peak_bytes": None}
+    entries["eager"] |= {"prepare_s": 0.5, "first_call_s": 1.25}
+    *_, first_call, memory = report.reports("peers", [row | {"weight_bytes": 2 << 20}])
+    assert memory.headers == ("model", "batch", "weights", "eager", "ncnn", "converted")
+    assert memory.rows == [("lenet5", "1", "2.0", "1.0 / 3.0", "-", "-")]
+    assert first_call.rows[0][2] == "0.500 + 1.250"
 
 
 def test_default_networks_and_their_images():
@@ -337,3 +367,4 @@ def test_every_implementation_is_right(implementation, run):
     assert code == 0, err
     entry = document["rows"][0]["implementations"][implementation.name]
     assert all(entry[name] is not None for name in STARTED)
+    assert entry["error"] < 1e-5, "weights or products of another type than float32"

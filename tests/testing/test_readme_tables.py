@@ -56,10 +56,63 @@ def test_fills_a_block_with_table_and_machine(readme_tables, results):
     assert readme_tables.fill(filled, results) == filled
 
 
+@pytest.fixture
+def peers(results):
+    """Adds ``peers.json`` with rows of two machines."""
+
+    def row(isa, ours):
+        entries = {
+            name: {"ours": name == "optimized", "failure": None, "times": {"median": time}}
+            | dict.fromkeys(("error", "prepare_s", "first_call_s"), 0)
+            | dict.fromkeys(("resident_bytes", "peak_bytes"))
+            for name, time in (("eager", 4e-3), ("optimized", ours))
+        }
+        return {
+            "model": "lenet5",
+            "batch": 1,
+            "weight_bytes": 0,
+            "implementations": entries,
+            "machine": MACHINE | {"isa": isa, "peers": {"ncnn": "1.0"}},
+        }
+
+    document = {"command": "peers", "rows": [row("avx512", 1e-3), row("avx2", 2e-3)]}
+    (results / "peers.json").write_text(json.dumps(document))
+    return results
+
+
+def test_a_table_for_each_machine(readme_tables, peers):
+    filled = readme_tables.fill(block("peers/forward"), peers)
+    first, second = filled.split("Some CPU, avx512, 2 threads, torch 2.13.0, cnnext 0.1.0, ncnn")
+    assert "| lenet5 | 1 | 4 | 1 | eager | 4.00x | 4.00x |" in first
+    assert "| lenet5 | 1 | 4 | 2 | eager | 2.00x | 2.00x |" in second
+    assert "Some CPU, avx2, 2 threads" in second
+    assert readme_tables.fill(filled, peers) == filled
+
+
+def test_plot_is_drawn_again_when_rows_change(readme_tables, peers, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(readme_tables, "RESULTS", peers)
+    readme, picture, rows = (tmp_path / name for name in ("README.md", "peers.svg", "peers.json"))
+    readme.write_text(block("peers/plot"))
+    assert readme_tables.main([str(readme)]) == 0
+    assert "](benchmarks/results/peers.svg)" in readme.read_text()
+    assert readme_tables.main(["--check", str(readme)]) == 0
+    drawn = picture.read_text()
+    rows.write_text(rows.read_text().replace("0.002", "0.003"))
+    assert readme_tables.main(["--check", str(readme)]) == 1
+    assert picture.read_text() == drawn
+    assert readme_tables.main([str(readme)]) == 0
+    assert picture.read_text() != drawn
+    assert readme_tables.main(["--check", str(readme)]) == 0
+    picture.unlink()
+    assert readme_tables.main(["--check", str(readme)]) == 1
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         (block("nowhere/relu-forward"), "no stored result"),
+        (block("bench/plot"), "no table 'plot', only relu-forward"),
         (block("bench/conv2d-forward"), "no table 'conv2d-forward', only relu-forward"),
         ("<!-- begin: bench/relu-forward -->\n", "1 blocks begin but 0 are well-formed"),
     ],
