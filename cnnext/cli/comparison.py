@@ -12,7 +12,7 @@ from cnnext.cli import subjects
 from cnnext.cli.device import CPU, Device
 from cnnext.cli.results import Row
 from cnnext.runtime.flags import flags
-from cnnext.testing.model_pair import CNNEXT, IMPLEMENTATIONS, ModelPair
+from cnnext.testing.model_pair import CNNEXT, IMPLEMENTATIONS, INFERENCE, ModelPair
 from cnnext.testing.timing import compare_blocks, torch_threads
 
 Progress = Callable[[str], None]
@@ -20,10 +20,16 @@ Progress = Callable[[str], None]
 _BLOCKS = 5
 
 
-def steps(train: bool) -> int:
+def steps(train: bool, device: Device = CPU) -> int:
     """How often ``compare_model`` reports progress for a model that agrees."""
-    timed = len(IMPLEMENTATIONS) * (_BLOCKS + 1)
-    return 2 + timed + (1 + timed if train else 0)
+    implementations = INFERENCE if _optimized(device) else IMPLEMENTATIONS
+    inference, training = (len(each) * (_BLOCKS + 1) for each in (implementations, IMPLEMENTATIONS))
+    return 2 + inference + (1 + training if train else 0)
+
+
+def _optimized(device: Device) -> bool:
+    """Whether ``cnnext.optimize`` is compared, too: its plans are for the CPU."""
+    return device.gpu is None
 
 
 def compare_model(
@@ -54,7 +60,7 @@ def compare_model(
     with torch_threads(threads), flags(cuda_backend=device.cuda_backend):
         sample = subjects.sample(name, batch)
         images, labels = (tensor.to(device.type) for tensor in (sample.images, sample.labels))
-        pair = ModelPair(subjects.build(name), images, labels)
+        pair = ModelPair(subjects.build(name), images, labels, optimized=_optimized(device))
         progress("built")
         agreement = pair.check_forward()
         progress("outputs checked")

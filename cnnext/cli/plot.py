@@ -10,9 +10,8 @@ from cnnext.cli.arguments import UserError, demo_module
 from cnnext.cli.implementations import OURS, PEERS
 from cnnext.cli.report import best_native
 from cnnext.cli.results import Row
-from cnnext.testing.model_pair import CHANNELS_LAST, CNNEXT, NCHW
+from cnnext.testing.model_pair import BASELINES
 
-_BASELINES = (NCHW, CHANNELS_LAST)
 _BY_NAME = "implementations"
 _TITLES = {"forward": "forward", "training": "training step"}
 
@@ -26,7 +25,7 @@ def check(path: Path) -> None:
 
 
 def speed_ups(path: Path, rows: Sequence[Row]) -> None:
-    """Draw cnnext's speed-up over both native layouts, one panel for each measured mode."""
+    """Draw our speed-ups over both native layouts, one panel for each measured mode."""
     panels = [mode for mode in _TITLES if any(row[mode] is not None for row in rows)]
     if not panels:
         return
@@ -122,20 +121,22 @@ def figure_of(panels: int, *, sharey: bool = True) -> tuple[Any, Any]:
 
 
 def _draw(axis: Any, mode: str, rows: Sequence[Row]) -> None:
-    width = 0.8 / len(_BASELINES)
-    for offset, baseline in enumerate(_BASELINES):
+    ours = [name for name in rows[0][mode]["times"] if name not in BASELINES]
+    pairs = [(name, baseline) for name in ours for baseline in BASELINES]
+    width = 0.8 / len(pairs)
+    for offset, (name, baseline) in enumerate(pairs):
         heights = [
-            row[mode]["times"][baseline]["median"] / row[mode]["times"][CNNEXT]["median"]
+            row[mode]["times"][baseline]["median"] / row[mode]["times"][name]["median"]
             for row in rows
         ]
-        places = [number + (offset - 0.5) * width for number in range(len(rows))]
+        place = (offset - (len(pairs) - 1) / 2) * width
         # Bars start from 1, equal speed, so that a loss points down as far as a gain points up.
         bars = axis.bar(
-            places,
+            [number + place for number in range(len(rows))],
             [height - 1 for height in heights],
             width,
             bottom=1,
-            label=f"{CNNEXT} over {baseline}",
+            label=f"{name} over {baseline}",
         )
         axis.bar_label(bars, [f"{height:.2f}x" for height in heights], fontsize=8)
     _speed_axis(axis, rows)

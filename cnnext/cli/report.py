@@ -10,7 +10,7 @@ from cnnext.cli.implementations import NATIVE
 from cnnext.cli.peer_comparison import PEER_TOLERANCE
 from cnnext.cli.results import Row
 from cnnext.cli.table import format_table, mebibytes, milliseconds, speed_up
-from cnnext.testing.model_pair import CHANNELS_LAST, CNNEXT, IMPLEMENTATIONS, NCHW
+from cnnext.testing.model_pair import BASELINES, CHANNELS_LAST, CNNEXT
 
 
 @dataclass(frozen=True)
@@ -49,17 +49,18 @@ def compare_reports(rows: Sequence[Row]) -> list[Report]:
 
 
 def _agreement(rows: Sequence[Row]) -> Report:
+    implementations = tuple(rows[0]["errors"])
     return Report(
         "agreement",
         f"Largest error against float64, over the largest output{_conditions(rows)}",
-        ("model", "batch", "input", "parameters", *IMPLEMENTATIONS, "agrees"),
+        ("model", "batch", "input", "parameters", *implementations, "agrees"),
         [
             (
                 row["model"],
                 str(row["batch"]),
                 row["input"],
                 f"{row['parameters']:,}",
-                *(f"{row['errors'][name]:.1e}" for name in IMPLEMENTATIONS),
+                *(f"{row['errors'][name]:.1e}" for name in implementations),
                 "yes" if row["agrees"] else "NO",
             )
             for row in rows
@@ -68,30 +69,34 @@ def _agreement(rows: Sequence[Row]) -> Report:
 
 
 def _model_times(rows: Sequence[Row], mode: str, title: str) -> Report:
+    implementations = tuple(rows[0][mode]["times"])
+    ours = [name for name in implementations if name not in BASELINES]
     cells = []
     for row in rows:
-        seconds = {name: row[mode]["times"][name]["median"] for name in IMPLEMENTATIONS}
+        seconds = {name: row[mode]["times"][name]["median"] for name in implementations}
         memory = row[mode]["peak_memory"]
         cells.append(
             (
                 row["model"],
                 str(row["batch"]),
-                *(milliseconds(seconds[name]) for name in IMPLEMENTATIONS),
-                speed_up(seconds[NCHW], seconds[CNNEXT]),
-                speed_up(seconds[CHANNELS_LAST], seconds[CNNEXT]),
-                " / ".join(mebibytes(memory[name]) for name in IMPLEMENTATIONS),
+                *(milliseconds(seconds[name]) for name in implementations),
+                *(speed_up(seconds[base], seconds[name]) for name in ours for base in BASELINES),
+                " / ".join(mebibytes(memory[name]) for name in implementations),
             )
         )
     return Report(
         mode,
-        f"{title}: time in ms, speed-up of {CNNEXT}, peak memory in MiB in the same order"
-        f"{_conditions(rows)}",
+        f"{title}: time in ms, speed-up of {' and '.join(ours)}, peak memory in MiB in the same"
+        f" order{_conditions(rows)}",
         (
             "model",
             "batch",
-            *IMPLEMENTATIONS,
-            "over NCHW",
-            "over channels_last",
+            *implementations,
+            *(
+                f"{'' if name == CNNEXT else f'{name} '}over {base.removeprefix('torch ')}"
+                for name in ours
+                for base in BASELINES
+            ),
             "peak memory",
         ),
         cells,

@@ -9,7 +9,8 @@ import torch
 import cnnext.nn
 from cnnext import cli
 from cnnext.cli import device, subjects
-from cnnext.testing.model_pair import IMPLEMENTATIONS
+from cnnext.testing import model_pair
+from cnnext.testing.model_pair import IMPLEMENTATIONS, INFERENCE
 
 pytest.importorskip("sklearn")
 pytest.importorskip("PIL")
@@ -36,7 +37,8 @@ def test_prints_agreement_and_forward_time(capsys):
     assert "61,706" in row
     assert row[-1] == "yes"
     (row,) = [line.split() for line in forward.splitlines() if line.startswith("lenet5")]
-    assert sum(cell.endswith("x") for cell in row) == 2
+    assert sum(cell.endswith("x") for cell in row) == 4
+    assert "over channels_last  optimized over NCHW  optimized over channels_last" in forward
     assert "1 thread" in text
     assert "Training step" not in text
 
@@ -51,11 +53,12 @@ def test_training_on_request_and_stored_rows(tmp_path, capsys):
     (row,) = document["rows"]
     assert row["model"] == "lenet5"
     assert row["agrees"] is True
-    for mode in ("forward", "training"):
-        assert tuple(row[mode]["times"]) == IMPLEMENTATIONS
+    for mode, names in (("forward", INFERENCE), ("training", IMPLEMENTATIONS)):
+        assert tuple(row[mode]["times"]) == names
         assert all(time["median"] > 0 for time in row[mode]["times"].values())
-        assert set(row[mode]["peak_memory"]) == set(IMPLEMENTATIONS)
-    assert set(row["errors"]) == set(row["gradient_errors"]) == set(IMPLEMENTATIONS)
+        assert tuple(row[mode]["peak_memory"]) == names
+    assert tuple(row["errors"]) == INFERENCE
+    assert set(row["gradient_errors"]) == set(IMPLEMENTATIONS)
 
 
 def test_progress_bar_reaches_the_end(capsys):
@@ -81,6 +84,12 @@ def test_wrong_layer_fails_and_is_not_timed(tmp_path, monkeypatch, capsys):
     assert "100%" in captured.err
     rows = json.loads(stored.read_text())["rows"]
     assert [(row["agrees"], row["forward"]) for row in rows] == [(False, None)] * 2
+
+
+def test_wrong_optimized_model_fails(monkeypatch, capsys):
+    monkeypatch.setattr(model_pair, "optimize", lambda model, *_, **__: lambda x: 1.01 * model(x))
+    assert cli.main(LENET5) == 1
+    assert "Not equal to native PyTorch: lenet5" in capsys.readouterr().out
 
 
 def test_nothing_to_plot_when_no_model_agrees(tmp_path, monkeypatch):

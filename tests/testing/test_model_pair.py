@@ -6,8 +6,17 @@ import pytest
 import torch
 
 import cnnext.nn
+from cnnext.testing import model_pair
 from cnnext.testing.errors import GRADIENT_TOLERANCE
-from cnnext.testing.model_pair import CHANNELS_LAST, CNNEXT, IMPLEMENTATIONS, NCHW, ModelPair
+from cnnext.testing.model_pair import (
+    CHANNELS_LAST,
+    CNNEXT,
+    IMPLEMENTATIONS,
+    INFERENCE,
+    NCHW,
+    OPTIMIZED,
+    ModelPair,
+)
 
 
 def small_model(layers):
@@ -22,9 +31,9 @@ def small_model(layers):
     )
 
 
-def make_pair(build=small_model):
+def make_pair(build=small_model, **options):
     images = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    return ModelPair(build, images, torch.tensor([1, 3]))
+    return ModelPair(build, images, torch.tensor([1, 3]), **options)
 
 
 def scaled_relu(factor, backward_factor=1.0):
@@ -71,6 +80,25 @@ def test_equal_models_agree():
     assert set(agreement.errors) == set(IMPLEMENTATIONS)
     assert max(agreement.errors.values()) < 1e-5
     assert max(pair.check_gradients().values()) < GRADIENT_TOLERANCE
+
+
+def test_optimized_model_is_the_native_one_planned():
+    pair = make_pair(optimized=True)
+    assert tuple(pair.check_forward().errors) == INFERENCE
+    optimized = pair.forward_calls()[OPTIMIZED]
+    before = optimized()
+    pair.training_calls()[NCHW]()
+    with torch.no_grad():
+        pair.models[NCHW][0].weight.mul_(2)
+    assert not torch.allclose(pair.forward_calls()[OPTIMIZED](), before)
+    assert pair.check_forward().ok
+
+
+def test_wrong_optimized_model_disagrees(monkeypatch):
+    monkeypatch.setattr(model_pair, "optimize", lambda model, *_, **__: lambda x: 1.001 * model(x))
+    agreement = make_pair(optimized=True).check_forward()
+    assert not agreement.ok
+    assert agreement.errors[OPTIMIZED] > 1e-5 > agreement.errors[CNNEXT]
 
 
 def test_wrong_forward_disagrees(monkeypatch):
