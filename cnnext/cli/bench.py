@@ -42,7 +42,8 @@ def add_parser(commands: Any) -> None:
         "models",
         nargs="*",
         metavar="MODEL[:BATCH,...]",
-        help=f"with --peers: any of {', '.join(subjects.names())}; batches of its own, as in"
+        help=f"with --peers: any of {', '.join(subjects.names())}; or MODULE:FUNCTION, a function"
+        " of yours that returns a model and a tensor to call it with; batches of its own, as in"
         f" resnet50:1,16, come before --batch (default: {' '.join(peers.DEFAULT)})",
     )
     parser.add_argument(

@@ -32,7 +32,9 @@ def add_parser(commands: Any) -> None:
         "models",
         nargs="*",
         metavar="MODEL",
-        help=f"any of {', '.join(subjects.names())} (default: {' '.join(subjects.DEFAULT)})",
+        help=f"any of {', '.join(subjects.names())}; or MODULE:FUNCTION, a function of yours that"
+        " returns a model and a tensor to call it with, whose layers are converted"
+        f" (default: {' '.join(subjects.DEFAULT)})",
     )
     parser.add_argument(
         "--batch",

@@ -109,14 +109,22 @@ def _networks(texts: Sequence[str], batches: tuple[int, ...] | None) -> list[tup
         texts = DEFAULT if batches is None else [text.partition(":")[0] for text in DEFAULT]
     networks = []
     for text in texts:
-        model, colon, own = text.partition(":")
+        model, own = _split(text)
         subjects.check_name(model)
         try:
-            sizes = positive_ints(own) if colon else batches or _DEFAULT_BATCHES
+            sizes = positive_ints(own) if own else batches or _DEFAULT_BATCHES
         except argparse.ArgumentTypeError as error:
             raise UserError(f"the batch of {text!r} {error}") from None
         networks += [(model, size) for size in sizes]
     return list(dict.fromkeys(networks))
+
+
+def _split(text: str) -> tuple[str, str]:
+    """The model and its batches; ``MODULE:FUNCTION`` has a colon of its own."""
+    name, *rest = text.split(":", 2)
+    if rest and rest[0].isidentifier() and name not in subjects.names():
+        name, *rest = f"{name}:{rest[0]}", *rest[1:]
+    return name, "".join(rest)
 
 
 def _limit(isa: str) -> str | None:

@@ -1,4 +1,7 @@
-"""The models that ``compare`` knows, each with its builder and its real input."""
+"""The models that ``compare`` knows, each with its builder and its real input.
+
+The user's own have other names (``own_model.py``), which all functions take as well.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import torch
 from torch import Tensor
 
 from cnnext import models
+from cnnext.cli import own_model
 from cnnext.cli.arguments import UserError
 from cnnext.cli.data import Sample, digits, lines_of_digits, photographs
 from cnnext.models.common import init_convolutions
@@ -45,6 +49,9 @@ def names() -> list[str]:
 
 def check_name(name: str, known: Sequence[str] | None = None) -> None:
     """Raise a UserError if no model has this name, of all or of the ``known`` ones."""
+    if known is None and own_model.is_one(name):
+        own_model.check(name)
+        return
     known = names() if known is None else known
     if name not in known:
         raise UserError(f"unknown model {name!r}: choose from {', '.join(known)}")
@@ -57,6 +64,8 @@ def default_batch(name: str) -> int:
 
 def build(name: str) -> Build:
     """The builder of a model, as a function of the layer namespace alone."""
+    if own_model.is_one(name):
+        return own_model.builder(name)
     if name == BOTTLENECK:
         return lambda layers: models.Bottleneck(256, 64, layers=layers)
     builder = getattr(models, name)
@@ -81,11 +90,15 @@ def sample(name: str, batch: int) -> Sample:
     Raises:
         UserError: a package of the extra ``cnnext[demo]`` is missing.
     """
+    if own_model.is_one(name):
+        return own_model.sample(name, batch)
     return _SAMPLES.get(name, photographs)(batch)
 
 
 def seeded_images(name: str, batch: int, seed: int) -> Tensor:
-    """Normally distributed input for a model, which needs no package; the same in every process."""
+    """Input for a model that needs no package, the same in every process: normally distributed."""
+    if own_model.is_one(name):
+        return own_model.sample(name, batch).images
     generator = torch.Generator().manual_seed(seed)
     return torch.randn((batch, *_OTHER_SHAPES.get(name, _IMAGE_SHAPE)), generator=generator)
 

@@ -178,7 +178,8 @@ class ModelPair:
             key: value.to("cpu", torch.float64 if value.is_floating_point() else None, copy=True)
             for key, value in state.items()
         }
-        return _with_state(self._build, torch.nn, doubles).eval()
+        # What is in no state_dict, too.
+        return _with_state(self._build, torch.nn, doubles).double().eval()
 
     @functools.cached_property
     def _optimized(self) -> Optimized:
