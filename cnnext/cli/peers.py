@@ -56,43 +56,18 @@ def run(arguments: argparse.Namespace) -> int:
     networks = _networks(arguments.models, arguments.batch)
     if arguments.plot is not None:
         plot.check(arguments.plot)
+    if arguments.json is not None:
+        results.added(arguments.json, _COMMAND)  # no measurement is lost for want of a place
     isa = arguments.isa or kernels.active_isa()
     limit = _limit(isa)
     taking_part = list(_able([*arguments.peers, *implementations.OURS], limit))
-    environment = {"CNNEXT_ISA": isa}
-    if limit is not None:
-        environment |= implementations.ISA_LIMITS[limit]
-    if arguments.json is not None:
-        results.added(arguments.json, _COMMAND)  # no measurement is lost for want of a place
     threads = arguments.threads or torch.get_num_threads()
-    described: dict[str, Any] = {"isa": isa, "peers": _versions(taking_part)}
-    if limit is not None:
-        described["torch_isa"] = environment["ATEN_CPU_CAPABILITY"].upper()
     load = OtherLoad()
     rows: list[Row] = []
-    total = len(networks) * len(taking_part) * (BLOCKS + 1)
-    with tqdm(total=total, bar_format="{l_bar}{bar}| {elapsed}{postfix}") as bar:
-        for model, batch in networks:
-
-            def progress(done: str, model: str = model) -> None:
-                bar.set_postfix_str(f"{model}: {done}", refresh=False)
-                bar.update()
-
-            load_meanwhile = OtherLoad()
-            row = compare_peers(
-                model,
-                batch,
-                taking_part,
-                threads=threads,
-                environment=environment,
-                progress=progress,
-            )
-            row["machine"] = results.describe(threads, load_meanwhile) | described
-            for failure in _failures(row):
-                bar.write(failure, file=sys.stderr)
-            rows.append(row)
-            if arguments.json is not None:
-                results.add(arguments.json, _COMMAND, row)
+    for row in _measured(networks, taking_part, threads, isa, limit):
+        rows.append(row)
+        if arguments.json is not None:
+            results.add(arguments.json, _COMMAND, row)
     print(machine.summary(rows[0]["machine"]))
     for table in report.peer_reports(rows):
         print(f"\n{table.text()}")
@@ -101,6 +76,41 @@ def run(arguments: argparse.Namespace) -> int:
     if warning := load.warning():
         print(f"\nWarning: {warning}.", file=sys.stderr)
     return 1 if any(_failures(row) for row in rows) else 0
+
+
+def _measured(
+    networks: Sequence[tuple[str, int]],
+    taking_part: Sequence[Implementation],
+    threads: int,
+    isa: str,
+    limit: str | None,
+) -> Iterator[Row]:
+    """The networks' rows, each with its machine; shows the progress and the failures."""
+    described: dict[str, Any] = {"isa": isa, "peers": _versions(taking_part)}
+    environment = {"CNNEXT_ISA": isa}
+    if limit is not None:
+        environment |= implementations.ISA_LIMITS[limit]
+        described["torch_isa"] = environment["ATEN_CPU_CAPABILITY"].upper()
+    total = len(networks) * len(taking_part) * (BLOCKS + 1)
+    with tqdm(total=total, bar_format="{l_bar}{bar}| {elapsed}{postfix}") as bar:
+        for model, batch in networks:
+
+            def progress(done: str, model: str = model) -> None:
+                bar.set_postfix_str(f"{model}: {done}", refresh=False)
+                bar.update()
+
+            load = OtherLoad()
+            row = compare_peers(
+                model,
+                batch,
+                taking_part,
+                threads=threads,
+                environment=environment,
+                progress=progress,
+            )
+            for failure in _failures(row):
+                bar.write(failure, file=sys.stderr)
+            yield row | {"machine": results.describe(threads, load) | described}
 
 
 def _networks(texts: Sequence[str], batches: tuple[int, ...] | None) -> list[tuple[str, int]]:

@@ -130,6 +130,14 @@ PACKAGE = (
         tests=("tests/cli/test_peers.py",),
     ),
     Fault(
+        name="rows-of-another-isa-are-replaced",
+        kind="stored results",
+        file="cnnext/cli/results.py",
+        old='_PLACE = ("cpu", "isa", "torch_isa", "threads")',
+        new='_PLACE = ("cpu", "threads")',
+        tests=("tests/cli/test_results.py",),
+    ),
+    Fault(
         name="fuzzer-takes-any-error-for-an-equal-one",
         kind="fuzzing",
         file="tests/fuzz/checks.py",
