@@ -12,7 +12,8 @@ import torch
 from torch import fx
 from torch.nn import Module
 
-from cnnext.optimization.functions import FUNCTIONS, METHODS, Constant, Unsupported
+from cnnext.optimization import assertions, functions
+from cnnext.optimization.functions import Constant, Unsupported
 from cnnext.optimization.graph import Graph, Node, Shape
 from cnnext.optimization.layers import lower_layer
 from cnnext.optimization.weights import attribute
@@ -24,6 +25,9 @@ EXAMPLE = "cnnext_example"
 
 #: In the same place: what is known of the value's sizes.
 SHAPE = "cnnext_shape"
+
+_FUNCTIONS = functions.FUNCTIONS | assertions.FUNCTIONS
+_METHODS = functions.METHODS | assertions.METHODS
 
 
 @functools.cache
@@ -113,7 +117,7 @@ class Lowering:
             name = str(node.target)
             module, path = self._model.get_submodule(name), joined(self._path, name)
             return self._bound(lower_layer, module, path, *args, **kwargs)
-        table: dict[Any, Any] = FUNCTIONS if node.op == "call_function" else METHODS
+        table: dict[Any, Any] = _FUNCTIONS if node.op == "call_function" else _METHODS
         lowering = table.get(node.target)
         if lowering is None:
             name = getattr(node.target, "__name__", str(node.target))

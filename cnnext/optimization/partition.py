@@ -8,6 +8,7 @@ import torch
 from torch import fx
 from torch.nn import Module
 
+from cnnext.optimization.assertions import Known
 from cnnext.optimization.functions import Size, Sizes
 from cnnext.optimization.graph import Node
 from cnnext.optimization.lowering import SHAPE, Lowering
@@ -67,13 +68,16 @@ def _is_multiplied(node: fx.Node, lowering: Lowering) -> bool:
 
 
 def spell_out_views(graph: fx.Graph, supported: set[fx.Node], lowering: Lowering) -> None:
-    """Makes flattenings of views, so that no sizes have to be handed to a part."""
+    """Makes flattenings of views, so that no sizes have to be handed to a part.
+
+    What only asserts sizes that are known goes with them.
+    """
     for node in supported:
         if node.target in _VIEWS:
             node.op, node.target = "call_function", torch.flatten
             node.args, node.kwargs = (node.args[0], 1), {}
     for node in reversed(graph.nodes):
-        if isinstance(lowering.values.get(node), Size | Sizes) and not node.users:
+        if isinstance(lowering.values.get(node), Size | Sizes | Known) and not node.users:
             graph.erase_node(node)
 
 

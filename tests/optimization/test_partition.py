@@ -78,6 +78,16 @@ def nothing_supported(m: Any, x: Tensor) -> Tensor:
     return x.sin().flatten(1)
 
 
+def asserting(m: Any, x: Tensor) -> Tensor:
+    """What is asserted is known of any image."""
+    y = m.a(x)
+    torch._assert(y.ndim == 4, "an image")
+    torch._assert(y.dim() > 2, f"an image, not {y.dim()}")
+    torch._assert(y.shape[1] == 4, "four channels")
+    torch._assert(y.size(-3) < 5, "four channels")
+    return m.b(y.relu())
+
+
 @pytest.mark.parametrize(
     ("function", "parts"),
     [
@@ -99,3 +109,40 @@ def test_parts(function: Callable[..., Any], parts: int, with_example: bool) -> 
         expected = (expected["y"], *expected["both"])
         result = (result["y"], *result["both"])
     assert_close(result, expected)
+
+
+@pytest.mark.parametrize("with_example", [False, True], ids=["without-example", "with-example"])
+def test_what_is_known_is_not_asserted(with_example: bool) -> None:
+    """The value would have to leave the part for that."""
+    model, x = Model(asserting).eval(), torch.randn(2, 3, 8, 8)
+    whole = captured(model, x if with_example else None)
+    assert not whole.native
+    (part,) = whole.parts
+    assert len(part.graph.outputs) == 1
+    assert_close(run_captured(whole, model, x), reference(model, x))
+
+
+def asserting_rows(m: Any, x: Tensor) -> Tensor:
+    y = m.a(x)
+    torch._assert(y.shape[2] == 8, "eight rows")
+    return m.b(y.relu())
+
+
+def asserting_dimensions(m: Any, x: Tensor) -> Tensor:
+    torch._assert(x.ndim == 4, "a batch")
+    return m.b(m.a(x).relu())
+
+
+@pytest.mark.parametrize(
+    ("function", "shape"),
+    [(asserting_rows, (2, 3, 9, 8)), (asserting_dimensions, (3, 8, 8))],
+    ids=["rows", "dimensions"],
+)
+def test_what_depends_on_the_image_is_asserted(
+    function: Callable[..., Any], shape: tuple[int, ...]
+) -> None:
+    model = Model(function).eval()
+    whole = captured(model, torch.randn(2, 3, 8, 8))
+    assert "_assert" in [each.call for each in whole.native]
+    with pytest.raises(AssertionError, match="eight rows|a batch"):
+        run_captured(whole, model, torch.randn(shape))
