@@ -22,7 +22,12 @@ from cnnext.optimization.functionalization import functionalize
 from cnnext.optimization.graph import Graph
 from cnnext.optimization.layers import is_layer, watched
 from cnnext.optimization.lowering import Lowering, joined, layer_of
-from cnnext.optimization.partition import partitions, spell_out_views, supported_nodes
+from cnnext.optimization.partition import (
+    give_own_constants,
+    partitions,
+    spell_out_views,
+    supported_nodes,
+)
 from cnnext.optimization.tracing import (
     Example,
     Untraceable,
@@ -140,6 +145,7 @@ class _Capture:
             record(whole, example)
         lowering, supported = supported_nodes(whole.graph, module, path)
         spell_out_views(whole.graph, supported, lowering)
+        give_own_constants(whole.graph, supported, lowering)
         parts = partitions(whole.graph, supported, lowering)
         fused = set().union(*parts)
         calls = [node for node in whole.graph.nodes if node not in fused]

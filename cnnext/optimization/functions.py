@@ -30,20 +30,32 @@ class Unsupported(Exception):
 
 @dataclass(frozen=True)
 class Constant:
-    """A tensor of the model."""
+    """A tensor of the model, or one that follows from such.
+
+    Attributes:
+        tensor: the model's, or one of the sizes and type of what is computed.
+        path: its qualified name.
+        made: how it is made, None for what the model has.
+    """
 
     tensor: Tensor
     path: str
+    made: Weight | None = None
 
-    def weight(self) -> Weight:
+    def recipe(self) -> Weight:
+        if self.made is not None:
+            return self.made
         tensor = self.tensor
         if type(tensor) not in (Tensor, Parameter):
             raise Unsupported(f"{self.path} is a {type(tensor).__name__}")
-        if tensor.dtype != torch.float32:
-            raise Unsupported(f"{self.path} is {tensor.dtype}")
         if not tensor.is_cpu or tensor.layout != torch.strided:
             raise Unsupported(f"{self.path} is on {tensor.device}, {tensor.layout}")
         return ModelAttribute(self.path, tuple(tensor.shape))
+
+    def weight(self) -> Weight:
+        if self.tensor.dtype != torch.float32:
+            raise Unsupported(f"{self.path} is {self.tensor.dtype}")
+        return self.recipe()
 
 
 @dataclass(frozen=True)
@@ -89,7 +101,7 @@ def _int(argument: Any) -> int:
     return argument
 
 
-def _number(argument: Any) -> float:
+def number(argument: Any) -> float:
     if type(argument) not in (int, float):
         raise Unsupported(f"{argument!r} is not a number")
     return float(argument)
@@ -206,7 +218,7 @@ def batch_norm(
     if training is not False:
         raise Unsupported("normalizes by the statistics of the batch")
     given = _weights(mean=running_mean, variance=running_var, gamma=weight, beta=bias)
-    scale = NormScale(given.get("gamma"), given["variance"], _number(eps))
+    scale = NormScale(given.get("gamma"), given["variance"], number(eps))
     shift = NormShift(given.get("beta"), given["mean"], scale)
     return Node("scale_shift", (value,), {}, {"scale": scale, "shift": shift}, shape=value.shape)
 
@@ -283,7 +295,7 @@ def mean(input: Any, dim: Any = None, keepdim: Any = False, *, dtype: Any = None
 
 def activation(input: Any, name: str, *parameters: Any) -> Node:
     value = value_of(input)
-    words: tuple[str | float, ...] = (name, *map(_number, parameters))
+    words: tuple[str | float, ...] = (name, *map(number, parameters))
     return Node("activation", (value,), {"activation": words}, shape=value.shape)
 
 
@@ -343,10 +355,8 @@ def softmax(input: Any, dim: Any = None, _stacklevel: Any = 3, dtype: Any = None
     return Node("softmax", (value,), shape=value.shape)
 
 
-def add(input: Any, other: Any, *, alpha: Any = 1) -> Node:
+def add(input: Any, other: Any) -> Node:
     a, b = value_of(input), value_of(other)
-    if alpha != 1:
-        raise Unsupported(f"alpha={alpha}")
     if not _may_be_equal(a.shape, b.shape):
         raise Unsupported("the operands are broadcast")
     return Node("add", (a, b), shape=_merged(a.shape, b.shape))
@@ -554,7 +564,7 @@ def interpolate(
     if antialias or mode not in ("nearest", "bilinear"):
         raise Unsupported(f"mode={mode!r}, antialias={antialias}")
     factors = scale_factor if isinstance(scale_factor, list | tuple) else (scale_factor,) * 2
-    numbers = tuple(map(_number, factors))
+    numbers = tuple(map(number, factors))
     if len(numbers) != 2 or any(not each.is_integer() or each < 1 for each in numbers):
         raise Unsupported(f"scale_factor={scale_factor}")
     attributes: dict[str, Attribute] = {"scale": tuple(map(int, numbers))}
@@ -588,8 +598,6 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     F.hardsigmoid: hardsigmoid,
     F.gelu: gelu,
     **dict.fromkeys((F.softmax, torch.softmax), softmax),
-    **dict.fromkeys((torch.add, operator.add, operator.iadd), add),
-    **dict.fromkeys((torch.mul, torch.multiply, operator.mul, operator.imul), multiply),
     **dict.fromkeys((F.dropout, F.dropout2d), dropout),
     torch.flatten: flatten,
     **dict.fromkeys((torch.cat, torch.concat, torch.concatenate), cat),
@@ -613,8 +621,6 @@ METHODS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("sigmoid", "sigmoid_"), sigmoid),
     **dict.fromkeys(("tanh", "tanh_"), tanh),
     "softmax": softmax,
-    **dict.fromkeys(("add", "add_"), add),
-    **dict.fromkeys(("mul", "mul_", "multiply"), multiply),
     "flatten": flatten,
     "size": size,
     **dict.fromkeys(("view", "reshape"), view),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -12,11 +13,12 @@ import torch
 from torch import fx
 from torch.nn import Module
 
-from cnnext.optimization import assertions, functions
+from cnnext.optimization import arithmetic, assertions, functions
+from cnnext.optimization.constants import computed
 from cnnext.optimization.functions import Constant, Unsupported
 from cnnext.optimization.graph import Graph, Node, Shape
 from cnnext.optimization.layers import lower_layer
-from cnnext.optimization.weights import attribute
+from cnnext.optimization.weights import Held, attribute
 from cnnext.runtime.library import ops
 
 #: In `meta` of a traced node: its value in the example as a tensor on the meta device, None for
@@ -26,8 +28,8 @@ EXAMPLE = "cnnext_example"
 #: In the same place: what is known of the value's sizes.
 SHAPE = "cnnext_shape"
 
-_FUNCTIONS = functions.FUNCTIONS | assertions.FUNCTIONS
-_METHODS = functions.METHODS | assertions.METHODS
+_FUNCTIONS = functions.FUNCTIONS | arithmetic.FUNCTIONS | assertions.FUNCTIONS
+_METHODS = functions.METHODS | arithmetic.METHODS | assertions.METHODS
 
 
 @functools.cache
@@ -68,7 +70,7 @@ class Lowering:
             if node.op == "output":
                 self.outputs = self._flat(node.args[0])
             elif node.op == "get_attr":
-                self.values[node] = self._constant(node)
+                self.values[node] = self._constant(node, traced)
             elif node.op == "placeholder" or node in self.reasons:
                 self.values[node] = self._input(node)
             else:
@@ -88,12 +90,19 @@ class Lowering:
         fx.map_arg(outputs, lambda node: found.append(self.values[node]))
         return tuple(found)
 
-    def _constant(self, node: fx.Node) -> Any:
+    def is_constant(self, node: fx.Node) -> bool:
+        """Whether the node's value is a tensor of the model, or follows from such alone."""
+        return isinstance(self.values.get(node), Constant)
+
+    def _constant(self, node: fx.Node, traced: fx.Graph) -> Any:
         name = str(node.target)
-        try:
+        with contextlib.suppress(AttributeError):
             return Constant(attribute(self._model, name), joined(self._path, name))
-        except AttributeError:  # the tracer's, not the model's
-            return self._input(node)
+        with contextlib.suppress(AttributeError):  # the tracer keeps it, not the model
+            assert traced.owning_module is not None
+            tensor = attribute(traced.owning_module, name)
+            return Constant(tensor, name, Held(tensor))
+        return f"{name}, which is not a tensor"
 
     def _input(self, node: fx.Node) -> Node:
         value = Node("input", shape=_known_shape(node))
@@ -102,15 +111,34 @@ class Lowering:
 
     def _lower(self, node: fx.Node) -> None:
         try:
-            _check_example(node)
             args = fx.map_arg(node.args, self.values.__getitem__)
             kwargs = fx.map_arg(node.kwargs, self.values.__getitem__)
+            if self._follows_from_constants(node):
+                method = getattr(torch.Tensor, str(node.target), None)
+                function: Any = method if node.op == "call_method" else node.target
+                self.values[node] = computed(function, args, kwargs)
+                return
+            self._check_example(node)
             value = self._by_example(node, self._call(node, *args, **kwargs))
             layer = joined(self._path, layer_of(node))
             self.values[node] = self._entered(value, layer)
         except Unsupported as why:
             self.reasons[node] = str(why)
             self.values[node] = self._input(node)
+
+    def _follows_from_constants(self, node: fx.Node) -> bool:
+        operands = node.all_input_nodes
+        is_function = node.op in ("call_function", "call_method")
+        return is_function and len(operands) > 0 and all(map(self.is_constant, operands))
+
+    def _check_example(self, node: fx.Node) -> None:
+        """Raises Unsupported where the example has what no graph has."""
+        for each in (*node.all_input_nodes, node):
+            example = each.meta.get(EXAMPLE)
+            if example is None or self.is_constant(each):
+                continue
+            if example.dtype != torch.float32 or example.dim() not in (2, 4):
+                raise Unsupported(f"{example.dtype} of {example.dim()} dimensions")
 
     def _call(self, node: fx.Node, *args: Any, **kwargs: Any) -> Any:
         if node.op == "call_module":
@@ -182,15 +210,6 @@ def _known_shape(node: fx.Node) -> Shape:
     if example is None or example.dim() < 2:
         return None
     return (None, example.shape[1], *[None] * (example.dim() - 2))
-
-
-def _check_example(node: fx.Node) -> None:
-    """Raises Unsupported where the example has what no graph has."""
-    operands = (each for each in node.all_input_nodes if each.op != "get_attr")
-    for each in (*operands, node):
-        example = each.meta.get(EXAMPLE)
-        if example is not None and (example.dtype != torch.float32 or example.dim() not in (2, 4)):
-            raise Unsupported(f"{example.dtype} of {example.dim()} dimensions")
 
 
 def _multiplied_by(product: Node, factor: Node) -> Node:

@@ -89,14 +89,38 @@ def partitions(graph: fx.Graph, supported: set[fx.Node], lowering: Lowering) -> 
     level: dict[fx.Node, int] = {}
     members: dict[int, list[fx.Node]] = {}
     for node in graph.nodes:
-        sources = [each for each in node.all_input_nodes if each.op != "get_attr"]
+        sources = [each for each in node.all_input_nodes if not lowering.is_constant(each)]
         if node not in supported:
             level[node] = max((level[each] for each in sources), default=0)
             continue
         level[node] = max((level[each] + (each not in supported) for each in sources), default=0)
-        attributes = [each for each in node.all_input_nodes if each.op == "get_attr"]
-        members.setdefault(level[node], []).extend([*attributes, node])
+        members.setdefault(level[node], []).extend([*_constants(node, lowering), node])
     return [nodes for nodes in members.values() if _is_worth_it(nodes, lowering)]
+
+
+def give_own_constants(graph: fx.Graph, supported: set[fx.Node], lowering: Lowering) -> None:
+    """Computes the constants of each supported node for it alone, so that they can go with it."""
+    for node in supported:
+        copies: dict[fx.Node, fx.Node] = {}
+        for each in _constants(node, lowering):
+            with graph.inserting_before(node):
+                copies[each] = graph.node_copy(each, copies.__getitem__)
+            lowering.values[copies[each]] = lowering.values[each]
+        for each in node.all_input_nodes:
+            if each in copies:
+                node.replace_input_with(each, copies[each])
+    for node in reversed(graph.nodes):
+        if lowering.is_constant(node) and not node.users:
+            graph.erase_node(node)
+
+
+def _constants(node: fx.Node, lowering: Lowering) -> list[fx.Node]:
+    """The constants that a node takes, and what those follow from, in the order of the graph."""
+    found: dict[fx.Node, None] = {}
+    for each in node.all_input_nodes:
+        if lowering.is_constant(each):
+            found.update(dict.fromkeys([*_constants(each, lowering), each]))
+    return list(found)
 
 
 def _is_worth_it(nodes: list[fx.Node], lowering: Lowering) -> bool:

@@ -42,6 +42,10 @@ for _operator in IN_PLACE_OPERATORS:
     setattr(_Proxy, f"__{_operator.__name__}__", _record)
 
 
+class _ParameterProxy(_Proxy, fx.proxy.ParameterProxy):
+    """A proxy of a tensor of the model, whose sizes are known."""
+
+
 class _Rebuilt:
     """Makes a container of its leaves."""
 
@@ -66,7 +70,7 @@ class Tracer(fx.Tracer):
     proxy_buffer_attributes = True
 
     def __init__(self, fixed: dict[str, Any]) -> None:
-        super().__init__()
+        super().__init__(param_shapes_constant=True)
         self._fixed = fixed
         self.untraceable: dict[str, str] = {}
 
@@ -75,6 +79,17 @@ class Tracer(fx.Tracer):
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _Proxy(node, self)
+
+    def create_proxy(
+        self, *args: Any, proxy_factory_fn: Callable[..., Any] | None = None, **kwargs: Any
+    ) -> fx.Proxy:
+        factory = proxy_factory_fn
+        if factory is not None:  # there is one for the model's tensors alone
+            kwargs["proxy_factory_fn"] = lambda node: self._parameter_proxy(factory(node))
+        return super().create_proxy(*args, **kwargs)
+
+    def _parameter_proxy(self, proxy: fx.proxy.ParameterProxy) -> fx.Proxy:
+        return _ParameterProxy(self, proxy.node, proxy.name, proxy.param)
 
     def create_arg(self, a: Any) -> Any:
         if isinstance(a, dict) and type(a) is not dict:  # of which fx.Tracer makes a plain one
@@ -132,7 +147,6 @@ def traced(model: Module, fixed: dict[str, Any]) -> tuple[fx.GraphModule, dict[s
             module = fx.GraphModule(model, graph, type(model).__name__)
     except Exception as error:  # as above
         raise Untraceable(f"cannot be traced: {_first_line(error)}") from error
-    _read_once_per_use(module.graph)
     return module, tracer.untraceable
 
 
@@ -156,16 +170,6 @@ def _attributes_kept(model: Module) -> Iterator[None]:
     finally:
         for name in set(vars(model)) - before:
             delattr(model, name)
-
-
-def _read_once_per_use(graph: fx.Graph) -> None:
-    """Gives each use of an attribute a node of its own, that it can be moved with."""
-    for node in graph.find_nodes(op="get_attr"):
-        if not node.users:
-            graph.erase_node(node)
-        for user in list(node.users)[1:]:
-            with graph.inserting_before(user):
-                user.replace_input_with(node, graph.node_copy(node))
 
 
 class _ExampleRecorder(fx.Interpreter):

@@ -8,7 +8,7 @@ computed in float64 and rounded once.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import Module
+from torch.utils import _pytree as pytree
 
 
 def flushed(tensor: Tensor) -> Tensor:
@@ -31,6 +32,10 @@ def attribute(model: Module, path: str) -> Tensor:
     return tensor
 
 
+def _exact(tensor: Tensor) -> Tensor:
+    return tensor.double() if tensor.is_floating_point() else tensor
+
+
 class Weight:
     """A recipe. Equal recipes give equal tensors."""
 
@@ -39,7 +44,7 @@ class Weight:
         raise NotImplementedError
 
     def exact(self, model: Module) -> Tensor:
-        """What the model's tensors make of it now, in float64."""
+        """What the model's tensors make of it now, in float64; integers stay what they are."""
         raise NotImplementedError
 
     def value(self, model: Module) -> Tensor:
@@ -69,13 +74,79 @@ class Attribute(Weight):
         return self.shape
 
     def exact(self, model: Module) -> Tensor:
-        return attribute(model, self.path).double()
+        return _exact(attribute(model, self.path))
 
     def value(self, model: Module) -> Tensor:
         return flushed(attribute(model, self.path)).contiguous()
 
     def paths(self) -> Iterator[str]:
         yield self.path
+
+
+@dataclass(frozen=True)
+class Filled(Weight):
+    """The same number everywhere."""
+
+    number: float
+    shape: tuple[int, ...]
+
+    def size(self) -> tuple[int, ...]:
+        return self.shape
+
+    def exact(self, model: Module) -> Tensor:
+        return torch.full(self.shape, self.number, dtype=torch.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Held(Weight):
+    """A tensor that the model does not have: its forward pass makes it of nothing."""
+
+    tensor: Tensor
+
+    def size(self) -> tuple[int, ...]:
+        return tuple(self.tensor.shape)
+
+    def exact(self, model: Module) -> Tensor:
+        return _exact(self.tensor)
+
+
+@dataclass(frozen=True, eq=False)
+class Computed(Weight):
+    """What a function makes of others.
+
+    Attributes:
+        function: what the model itself calls.
+        leaves: of the positional and named arguments, weights among them.
+        structure: of these.
+        shape: of the result.
+    """
+
+    function: Callable[..., Tensor]
+    leaves: tuple[Any, ...]
+    structure: pytree.TreeSpec
+    shape: tuple[int, ...]
+
+    def size(self) -> tuple[int, ...]:
+        return self.shape
+
+    def exact(self, model: Module) -> Tensor:
+        leaves = [each.exact(model) if isinstance(each, Weight) else each for each in self.leaves]
+        args, kwargs = pytree.tree_unflatten(leaves, self.structure)
+        return _exact(self.function(*args, **kwargs))
+
+
+@dataclass(frozen=True)
+class PerChannel(Weight):
+    """A number a channel, of what has one for all of them or other dimensions beside."""
+
+    weight: Weight
+    channels: int
+
+    def size(self) -> tuple[int, ...]:
+        return (self.channels,)
+
+    def exact(self, model: Module) -> Tensor:
+        return self.weight.exact(model).reshape(-1).expand(self.channels)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from types import MethodType
 from typing import Any
@@ -54,7 +55,17 @@ def patched(layer: nn.Module) -> nn.Module:
 
 class Lighter(nn.Conv2d):
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Any) -> Tensor:
-        return super()._conv_forward(input, weight, bias) + 1
+        return super()._conv_forward(input, weight, bias).sin()
+
+
+class Holding(nn.Module):
+    def __init__(self, tensor: Tensor, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.register_buffer("held", tensor)
+        self._function = function
+
+    def forward(self, x: Tensor) -> Any:
+        return self._function(self.held, x)
 
 
 class Whole(nn.Module):
@@ -70,7 +81,7 @@ KEPT: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
     "hook-on-container": (lambda: hooked(nn.Sequential(nn.ReLU())), "Sequential", "hook"),
     "pre-hook": (lambda: pre_hooked(nn.ReLU()), "ReLU", "hook"),
     "patched-forward": (lambda: patched(nn.Conv2d(4, 4, 3)), "Conv2d", "replaced"),
-    "subclass": (lambda: Lighter(4, 4, 3), "add", "no operator|an operand is 1"),
+    "subclass": (lambda: Lighter(4, 4, 3), "sin", "no operator"),
     "parametrized": (
         lambda: parametrizations.weight_norm(nn.Conv2d(4, 4, 3)),
         "ParametrizedConv2d",
@@ -104,8 +115,25 @@ KEPT: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
     "training": (lambda: nn.BatchNorm2d(4), "BatchNorm2d", "statistics of the batch"),
     "other-layer": (lambda: nn.GroupNorm(2, 4), "GroupNorm", "no operator"),
     "float64": (lambda: nn.BatchNorm2d(4).double(), "BatchNorm2d", "float64"),
-    "number": (lambda: Calling(lambda x: x + 1), "add", "an operand is 1"),
-    "alpha": (lambda: Calling(lambda x: torch.add(x, x, alpha=2)), "add", "alpha=2"),
+    "quotient": (lambda: Calling(lambda x: x / x.exp()), "exp", "no operator"),
+    "quotient-by-zero": (lambda: Calling(lambda x: (x / 0).clamp(-1, 1)), "truediv", "by zero"),
+    "infinity": (lambda: Calling(lambda x: (x + math.inf).tanh()), "add", "not finite"),
+    "power": (lambda: Calling(lambda x: x**3), "pow", "exponent=3"),
+    "rows-of-the-model": (
+        lambda: Holding(torch.ones(4, 10, 10), lambda w, x: x * w),
+        "mul",
+        "broadcast",
+    ),
+    "integers-of-the-model": (
+        lambda: Holding(torch.arange(4).reshape(4, 1, 1), lambda w, x: x * w),
+        "mul",
+        "int64",
+    ),
+    "random-filter": (
+        lambda: Holding(torch.randn(4, 4, 1, 1), lambda w, x: F.conv2d(x, F.dropout(w, 0.1))),
+        "dropout",
+        "random",
+    ),
     "mean-of-channels": (
         lambda: Calling(lambda x: x.mean(1, True).expand_as(x)),
         "mean",
@@ -158,6 +186,6 @@ def test_a_call_is_kept(name: str) -> None:
 @pytest.mark.parametrize("shape", [(1, 4, 1, 1), (4, 1, 1), (2, 1, 10, 10)], ids=str)
 def test_a_broadcast_addition_is_seen_by_an_example(shape: tuple[int, ...]) -> None:
     """Without one, the sizes are not known."""
-    model = Around(Calling(lambda x: x + torch.zeros(shape).exp()))
+    model = Around(Calling(lambda x: x + torch.zeros(shape).to(x)))
     whole = captured(model, torch.randn(2, 3, 12, 12))
     assert any("broadcast" in each.reason or "dimensions" in each.reason for each in whole.native)
