@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import fx
+from torch import fx, nn
 from torch.nn import Module
 
 from cnnext.optimization.graph import Node
@@ -26,11 +26,17 @@ from cnnext.optimization.tracing import IN_PLACE_OPERATORS, Untraceable
 _VIEWS = frozenset({"input", "flatten", "slice"})
 
 _FRESH_FUNCTIONS = frozenset(
-    {*IN_PLACE_OPERATORS.values(), operator.neg, torch.matmul, F.layer_norm}
+    {*IN_PLACE_OPERATORS.values(), operator.neg, torch.matmul, torch.bmm, torch.stack}
+    | {F.layer_norm, F.group_norm, F.linear, F.interpolate, F.scaled_dot_product_attention}
 )
 _FRESH_LAYERS = frozenset(
-    f"torch.nn.modules.{file}" for file in ("conv", "batchnorm", "normalization", "pooling")
+    f"torch.nn.modules.{file}"
+    for file in ("conv", "batchnorm", "normalization", "pooling", "linear", "upsampling")
 )
+_SHARED_LAYERS = (nn.Identity,)
+
+#: Methods that give sizes, not tensors.
+_SIZES = frozenset({"size", "dim", "numel"})
 
 
 def functionalize(traced: fx.GraphModule, model: Module) -> None:
@@ -49,7 +55,7 @@ def functionalize(traced: fx.GraphModule, model: Module) -> None:
         names = {node}
         if node in in_place:
             names |= memory[node.all_input_nodes[0]]
-        elif not _is_fresh(node, lowering, model):
+        elif node.op != "output" and not _is_fresh(node, lowering, model):
             names = names.union(*(memory[each] for each in node.all_input_nodes))
         for name in names:
             memory[name] = names
@@ -72,11 +78,12 @@ def functionalize(traced: fx.GraphModule, model: Module) -> None:
 
 def _is_fresh(node: fx.Node, lowering: Lowering, model: Module) -> bool:
     """Whether the value surely lies in memory of its own."""
-    if node.target in _FRESH_FUNCTIONS:
+    if node.target in _FRESH_FUNCTIONS or _gives_sizes(node):
         return True
     if node.op == "call_module":
         layer = type(model.get_submodule(str(node.target)))
-        if any(base.__module__ in _FRESH_LAYERS for base in layer.__mro__):
+        in_files = any(base.__module__ in _FRESH_LAYERS for base in layer.__mro__)
+        if in_files and not issubclass(layer, _SHARED_LAYERS):
             return True
     value = lowering.values.get(node)
     operands = (lowering.values.get(each) for each in node.all_input_nodes)
@@ -85,6 +92,12 @@ def _is_fresh(node: fx.Node, lowering: Lowering, model: Module) -> bool:
         and value.operator not in _VIEWS
         and all(value is not operand for operand in operands)
     )
+
+
+def _gives_sizes(node: fx.Node) -> bool:
+    if node.target is getattr:
+        return node.args[1] in ("shape", "ndim", "dtype", "device")
+    return node.op == "call_method" and node.target in _SIZES
 
 
 def _is_in_place(node: fx.Node, model: Module) -> bool:
@@ -97,7 +110,7 @@ def _is_in_place(node: fx.Node, model: Module) -> bool:
         return False
     return (
         node.target in IN_PLACE_OPERATORS
-        or "out" in node.kwargs
+        or node.kwargs.get("out") is not None
         or _is_name_in_place(getattr(node.target, "__name__", ""))
         or bool(_arguments(node).get("inplace"))
     )
@@ -142,6 +155,6 @@ def _write_elsewhere(node: fx.Node, traced: fx.GraphModule, model: Module) -> No
         name = getattr(target, "__name__", "")
         homes = (home for home in (torch, F) if getattr(home, name, None) is target)
         other = next((getattr(home, name[:-1], None) for home in homes), None)
-        if other is None or "out" in node.kwargs:
+        if other is None or node.kwargs.get("out") is not None:
             raise Untraceable(f"{name} has no counterpart that writes elsewhere")
         node.target = other

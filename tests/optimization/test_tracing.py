@@ -263,9 +263,22 @@ def sum_of_what_is_read(model: Any, y: Tensor) -> Tensor:
     return z + y
 
 
+def upsampled_to_the_size(model: Any, y: Tensor) -> Tensor:
+    """Neither what is upsampled nor a size lies in the memory of a value."""
+    z = F.interpolate(model.relu(y), size=y.shape[2:])
+    z += 1
+    return y + z[:, :, : y.size(2)]
+
+
+def normalized(model: Any, y: Tensor) -> Tensor:
+    """Has an argument `out`, which is not given."""
+    return F.normalize(model.relu(y + 1))
+
+
 @pytest.mark.parametrize(
     ("function", "parts"),
     [
+        *((upsampled_to_the_size, 1), (normalized, 1)),
         *((read_before, 1), (read_after, 1), (read_after_native, 1), (read_before_native, 1)),
         *(
             (twice, 1),
@@ -287,6 +300,26 @@ def test_in_place_calls(function: Callable[..., Any], parts: int) -> None:
         assert_close(whole.module(x).double(), model(x).double())
     assert_close(run_captured(whole, model, x), expected)
     assert model.relu.inplace and model.elu.inplace
+
+
+class Encoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Conv2d(4, 4, 3))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        features = [x]
+        for layer in self.layers:
+            features.append(layer(features[-1]))
+        return [features[0], *features[2:]]
+
+
+def test_what_is_returned_together_does_not_lie_together() -> None:
+    model, x = Encoder().eval(), torch.randn(2, 3, 8, 8)
+    whole = captured(model)
+    assert len(whole.parts) == 1
+    assert not whole.native
+    assert_close(run_captured(whole, model, x), reference(model, x))
 
 
 def test_an_argument_that_is_overwritten_stays_so() -> None:
