@@ -7,6 +7,7 @@ import inspect
 import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -31,7 +32,14 @@ IN_PLACE_OPERATORS: dict[Any, Any] = {
 
 
 class _Proxy(fx.Proxy):
-    """A proxy that records x += y as such: fx.Proxy makes an addition of it."""
+    """A proxy that records x += y as such, of which fx.Proxy makes an addition.
+
+    It has the length of what `chunk` and `split` give.
+    """
+
+    def __len__(self) -> int:
+        pieces = _number_of_pieces(self.node)
+        return super().__len__() if pieces is None else pieces
 
 
 for _operator in IN_PLACE_OPERATORS:
@@ -81,12 +89,40 @@ class Tracer(fx.Tracer):
         return _Proxy(node, self)
 
     def create_proxy(
-        self, *args: Any, proxy_factory_fn: Callable[..., Any] | None = None, **kwargs: Any
+        self,
+        kind: str,
+        target: Any,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *options: Any,
+        proxy_factory_fn: Callable[..., Any] | None = None,
+        **others: Any,
     ) -> fx.Proxy:
+        if kind == "call_function" and _is_of_a_user(target):
+            result = self._inside(target, args, kwargs)
+            if result is not None:
+                return result
         factory = proxy_factory_fn
         if factory is not None:  # there is one for the model's tensors alone
-            kwargs["proxy_factory_fn"] = lambda node: self._parameter_proxy(factory(node))
-        return super().create_proxy(*args, **kwargs)
+            others["proxy_factory_fn"] = lambda node: self._parameter_proxy(factory(node))
+        return super().create_proxy(kind, target, args, kwargs, *options, **others)
+
+    def _inside(
+        self, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]
+    ) -> fx.Proxy | None:
+        """What a function gives that was marked by `torch.fx.wrap`; None if it has to be called."""
+        last = next(reversed(self.graph.nodes), None)
+        with contextlib.suppress(Exception):  # as for modules
+            result = function(*args, **kwargs)
+            if isinstance(result, fx.Proxy):
+                return result
+        self._forget_after(last)
+        return None
+
+    def iter(self, obj: Any) -> Iterator[Any]:
+        """Called for what is not unpacked into a known number of names."""
+        pieces = _number_of_pieces(obj.node)
+        return super().iter(obj) if pieces is None else iter([obj[i] for i in range(pieces)])
 
     def _parameter_proxy(self, proxy: fx.proxy.ParameterProxy) -> fx.Proxy:
         return _ParameterProxy(self, proxy.node, proxy.name, proxy.param)
@@ -128,6 +164,23 @@ class Tracer(fx.Tracer):
         if name in self._fixed:
             return self._fixed[name]
         return super()._proxy_placeholder(name, *args)
+
+
+def _is_of_a_user(function: Any) -> bool:
+    module = getattr(function, "__module__", None) or ""
+    is_ours = module == "torch" or module.startswith(("torch.", "cnnext."))
+    return isinstance(function, FunctionType) and not is_ours
+
+
+def _number_of_pieces(node: fx.Node) -> int | None:
+    """How many tensors a call of `chunk` or `split` gives, None if that depends on their sizes."""
+    if node.target in (torch.chunk, "chunk"):
+        number = node.kwargs.get("chunks", node.args[1] if len(node.args) > 1 else None)
+        return number if isinstance(number, int) else None
+    if node.target in (torch.split, "split"):
+        sizes = node.args[1] if len(node.args) > 1 else next(iter(node.kwargs.values()), None)
+        return len(sizes) if isinstance(sizes, list | tuple) else None
+    return None
 
 
 def traced(model: Module, fixed: dict[str, Any]) -> tuple[fx.GraphModule, dict[str, str]]:

@@ -196,6 +196,67 @@ def test_an_example_shows_that_a_trace_is_wrong(build: Callable[[], nn.Module]) 
     assert_close(run_captured(captured(model, x), model, x), expected)
 
 
+def drop_path(x: Tensor, training: bool) -> Tensor:
+    return x * torch.rand(1) if training else x
+
+
+def signed(x: Tensor) -> Tensor:
+    return x if x.sum() > 0 else -x
+
+
+torch.fx.wrap("drop_path")
+torch.fx.wrap("signed")
+
+
+class Wrapping(nn.Module):
+    """Calls functions that are marked as not to be traced: only one cannot be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return signed(drop_path(self.conv(x), self.training).relu())
+
+
+def test_functions_that_are_marked_are_traced_where_that_is_possible() -> None:
+    model, x = Wrapping().eval(), torch.randn(2, 3, 8, 8)
+    whole = captured(model, x)
+    assert [each.call for each in whole.native] == ["signed"]
+    assert len(whole.parts) == 1
+    assert_close(run_captured(whole, model, x), reference(model, x))
+
+
+class Listing(nn.Module):
+    """C2f's way of making a list of pieces."""
+
+    def __init__(self, pieces: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.stem, self.block, self._pieces = nn.Conv2d(3, 6, 1), nn.Conv2d(3, 3, 1), pieces
+
+    def forward(self, x: Tensor) -> Tensor:
+        pieces = list(self._pieces(self.stem(x)))
+        pieces.extend(self.block(pieces[-1]) for _ in range(2))
+        return torch.cat(pieces, 1)
+
+
+PIECES: dict[str, Callable[[Tensor], Any]] = {
+    "chunk": lambda x: x.chunk(2, 1),
+    "chunks-by-name": lambda x: torch.chunk(x, chunks=2, dim=1),
+    "split": lambda x: x.split((3, 3), 1),
+    "split-by-name": lambda x: torch.split(x, split_size_or_sections=[3, 3], dim=1),
+}
+
+
+@pytest.mark.parametrize("name", PIECES)
+def test_pieces_are_listed(name: str) -> None:
+    model, x = Listing(PIECES[name]).eval(), torch.randn(2, 3, 8, 8)
+    whole = captured(model)
+    assert not whole.native
+    assert len(whole.parts) == 1
+    assert_close(run_captured(whole, model, x), reference(model, x))
+
+
 # ----------------------------------------------------------------------------- in-place calls
 
 
