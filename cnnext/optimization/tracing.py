@@ -50,8 +50,13 @@ for _operator in IN_PLACE_OPERATORS:
     setattr(_Proxy, f"__{_operator.__name__}__", _record)
 
 
-class _ParameterProxy(_Proxy, fx.proxy.ParameterProxy):
+class _TensorProxy(_Proxy):
     """A proxy of a tensor of the model, whose sizes are known."""
+
+    def __init__(self, node: fx.Node, tracer: fx.Tracer, tensor: torch.Tensor) -> None:
+        super().__init__(node, tracer)
+        self.shape, self.ndim = tensor.shape, tensor.ndim
+        self.size, self.dim, self.numel = tensor.size, tensor.dim, tensor.numel
 
 
 class _Rebuilt:
@@ -78,7 +83,7 @@ class Tracer(fx.Tracer):
     proxy_buffer_attributes = True
 
     def __init__(self, fixed: dict[str, Any]) -> None:
-        super().__init__(param_shapes_constant=True)
+        super().__init__()
         self._fixed = fixed
         self.untraceable: dict[str, str] = {}
 
@@ -89,23 +94,20 @@ class Tracer(fx.Tracer):
         return _Proxy(node, self)
 
     def create_proxy(
-        self,
-        kind: str,
-        target: Any,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        *options: Any,
-        proxy_factory_fn: Callable[..., Any] | None = None,
-        **others: Any,
+        self, kind: str, target: Any, args: Any, kwargs: Any, *options: Any, **others: Any
     ) -> fx.Proxy:
         if kind == "call_function" and _is_of_a_user(target):
             result = self._inside(target, args, kwargs)
             if result is not None:
                 return result
-        factory = proxy_factory_fn
-        if factory is not None:  # there is one for the model's tensors alone
-            others["proxy_factory_fn"] = lambda node: self._parameter_proxy(factory(node))
         return super().create_proxy(kind, target, args, kwargs, *options, **others)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        """Called for each attribute of a module that is read."""
+        value = super().getattr(attr, attr_val, parameter_proxy_cache)
+        if isinstance(value, fx.Proxy):
+            return _TensorProxy(value.node, self, attr_val)
+        return value
 
     def _inside(
         self, function: Callable[..., Any], args: Any, kwargs: dict[str, Any]
@@ -123,9 +125,6 @@ class Tracer(fx.Tracer):
         """Called for what is not unpacked into a known number of names."""
         pieces = _number_of_pieces(obj.node)
         return super().iter(obj) if pieces is None else iter([obj[i] for i in range(pieces)])
-
-    def _parameter_proxy(self, proxy: fx.proxy.ParameterProxy) -> fx.Proxy:
-        return _ParameterProxy(self, proxy.node, proxy.name, proxy.param)
 
     def create_arg(self, a: Any) -> Any:
         if isinstance(a, dict) and type(a) is not dict:  # of which fx.Tracer makes a plain one

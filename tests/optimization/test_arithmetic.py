@@ -32,6 +32,18 @@ OF_NUMBERS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+class FrozenBatchNorm(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.rand(4) + 0.5)
+        self.register_buffer("variance", torch.rand(4) + 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        count = self.variance.shape[0]
+        scale = self.weight * (self.variance + 1e-5).rsqrt()
+        return x * scale.reshape(1, count, 1, 1) - scale.view(self.weight.size(0), 1, 1)
+
+
 class Around(nn.Module):
     """What is done stands between two convolutions."""
 
@@ -39,11 +51,10 @@ class Around(nn.Module):
         super().__init__()
         self.before, self.after = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 1)
         self.held = nn.ParameterList(torch.randn(shape) for shape in shapes)
-        self.register_buffer("variance", torch.rand(4) + 0.5)
-        self._function = function
+        self.norm, self._function = FrozenBatchNorm(), function
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self._function(self.before(x), *self.held)
+        x = self._function(self.norm(self.before(x)), *self.held)
         return self.after(x)
 
 
