@@ -37,6 +37,10 @@ def sequence(*layers: nn.Module) -> nn.Module:
     return nn.Sequential(*layers)
 
 
+def hard_swish(x: Tensor) -> Tensor:
+    return x * F.relu6(x + 3) / 6
+
+
 def images() -> Tensor:
     return torch.randn(2, 3, 12, 12)
 
@@ -180,6 +184,28 @@ PATTERNS: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
     "product-that-is-silu": (
         lambda: Model(lambda m, x: (lambda y: y * torch.sigmoid(y))(m.a(x)), a=conv()),
         ["conv2d[silu]"],
+    ),
+    "quotient-that-is-hardsigmoid": (
+        lambda: Model(lambda m, x: F.relu6(m.a(x) + 3) / 6, a=conv()),
+        ["conv2d[hardsigmoid]"],
+    ),
+    "quotient-that-is-hardswish": (
+        lambda: Model(lambda m, x: hard_swish(m.a(x)), a=conv()),
+        ["conv2d[hardswish]"],
+    ),
+    "quotient-that-is-no-hardsigmoid": (
+        lambda: Model(lambda m, x: F.relu6(m.a(x) + 3) / 5, a=conv()),
+        ["conv2d[clamp]", "scale_shift"],
+    ),
+    "product-with-another-that-is-no-hardswish": (
+        lambda: Model(lambda m, x: m.b(x) * F.relu6(m.a(x) + 3) / 6, a=conv(), b=conv()),
+        ["conv2d", "conv2d[clamp]", "multiply", "scale_shift"],
+    ),
+    "scales": (
+        lambda: Model(
+            lambda m, x: m.norm(F.relu(m.a(x)) * 2 + 1), a=conv(), norm=nn.BatchNorm2d(6)
+        ),
+        ["conv2d[relu]", "scale_shift"],
     ),
     "product-that-is-hardswish": (
         lambda: Model(lambda m, x: (lambda y: F.hardsigmoid(y) * y)(m.a(x)), a=conv()),

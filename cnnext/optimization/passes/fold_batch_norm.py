@@ -2,8 +2,8 @@
 
     conv2d(w, b) -> scale_shift(s, t)      becomes      conv2d(w s, b s + t)
 
-Likewise for linear and conv_transpose2d. Where the convolution's value is used elsewhere, too, the
-two stay apart.
+Likewise for linear and conv_transpose2d, and for another scale_shift. Where the value of the first
+is used elsewhere, too, the two stay apart.
 """
 
 from __future__ import annotations
@@ -24,11 +24,16 @@ def _fold(norm: Node, rewritten: Rewritten) -> Node:
     (producer,) = norm.operands
     if (
         producer.operator not in _PRODUCERS
+        and producer.operator != "scale_shift"
         or not rewritten.is_used_once(producer)
         or producer.attributes.keys() & {"activation", "residual", "pool"}
     ):
         return norm
     scale, shift = norm.weights["scale"], norm.weights["shift"]
+    if producer.operator == "scale_shift":
+        first, term = producer.weights["scale"], producer.weights["shift"]
+        both = {"scale": Scaled(first, scale), "shift": ScaledBias(term, scale, shift)}
+        return producer.changed(weights=both, layers=norm.layers)
     groups = producer.attributes["groups"] if producer.operator == "conv_transpose2d" else 0
     assert isinstance(groups, int)
     bias: Weight = shift
