@@ -124,6 +124,42 @@ def _agrees(module: Module, example: Example) -> bool:
         return False
 
 
+def divide(
+    whole: fx.GraphModule,
+    module: Module,
+    path: str = "",
+    refused: Mapping[fx.Node, str] | None = None,
+) -> tuple[list[Part], Lowering, list[fx.Node]]:
+    """Puts parts into a graph without in-place calls.
+
+    Args:
+        whole: the graph.
+        module: has what the graph's nodes call and read.
+        path: its qualified name in the model.
+        refused: why some nodes are not to be in a part.
+
+    Returns:
+        The parts; the lowering of the graph, and the nodes that are in none, both of the graph as
+        it was.
+    """
+    lowering, supported = supported_nodes(whole.graph, module, path, refused)
+    spell_out_views(whole.graph, supported, lowering)
+    give_own_constants(whole.graph, supported, lowering)
+    members = partitions(whole.graph, supported, lowering)
+    fused = set().union(*members)
+    calls = [node for node in whole.graph.nodes if node not in fused]
+    fuse_by_partitions(whole, [dict.fromkeys(nodes) for nodes in members], prefix="part_")
+    whole.recompile()
+    parts = []
+    for i in range(len(members)):
+        part = whole.get_submodule(f"part_{i}")
+        assert isinstance(part, fx.GraphModule)
+        lowered = Lowering(part.graph, module, path)
+        assert not lowered.reasons, lowered.reasons
+        parts.append(Part(whole, f"part_{i}", lowered.graph()))
+    return parts, lowering, calls
+
+
 class _Capture:
     """What was found in a model so far."""
 
@@ -143,21 +179,8 @@ class _Capture:
         functionalize(whole, module)
         if example is not None:
             record(whole, example)
-        lowering, supported = supported_nodes(whole.graph, module, path)
-        spell_out_views(whole.graph, supported, lowering)
-        give_own_constants(whole.graph, supported, lowering)
-        parts = partitions(whole.graph, supported, lowering)
-        fused = set().union(*parts)
-        calls = [node for node in whole.graph.nodes if node not in fused]
-        names = [f"part_{i}" for i in range(len(parts))]
-        fuse_by_partitions(whole, [dict.fromkeys(nodes) for nodes in parts], prefix="part_")
-        whole.recompile()
-        for name in names:
-            part = whole.get_submodule(name)
-            assert isinstance(part, fx.GraphModule)
-            lowered = Lowering(part.graph, module, path)
-            assert not lowered.reasons, lowered.reasons
-            self.parts.append(Part(whole, name, lowered.graph()))
+        parts, lowering, calls = divide(whole, module, path)
+        self.parts += parts
         for node in calls:
             self._keep(node, lowering, module, path, untraceable, whole)
         return whole

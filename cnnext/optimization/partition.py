@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -19,9 +20,11 @@ _PRODUCTS = frozenset({"conv2d", "linear", "conv_transpose2d"})
 _VIEWS = frozenset({"view", "reshape", torch.reshape})
 
 
-def supported_nodes(graph: fx.Graph, model: Module, path: str) -> tuple[Lowering, set[fx.Node]]:
-    """The lowering of the graph, and the nodes that may be in a part."""
-    refused: dict[fx.Node, str] = {}
+def supported_nodes(
+    graph: fx.Graph, model: Module, path: str, refused: Mapping[fx.Node, str] | None = None
+) -> tuple[Lowering, set[fx.Node]]:
+    """The lowering of the graph, and the nodes that may be in a part: none of the refused."""
+    refused = dict(refused or {})
     while True:
         lowering = Lowering(graph, model, path, refused)
         supported = {node for node, value in lowering.values.items() if lowering.is_lowered(node)}
