@@ -22,6 +22,10 @@ from cnnext.optimization.layers import is_layer
 from cnnext.optimization.lowering import Lowering
 from cnnext.optimization.tracing import IN_PLACE_OPERATORS, Untraceable
 
+#: In `meta` of a node: the memory that its value lies in, by address or number; missing where that
+#: is not known.
+STORAGES = "cnnext_storages"
+
 #: Operators whose value may lie in the memory of their operand.
 _VIEWS = frozenset({"input", "flatten", "slice"})
 
@@ -78,6 +82,8 @@ def functionalize(traced: fx.GraphModule, model: Module) -> None:
 
 def _is_fresh(node: fx.Node, lowering: Lowering, model: Module) -> bool:
     """Whether the value surely lies in memory of its own."""
+    if (memory := node.meta.get(STORAGES)) is not None:
+        return not any(memory & each.meta.get(STORAGES, memory) for each in node.all_input_nodes)
     if node.target in _FRESH_FUNCTIONS or _gives_sizes(node):
         return True
     if node.op == "call_module":

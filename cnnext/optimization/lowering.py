@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -36,6 +37,13 @@ _METHODS = functions.METHODS | arithmetic.METHODS | assertions.METHODS
 def planned_operators() -> frozenset[str]:
     """The operators that plans have."""
     return frozenset(ops.plan_operators().split())
+
+
+@dataclass(frozen=True)
+class NotATensor:
+    """What a node of this name gives in the example, which no graph takes."""
+
+    name: str
 
 
 class Lowering:
@@ -104,7 +112,9 @@ class Lowering:
             return Constant(tensor, name, Held(tensor))
         return f"{name}, which is not a tensor"
 
-    def _input(self, node: fx.Node) -> Node:
+    def _input(self, node: fx.Node) -> Node | NotATensor:
+        if node.meta.get(EXAMPLE, node) is None:
+            return NotATensor(node.name)
         value = Node("input", shape=_known_shape(node))
         self.nodes[value] = None
         return value
