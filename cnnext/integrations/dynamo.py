@@ -203,9 +203,15 @@ def _callable(whole: fx.GraphModule, parts: list[PlannedPart]) -> Compiled:
 
 
 class _OfOriginals(PlannedPart):
-    """A part that knows the tensors whose aliases it is made from."""
+    """A part that knows the tensors whose aliases it is made from, and where they were."""
 
-    originals: list[weakref.ref[Tensor]]
+    originals: list[tuple[weakref.ref[Tensor], int]]
+
+    def is_of(self, tensors: list[Tensor]) -> bool:
+        return all(
+            original() is tensor and pointer == tensor.data_ptr()
+            for (original, pointer), tensor in zip(self.originals, tensors, strict=True)
+        )
 
 
 #: By program and recipes, so that the graphs for several shapes of inputs pack weights once.
@@ -220,7 +226,7 @@ def _planned(part: Part, model: fx.GraphModule, originals: Mapping[str, Tensor])
         return PlannedPart(native, graph, model)
     key, read = (str(graph), *graph.weights()), [originals[path] for path in paths]
     shared = _parts.get(key)
-    if shared is None or any(a() is not b for a, b in zip(shared.originals, read, strict=True)):
+    if shared is None or not shared.is_of(read):
         shared = _parts[key] = _OfOriginals(native, graph, model)
-        shared.originals = [weakref.ref(tensor) for tensor in read]
+        shared.originals = [(weakref.ref(tensor), tensor.data_ptr()) for tensor in read]
     return shared

@@ -161,9 +161,9 @@ def _description(node: fx.Node) -> dict[str, Any]:
     value = _value(node)
     known: dict[str, Any] = {EXAMPLE: None, _NOTHING: value is None}
     leaves = [x for x in pytree.tree_leaves(value) if isinstance(x, Tensor)]
-    if leaves and all(isinstance(x, FakeTensor) and x.layout == torch.strided for x in leaves):
+    if value is not None and all(isinstance(x, FakeTensor) and x.layout == torch.strided for x in leaves):
         known[STORAGES] = frozenset(x.untyped_storage()._cdata for x in leaves)
-        if value is leaves[0]:
+        if isinstance(value, FakeTensor):
             known |= _description_of(value)
     return known
 
@@ -274,18 +274,15 @@ def _aliases(
     A part returns copies of what it takes views of, and one tensor for what is copied inside it.
     """
     lowering, leaving, supported = _leaving(graph, model, refused)
-    storages = set().union(
-        *(node.meta.get(STORAGES, ()) for node in graph.nodes if node not in supported)
-    )
+    storages: set[int] = set()
     values: set[Node] = set()
     found = []
-    for node in leaving:
-        value, memory = lowering.values[node], node.meta[STORAGES]
-        if isinstance(value, Node) and (
-            value.operator == "input" or value in values or memory & storages
-        ):
-            found.append(node)
-        else:
+    for node in graph.nodes:
+        memory, value = node.meta.get(STORAGES, frozenset()), lowering.values.get(node)
+        if node in leaving and isinstance(value, Node):
+            if value.operator == "input" or value in values or memory & storages:
+                found.append(node)
             values.add(value)
+        if node in leaving or node not in supported:
             storages |= memory
     return found

@@ -66,6 +66,8 @@ def functionalize(traced: fx.GraphModule, model: Module) -> None:
     position = {node: i for i, node in enumerate(nodes)}
     for node in in_place:
         target = node.all_input_nodes[0]
+        if _is_only_use(node, target):
+            continue
         for name in memory[node]:
             if position[name] > position[node]:
                 continue
@@ -78,6 +80,13 @@ def functionalize(traced: fx.GraphModule, model: Module) -> None:
             node, delete_user_cb=lambda user, at=position[node]: position[user] > at
         )
         _write_elsewhere(node, traced, model)
+
+
+def _is_only_use(node: fx.Node, target: fx.Node) -> bool:
+    """Whether the call overwrites a tensor of the model that the graph does not read."""
+    if target.op != "get_attr" or node.users or len(target.users) > 1:
+        return False
+    return len(node.graph.find_nodes(op="get_attr", target=target.target)) == 1
 
 
 def _is_fresh(node: fx.Node, lowering: Lowering, model: Module) -> bool:

@@ -7,7 +7,7 @@ import pytest
 from cnnext.optimization import lowering
 from tests.optimization.interpreter import OPERATORS
 
-_OF_PLANS = ("test_plan", "test_optimize")
+_OF_PLANS = ("test_plan", "test_optimize", "test_torch_compile")
 
 
 @pytest.fixture(autouse=True)
