@@ -65,7 +65,10 @@ def tensors_of_model(graph: fx.Graph) -> dict[str, int]:
 
 
 def prepared(graph: fx.Graph) -> fx.Graph:
-    """A copy of a graph of Dynamo's, which says of its values what `divided` has to know."""
+    """A copy of a graph of Dynamo's, which says of its values what `divided` has to know.
+
+    Numbers that layers have are constants in it: with others, Dynamo compiles again.
+    """
     differentiable = is_differentiable(graph)
     copied, copies = _copied(graph)
     for node, copy in copies.items():
@@ -75,6 +78,8 @@ def prepared(graph: fx.Graph) -> fx.Graph:
         if node.target in _RESHAPES and _is_flattening(node):
             copy.op, copy.target = "call_function", torch.flatten
             copy.args, copy.kwargs = (copies[node.all_input_nodes[0]], 1), {}
+        if _is_option(node):
+            _replace_by_number(copy, float(_value(node)))
     if not differentiable:
         _erase_grad_modes(copied)
     _mark_statements(copied)
@@ -143,6 +148,25 @@ def _is_of_model(node: fx.Node) -> bool:
     return isinstance(_value(node), Parameter) or bool(marks.get("_dynamo_static_input_type"))
 
 
+def _is_option(node: fx.Node) -> bool:
+    """Whether it is a number that a layer has, such as a batch normalization's eps."""
+    if node.target != "item" or not isinstance(_value(node), torch.SymFloat):
+        return False
+    source = getattr(node.all_input_nodes[0].meta.get("grapharg"), "source", None)
+    return source is not None and "NN_MODULE" in source.guard_source.name
+
+
+def _replace_by_number(node: fx.Node, number: float) -> None:
+    """Has the users of a node take a number instead."""
+
+    def replaced(argument: fx.Node) -> Any:
+        return number if argument is node else argument
+
+    for user in list(node.users):
+        user.args, user.kwargs = fx.map_arg((user.args, user.kwargs), replaced)
+    node.graph.erase_node(node)
+
+
 def _is_flattening(node: fx.Node) -> bool:
     """Whether a reshape gives (N, features) of a batch of N."""
     value, source = _value(node), _value(node.all_input_nodes[0])
@@ -156,12 +180,16 @@ def _is_flattening(node: fx.Node) -> bool:
     )
 
 
+def _is_strided(value: Tensor) -> bool:
+    return isinstance(value, FakeTensor) and value.layout == torch.strided
+
+
 def _description(node: fx.Node) -> dict[str, Any]:
     """What `meta` says of a node's value, without a size that could be another in other calls."""
     value = _value(node)
     known: dict[str, Any] = {EXAMPLE: None, _NOTHING: value is None}
     leaves = [x for x in pytree.tree_leaves(value) if isinstance(x, Tensor)]
-    if value is not None and all(isinstance(x, FakeTensor) and x.layout == torch.strided for x in leaves):
+    if value is not None and all(map(_is_strided, leaves)):
         known[STORAGES] = frozenset(x.untyped_storage()._cdata for x in leaves)
         if isinstance(value, FakeTensor):
             known |= _description_of(value)
@@ -169,20 +197,19 @@ def _description(node: fx.Node) -> dict[str, Any]:
 
 
 def _description_of(value: FakeTensor) -> dict[str, Any]:
-    sizes = [size if type(size) is int else size.node.hint for size in value.shape]
+    shape: list[Any] = list(value.shape)
+    sizes = [size if type(size) is int else size.node.hint for size in shape]
     if None in sizes:  # they depend on data
         return {}
     known: dict[str, Any] = {EXAMPLE: torch.empty(sizes, dtype=value.dtype, device="meta")}
     if value.dim() > 1:
-        channels = value.shape[1]
-        known[SHAPE] = (
-            None,
-            channels if type(channels) is int else None,
-            *[None] * (value.dim() - 2),
-        )
+        channels = shape[1] if type(shape[1]) is int else None
+        known[SHAPE] = (None, channels, *[None] * (value.dim() - 2))
     if value.dim() == 4:
-        _, channel, row, column = value.stride()
-        known[_CHANNELS_LAST] = (channel, column) == (1, sizes[1]) and sizes[1] > 1
+        strides = value.stride(1), value.stride(3)  # compared if they are no symbols
+        known[_CHANNELS_LAST] = all(type(each) is int for each in strides) and (
+            strides == (1, sizes[1]) and sizes[1] > 1
+        )
     return known
 
 
@@ -249,21 +276,20 @@ def _leaving(
     return lowering, leaving, supported
 
 
-def _restore_layouts(
-    graph: fx.Graph, model: fx.GraphModule, refused: dict[fx.Node, str]
-) -> None:
+def _restore_layouts(graph: fx.Graph, model: fx.GraphModule, refused: dict[fx.Node, str]) -> None:
     """Lays out as channels_last what Dynamo takes to be: parts return contiguous tensors."""
     _, leaving, supported = _leaving(graph, model, refused)
     for node in leaving:
-        if node.meta.get(_CHANNELS_LAST):
-            with graph.inserting_after(node):
-                layout = {"memory_format": torch.channels_last}
-                restored = graph.call_method("contiguous", (node,), layout)
-            restored.meta = dict(node.meta)
-            refused[restored] = "restores a layout"
-            node.replace_all_uses_with(
-                restored, delete_user_cb=lambda user: user not in supported and user is not restored
-            )
+        if not node.meta.get(_CHANNELS_LAST):
+            continue
+        others = [user for user in node.users if user not in supported]
+        layout: dict[str, Any] = {"memory_format": torch.channels_last}
+        with graph.inserting_after(node):
+            restored = graph.call_method("contiguous", (node,), layout)
+        restored.meta = dict(node.meta)
+        refused[restored] = "restores a layout"
+        for user in others:
+            user.replace_input_with(node, restored)
 
 
 def _aliases(
