@@ -18,6 +18,7 @@ from torch import Tensor, fx
 from torch.fx.passes.utils.fuser_utils import fuse_by_partitions
 from torch.nn import Module
 
+from cnnext.optimization.counterparts import counterpart, runs_as
 from cnnext.optimization.functionalization import functionalize
 from cnnext.optimization.graph import Graph
 from cnnext.optimization.layers import is_layer, watched
@@ -41,12 +42,12 @@ from cnnext.optimization.tracing import (
 
 @dataclass(frozen=True)
 class NativeCall:
-    """A call that stays PyTorch's.
+    """A call that stays PyTorch's, or becomes that of a layer of cnnext.
 
     Attributes:
         layer: the qualified name of the module that is called, or in which the call stands.
         call: what is called.
-        reason: why it is in no graph.
+        reason: why it is in no graph, and what it runs as if that is a layer of cnnext.
     """
 
     layer: str
@@ -199,10 +200,16 @@ class _Capture:
         target: Any = node.target
         if node.op == "call_module":
             called = module.get_submodule(target)
-            if target in untraceable:
+            reason = untraceable.get(target, reason)
+            is_replaceable = _owner_of(target, whole) not in module.modules()
+            if target in untraceable and is_replaceable:
                 inside = self.inside(called, joined(path, target), untraceable[target])
                 whole.set_submodule(target, inside)
                 return
+            ours = counterpart(called) if is_replaceable else None
+            if ours is not None:
+                whole.set_submodule(target, ours)
+                reason = f"{reason}; {runs_as(ours)}"
             target = type(called).__name__
         elif node not in lowering.reasons and not lowering.is_lowered(node):
             return
@@ -229,6 +236,9 @@ class _Capture:
         return shell
 
     def _child(self, module: Module, path: str) -> Module:
+        if (ours := counterpart(module)) is not None:
+            self.native.append(NativeCall(path, type(module).__name__, runs_as(ours)))
+            return ours
         if watched(module) is not None or is_layer(module):
             return module
         if type(module).forward is Module.forward:  # a list or a dictionary of modules
@@ -243,6 +253,11 @@ class _Capture:
         shell = _copied(module)
         vars(shell)["forward"] = _Forward(module, whole, fixed)
         return shell
+
+
+def _owner_of(target: str, whole: Module) -> Module:
+    """The module that a path's last name is an attribute of."""
+    return whole.get_submodule(target.rpartition(".")[0])
 
 
 def _copied(module: Module) -> Module:
