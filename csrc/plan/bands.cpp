@@ -238,7 +238,7 @@ void lower_chain(const Graph& graph, const std::vector<size_t>& chain, Builder& 
       c.operands.epilogue.residual_pixel = residual.pixel;
     }
     members.push_back({&kernel, c.shape, c.operands,
-                       b.packed<Conv2d>(kernel, kernel.plan(rows, 1), rows, 1, c.operands,
+                       b.packed<Conv2d>(kernel, rows, kernel.plan(rows, 1), c.operands, 1,
                                         node.integer("weight"), c.taps)});
     line += (line.empty() ? "" : "; ") + node.line();
   }

@@ -63,6 +63,8 @@ class Builder {
   Place read(int value) { return places_[value]; }
   Place read_dense(int value);
   Place write(int value);
+  // Memory that only the next step uses.
+  Place temporary(const Extent& extent) { return new_place(extent); }
   // Makes a value another name for what lies there.
   void alias(int value, const Place& place) { places_[value] = place; }
 
@@ -74,14 +76,17 @@ class Builder {
   void finish(const std::string& line, const Extent& extent, const Epilogue<float>& epilogue,
               const Place& x, const Place& residual, const Place& y);
 
-  // The weight of that number, packed as a kernel's plan asks for; null if it asks for nothing, or
-  // for -1. weights.h says what a part is.
+  // Adds a step of any kind.
+  void add(const std::string& line, std::unique_ptr<Step> step, const std::vector<Place>& reads,
+           const Place& written);
+
+  // The weight of that number, packed as the plan asks for; null if it asks for nothing. weights.h
+  // says what a part is.
   template <class Op>
-  PackedBytes packed(const KernelOf<Op, float>& kernel, const Plan& plan,
-                     const typename Op::Shape& shape, int threads,
-                     const typename Op::template Operands<float>& operands, int64_t weight,
-                     const std::vector<int64_t>& part) {
-    if (weight < 0 || !plan.weights.exists()) return nullptr;
+  PackedBytes packed(const KernelOf<Op, float>& kernel, const typename Op::Shape& shape,
+                     const Plan& plan, const typename Op::template Operands<float>& operands,
+                     int threads, int64_t weight, const std::vector<int64_t>& part) {
+    if (!plan.weights.exists()) return nullptr;
     return weights_.packed(weight, plan.weights, part, [&](unsigned char* bytes) {
       Scratch scratch;
       pack_weights(kernel, shape, plan, operands, bytes, threads,
@@ -89,10 +94,8 @@ class Builder {
     });
   }
 
-  // Adds a step that reads and writes these places.
-  void add(const std::string& line, std::unique_ptr<Step> step, const std::vector<Place>& reads,
-           const Place& written);
-  // Adds a kernel's step, with the weight packed. bind() fills in the addresses of a call.
+  // Adds a kernel's step, with the weight of that number packed; -1: there is none to pack. bind()
+  // fills in the addresses of a call.
   template <class Op>
   void add(const std::string& line, const KernelOf<Op, float>& kernel,
            const typename Op::Shape& shape, int threads,
@@ -100,11 +103,11 @@ class Builder {
            const std::vector<int64_t>& part, const std::vector<Place>& reads, const Place& written,
            typename KernelStep<Op>::Bind bind) {
     const Plan plan = kernel.plan(shape, threads);
+    PackedBytes bytes;
+    if (weight >= 0) bytes = packed<Op>(kernel, shape, plan, operands, threads, weight, part);
     add(line,
-        std::make_unique<KernelStep<Op>>(
-            kernel, shape, plan, operands,
-            packed<Op>(kernel, plan, shape, threads, operands, weight, part), threads,
-            std::move(bind)),
+        std::make_unique<KernelStep<Op>>(kernel, shape, plan, operands, std::move(bytes), threads,
+                                         std::move(bind)),
         reads, written);
   }
   // The same for an operator without weights.
