@@ -27,7 +27,7 @@ from cnnext.optimization.tracing import IN_PLACE_OPERATORS, Untraceable
 STORAGES = "cnnext_storages"
 
 #: Operators whose value may lie in the memory of their operand.
-_VIEWS = frozenset({"input", "flatten", "slice"})
+_VIEWS = frozenset({"input", "flatten", "slice", "rows", "transpose", "step"})
 
 _FRESH_FUNCTIONS = frozenset(
     {*IN_PLACE_OPERATORS.values(), operator.neg, torch.matmul, torch.bmm, torch.stack}

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from cnnext.optimization.graph import Attribute, Node, Shape
+from cnnext.optimization.sequences import Columns, rows, step, transposed
 from cnnext.optimization.weights import Attribute as ModelAttribute
 from cnnext.optimization.weights import NormScale, NormShift, Weight
 from cnnext.runtime.operator import OPERATORS
@@ -88,7 +89,7 @@ def value_of(argument: Any, rank: int | None = None) -> Node:
     return argument
 
 
-def _weights(**constants: Any) -> dict[str, Weight]:
+def weights_of(**constants: Any) -> dict[str, Weight]:
     for name, constant in constants.items():
         if constant is not None and not isinstance(constant, Constant):
             raise Unsupported(f"{name} is computed")
@@ -119,8 +120,12 @@ def _pair(argument: Any) -> Pair:
 
 
 def _channel_dim(argument: Any, value: Node) -> None:
-    """Accepts 1, and what means the same."""
+    """Accepts 1, of a sequence 2, and what means the same."""
     dim = _int(argument)
+    if value.rank == 3:
+        if dim not in (2, -1):
+            raise Unsupported(f"dim={dim} of 3 dimensions")
+        return
     if dim != 1 and (dim >= 0 or value.rank is None or dim + value.rank != 1):
         raise Unsupported(f"dim={dim} of {value.rank or 'any number of'} dimensions")
 
@@ -150,7 +155,7 @@ def conv2d(
     dilation: Any = 1,
     groups: Any = 1,
 ) -> Node:
-    value, weights = value_of(input, 4), _weights(weight=weight, bias=bias)
+    value, weights = value_of(input, 4), weights_of(weight=weight, bias=bias)
     out, _, *kernel = weight.tensor.shape
     strides, dilations = _pair(stride), _pair(dilation)
     if padding == "valid":
@@ -180,7 +185,7 @@ def conv_transpose2d(
     groups: Any = 1,
     dilation: Any = 1,
 ) -> Node:
-    value, weights = value_of(input, 4), _weights(weight=weight, bias=bias)
+    value, weights = value_of(input, 4), weights_of(weight=weight, bias=bias)
     return Node(
         "conv_transpose2d",
         (value,),
@@ -197,8 +202,11 @@ def conv_transpose2d(
 
 
 def linear(input: Any, weight: Any, bias: Any = None) -> Node:
-    value, weights = value_of(input, 2), _weights(weight=weight, bias=bias)
-    return Node("linear", (value,), {}, weights, shape=(None, weight.tensor.shape[0]))
+    value, weights = value_of(input), weights_of(weight=weight, bias=bias)
+    if value.rank == 4:
+        raise Unsupported("an operand has 4 dimensions, not 2 or 3")
+    shape = (*[None] * ((value.rank or 2) - 1), weight.tensor.shape[0])
+    return Node("linear", (value,), {}, weights, shape=shape)
 
 
 def batch_norm(
@@ -217,7 +225,7 @@ def batch_norm(
         raise Unsupported("an operand has 3 dimensions, not 2 or 4")
     if training is not False:
         raise Unsupported("normalizes by the statistics of the batch")
-    given = _weights(mean=running_mean, variance=running_var, gamma=weight, beta=bias)
+    given = weights_of(mean=running_mean, variance=running_var, gamma=weight, beta=bias)
     scale = NormScale(given.get("gamma"), given["variance"], number(eps))
     shift = NormShift(given.get("beta"), given["mean"], scale)
     return Node("scale_shift", (value,), {}, {"scale": scale, "shift": shift}, shape=value.shape)
@@ -287,7 +295,7 @@ def mean(input: Any, dim: Any = None, keepdim: Any = False, *, dtype: Any = None
     if dims is None or sorted(dims) != [2, 3] or dtype is not None:
         raise Unsupported(f"a mean over dim={dim!r}")
     pooled = adaptive_avg_pool2d(value, 1)
-    return pooled if keepdim else flatten(pooled, 1)
+    return pooled if keepdim else _features(pooled)
 
 
 # ------------------------------------------------------------------------------- element-wise
@@ -352,6 +360,8 @@ def softmax(input: Any, dim: Any = None, _stacklevel: Any = 3, dtype: Any = None
     if dim is None:  # then it is 1 for 2 and for 4 dimensions
         dim = 1
     _channel_dim(dim, value)
+    if value.rank == 3:
+        raise Unsupported("an operand has 3 dimensions, not 2 or 4")
     return Node("softmax", (value,), shape=value.shape)
 
 
@@ -403,11 +413,20 @@ def dropout(input: Any, p: Any = 0.5, training: Any = True, inplace: Any = False
     return value_of(input)
 
 
-def flatten(input: Any, start_dim: Any = 0, end_dim: Any = -1) -> Node:
+def flatten(input: Any, start_dim: Any = 0, end_dim: Any = -1) -> Node | Columns:
     value = value_of(input)
     last = (-1, value.rank and value.rank - 1)
+    if value.rank == 4 and start_dim == 2 and end_dim in last:
+        return Columns(value)
+    if value.rank == 4 and (start_dim, end_dim) in ((1, 2), (1, -2)):
+        return Columns(value, height=1)
     if _int(start_dim) != 1 or end_dim not in last:
         raise Unsupported(f"start_dim={start_dim}, end_dim={end_dim}")
+    return _features(value)
+
+
+def _features(value: Node) -> Node:
+    """(N, C, H, W) as (N, C * H * W)."""
     if value.rank == 2:
         return value
     if value.rank == 3:
@@ -416,6 +435,37 @@ def flatten(input: Any, start_dim: Any = 0, end_dim: Any = -1) -> Node:
     for size in (None, None) if value.shape is None else value.shape[2:]:
         features = None if features is None or size is None else features * size
     return Node("flatten", (value,), shape=(None, features))
+
+
+def squeeze(input: Any, dim: Any = None) -> Columns:
+    value = value_of(input, 4)
+    if value.rank is None or dim not in (2, -2):
+        raise Unsupported(f"dim={dim} of {value.rank or 'any number of'} dimensions")
+    return Columns(value, height=1)
+
+
+def permute(input: Any, *dims: Any) -> Node:
+    order = dims[0] if len(dims) == 1 and isinstance(dims[0], list | tuple) else dims
+    axes = tuple(each % 3 for each in map(_int, order))
+    if isinstance(input, Columns):
+        if axes == (0, 2, 1):
+            return rows(input)
+        if axes == (2, 0, 1):
+            return transposed(rows(input))
+        raise Unsupported(f"a permutation by {axes}")
+    value = value_of(input)
+    if value.rank != 3 or axes != (1, 0, 2):
+        raise Unsupported(f"no operator for permute by {tuple(order)}")
+    return transposed(value)
+
+
+def transpose(input: Any, dim0: Any, dim1: Any) -> Node:
+    if not isinstance(input, Columns) and value_of(input).rank != 3:
+        raise Unsupported("no operator for transpose")
+    axes = [0, 1, 2]
+    a, b = _int(dim0) % 3, _int(dim1) % 3
+    axes[a], axes[b] = axes[b], axes[a]
+    return permute(input, axes)
 
 
 def size(input: Any, dim: Any = None) -> Sizes | Size:
@@ -434,9 +484,9 @@ def view(input: Any, *shape: Any) -> Node:
     value = value_of(input)
     sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], list | tuple) else shape
     if len(sizes) == 2 and _is_batch(sizes[0], value) and type(sizes[1]) is int:
-        return flatten(value, 1)
+        return _features(value)
     if len(sizes) == 2 and sizes[0] == -1 and type(sizes[1]) is int and sizes[1] > 0:
-        return dataclasses.replace(flatten(value, 1), shape=(None, sizes[1]))
+        return dataclasses.replace(_features(value), shape=(None, sizes[1]))
     raise Unsupported("another shape than (N, features)")
 
 
@@ -461,14 +511,18 @@ def cat(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Node:
     channels = [value.channels for value in values]
     total = None if None in channels else sum(each for each in channels if each is not None)
     known = next((value.shape for value in values if value.shape is not None), None)
-    shape = None if known is None else (None, total, *known[2:])
-    return Node("concat", tuple(values), shape=shape)
+    return Node("concat", tuple(values), shape=_with_channels(known, total))
 
 
 def channel_range(value: Node, start: int, stop: int) -> Node:
-    assert value.shape is not None
-    shape = (None, stop - start, *value.shape[2:])
+    shape = _with_channels(value.shape, stop - start)
     return Node("slice", (value,), {"from": start, "to": stop}, shape=shape)
+
+
+def _with_channels(shape: Shape, channels: int | None) -> Shape:
+    if shape is None:
+        return None
+    return (*shape[:2], channels) if len(shape) == 3 else (None, channels, *shape[2:])
 
 
 def chunk(input: Any, chunks: Any, dim: Any = 0) -> tuple[Node, ...]:
@@ -497,16 +551,19 @@ def split(
     )
 
 
-def getitem(value: Any, index: Any) -> Node | Size:
-    """An item of what `chunk`, `split` and `size` give, or a range of channels: x[:, from:to]."""
+def getitem(value: Any, index: Any) -> Any:
+    """An item of what `chunk`, `split`, `size` and recurrent layers give, a range of channels,
+    x[:, from:to], or a step of a sequence, x[t] or x[:, t]."""
     if isinstance(value, Sizes):
         if type(index) is not int:
             raise Unsupported("several sizes")
         return Size(value.value, index)
     if isinstance(value, tuple) and type(index) is int:
-        item = value[index]
-        assert isinstance(item, Node)
-        return item
+        if not -len(value) <= index < len(value):
+            raise Unsupported(f"the index {index!r}")
+        return value[index]
+    if isinstance(value, Node) and value.rank == 3:
+        return _step_of(value, index)
     whole = slice(None)
     if (
         not isinstance(value, Node)
@@ -527,6 +584,20 @@ def getitem(value: Any, index: Any) -> Node | Size:
     if step != 1 or start >= stop:
         raise Unsupported(f"the index {index!r}")
     return channel_range(value, start, stop)
+
+
+def _step_of(value: Node, index: Any) -> Node:
+    """x[t] or x[:, t] of a sequence."""
+    given = [*index] if isinstance(index, tuple) else [index]
+    while given and given[-1] in (slice(None), ...):
+        given.pop()
+    if given[:-1] == [slice(None)]:
+        value = transposed(value)
+    elif given[:-1]:
+        raise Unsupported(f"the index {index!r}")
+    if not given or type(given[-1]) is not int:
+        raise Unsupported(f"the index {index!r}")
+    return step(value, given[-1])
 
 
 def pad(input: Any, pad: Any, mode: Any = "constant", value: Any = None) -> Node:
@@ -600,6 +671,9 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     **dict.fromkeys((F.softmax, torch.softmax), softmax),
     **dict.fromkeys((F.dropout, F.dropout2d), dropout),
     torch.flatten: flatten,
+    torch.squeeze: squeeze,
+    torch.permute: permute,
+    **dict.fromkeys((torch.transpose, torch.swapaxes), transpose),
     **dict.fromkeys((torch.cat, torch.concat, torch.concatenate), cat),
     torch.chunk: chunk,
     torch.split: split,
@@ -622,6 +696,9 @@ METHODS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("tanh", "tanh_"), tanh),
     "softmax": softmax,
     "flatten": flatten,
+    "squeeze": squeeze,
+    "permute": permute,
+    **dict.fromkeys(("transpose", "swapaxes"), transpose),
     "size": size,
     **dict.fromkeys(("view", "reshape"), view),
     "chunk": chunk,

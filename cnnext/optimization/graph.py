@@ -53,8 +53,8 @@ class Node:
 
     @property
     def channels(self) -> int | None:
-        """The size along dimension 1, if that is known."""
-        return None if self.shape is None else self.shape[1]
+        """The size along dimension 1, of a sequence along its last, if that is known."""
+        return None if self.shape is None else self.shape[-1 if len(self.shape) == 3 else 1]
 
     def changed(
         self,

@@ -16,6 +16,7 @@ from torch.nn.modules.module import _has_any_global_hook
 
 from cnnext.optimization import functions
 from cnnext.optimization.functions import Constant, Unsupported
+from cnnext.optimization.recurrent import recurrent
 
 #: Takes a tensor of the layer by name, None if it has none.
 Tensors = Callable[[str], Constant | None]
@@ -106,6 +107,7 @@ LAYERS: dict[type[Module], Callable[..., Any]] = {
     nn.UpsamplingNearest2d: _upsample,
     nn.UpsamplingBilinear2d: _upsample,
     nn.ZeroPad2d: _zero_pad,
+    **dict.fromkeys((nn.LSTM, nn.GRU, nn.RNN), recurrent),
 }
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)

@@ -19,6 +19,7 @@ from cnnext.optimization.constants import computed
 from cnnext.optimization.functions import Constant, Unsupported
 from cnnext.optimization.graph import Graph, Node, Shape
 from cnnext.optimization.layers import lower_layer
+from cnnext.optimization.sequences import Columns
 from cnnext.optimization.weights import Held, attribute
 from cnnext.runtime.library import ops
 
@@ -88,7 +89,7 @@ class Lowering:
         """Whether the node's value is one or several of the graph's."""
         value = self.values.get(node)
         is_call = node.op not in ("placeholder", "get_attr", "output") and node not in self.reasons
-        return is_call and isinstance(value, Node | tuple)
+        return is_call and isinstance(value, Node | tuple | Columns)
 
     def graph(self) -> Graph:
         return Graph(tuple(self.nodes), self.outputs).pruned()
@@ -219,6 +220,8 @@ def _known_shape(node: fx.Node) -> Shape:
     example = node.meta.get(EXAMPLE)
     if example is None or example.dim() < 2:
         return None
+    if example.dim() == 3:
+        return (None, None, example.shape[2])
     return (None, example.shape[1], *[None] * (example.dim() - 2))
 
 

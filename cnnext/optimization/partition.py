@@ -13,9 +13,10 @@ from cnnext.optimization.assertions import Known
 from cnnext.optimization.functions import Size, Sizes
 from cnnext.optimization.graph import Node
 from cnnext.optimization.lowering import SHAPE, Lowering
+from cnnext.optimization.sequences import Columns
 
 #: A part has one of these: all others together gain less than it costs to enter and leave it.
-_PRODUCTS = frozenset({"conv2d", "linear", "conv_transpose2d"})
+_PRODUCTS = frozenset({"conv2d", "linear", "conv_transpose2d", "recurrence"})
 
 _VIEWS = frozenset({"view", "reshape", torch.reshape})
 
@@ -28,7 +29,7 @@ def supported_nodes(
     while True:
         lowering = Lowering(graph, model, path, refused)
         supported = {node for node, value in lowering.values.items() if lowering.is_lowered(node)}
-        pieces = [node for node in supported if isinstance(lowering.values[node], tuple)]
+        pieces = [node for node in supported if isinstance(lowering.values[node], tuple | Columns)]
         for node in pieces:
             if not supported.issuperset(node.users):
                 refused[node] = "its pieces are used by calls of PyTorch"

@@ -125,6 +125,7 @@ class PlannedPart(Module):
             (node in graph.inputs, (graph.inputs if node in graph.inputs else computed).index(node))
             for node in graph.outputs
         ]
+        self._are_sequences = [node.rank == 3 for node in graph.inputs]
         self._model = (model,)  # not a submodule
         self._weights = graph.weights()
         self._refreshing = threading.Lock()
@@ -149,6 +150,8 @@ class PlannedPart(Module):
         reason = fallback_reason(_OPTIMIZE, inputs)
         if reason is None and any(each.dtype is not torch.float32 for each in inputs):
             reason = "plans are of float32"
+        if reason is None and [each.dim() == 3 for each in inputs] != self._are_sequences:
+            reason = "inputs have other dimensions than the example's"
         if reason is not None:
             return call_instead("optimize", reason, self._native, *inputs)
         if not self._sources.are_same():

@@ -13,6 +13,10 @@ namespace cnnext {
 namespace plan {
 
 std::string text(const Extent& e) {
+  if (e.sequence) {
+    return "(" + std::to_string(e.n) + ", " + std::to_string(e.w) + ", " + std::to_string(e.c) +
+           ")";
+  }
   const std::string features = "(" + std::to_string(e.n) + ", " + std::to_string(e.c);
   if (e.features) return features + ")";
   return features + ", " + std::to_string(e.h) + ", " + std::to_string(e.w) + ")";
@@ -158,7 +162,13 @@ std::vector<Extent> Builder::infer() {
   constexpr double kMaxElements = 1e15;  // their bytes can be counted
   for (const Node& node : graph_.nodes) {
     Extent& e = extents_[node.result];
-    e = rule_of(node).infer(node, *this);
+    const OperatorRule& rule = rule_of(node);
+    for (const int value : node.operands) {
+      if (extents_[value].sequence && rule.sequences == Sequences::none) {
+        node.fail("it takes no sequences, " + text(extents_[value]));
+      }
+    }
+    e = rule.infer(node, *this);
     if (static_cast<double>(e.n) * static_cast<double>(e.c) * static_cast<double>(e.h) *
             static_cast<double>(e.w) >
         kMaxElements) {
@@ -184,7 +194,7 @@ void Builder::lower(const Node& node) {
 // Whether a value in channels_last is what a caller expects of it.
 bool Builder::lies_as_output(int value) const {
   const Extent& e = extents_[value];
-  return request_.layout == Layout::channels_last || e.pixels() == 1 || e.c == 1;
+  return request_.layout == Layout::channels_last || e.sequence || e.pixels() == 1 || e.c == 1;
 }
 
 void Builder::place_inputs() {

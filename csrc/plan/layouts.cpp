@@ -12,7 +12,8 @@ Extent infer_concat(const Node& node, const Builder& b) {
   Extent all = b.extent(node.operands.at(0));
   for (size_t i = 1; i < node.operands.size(); ++i) {
     const Extent& next = b.extent(node.operands[i]);
-    if (next.n != all.n || next.h != all.h || next.w != all.w || next.features != all.features) {
+    if (next.n != all.n || next.h != all.h || next.w != all.w || next.features != all.features ||
+        next.sequence != all.sequence) {
       node.fail(text(all) + " and " + text(next) + " differ in more than their channels");
     }
     all.c += next.c;
@@ -67,8 +68,10 @@ void lower_flatten(const Node& node, Builder& b) {
 
 }  // namespace
 
-const OperatorRule kConcatRule{"concat", 1, SIZE_MAX, "", infer_concat, lower_concat, false};
-const OperatorRule kSliceRule{"slice", 1, 1, "from to", infer_slice, lower_slice, false};
+const OperatorRule kConcatRule{"concat",     1,     SIZE_MAX,          "", infer_concat,
+                               lower_concat, false, Sequences::by_rows};
+const OperatorRule kSliceRule{"slice",     1,           1,     "from to",
+                              infer_slice, lower_slice, false, Sequences::by_rows};
 const OperatorRule kFlattenRule{"flatten", 1, 1, "", infer_flatten, lower_flatten, false};
 
 }  // namespace plan

@@ -2,14 +2,15 @@
 // What each operator of a program (graph.h) means: the extent of its result, and the steps that
 // compute it.
 //
-// Values are images (n, c, h, w) or features (n, c). Operators that torch.nn.functional has mean
-// what they mean there, and take weights as they do there; what stands in [] may be missing.
+// Values are images (n, c, h, w), features (n, c) or sequences (t, n, c) and (n, t, c). Operators
+// that torch.nn.functional has mean what they mean there, and take weights as they do there; what
+// stands in [] may be missing.
 //
 //   conv2d               x [r], weight=i [bias=i] stride=h,w padding=h,w dilation=h,w groups=g
 //                        [activation=] [residual=] [pool=2]
 //   conv_transpose2d     x, weight=i [bias=i] stride=h,w padding=h,w output_padding=h,w
 //                        dilation=h,w groups=g [activation=]
-//   linear               x [r], weight=i [bias=i] [activation=] [residual=]; features alone
+//   linear               x [r], weight=i [bias=i] [activation=] [residual=]; no images
 //   max_pool2d           x, kernel=h,w stride=h,w padding=h,w dilation=h,w [ceil_mode=0|1]
 //   avg_pool2d           x, kernel=h,w stride=h,w padding=h,w [ceil_mode=0|1]
 //                        count_include_pad=0|1 [divisor_override=n]; 0: there is none
@@ -22,6 +23,13 @@
 //   concat               any number of values, one after the other along their channels
 //   slice                x, from=i to=j: the channels i to j - 1
 //   flatten              x: its c * h * w features, channel by channel
+//   rows                 x, [height=h that it has to have]: the sequence (n, h * w, c) of its
+//   pixels transpose            a sequence (a, b, c) as (b, a, c) step                 x, index=t:
+//   of a sequence (t, n, c) the features of a step, from its end
+//                        for t < 0
+//   recurrence           x, cell=lstm|gru|rnn_tanh|rnn_relu weight_ih=i weight_hh=i [bias_ih=i
+//                        bias_hh=i]: a sequence (t, n, c) through a layer that starts from zeros;
+//                        with the same again, each name with _reverse behind it, in both directions
 //
 // weight, bias, scale and shift are numbers of weights. The others:
 //
@@ -41,6 +49,10 @@
 namespace cnnext {
 namespace plan {
 
+// What an operator makes of a sequence among its operands: an error, a result row by row, or one
+// for which it must have all.
+enum class Sequences { none, by_rows, whole };
+
 struct OperatorRule {
   const char* name;
   size_t min_operands, max_operands;
@@ -48,6 +60,7 @@ struct OperatorRule {
   Extent (*infer)(const Node& node, const Builder& builder);
   void (*lower)(const Node& node, Builder& builder);
   bool writes_ranges;  // its result may be a range of the channels of a larger buffer
+  Sequences sequences = Sequences::none;
 };
 
 // Throws ProgramError if there is none.
@@ -62,8 +75,9 @@ std::string list_operators();
 extern const OperatorRule kConv2dRule, kConvTranspose2dRule, kLinearRule;          // products.cpp
 extern const OperatorRule kMaxPool2dRule, kAvgPool2dRule, kAdaptiveAvgPool2dRule;  // pools.cpp
 extern const OperatorRule kActivationRule, kAddRule, kMultiplyRule,
-    kScaleShiftRule;                                              // pointwise.cpp
-extern const OperatorRule kConcatRule, kSliceRule, kFlattenRule;  // layouts.cpp
+    kScaleShiftRule;                                                              // pointwise.cpp
+extern const OperatorRule kConcatRule, kSliceRule, kFlattenRule;                  // layouts.cpp
+extern const OperatorRule kRowsRule, kTransposeRule, kStepRule, kRecurrenceRule;  // sequences.cpp
 
 }  // namespace plan
 }  // namespace cnnext

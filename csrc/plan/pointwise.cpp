@@ -55,7 +55,7 @@ Extent infer_multiply(const Node& node, const Builder& b) {
   const Extent& x = b.extent(node.operands.at(0));
   const Extent& factors = b.extent(node.operands.at(1));
   const bool of_channels = factors.n == x.n && factors.c == x.c && factors.pixels() == 1 &&
-                           factors.features == x.features;
+                           factors.features == x.features && !x.sequence && !factors.sequence;
   if (!(factors == x) && !of_channels) {
     node.fail(text(factors) + " are no factors of " + text(x));
   }
@@ -77,10 +77,13 @@ void lower_scale_shift(const Node& node, Builder& b) {
 
 }  // namespace
 
-const OperatorRule kActivationRule{"activation",     1,    1, "activation", infer_activation,
-                                   lower_activation, false};
-const OperatorRule kAddRule{"add", 2, 2, "activation", infer_add, lower_add, false};
-const OperatorRule kMultiplyRule{"multiply", 2, 2, "", infer_multiply, lower_multiply, true};
+const OperatorRule kActivationRule{
+    "activation",      1, 1, "activation", infer_activation, lower_activation, false,
+    Sequences::by_rows};
+const OperatorRule kAddRule{"add",     2,         2,     "activation",
+                            infer_add, lower_add, false, Sequences::by_rows};
+const OperatorRule kMultiplyRule{"multiply",        2, 2, "", infer_multiply, lower_multiply, true,
+                                 Sequences::by_rows};
 const OperatorRule kScaleShiftRule{
     "scale_shift", 1, 1, "scale shift activation", infer_activation, lower_scale_shift, true};
 

@@ -199,15 +199,16 @@ LinearShape linear_shape(const Node& node, const Builder& b) {
   const Weight& w = b.weight(node, "weight");
   const bool dense = w.sizes.size() == 2 && (w.sizes[0] == 1 || w.strides[0] == w.sizes[1]) &&
                      (w.sizes[1] == 1 || w.strides[1] == 1);
-  if (!x.features || !dense || w.sizes[1] != x.c) {
+  if (!(x.features || x.sequence) || !dense || w.sizes[1] != x.c) {
     node.fail("the weight does not fit an input of " + text(x));
   }
-  return {x.n, w.sizes[0], x.c};
+  return {x.n * x.w, w.sizes[0], x.c};
 }
 
 Extent infer_linear(const Node& node, const Builder& b) {
-  const LinearShape s = linear_shape(node, b);
-  return {s.m, s.n, 1, 1, true};
+  Extent y = b.extent(node.operands.at(0));
+  y.c = linear_shape(node, b).n;
+  return y;
 }
 
 void lower_linear(const Node& node, Builder& b) {
@@ -253,7 +254,8 @@ const OperatorRule kConvTranspose2dRule{
     lower_conv_transpose2d,
     false};
 const OperatorRule kLinearRule{
-    "linear", 1, 2, "weight bias activation residual", infer_linear, lower_linear, true};
+    "linear",          1, 2, "weight bias activation residual", infer_linear, lower_linear, true,
+    Sequences::by_rows};
 
 }  // namespace plan
 }  // namespace cnnext

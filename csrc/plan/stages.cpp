@@ -6,22 +6,27 @@
 #include <sstream>
 
 #include "common/kernel/machine.h"
+#include "plan/operators.h"
 #include "plan/team.h"
 
 namespace cnnext {
 namespace plan {
 namespace {
 
-// The node from which on there are only features: the number of nodes, if there is none.
-size_t first_of_features(const Graph& graph, const std::vector<Extent>& extents) {
+// The node from which on there are no images: the number of nodes, if there is none.
+size_t first_without_images(const Graph& graph, const std::vector<Extent>& extents) {
   size_t first = graph.nodes.size();
   for (; first > 0; --first) {
     const Node& node = graph.nodes[first - 1];
-    const auto is_features = [&](int value) { return extents[value].features; };
-    if (!std::all_of(node.operands.begin(), node.operands.end(), is_features)) break;
+    const auto is_image = [&](int value) {
+      return !extents[value].features && !extents[value].sequence;
+    };
+    if (std::any_of(node.operands.begin(), node.operands.end(), is_image)) break;
   }
   return first;
 }
+
+bool takes_whole_sequences(const Node& node) { return rule_of(node).sequences == Sequences::whole; }
 
 int64_t weight_bytes(const Graph& graph, const Weights& weights) {
   int64_t bytes = 0;
@@ -68,7 +73,7 @@ Stages::Stages(const Graph& graph, Weights& weights, const Request& request,
       output_values_(graph.outputs),
       offsets_(graph.values, -1) {
   std::vector<Extent> extents = Builder(graph, weights, request, parallel).infer();
-  const size_t first = first_of_features(graph, extents);
+  const size_t first = first_without_images(graph, extents);
   const bool one_row = request.inputs.empty() || request.inputs[0].n == 1;
   if (one_row || first == 0 || first == graph.nodes.size()) {
     add_stage(graph, weights, parallel, request, &extents);
@@ -92,7 +97,9 @@ void Stages::add_stage(const Graph& graph, Weights& weights, const Parallel& par
   for (const int value : graph.inputs) part.inputs.push_back((*extents)[value]);
   const int64_t n = part.inputs.empty() ? 1 : part.inputs[0].n;
   const auto has_n = [&](const Extent& e) { return e.n == n; };
-  const bool sliceable = std::all_of(part.inputs.begin(), part.inputs.end(), has_n);
+  const bool sliceable =
+      std::all_of(part.inputs.begin(), part.inputs.end(), has_n) &&
+      std::none_of(graph.nodes.begin(), graph.nodes.end(), takes_whole_sequences);
   const Slicing slicing = sliceable ? slicing_of(n, image_bytes(graph, *extents),
                                                  weight_bytes(graph, weights), threads_)
                                     : Slicing{n, false};

@@ -14,16 +14,18 @@
 namespace cnnext {
 namespace plan {
 
-// The extents of a value. Features, (n, c), are images of one pixel.
+// The extents of a value. Features, (n, c), are images of one pixel; a sequence, (n, w, c), is as
+// images of one row lie in memory. Its steps are either of the two, n or w.
 struct Extent {
   int64_t n, c, h, w;
   bool features;
+  bool sequence = false;
 
   int64_t pixels() const { return h * w; }
   int64_t size() const { return n * c * h * w; }
   bool operator==(const Extent& other) const {
     return n == other.n && c == other.c && h == other.h && w == other.w &&
-           features == other.features;
+           features == other.features && sequence == other.sequence;
   }
 };
 

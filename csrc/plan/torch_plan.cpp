@@ -73,6 +73,21 @@ void set_weights(int64_t number, std::vector<Tensor> weights) {
 
 void forget(int64_t number) { Networks::instance().forget(number); }
 
+Extent extent_of(const Tensor& t) {
+  if (t.dim() == 2) return {t.size(0), t.size(1), 1, 1, true};
+  if (t.dim() == 3) return {t.size(0), t.size(2), 1, t.size(1), false, true};
+  return {t.size(0), t.size(1), t.size(2), t.size(3), false};
+}
+
+Tensor empty(const Extent& e, Layout layout, const Tensor& like) {
+  if (e.features) return empty_2d(e.n, e.c, like);
+  if (e.sequence) {
+    const int64_t sizes[] = {e.n, e.w, e.c}, strides[] = {e.w * e.c, e.c, 1};
+    return empty_strided(3, sizes, strides, like, like.scalar_type());
+  }
+  return empty_4d(e.n, e.c, e.h, e.w, layout, like);
+}
+
 // Inputs of a call, dense in one layout.
 struct Inputs {
   Request request;
@@ -87,17 +102,16 @@ struct Inputs {
       CNNEXT_CHECK(t.is_cpu() && t.scalar_type() == ScalarType::Float,
                    "inputs must be float32 tensors on the CPU, but one has dtype ", t.scalar_type(),
                    " on ", device_text(t));
-      CNNEXT_CHECK((t.dim() == 4 || t.dim() == 2) && t.numel() > 0,
-                   "inputs must be images (N, C, H, W) or features (N, F), but one has shape ",
+      CNNEXT_CHECK(t.dim() >= 2 && t.dim() <= 4 && t.numel() > 0,
+                   "inputs must be images (N, C, H, W), features (N, F) or sequences of features, "
+                   "but one has shape ",
                    shape_text(t));
-      const bool features = t.dim() == 2;
-      request.inputs.push_back(
-          {t.size(0), t.size(1), features ? 1 : t.size(2), features ? 1 : t.size(3), features});
+      request.inputs.push_back(extent_of(t));
       if (prefers_channels_last(t)) request.layout = Layout::channels_last;
     }
     for (const Tensor& t : given) {
       check_allocated(t);
-      tensors.push_back(t.dim() == 2 ? dense(t) : dense(t, request.layout));
+      tensors.push_back(t.dim() < 4 ? dense(t) : dense(t, request.layout));
     }
   }
 };
@@ -116,8 +130,7 @@ struct Call {
       reads.push_back(const_cast<float*>(static_cast<const float*>(t.const_data_ptr())));
     }
     for (const Extent& e : stages->outputs()) {
-      results.push_back(e.features ? empty_2d(e.n, e.c, like)
-                                   : empty_4d(e.n, e.c, e.h, e.w, inputs.request.layout, like));
+      results.push_back(empty(e, inputs.request.layout, like));
       writes.push_back(static_cast<float*>(results.back().mutable_data_ptr()));
     }
   }

@@ -7,7 +7,10 @@ import pytest
 from cnnext.optimization import lowering
 from tests.optimization.interpreter import OPERATORS
 
-_OF_PLANS = ("test_plan", "test_optimize", "test_torch_compile")
+_OF_PLANS = (
+    *("test_plan", "test_bands", "test_optimize", "test_torch_compile"),
+    *("test_sequences", "test_counterparts"),
+)
 
 
 @pytest.fixture(autouse=True)

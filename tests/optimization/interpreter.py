@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def interpret(
@@ -120,7 +120,7 @@ def conv2d(call: Call, x: Tensor, *residual: Tensor) -> Tensor:
 
 
 def linear(call: Call, x: Tensor, *residual: Tensor) -> Tensor:
-    assert x.dim() == 2
+    assert x.dim() in (2, 3)
     return call.finished(F.linear(x, call.weight("weight"), call.weight("bias")), *residual)
 
 
@@ -167,13 +167,14 @@ def scale_shift(call: Call, x: Tensor) -> Tensor:
 
 
 def concat(call: Call, *values: Tensor) -> Tensor:
-    return torch.cat(values, 1)
+    return torch.cat(values, 2 if values[0].dim() == 3 else 1)
 
 
 def channel_range(call: Call, x: Tensor) -> Tensor:
     start, stop = call.int("from"), call.int("to")
-    assert 0 <= start < stop <= x.shape[1]
-    return x[:, start:stop]
+    dim = 2 if x.dim() == 3 else 1
+    assert 0 <= start < stop <= x.shape[dim]
+    return x.narrow(dim, start, stop - start)
 
 
 def flatten(call: Call, x: Tensor) -> Tensor:
@@ -197,9 +198,50 @@ def pad(call: Call, x: Tensor) -> Tensor:
     return F.pad(x, call.ints("padding"))
 
 
+def rows(call: Call, x: Tensor) -> Tensor:
+    height = call.word("height")
+    assert x.dim() == 4 and height in (None, str(x.shape[2]))
+    return x.flatten(2).transpose(1, 2)
+
+
+def transpose(call: Call, x: Tensor) -> Tensor:
+    assert x.dim() == 3
+    return x.transpose(0, 1)
+
+
+def step(call: Call, x: Tensor) -> Tensor:
+    assert x.dim() == 3
+    return x[call.int("index")]
+
+
+def recurrence(call: Call, x: Tensor) -> Tensor:
+    """By torch's layer with these weights."""
+    assert x.dim() == 3
+    cell = call.word("cell")
+    directions = [end for end in ("", "_reverse") if f"weight_ih{end}" in call.unread]
+    weights = {
+        f"{role}_l0{end}": weight
+        for end in directions
+        for role in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        if (weight := call.weight(role + end)) is not None
+    }
+    options: dict[str, Any] = {"bias": "bias_ih_l0" in weights, "dtype": x.dtype}
+    options["bidirectional"] = len(directions) == 2
+    sizes = (x.shape[2], weights["weight_hh_l0"].shape[1])
+    layer: nn.RNNBase
+    if cell in ("lstm", "gru"):
+        layer = {"lstm": nn.LSTM, "gru": nn.GRU}[cell](*sizes, **options)
+    else:
+        assert cell in ("rnn_tanh", "rnn_relu")
+        layer = nn.RNN(*sizes, nonlinearity=cell.removeprefix("rnn_"), **options)
+    layer.load_state_dict(weights)
+    y: Tensor = layer(x)[0]
+    return y.detach()
+
+
 OPERATORS: dict[str, Callable[..., Any]] = {
     operator.__name__: operator
     for operator in (conv2d, linear, conv_transpose2d, max_pool2d, avg_pool2d)
     + (adaptive_avg_pool2d, activation, add, multiply, scale_shift, concat, flatten, softmax)
-    + (upsample_nearest, upsample_bilinear, pad)
+    + (upsample_nearest, upsample_bilinear, pad, rows, transpose, step, recurrence)
 } | {"slice": channel_range}

@@ -15,11 +15,30 @@ from cnnext.runtime.library import direct
 from cnnext.testing.timing import torch_threads
 from tests.optimization.interpreter import interpret
 
+Program = tuple[str, list[tuple[int, ...]]]
+
 #: By name: the program, the sizes of its weights, and the channels of its inputs; of 4 channels,
 #: where nothing else is said. What a line does not say is in DEFAULTS.
 CONV = "stride=1,1 padding=1,1 dilation=1,1 groups=1"
 POOL = "kernel=3,3 stride=2,2 padding=1,1"
-PROGRAMS: dict[str, tuple[str, list[tuple[int, ...]]]] = {
+
+
+def recurrence(cell: str, gates: int, hidden: int, *, bias: bool, both: bool) -> Program:
+    """A recurrent layer along the pixels, and what is taken of a sequence."""
+    sizes: list[tuple[int, ...]] = [(gates * hidden, 4), (gates * hidden, hidden)]
+    roles = ["weight_ih", "weight_hh"]
+    if bias:
+        sizes += [(gates * hidden,)] * 2
+        roles += ["bias_ih", "bias_hh"]
+    if both:
+        roles += [f"{role}_reverse" for role in roles]
+        sizes *= 2
+    weights = " ".join(f"{role}={i}" for i, role in enumerate(roles))
+    lines = f"rows 1 0\ntranspose 2 1\nrecurrence 3 2 cell={cell} {weights}\n"
+    return lines + "transpose 4 3\nslice 5 4 from=1 to=4\nactivation 6 5 activation=relu", sizes
+
+
+PROGRAMS: dict[str, Program] = {
     "conv2d": (f"conv2d 1 0 weight=0 bias=1 {CONV}", [(8, 4, 3, 3), (8,)]),
     "conv2d_wide": (f"conv2d 1 0 weight=0 {CONV}", [(96, 4, 3, 3)]),
     "conv2d_strided": (
@@ -110,6 +129,21 @@ PROGRAMS: dict[str, tuple[str, list[tuple[int, ...]]]] = {
         "flatten 1 0\nlinear 2 1 weight=0\nlinear 3 2 2 weight=1 activation=tanh residual=after",
         [(20, 4 * 63), (20, 20)],
     ),
+    "linear_of_a_sequence": (
+        "rows 1 0\nlinear 2 1 weight=0 bias=1 activation=relu\n"
+        "linear 3 2 2 weight=2 residual=before\nconcat 4 3 1\nmultiply 5 4 4",
+        [(20, 4), (20,), (20, 20)],
+    ),
+    "steps": (
+        "rows 1 0\ntranspose 2 1\nstep 3 2 index=-1\nstep 4 2 index=1\nadd 5 3 4",
+        [],
+    ),
+    "recurrence": recurrence("lstm", 4, 5, bias=True, both=True),
+    "recurrence_wide": recurrence("lstm", 4, 70, bias=True, both=True),
+    "recurrence_forward": recurrence("lstm", 4, 17, bias=False, both=False),
+    "recurrence_gru": recurrence("gru", 3, 17, bias=True, both=True),
+    "recurrence_tanh": recurrence("rnn_tanh", 1, 17, bias=True, both=False),
+    "recurrence_relu": recurrence("rnn_relu", 1, 17, bias=False, both=True),
     **{
         f"activation_{name.partition(',')[0]}": (f"activation 1 0 activation={name}", [])
         for name in (
@@ -338,7 +372,8 @@ def test_errors(lines: str, weights: list[tuple[int, ...]], message: str) -> Non
     [
         ([], "takes 1 inputs, but was given 0"),
         ([torch.zeros(1, 4, 7, 9, dtype=torch.float64)], "inputs must be float32"),
-        ([torch.zeros(4, 7, 9)], r"but one has shape \[4, 7, 9\]"),
+        ([torch.zeros(4, 7, 9)], r"it takes no sequences, \(4, 7, 9\)"),
+        ([torch.zeros(4)], r"but one has shape \[4\]"),
         ([torch.zeros(0, 4, 7, 9)], r"but one has shape \[0, 4, 7, 9\]"),
     ],
 )
