@@ -591,13 +591,9 @@ def _step_of(value: Node, index: Any) -> Node:
     given = [*index] if isinstance(index, tuple) else [index]
     while given and given[-1] in (slice(None), ...):
         given.pop()
-    if given[:-1] == [slice(None)]:
-        value = transposed(value)
-    elif given[:-1]:
+    if given[:-1] not in ([], [slice(None)]) or not given or type(given[-1]) is not int:
         raise Unsupported(f"the index {index!r}")
-    if not given or type(given[-1]) is not int:
-        raise Unsupported(f"the index {index!r}")
-    return step(value, given[-1])
+    return step(value, given[-1], dim=len(given) - 1)
 
 
 def pad(input: Any, pad: Any, mode: Any = "constant", value: Any = None) -> Node:

@@ -128,5 +128,12 @@ def _constants(node: fx.Node, lowering: Lowering) -> list[fx.Node]:
 
 
 def _is_worth_it(nodes: list[fx.Node], lowering: Lowering) -> bool:
-    values = [lowering.values[node] for node in nodes]
-    return any(isinstance(value, Node) and value.operator in _PRODUCTS for value in values)
+    return any(_is_product(lowering.values[node]) for node in nodes)
+
+
+def _is_product(value: Any) -> bool:
+    if isinstance(value, tuple) and value:  # of a recurrent layer, its output is first
+        value = value[0]
+    if isinstance(value, Node) and value.operator == "transpose":
+        (value,) = value.operands
+    return isinstance(value, Node) and value.operator in _PRODUCTS

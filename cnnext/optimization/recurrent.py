@@ -47,7 +47,7 @@ def recurrent(
             shape=(None, None, directions * size),
         )
         for direction in range(directions):
-            last = step(y, -1 if direction == 0 else 0)
+            last = step(y, -1 if direction == 0 else 0, dim=0)
             start = direction * size
             hidden.append(functions.channel_range(last, start, start + size))
     output = transposed(y) if layer.batch_first else y

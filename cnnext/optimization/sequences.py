@@ -37,6 +37,9 @@ def transposed(value: Node) -> Node:
     return Node("transpose", (value,), shape=value.shape)
 
 
-def step(value: Node, index: int) -> Node:
-    """(T, N, C) as (N, C): the features at one T."""
-    return Node("step", (value,), {"index": index}, shape=(None, value.channels))
+def step(value: Node, index: int, dim: int) -> Node:
+    """(A, B, C) as (B, C) or (A, C): the features at an index along dimension 0 or 1."""
+    if value.operator == "transpose":
+        return step(value.operands[0], index, 1 - dim)
+    attributes: dict[str, Attribute] = {"index": index, "dim": dim}
+    return Node("step", (value,), attributes, shape=(None, value.channels))

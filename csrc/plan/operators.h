@@ -23,10 +23,10 @@
 //   concat               any number of values, one after the other along their channels
 //   slice                x, from=i to=j: the channels i to j - 1
 //   flatten              x: its c * h * w features, channel by channel
-//   rows                 x, [height=h that it has to have]: the sequence (n, h * w, c) of its
-//   pixels transpose            a sequence (a, b, c) as (b, a, c) step                 x, index=t:
-//   of a sequence (t, n, c) the features of a step, from its end
-//                        for t < 0
+//   rows                 x, [height=h, which it must have]: its pixels, (n, h * w, c)
+//   transpose            a sequence (a, b, c) as (b, a, c)
+//   step                 x, index=i dim=0|1: of a sequence (a, b, c) the features (b, c) or (a, c)
+//                        at an index along that dimension, from its end for i < 0
 //   recurrence           x, cell=lstm|gru|rnn_tanh|rnn_relu weight_ih=i weight_hh=i [bias_ih=i
 //                        bias_hh=i]: a sequence (t, n, c) through a layer that starts from zeros;
 //                        with the same again, each name with _reverse behind it, in both directions

@@ -72,23 +72,31 @@ void lower_transpose(const Node& node, Builder& b) {
 
 // ----------------------------------------------------------------------------------------- step
 
-// Which of the steps; a negative number counts from the end.
-int64_t step_index(const Node& node, const Extent& x) {
-  const int64_t index = node.integer("index"), step = index < 0 ? index + x.n : index;
-  if (step < 0 || step >= x.n) node.fail("there is no such step in " + text(x));
-  return step;
+struct StepPlace {
+  int64_t index;
+  bool outer;  // along the first dimension, of which each index has x.w rows
+};
+
+StepPlace step_of(const Node& node, const Extent& x) {
+  const int64_t dim = node.integer("dim"), index = node.integer("index");
+  const int64_t count = dim == 0 ? x.n : x.w;
+  if (dim < 0 || dim > 1 || index < -count || index >= count) {
+    node.fail("there is no such step in " + text(x));
+  }
+  return {index < 0 ? index + count : index, dim == 0};
 }
 
 Extent infer_step(const Node& node, const Builder& b) {
   const Extent& x = sequence_of(node, b);
-  step_index(node, x);
-  return {x.w, x.c, 1, 1, true};
+  return {step_of(node, x).outer ? x.w : x.n, x.c, 1, 1, true};
 }
 
 void lower_step(const Node& node, Builder& b) {
   const Extent& x = b.extent(node.operands[0]);
+  const StepPlace step = step_of(node, x);
   Place place = b.read(node.operands[0]);
-  place.offset += step_index(node, x) * x.w * place.pixel;
+  place.offset += step.index * place.pixel * (step.outer ? x.w : 1);
+  if (!step.outer) place.pixel *= x.w;
   b.alias(node.result, place);
 }
 
@@ -258,7 +266,7 @@ void lower_recurrence(const Node& node, Builder& b) {
 const OperatorRule kRowsRule{"rows", 1, 1, "height", infer_rows, lower_rows, false};
 const OperatorRule kTransposeRule{
     "transpose", 1, 1, "", infer_transpose, lower_transpose, false, Sequences::whole};
-const OperatorRule kStepRule{"step",     1,          1,     "index",
+const OperatorRule kStepRule{"step",     1,          1,     "index dim",
                              infer_step, lower_step, false, Sequences::whole};
 const OperatorRule kRecurrenceRule{
     "recurrence",

@@ -211,7 +211,7 @@ def transpose(call: Call, x: Tensor) -> Tensor:
 
 def step(call: Call, x: Tensor) -> Tensor:
     assert x.dim() == 3
-    return x[call.int("index")]
+    return x.select(call.int("dim"), call.int("index"))
 
 
 def recurrence(call: Call, x: Tensor) -> Tensor:

@@ -135,8 +135,9 @@ PROGRAMS: dict[str, Program] = {
         [(20, 4), (20,), (20, 20)],
     ),
     "steps": (
-        "rows 1 0\ntranspose 2 1\nstep 3 2 index=-1\nstep 4 2 index=1\nadd 5 3 4",
-        [],
+        "rows 1 0\ntranspose 2 1\nstep 3 2 index=-1 dim=0\nstep 4 1 index=1 dim=1\n"
+        "linear 5 4 3 weight=0 residual=before\nadd 6 4 5",
+        [(4, 4)],
     ),
     "recurrence": recurrence("lstm", 4, 5, bias=True, both=True),
     "recurrence_wide": recurrence("lstm", 4, 70, bias=True, both=True),
@@ -204,9 +205,10 @@ def test_every_operator_is_tested() -> None:
 
 
 @pytest.mark.parametrize("batch", [2, 5, 33, 64])
-def test_slices(batch: int, threads: int) -> None:
+@pytest.mark.parametrize("name", ["classifier", "linear_of_a_sequence", "recurrence", "steps"])
+def test_slices(name: str, batch: int, threads: int) -> None:
     """Many images at once are what they are one by one, but for rounding."""
-    network = Network(*PROGRAMS["classifier"])
+    network = Network(*PROGRAMS[name])
     x = torch.randn(batch, 4, 7, 9)
     network.check(x)
     assert torch.equal(network(x), network(x))
