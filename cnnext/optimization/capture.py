@@ -38,6 +38,7 @@ from cnnext.optimization.tracing import (
     run,
     traced,
 )
+from cnnext.optimization.zero_states import forget_zero_states
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,7 @@ class _Capture:
         functionalize(whole, module)
         if example is not None:
             record(whole, example)
+            forget_zero_states(whole.graph, module)
         parts, lowering, calls = divide(whole, module, path)
         self.parts += parts
         for node in calls:

@@ -147,6 +147,60 @@ def test_changed_weights_are_noticed() -> None:
         before = fast(x)
 
 
+class Zeroed(nn.Module):
+    """Gives a layer zeros to start from, in one of the usual ways."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        cls = nn.GRU if way == "gru" else nn.LSTM
+        self.layers = cls(6, 9, num_layers=2, batch_first=True)
+        self.last = nn.Linear(9, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.way == "zeros":
+            h = torch.zeros(2, x.size(0), 9).to(x.device)
+            c = torch.zeros((2, x.size(0), 9)).to(x.device)
+            y, _ = self.layers(x, (h.detach(), c.detach()))
+        elif self.way == "new_zeros":
+            h = x.new_zeros((2, x.shape[0], 9))
+            y, _ = self.layers(x, hx=(h, h))
+        elif self.way == "used":
+            h = torch.zeros(2, x.size(0), 9)
+            y, _ = self.layers(x, (h, h))
+            y = y + h[:1].transpose(0, 1)
+        elif self.way == "constant":
+            h = torch.zeros(2, 3, 9)
+            y, _ = self.layers(x, (h, h))
+        else:
+            y, _ = self.layers(x, torch.zeros(2, x.size(0), 9, device=x.device))
+        out: Tensor = self.last(y[:, -1])
+        return out
+
+
+@pytest.mark.parametrize("way", ["zeros", "new_zeros", "gru"])
+def test_zeros_to_start_from_are_forgotten(way: str) -> None:
+    model, x = Zeroed(way).eval(), torch.randn(3, 7, 6)
+    fast = cnnext.optimize(model, x, strict=True)
+    for size in ((3, 7, 6), (5, 2, 6)):
+        x = torch.randn(size)
+        with torch.no_grad():
+            torch.testing.assert_close(fast(x), model(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("way", "is_planned"), [("used", True), ("constant", False)])
+def test_zeros_that_matter(way: str, is_planned: bool) -> None:
+    """What else uses them still does; of a constant size, they fit no other batch."""
+    model, x = Zeroed(way).eval(), torch.randn(3, 7, 6)
+    fast = cnnext.optimize(model, x)
+    with torch.no_grad():
+        torch.testing.assert_close(fast(x), model(x), rtol=1e-4, atol=1e-5)
+    assert any(step.line.startswith("recurrence") for step in fast.report().steps) == is_planned
+    if not is_planned:
+        with pytest.raises(RuntimeError, match="hidden"):
+            fast(torch.randn(2, 7, 6))
+
+
 class Other(nn.Module):
     """Takes of an LSTM what no plan has."""
 
