@@ -26,7 +26,7 @@ from cnnext.optimization.lowering import Lowering, joined, layer_of
 from cnnext.optimization.partition import (
     give_own_constants,
     partitions,
-    spell_out_views,
+    spell_out_sizes,
     supported_nodes,
 )
 from cnnext.optimization.tracing import (
@@ -145,7 +145,7 @@ def divide(
         it was.
     """
     lowering, supported = supported_nodes(whole.graph, module, path, refused)
-    spell_out_views(whole.graph, supported, lowering)
+    spell_out_sizes(whole.graph, supported, lowering)
     give_own_constants(whole.graph, supported, lowering)
     members = partitions(whole.graph, supported, lowering)
     fused = set().union(*members)

@@ -82,7 +82,7 @@ Pair = tuple[int, int]
 
 def value_of(argument: Any, rank: int | None = None) -> Node:
     if not isinstance(argument, Node):
-        kind = "a tensor of the model" if isinstance(argument, Constant) else repr(argument)
+        kind = "a tensor of the model" if isinstance(argument, Constant) else _text(argument)
         raise Unsupported(f"an operand is {kind}")
     if rank is not None and argument.rank not in (None, rank):
         raise Unsupported(f"an operand has {argument.rank} dimensions, not {rank}")
@@ -96,15 +96,19 @@ def weights_of(**constants: Any) -> dict[str, Weight]:
     return {name: each.weight() for name, each in constants.items() if each is not None}
 
 
+def _text(argument: Any) -> str:
+    return "what is computed" if isinstance(argument, Node | Size | Sizes) else repr(argument)
+
+
 def _int(argument: Any) -> int:
     if type(argument) is not int:
-        raise Unsupported(f"{argument!r} is not an int")
+        raise Unsupported(f"{_text(argument)} is not an int")
     return argument
 
 
 def number(argument: Any) -> float:
     if type(argument) not in (int, float):
-        raise Unsupported(f"{argument!r} is not a number")
+        raise Unsupported(f"{_text(argument)} is not a number")
     return float(argument)
 
 
@@ -555,9 +559,11 @@ def getitem(value: Any, index: Any) -> Any:
     """An item of what `chunk`, `split`, `size` and recurrent layers give, a range of channels,
     x[:, from:to], or a step of a sequence, x[t] or x[:, t]."""
     if isinstance(value, Sizes):
-        if type(index) is not int:
+        if type(index) is int:
+            return Size(value.value, index)
+        if not isinstance(index, slice) or value.value.rank not in (None, 4):
             raise Unsupported("several sizes")
-        return Size(value.value, index)
+        return tuple(Size(value.value, dim) for dim in range(4)[index])
     if isinstance(value, tuple) and type(index) is int:
         if not -len(value) <= index < len(value):
             raise Unsupported(f"the index {index!r}")
@@ -626,19 +632,53 @@ def interpolate(
     antialias: Any = False,
 ) -> Node:
     value = value_of(input, 4)
-    if size is not None:
-        raise Unsupported("a size is given instead of a scale_factor")
     if antialias or mode not in ("nearest", "bilinear"):
         raise Unsupported(f"mode={mode!r}, antialias={antialias}")
-    factors = scale_factor if isinstance(scale_factor, list | tuple) else (scale_factor,) * 2
-    numbers = tuple(map(number, factors))
-    if len(numbers) != 2 or any(not each.is_integer() or each < 1 for each in numbers):
-        raise Unsupported(f"scale_factor={scale_factor}")
-    attributes: dict[str, Attribute] = {"scale": tuple(map(int, numbers))}
+    if (size is None) == (scale_factor is None) or mode == "nearest" and align_corners is not None:
+        raise Unsupported("its arguments contradict each other")
+    attributes: dict[str, Attribute] = {}
+    operands: tuple[Node, ...] = (value,)
+    sizes: tuple[int | None, ...] = (None, None)
+    if scale_factor is not None:
+        factors = scale_factor if isinstance(scale_factor, list | tuple) else (scale_factor,) * 2
+        numbers = tuple(map(number, factors))
+        if len(numbers) != 2 or not all(each > 0 for each in numbers):
+            raise Unsupported(f"scale_factor={scale_factor}")
+        attributes["scale"] = numbers
+        if recompute_scale_factor:
+            attributes["recompute_scale_factor"] = True
+    elif (like := _whose_size(size)) is not None:
+        operands = (value, like)
+        if like.shape is not None:
+            sizes = like.shape[2:]
+    else:
+        attributes["size"] = sizes = _pair(size)
     if mode == "bilinear":
         attributes["align_corners"] = bool(align_corners)
-    shape = (None, value.channels, None, None)
-    return Node(f"upsample_{mode}", (value,), attributes, shape=shape)
+    shape = (None, value.channels, *sizes)
+    return Node(f"upsample_{mode}", operands, attributes, shape=shape)
+
+
+def resized_like(input: Tensor, like: Tensor, mode: str, align_corners: bool | None) -> Tensor:
+    """`interpolate` to the height and width of another value: no sizes are handed to it."""
+    return F.interpolate(input, like.shape[2:], None, mode, align_corners)
+
+
+def _lower_resized_like(input: Any, like: Any, mode: Any, align_corners: Any) -> Node:
+    size = tuple(Size(value_of(like, 4), dim) for dim in (2, 3))
+    return interpolate(input, size, None, mode, align_corners)
+
+
+def _whose_size(size: Any) -> Node | None:
+    """The value whose height and width this is, or None for a number or two."""
+    given = size if isinstance(size, list | tuple) else (size,)
+    if not any(isinstance(each, Size | Sizes | Node) for each in given):
+        return None
+    if len(given) == 2 and all(isinstance(each, Size) for each in given):
+        height, width = given
+        if height.value is width.value and (height.dim % 4, width.dim % 4) == (2, 3):
+            return value_of(height.value, 4)
+    raise Unsupported("the size is not the height and width of a value")
 
 
 # ---------------------------------------------------------------------------------- the tables
@@ -678,6 +718,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     torch.reshape: view,
     F.pad: pad,
     **dict.fromkeys((F.interpolate, F.upsample), interpolate),
+    resized_like: _lower_resized_like,
 }
 for _operator in OPERATORS.values():
     if _operator.native in FUNCTIONS and _operator.function is not None:

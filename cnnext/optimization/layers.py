@@ -67,7 +67,7 @@ def _function(function: Callable[..., Any], *attributes: str) -> Callable[..., A
 
 def _upsample(layer: Any, tensors: Tensors, input: Any) -> Any:
     options = (layer.size, layer.scale_factor, layer.mode, layer.align_corners)
-    return functions.interpolate(input, *options)
+    return functions.interpolate(input, *options, layer.recompute_scale_factor)
 
 
 def _zero_pad(layer: Any, tensors: Tensors, input: Any) -> Any:

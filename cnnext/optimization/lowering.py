@@ -16,7 +16,7 @@ from torch.nn import Module
 
 from cnnext.optimization import arithmetic, assertions, functions
 from cnnext.optimization.constants import computed
-from cnnext.optimization.functions import Constant, Unsupported
+from cnnext.optimization.functions import Constant, Size, Sizes, Unsupported
 from cnnext.optimization.graph import Graph, Node, Shape
 from cnnext.optimization.layers import lower_layer
 from cnnext.optimization.sequences import Columns
@@ -89,7 +89,9 @@ class Lowering:
         """Whether the node's value is one or several of the graph's."""
         value = self.values.get(node)
         is_call = node.op not in ("placeholder", "get_attr", "output") and node not in self.reasons
-        return is_call and isinstance(value, Node | tuple | Columns)
+        pieces = value if isinstance(value, tuple) else (value,)
+        is_of_sizes = all(isinstance(each, Size | Sizes) for each in pieces)
+        return is_call and isinstance(value, Node | tuple | Columns) and not is_of_sizes
 
     def graph(self) -> Graph:
         return Graph(tuple(self.nodes), self.outputs).pruned()

@@ -10,13 +10,16 @@ from torch import fx
 from torch.nn import Module
 
 from cnnext.optimization.assertions import Known
-from cnnext.optimization.functions import Size, Sizes
+from cnnext.optimization.functions import Size, Sizes, resized_like
 from cnnext.optimization.graph import Node
 from cnnext.optimization.lowering import SHAPE, Lowering
 from cnnext.optimization.sequences import Columns
 
 #: A part has one of these: all others together gain less than it costs to enter and leave it.
 _PRODUCTS = frozenset({"conv2d", "linear", "conv_transpose2d", "recurrence"})
+
+#: Whose first operand has the height and width of the result.
+_ELEMENTWISE = frozenset({"activation", "add", "scale_shift"})
 
 _VIEWS = frozenset({"view", "reshape", torch.reshape})
 
@@ -71,18 +74,58 @@ def _is_multiplied(node: fx.Node, lowering: Lowering) -> bool:
     return True
 
 
-def spell_out_views(graph: fx.Graph, supported: set[fx.Node], lowering: Lowering) -> None:
-    """Makes flattenings of views, so that no sizes have to be handed to a part.
+def spell_out_sizes(graph: fx.Graph, supported: set[fx.Node], lowering: Lowering) -> None:
+    """Takes from calls the sizes that they are given, so that none has to be handed to a part:
+    makes flattenings of views, and lets `resized_like` ask another value for its size.
 
     What only asserts sizes that are known goes with them.
     """
+    values = reversed(lowering.values.items())
+    traced = {value: node for node, value in values if isinstance(value, Node)}
     for node in supported:
+        value = lowering.values[node]
         if node.target in _VIEWS:
             node.op, node.target = "call_function", torch.flatten
             node.args, node.kwargs = (node.args[0], 1), {}
+        elif _is_resized_like(value) and traced[value] is node:
+            input, like = value.operands
+            corners = value.attributes.get("align_corners")
+            node.op, node.target = "call_function", resized_like
+            node.args = (
+                *(traced[input], traced[_as_large(like, traced)]),
+                *(value.operator.removeprefix("upsample_"), corners),
+            )
+            node.kwargs = {}
     for node in reversed(graph.nodes):
-        if isinstance(lowering.values.get(node), Size | Sizes | Known) and not node.users:
+        if _is_of_sizes(lowering.values.get(node)) and not node.users:
             graph.erase_node(node)
+
+
+def _is_resized_like(value: Any) -> bool:
+    if not isinstance(value, Node) or len(value.operands) < 2:
+        return False
+    return value.operator in ("upsample_nearest", "upsample_bilinear")
+
+
+def _as_large(value: Node, traced: Mapping[Node, fx.Node]) -> Node:
+    """What a convolution takes that gives the value's height and width, if there is such a one.
+
+    That exists in any case, while a layer whose result is used by one more call may not be fused.
+    """
+    source = value
+    while source.operator in _ELEMENTWISE:
+        source = source.operands[0]
+    if source.operator != "conv2d":
+        return value
+    geometry: Any = [source.attributes[name] for name in ("stride", "padding", "dilation")]
+    window = zip(source.weights["weight"].size()[2:], *geometry, strict=True)
+    keeps = all(s == 1 and 2 * p == d * (k - 1) for k, s, p, d in window)
+    return source.operands[0] if keeps and source.operands[0] in traced else value
+
+
+def _is_of_sizes(value: Any) -> bool:
+    pieces = value if isinstance(value, tuple) else (value,)
+    return all(isinstance(each, Size | Sizes | Known) for each in pieces)
 
 
 def partitions(graph: fx.Graph, supported: set[fx.Node], lowering: Lowering) -> list[list[fx.Node]]:

@@ -101,6 +101,15 @@ Pair Node::pair(const char* key) const {
   return pair;
 }
 
+Factors Node::factors(const char* key) const {
+  const std::vector<std::string> all = parts(key);
+  Factors factors{};
+  if (all.size() != 2 || !read_number(all[0], &factors.h) || !read_number(all[1], &factors.w)) {
+    fail(std::string(key) + " is no pair of numbers");
+  }
+  return factors;
+}
+
 std::string Node::word(const char* key, const char* otherwise) const {
   const std::string* const value = find(key);
   return value == nullptr ? otherwise : *value;

@@ -33,6 +33,10 @@ struct Pair {
   int64_t h, w;
 };
 
+struct Factors {
+  double h, w;
+};
+
 class Node {
  public:
   explicit Node(std::string line);
@@ -45,6 +49,7 @@ class Node {
   int64_t integer(const char* key) const;
   int64_t integer(const char* key, int64_t otherwise) const;
   Pair pair(const char* key) const;
+  Factors factors(const char* key) const;
   std::string word(const char* key, const char* otherwise) const;
   bool has(const char* key) const { return find(key) != nullptr; }
   std::vector<std::string> keys() const;

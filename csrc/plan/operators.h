@@ -20,6 +20,10 @@
 //   multiply             x b: x * b, of the same extents, or with b of one pixel for all of x
 //   scale_shift          x, scale=i [shift=i] [activation=]: act(x * scale[c] + shift[c]), what a
 //                        batch norm is that has not become part of a weight
+//   upsample_nearest     x [like], scale=h,w [recompute_scale_factor=0|1] or size=h,w of the
+//   result,
+//                        or neither: the result has the height and width of `like`
+//   upsample_bilinear    the same, [align_corners=0|1]
 //   concat               any number of values, one after the other along their channels
 //   slice                x, from=i to=j: the channels i to j - 1
 //   flatten              x: its c * h * w features, channel by channel
@@ -74,6 +78,7 @@ std::string list_operators();
 // The rules, by the file that has them.
 extern const OperatorRule kConv2dRule, kConvTranspose2dRule, kLinearRule;          // products.cpp
 extern const OperatorRule kMaxPool2dRule, kAvgPool2dRule, kAdaptiveAvgPool2dRule;  // pools.cpp
+extern const OperatorRule kUpsampleNearestRule, kUpsampleBilinearRule;             // resamples.cpp
 extern const OperatorRule kActivationRule, kAddRule, kMultiplyRule,
     kScaleShiftRule;                                                              // pointwise.cpp
 extern const OperatorRule kConcatRule, kSliceRule, kFlattenRule;                  // layouts.cpp

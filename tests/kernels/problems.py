@@ -11,6 +11,7 @@ import linear
 import pools
 import recurrence
 import reorder
+import resample
 import scale
 from problem import Problem
 
@@ -20,6 +21,7 @@ PROBLEMS: dict[str, Sequence[Problem]] = {
     "linear": linear.PROBLEMS,
     "recurrence": recurrence.PROBLEMS,
     "reorder": reorder.PROBLEMS,
+    "resample": resample.PROBLEMS,
     "scale": scale.PROBLEMS,
     **pools.PROBLEMS,
     **elementwise.PROBLEMS,

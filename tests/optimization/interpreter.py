@@ -185,13 +185,26 @@ def softmax(call: Call, x: Tensor) -> Tensor:
     return x.softmax(1)
 
 
-def upsample_nearest(call: Call, x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=call.ints("scale"))
+def upsample_nearest(call: Call, x: Tensor, *like: Tensor) -> Tensor:
+    return resized(call, x, *like, mode="nearest")
 
 
-def upsample_bilinear(call: Call, x: Tensor) -> Tensor:
-    corners = bool(call.int("align_corners"))
-    return F.interpolate(x, None, call.ints("scale"), "bilinear", corners)
+def upsample_bilinear(call: Call, x: Tensor, *like: Tensor) -> Tensor:
+    corners = call.word("align_corners") == "1"
+    return resized(call, x, *like, mode="bilinear", align_corners=corners)
+
+
+def resized(call: Call, x: Tensor, *like: Tensor, **mode: Any) -> Tensor:
+    size, scale = call.word("size"), call.word("scale")
+    assert len(like) + (size is not None) + (scale is not None) == 1
+    if like:
+        return F.interpolate(x, like[0].shape[2:], **mode)
+    if size is not None:
+        return F.interpolate(x, tuple(map(int, size.split(","))), **mode)
+    assert scale is not None
+    recompute = call.word("recompute_scale_factor") == "1"
+    factors = tuple(map(float, scale.split(",")))
+    return F.interpolate(x, None, factors, recompute_scale_factor=recompute, **mode)
 
 
 def pad(call: Call, x: Tensor) -> Tensor:

@@ -175,6 +175,77 @@ class UNet(nn.Module):
         return self.last(torch.cat([skip, *ups], 1))
 
 
+class UNetOfAnySize(nn.Module):
+    """What goes up gets the size of what it is concatenated with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.downs = nn.ModuleList((conv_norm(3, 4), conv_norm(4, 8), conv_norm(8, 8)))
+        self.ups = nn.ModuleList((conv_norm(16, 4), conv_norm(8, 3)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        skips = []
+        for i, down in enumerate(self.downs):
+            x = F.relu(down(F.max_pool2d(x, 3, 2, 1) if i else x))
+            skips.append(x)
+        for up, skip in zip(self.ups, skips[-2::-1], strict=True):
+            x = F.interpolate(x, skip.size()[2:], mode="bilinear", align_corners=True)
+            x = F.relu(up(torch.cat([skip, x], dim=1)))
+        return x
+
+
+class FeaturePyramid(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        strided = (conv_norm(3, 4, stride=2), conv_norm(4, 6, stride=2), conv_norm(6, 8, stride=2))
+        self.stages = nn.ModuleList(strided)
+        self.laterals = nn.ModuleList(nn.Conv2d(c, 5, 1) for c in (4, 6, 8))
+        self.outputs = nn.ModuleList(nn.Conv2d(5, 5, 3, padding=1) for _ in range(3))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        features = []
+        for stage in self.stages:
+            x = F.relu(stage(x))
+            features.append(x)
+        c3, c4, c5 = (lateral(x) for lateral, x in zip(self.laterals, features, strict=True))
+        p5 = c5
+        p4 = c4 + F.interpolate(p5, scale_factor=2, mode="nearest")
+        p3 = c3 + F.interpolate(p4, size=c3.shape[-2:], mode="nearest")
+        return tuple(conv(p) for conv, p in zip(self.outputs, (p3, p4, p5), strict=True))
+
+
+class Segmentation(nn.Module):
+    """DeepLab's head: the mean of an image goes back to its size, the result to the input's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = conv_norm(3, 8, stride=2)
+        self.narrow, self.wide = conv_norm(8, 4, 1), conv_norm(8, 4, 3, padding=2, dilation=2)
+        self.pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), conv_norm(8, 4, 1), nn.ReLU())
+        self.project, self.classifier = conv_norm(12, 6, 1), nn.Conv2d(6, 5, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        input_shape = x.shape[-2:]
+        x = F.relu(self.backbone(x))
+        size = (x.shape[2], x.shape[3])
+        pooled = F.interpolate(self.pooled(x), size=size, mode="bilinear", align_corners=False)
+        x = torch.cat([F.relu(self.narrow(x)), F.relu(self.wide(x)), pooled], 1)
+        x = self.classifier(F.relu(self.project(x)))
+        return F.interpolate(x, size=input_shape, mode="bilinear", align_corners=False)
+
+
+class YoloNeck(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.deep, self.deeper = conv_norm(3, 4, stride=2), conv_norm(4, 6, stride=2)
+        self.up, self.fused = nn.Upsample(None, 2, "nearest"), conv_norm(10, 4)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        deep = F.silu(self.deep(x))
+        deeper = F.silu(self.deeper(deep))
+        return F.silu(self.fused(torch.cat([self.up(deeper), deep], 1))), deeper
+
+
 class Pools(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -213,7 +284,7 @@ def network(name: str) -> nn.Module:
 
 _CLASSES: tuple[Any, ...] = (
     *(ResidualBefore, ResidualAfter, Inception, Dense, SqueezeExcite, Chunked, Split),
-    *(Separable, UNet, Pools, Branching),
+    *(Separable, UNet, UNetOfAnySize, FeaturePyramid, Segmentation, YoloNeck, Pools, Branching),
 )
 NAMES = (
     *(cls.__name__ for cls in _CLASSES),

@@ -142,8 +142,17 @@ KEPT: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
     "permutation": (lambda: Calling(lambda x: x.transpose(2, 3)), "transpose", "no operator"),
     "rows": (lambda: Calling(lambda x: x[:, :, 1:]), "getitem", "index"),
     "softmax-of-rows": (lambda: nn.Softmax(dim=-1), "Softmax", "dim=-1"),
-    "upsampling-to-a-size": (lambda: nn.Upsample(size=(9, 9)), "Upsample", "a size is given"),
-    "half-a-size": (lambda: nn.Upsample(scale_factor=0.5), "Upsample", "scale_factor=0.5"),
+    "bicubic": (lambda: nn.Upsample(scale_factor=2, mode="bicubic"), "Upsample", "mode='bicubic'"),
+    "upsampling-to-a-computed-size": (
+        lambda: Calling(lambda x: F.interpolate(x, size=(x.shape[2] * 2, x.shape[3]))),
+        "mul",
+        "an operand is what is computed",
+    ),
+    "upsampling-to-another-width": (
+        lambda: Calling(lambda x: F.interpolate(x, size=x.shape[1:3])),
+        "interpolate",
+        "the size is not",
+    ),
     "cropping": (lambda: nn.ZeroPad2d(-1), "ZeroPad2d", "pad="),
     "pad-by-ones": (lambda: Calling(lambda x: F.pad(x, (1, 1), value=1.0)), "pad", "value=1.0"),
     "dropout-in-training": (

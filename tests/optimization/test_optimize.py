@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import cnnext
+from tests.optimization.networks import network
 from tests.optimization.support import randomized
 
 
@@ -71,6 +72,21 @@ def test_equals_the_original(model: nn.Module, x: Tensor) -> None:
     check(fast, model, x.to(memory_format=torch.channels_last))
     assert torch.equal(fast(x), fast(x))
     assert not fast(x).requires_grad
+
+
+_RESIZING = ("UNet", "UNetOfAnySize", "FeaturePyramid", "Segmentation", "YoloNeck")
+
+
+@pytest.mark.parametrize("with_example", [True, False], ids=["with-example", "without-example"])
+@pytest.mark.parametrize("name", _RESIZING)
+def test_networks_are_planned_whole(name: str, with_example: bool) -> None:
+    model = randomized(network(name))
+    x = torch.randn(2, 3, 16, 16)
+    fast = cnnext.optimize(model, x if with_example else None, strict=True)
+    assert not fast.report().native
+    assert fast.report(x).steps
+    check(fast, model, x)
+    check(fast, model, torch.randn(3, 3, 32, 48))
 
 
 def test_without_an_example(model: nn.Module, x: Tensor) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -99,6 +101,22 @@ PROGRAMS: dict[str, Program] = {
         "conv2d 2 1 weight=0 stride=1,1 padding=0,0 dilation=1,1 groups=1 activation=sigmoid\n"
         "multiply 3 0 2",
         [(4, 4, 1, 1)],
+    ),
+    "upsample_nearest": ("upsample_nearest 1 0 scale=2.0,2.0", []),
+    "upsample_nearest_factors": ("upsample_nearest 1 0 scale=1.7,0.6", []),
+    "upsample_nearest_size": ("upsample_nearest 1 0 size=5,21", []),
+    "upsample_bilinear": ("upsample_bilinear 1 0 scale=2.0,3.0 align_corners=0", []),
+    "upsample_bilinear_factors": ("upsample_bilinear 1 0 scale=1.7,0.6 align_corners=0", []),
+    "upsample_bilinear_recomputed": (
+        "upsample_bilinear 1 0 scale=1.7,0.6 recompute_scale_factor=1 align_corners=0",
+        [],
+    ),
+    "upsample_bilinear_corners": ("upsample_bilinear 1 0 size=13,1 align_corners=1", []),
+    "upsample_bilinear_like": (
+        f"conv2d 1 0 weight=0 {CONV}\nadaptive_avg_pool2d 2 1 size=3,2\n"
+        "upsample_bilinear 3 2 0 align_corners=0\nupsample_nearest 4 2 0\nconcat 5 3 0 4\n"
+        f"conv2d 6 5 weight=1 {CONV}",
+        [(9, 4, 3, 3), (3, 22, 3, 3)],
     ),
     "concat": (
         f"conv2d 1 0 weight=0 {CONV}\nconv2d 2 0 weight=1 {CONV}\nconcat 3 1 0 2 1",
@@ -212,6 +230,48 @@ def test_slices(name: str, batch: int, threads: int) -> None:
     x = torch.randn(batch, 4, 7, 9)
     network.check(x)
     assert torch.equal(network(x), network(x))
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bilinear_corners"])
+def test_upsampling_takes_the_pixels_that_torch_takes(mode: str) -> None:
+    """For all sizes and many factors; the positions, and so the nearest, are rounded to float32.
+
+    Of its ways for various layouts, which are not always the same, it is that of channels_last.
+    """
+    name, _, corners = mode.partition("_")
+    attributes = f" align_corners={int(bool(corners))}" if name == "bilinear" else ""
+    options = {"align_corners": bool(corners)} if name == "bilinear" else {}
+    for size in (1, 2, 3, 7, 25, 78):
+        x = (
+            torch.arange(float(size))
+            .expand(1, 4, 2, size)
+            .contiguous(memory_format=torch.channels_last)
+        )
+        ways: list[tuple[str, dict[str, Any]]] = [
+            (f"size=2,{result}", {"size": (2, result)}) for result in range(1, 200)
+        ]
+        for factor in (0.3, 0.7, 1.1, 1.5, 2.0, 2.01, 2.3, 3.0, 4.7):
+            if factor * size >= 1:
+                factors = {"scale_factor": (1.0, factor)}
+                ways.append((f"scale=1.0,{factor}", factors))
+                factors = {**factors, "recompute_scale_factor": True}
+                ways.append((f"scale=1.0,{factor} recompute_scale_factor=1", factors))
+        for way, arguments in ways:
+            actual = Network(f"upsample_{name} 1 0 {way}{attributes}", [])(x)
+            expected = F.interpolate(x, mode=name, **arguments, **options)
+            assert actual.shape == expected.shape, (size, way)
+            # Positions of up to 78 are rounded three times, and a step is at most 1.
+            limit = 0 if name == "nearest" else 4 * 2**-24 * size
+            assert (actual - expected).abs().max() <= limit, (size, way)
+
+
+def test_upsampling_in_slices(threads: int) -> None:
+    lines, sizes = PROGRAMS["upsample_bilinear_like"]
+    network = Network(lines, sizes)
+    x = torch.randn(17, 4, 30, 40)
+    network.check(x)
+    report = direct.plan_report(network.number, [x]).splitlines()
+    assert all(int(line.split("\t")[-1]) < 17 for line in report)
 
 
 def test_large_images_in_slices(threads: int) -> None:
@@ -358,6 +418,20 @@ def test_random_graphs(graph: tuple[str, int], batch: int) -> None:
             "is too large",
         ),
         ("slice 1 0 from=0 to=1\nflatten 2 1\nslice 3 2 from=0 to=4\nmultiply 4 0 3", [], "are no"),
+        ("upsample_nearest 1 0", [], "not one of like, size and scale"),
+        ("upsample_nearest 1 0 0 size=3,3", [], "not one of like, size and scale"),
+        ("upsample_nearest 1 0 size=0,3", [], "nothing is left of"),
+        ("upsample_nearest 1 0 scale=2.0,0.1", [], "nothing is left of"),
+        ("upsample_nearest 1 0 scale=2.0", [], "scale is no pair of numbers"),
+        ("upsample_nearest 1 0 scale=1e9,1", [], "scale is too large"),
+        (
+            "upsample_nearest 1 0 size=1000000,1000000 align_corners=1",
+            [],
+            "it has no align_corners",
+        ),
+        ("upsample_bilinear 1 0 size=1073741824,1073741824", [], "is too large"),
+        ("flatten 1 0\nupsample_nearest 2 1 scale=2,2", [], "have no height"),
+        ("flatten 1 0\nupsample_nearest 2 0 1", [], "have no height"),
         ("max_pool2d 1 0 kernel=9,9 stride=1,1 padding=0,0 dilation=1,1", [], "do not fit"),
     ],
 )
