@@ -21,6 +21,7 @@ from torch.nn import Module
 from cnnext.optimization.counterparts import counterpart, runs_as
 from cnnext.optimization.functionalization import functionalize
 from cnnext.optimization.graph import Graph
+from cnnext.optimization.idioms import recognize_shuffles
 from cnnext.optimization.layers import is_layer, watched
 from cnnext.optimization.lowering import Lowering, joined, layer_of
 from cnnext.optimization.partition import (
@@ -144,6 +145,7 @@ def divide(
         The parts; the lowering of the graph, and the nodes that are in none, both of the graph as
         it was.
     """
+    recognize_shuffles(whole.graph)
     lowering, supported = supported_nodes(whole.graph, module, path, refused)
     spell_out_sizes(whole.graph, supported, lowering)
     give_own_constants(whole.graph, supported, lowering)

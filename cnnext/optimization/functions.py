@@ -602,6 +602,18 @@ def _step_of(value: Node, index: Any) -> Node:
     return step(value, given[-1], dim=len(given) - 1)
 
 
+def channel_shuffle(input: Any, groups: Any) -> Node:
+    value, number = value_of(input, 4), _int(groups)
+    return Node("shuffle", (value,), {"groups": number}, shape=value.shape)
+
+
+def pixel_shuffle(input: Any, upscale_factor: Any) -> Node:
+    value, factor = value_of(input, 4), _int(upscale_factor)
+    channels = None if value.channels is None or factor < 1 else value.channels // factor**2
+    attributes: dict[str, Attribute] = {"upscale": factor}
+    return Node("pixel_shuffle", (value,), attributes, shape=(None, channels, None, None))
+
+
 def pad(input: Any, pad: Any, mode: Any = "constant", value: Any = None) -> Node:
     image = value_of(input, 4)
     sizes = tuple(map(_int, pad)) if isinstance(pad, list | tuple) else ()
@@ -716,6 +728,8 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     operator.getitem: getitem,
     getattr: attribute,
     torch.reshape: view,
+    **dict.fromkeys((F.channel_shuffle, torch.channel_shuffle), channel_shuffle),
+    **dict.fromkeys((F.pixel_shuffle, torch.pixel_shuffle), pixel_shuffle),
     F.pad: pad,
     **dict.fromkeys((F.interpolate, F.upsample), interpolate),
     resized_like: _lower_resized_like,

@@ -108,6 +108,8 @@ LAYERS: dict[type[Module], Callable[..., Any]] = {
     nn.UpsamplingBilinear2d: _upsample,
     nn.ZeroPad2d: _zero_pad,
     **dict.fromkeys((nn.LSTM, nn.GRU, nn.RNN), recurrent),
+    nn.ChannelShuffle: _function(functions.channel_shuffle, "groups"),
+    nn.PixelShuffle: _function(functions.pixel_shuffle, "upscale_factor"),
 }
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)

@@ -89,16 +89,23 @@ int64_t Node::integer(const char* key, int64_t otherwise) const {
   return has(key) ? integer(key) : otherwise;
 }
 
-Pair Node::pair(const char* key) const {
+std::vector<int64_t> Node::integers(const char* key, size_t count) const {
   const std::vector<std::string> all = parts(key);
-  Pair pair{};
-  if (all.size() != 2 || !read_number(all[0], &pair.h) || !read_number(all[1], &pair.w)) {
-    fail(std::string(key) + " is no pair of integers");
-  }
+  std::vector<int64_t> numbers(all.size());
   constexpr int64_t kLargest = int64_t{1} << 31;  // so that no product of two overflows
-  if (std::max(std::abs(pair.h), std::abs(pair.w)) > kLargest)
-    fail(std::string(key) + " is too large");
-  return pair;
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (!read_number(all[i], &numbers[i])) fail(std::string(key) + " are no integers");
+    if (std::abs(numbers[i]) > kLargest) fail(std::string(key) + " is too large");
+  }
+  if (numbers.size() != count) {
+    fail(std::string(key) + " has not " + std::to_string(count) + " numbers");
+  }
+  return numbers;
+}
+
+Pair Node::pair(const char* key) const {
+  const std::vector<int64_t> two = integers(key, 2);
+  return {two[0], two[1]};
 }
 
 Factors Node::factors(const char* key) const {

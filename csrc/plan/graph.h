@@ -50,6 +50,7 @@ class Node {
   int64_t integer(const char* key, int64_t otherwise) const;
   Pair pair(const char* key) const;
   Factors factors(const char* key) const;
+  std::vector<int64_t> integers(const char* key, size_t count) const;
   std::string word(const char* key, const char* otherwise) const;
   bool has(const char* key) const { return find(key) != nullptr; }
   std::vector<std::string> keys() const;

@@ -6,16 +6,17 @@ namespace plan {
 namespace {
 
 const OperatorRule* const kRules[] = {
-    &kConv2dRule,          &kConvTranspose2dRule,
-    &kLinearRule,          &kMaxPool2dRule,
-    &kAvgPool2dRule,       &kAdaptiveAvgPool2dRule,
-    &kActivationRule,      &kAddRule,
-    &kMultiplyRule,        &kScaleShiftRule,
-    &kConcatRule,          &kSliceRule,
-    &kFlattenRule,         &kRowsRule,
-    &kTransposeRule,       &kStepRule,
-    &kRecurrenceRule,      &kUpsampleNearestRule,
-    &kUpsampleBilinearRule,
+    &kConv2dRule,           &kConvTranspose2dRule,
+    &kLinearRule,           &kMaxPool2dRule,
+    &kAvgPool2dRule,        &kAdaptiveAvgPool2dRule,
+    &kActivationRule,       &kAddRule,
+    &kMultiplyRule,         &kScaleShiftRule,
+    &kConcatRule,           &kSliceRule,
+    &kFlattenRule,          &kRowsRule,
+    &kTransposeRule,        &kStepRule,
+    &kRecurrenceRule,       &kUpsampleNearestRule,
+    &kUpsampleBilinearRule, &kPadRule,
+    &kShuffleRule,          &kPixelShuffleRule,
 };
 
 }  // namespace

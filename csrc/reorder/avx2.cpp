@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Reordering for AVX2.
 #include "reorder/blocks.h"
+#include "reorder/pad_rows.h"
+#include "reorder/shuffle_pixels.h"
 
 namespace cnnext {
 namespace {

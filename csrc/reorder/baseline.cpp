@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Reordering for the ISA every build has (SSE on x86, NEON on Arm).
 #include "reorder/blocks.h"
+#include "reorder/pad_rows.h"
+#include "reorder/shuffle_pixels.h"
 
 namespace cnnext {
 namespace {

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// reorder for NumPy arrays: see common/numpy/bindings.h and reorder.h. What lies between the
-// channels of y is as in the array `around`, of y's size.
-#include <algorithm>
-
-#include "common/numpy/bindings.h"
+// reorder, pad and shuffle for NumPy arrays: see common/numpy/around.h and <op>.h.
+#include "common/numpy/around.h"
+#include "reorder/pad.h"
 #include "reorder/reorder.h"
+#include "reorder/shuffle.h"
 
 namespace cnnext {
 namespace {
@@ -31,26 +30,53 @@ ReorderShape read_shape<Reorder>(Fields& f) {
   return s;
 }
 
+template <>
+PadShape read_shape<Pad>(Fields& f) {
+  PadShape s{};
+  s.n = f.positive("n");
+  s.c = f.positive("c");
+  s.h_in = f.positive("h_in");
+  s.w_in = f.positive("w_in");
+  s.left = f.natural("left");
+  s.right = f.natural("right");
+  s.top = f.natural("top");
+  s.bottom = f.natural("bottom");
+  s.x_pixel = f.at_least(s.c, "x_pixel");
+  s.y_pixel = f.at_least(s.c, "y_pixel");
+  return s;
+}
+
+template <>
+ShuffleShape read_shape<Shuffle>(Fields& f) {
+  ShuffleShape s{};
+  s.n = f.positive("n");
+  s.h = f.positive("h");
+  s.w = f.positive("w");
+  s.rows = f.positive("rows");
+  s.columns = f.positive("columns");
+  s.upscale = f.positive("upscale");
+  if (s.upscale > 1 && s.columns != s.upscale * s.upscale) {
+    throw py::value_error("columns must be upscale * upscale");
+  }
+  s.x_pixel = f.at_least(s.c_in(), "x_pixel");
+  s.y_pixel = f.at_least(s.c_out(), "y_pixel");
+  return s;
+}
+
 namespace {
 
 void bind(py::module_& m) {
-  bind_operator<Reorder>(m).def(
-      "forward",
-      [](const std::string& name, const py::array& x, const py::array& around, int threads,
-         const py::kwargs& shape) {
-        const ReorderShape s = shape_from<Reorder>(shape);
-        return with_kernel<Reorder>(name, [&](auto zero, const auto& kernel) {
-          using T = decltype(zero);
-          const int64_t size = floats(s, s.to, s.y_pixel);
-          const Input<T> in = input<T>({"x", floats(s, s.from, s.x_pixel)}, x);
-          const Input<T> before = input<T>({"around", size}, around);
-          const Output<T> y(size);
-          std::copy_n(before.data(), size, y.data());
-          run_for_test(kernel, Pass::forward, s, {in.data(), y.data()}, threads);
-          return result("y", y, kernel.name);
-        });
-      },
-      "name"_a, "x"_a, "around"_a, py::kw_only(), "threads"_a = 1);
+  bind_around<Reorder>(
+      m, [](const ReorderShape& s) { return floats(s, s.from, s.x_pixel); },
+      [](const ReorderShape& s) { return floats(s, s.to, s.y_pixel); });
+  bind_around<Pad>(
+      m, [](const PadShape& s) { return (s.n * s.h_in * s.w_in - 1) * s.x_pixel + s.c; },
+      [](const PadShape& s) { return (s.n * s.h_out() * s.w_out() - 1) * s.y_pixel + s.c; });
+  bind_around<Shuffle>(
+      m, [](const ShuffleShape& s) { return (s.n * s.h * s.w - 1) * s.x_pixel + s.c_in(); },
+      [](const ShuffleShape& s) {
+        return (s.n * s.h * s.w * s.upscale * s.upscale - 1) * s.y_pixel + s.c_out();
+      });
 }
 
 [[maybe_unused]] const bool registered = register_bindings(bind);

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Reordering as its formula says it: the oracle.
+// Reordering, padding and shuffling as their formulas say it: the oracles.
+#include "reorder/pad.h"
 #include "reorder/reorder.h"
+#include "reorder/shuffle.h"
 
 namespace cnnext {
 namespace {
 
+Plan one_task() {
+  Plan plan;
+  plan.tasks[0] = 1;
+  return plan;
+}
+
 template <class T>
 struct ReorderReference {
-  static Plan plan(const ReorderShape&, int) {
-    Plan plan;
-    plan.tasks[0] = 1;
-    return plan;
-  }
+  static Plan plan(const ReorderShape&, int) { return one_task(); }
 
   static void run(const ReorderShape& s, const Plan&, const ReorderOperands<T>& o, const Slice&) {
     for (int64_t n = 0; n < s.n; ++n) {
@@ -27,6 +31,47 @@ struct ReorderReference {
   static int64_t at(const ReorderShape& s, Layout layout, int64_t pixel, int64_t n, int64_t c,
                     int64_t p) {
     return layout == Layout::nchw ? (n * s.c + c) * s.pixels + p : (n * s.pixels + p) * pixel + c;
+  }
+};
+
+template <class T>
+struct PadReference {
+  static Plan plan(const PadShape&, int) { return one_task(); }
+
+  static void run(const PadShape& s, const Plan&, const PadOperands<T>& o, const Slice&) {
+    for (int64_t n = 0; n < s.n; ++n) {
+      for (int64_t h = 0; h < s.h_out(); ++h) {
+        for (int64_t w = 0; w < s.w_out(); ++w) {
+          const int64_t i = h - s.top, j = w - s.left;
+          const bool inside = i >= 0 && i < s.h_in && j >= 0 && j < s.w_in;
+          for (int64_t c = 0; c < s.c; ++c) {
+            o.y[((n * s.h_out() + h) * s.w_out() + w) * s.y_pixel + c] =
+                inside ? o.x[((n * s.h_in + i) * s.w_in + j) * s.x_pixel + c] : T(0);
+          }
+        }
+      }
+    }
+  }
+};
+
+template <class T>
+struct ShuffleReference {
+  static Plan plan(const ShuffleShape&, int) { return one_task(); }
+
+  static void run(const ShuffleShape& s, const Plan&, const ShuffleOperands<T>& o, const Slice&) {
+    const int64_t u = s.upscale;
+    for (int64_t row = 0; row < s.n * s.h; ++row) {
+      for (int64_t w = 0; w < s.w; ++w) {
+        for (int64_t i = 0; i < s.rows; ++i) {
+          for (int64_t j = 0; j < s.columns; ++j) {
+            const int64_t pixel =
+                u == 1 ? row * s.w + w : ((row * u + j / u) * s.w + w) * u + j % u;
+            const int64_t channel = u == 1 ? j * s.rows + i : i;
+            o.y[pixel * s.y_pixel + channel] = o.x[(row * s.w + w) * s.x_pixel + i * s.columns + j];
+          }
+        }
+      }
+    }
   }
 };
 

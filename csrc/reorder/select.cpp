@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Predicted times of reordering: of memory, whatever the ISA.
+// Predicted times of reordering, padding and shuffling: of memory, whatever the ISA.
 #include "common/kernel/machine.h"
 #include "common/kernel/registry.h"
+#include "reorder/pad.h"
 #include "reorder/reorder.h"
+#include "reorder/shuffle.h"
 
 namespace cnnext {
 namespace {
@@ -18,11 +20,33 @@ double memory_cost(const ReorderShape& s, int threads) {
   return Reorder::work(s) / (s.from == s.to ? r.moved_floats : r.transposed_floats) / threads;
 }
 
+template <Isa isa>
+double reference_cost(const PadShape& s, int) {
+  return Pad::work(s) / rates(isa).reference_macs;
+}
+
+template <Isa isa>
+double memory_cost(const PadShape& s, int threads) {
+  return Pad::work(s) / rates(isa).moved_floats / threads;
+}
+
+template <Isa isa>
+double reference_cost(const ShuffleShape& s, int) {
+  return Shuffle::work(s) / rates(isa).reference_macs;
+}
+
+template <Isa isa>
+double memory_cost(const ShuffleShape& s, int threads) {
+  return Shuffle::work(s) / rates(isa).transposed_floats / threads;
+}
+
 }  // namespace
 
 #define CNNEXT_KERNELS "reorder/kernels.inc"
 #include "common/kernel/register_kernels.inc"
 
 CNNEXT_REGISTER(Reorder)
+CNNEXT_REGISTER(Pad)
+CNNEXT_REGISTER(Shuffle)
 
 }  // namespace cnnext

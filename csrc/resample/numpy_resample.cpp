@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// resample for NumPy arrays: see common/numpy/bindings.h and resample.h. What lies between the
-// channels of y is as in the array `around`, of y's size.
-#include <algorithm>
-
-#include "common/numpy/bindings.h"
+// resample for NumPy arrays: see common/numpy/around.h and resample.h.
+#include "common/numpy/around.h"
 #include "resample/resample.h"
 
 namespace cnnext {
@@ -34,24 +31,9 @@ ResampleShape read_shape<Resample>(Fields& f) {
 namespace {
 
 void bind(py::module_& m) {
-  bind_operator<Resample>(m).def(
-      "forward",
-      [](const std::string& name, const py::array& x, const py::array& around, int threads,
-         const py::kwargs& shape) {
-        const ResampleShape s = shape_from<Resample>(shape);
-        return with_kernel<Resample>(name, [&](auto zero, const auto& kernel) {
-          using T = decltype(zero);
-          const int64_t inputs = (s.n * s.h_in * s.w_in - 1) * s.x_pixel + s.c;
-          const int64_t outputs = (s.n * s.h_out * s.w_out - 1) * s.y_pixel + s.c;
-          const Input<T> in = input<T>({"x", inputs}, x);
-          const Input<T> before = input<T>({"around", outputs}, around);
-          const Output<T> y(outputs);
-          std::copy_n(before.data(), outputs, y.data());
-          run_for_test(kernel, Pass::forward, s, {in.data(), y.data()}, threads);
-          return result("y", y, kernel.name);
-        });
-      },
-      "name"_a, "x"_a, "around"_a, py::kw_only(), "threads"_a = 1);
+  bind_around<Resample>(
+      m, [](const ResampleShape& s) { return (s.n * s.h_in * s.w_in - 1) * s.x_pixel + s.c; },
+      [](const ResampleShape& s) { return (s.n * s.h_out * s.w_out - 1) * s.y_pixel + s.c; });
 }
 
 [[maybe_unused]] const bool registered = register_bindings(bind);

@@ -8,21 +8,25 @@ import conv2d
 import elementwise
 import finish
 import linear
+import pad
 import pools
 import recurrence
 import reorder
 import resample
 import scale
+import shuffle
 from problem import Problem
 
 PROBLEMS: dict[str, Sequence[Problem]] = {
     "conv2d": conv2d.PROBLEMS,
     "finish": finish.PROBLEMS,
     "linear": linear.PROBLEMS,
+    "pad": pad.PROBLEMS,
     "recurrence": recurrence.PROBLEMS,
     "reorder": reorder.PROBLEMS,
     "resample": resample.PROBLEMS,
     "scale": scale.PROBLEMS,
+    "shuffle": shuffle.PROBLEMS,
     **pools.PROBLEMS,
     **elementwise.PROBLEMS,
 }

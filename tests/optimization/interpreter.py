@@ -185,6 +185,14 @@ def softmax(call: Call, x: Tensor) -> Tensor:
     return x.softmax(1)
 
 
+def shuffle(call: Call, x: Tensor) -> Tensor:
+    return F.channel_shuffle(x, call.int("groups"))
+
+
+def pixel_shuffle(call: Call, x: Tensor) -> Tensor:
+    return F.pixel_shuffle(x, call.int("upscale"))
+
+
 def upsample_nearest(call: Call, x: Tensor, *like: Tensor) -> Tensor:
     return resized(call, x, *like, mode="nearest")
 
@@ -257,4 +265,5 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     for operator in (conv2d, linear, conv_transpose2d, max_pool2d, avg_pool2d)
     + (adaptive_avg_pool2d, activation, add, multiply, scale_shift, concat, flatten, softmax)
     + (upsample_nearest, upsample_bilinear, pad, rows, transpose, step, recurrence)
+    + (shuffle, pixel_shuffle)
 } | {"slice": channel_range}

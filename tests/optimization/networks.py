@@ -246,6 +246,49 @@ class YoloNeck(nn.Module):
         return F.silu(self.fused(torch.cat([self.up(deeper), deep], 1))), deeper
 
 
+def channel_shuffle(x: Tensor, groups: int) -> Tensor:
+    """torchvision's."""
+    batchsize, num_channels, height, width = x.size()
+    channels_per_group = num_channels // groups
+    x = x.view(batchsize, groups, channels_per_group, height, width)
+    x = torch.transpose(x, 1, 2).contiguous()
+    return x.view(batchsize, num_channels, height, width)
+
+
+class ShuffleNet(nn.Module):
+    """A block of ShuffleNetV2 that halves the image, and one that does not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = nn.Sequential(
+            conv_norm(3, 3, stride=2, groups=3), conv_norm(3, 5, 1), nn.ReLU(inplace=True)
+        )
+        self.right = self.branch(3, 2)
+        self.branches = nn.ModuleList((self.branch(5), self.branch(5)))
+
+    def branch(self, c_in: int, stride: int = 1) -> nn.Sequential:
+        narrow, wide = conv_norm(c_in, 5, 1), conv_norm(5, 5, 1)
+        depthwise = conv_norm(5, 5, stride=stride, groups=5)
+        return nn.Sequential(narrow, nn.ReLU(inplace=True), depthwise, wide, nn.ReLU(inplace=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = channel_shuffle(torch.cat((self.left(x), self.right(x)), dim=1), 2)
+        for branch in self.branches:
+            kept, changed = x.chunk(2, dim=1)
+            x = channel_shuffle(torch.cat((kept, branch(changed)), dim=1), 2)
+        return x
+
+
+class SuperResolution(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 12, 3, padding=1)
+        self.shuffle = nn.Sequential(nn.ChannelShuffle(4), nn.PixelShuffle(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shuffle(self.last(F.relu(self.first(x))))
+
+
 class Pools(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -284,7 +327,8 @@ def network(name: str) -> nn.Module:
 
 _CLASSES: tuple[Any, ...] = (
     *(ResidualBefore, ResidualAfter, Inception, Dense, SqueezeExcite, Chunked, Split),
-    *(Separable, UNet, UNetOfAnySize, FeaturePyramid, Segmentation, YoloNeck, Pools, Branching),
+    *(Separable, UNet, UNetOfAnySize, FeaturePyramid, Segmentation, YoloNeck, ShuffleNet),
+    *(SuperResolution, Pools, Branching),
 )
 NAMES = (
     *(cls.__name__ for cls in _CLASSES),

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import cnnext
-from tests.optimization.networks import network
+from tests.optimization.networks import NAMES, network
 from tests.optimization.support import randomized
 
 
@@ -74,11 +74,8 @@ def test_equals_the_original(model: nn.Module, x: Tensor) -> None:
     assert not fast(x).requires_grad
 
 
-_RESIZING = ("UNet", "UNetOfAnySize", "FeaturePyramid", "Segmentation", "YoloNeck")
-
-
 @pytest.mark.parametrize("with_example", [True, False], ids=["with-example", "without-example"])
-@pytest.mark.parametrize("name", _RESIZING)
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("classifier")])
 def test_networks_are_planned_whole(name: str, with_example: bool) -> None:
     model = randomized(network(name))
     x = torch.randn(2, 3, 16, 16)

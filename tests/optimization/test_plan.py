@@ -118,6 +118,28 @@ PROGRAMS: dict[str, Program] = {
         f"conv2d 6 5 weight=1 {CONV}",
         [(9, 4, 3, 3), (3, 22, 3, 3)],
     ),
+    "pad": ("pad 1 0 padding=1,0,2,3", []),
+    "pad_into_a_range": (
+        f"pad 1 0 padding=1,2,0,1\nconv2d 2 1 weight=0 {CONV}\nconcat 3 2 1",
+        [(3, 4, 3, 3)],
+    ),
+    "shuffle": ("shuffle 1 0 groups=2", []),
+    "shuffle_of_a_concat": (
+        f"conv2d 1 0 weight=0 {CONV}\nconv2d 2 0 weight=1 {CONV}\nconcat 3 1 2\n"
+        "shuffle 4 3 groups=3\nslice 5 4 from=0 to=18\nslice 6 4 from=18 to=36\n"
+        "shuffle 7 6 groups=2\nconcat 8 5 7 0",
+        [(18, 4, 3, 3), (18, 4, 3, 3)],
+    ),
+    "shuffle_of_many_groups": (
+        f"conv2d 1 0 weight=0 {CONV}\nshuffle 2 1 groups=9",
+        [(63, 4, 3, 3)],
+    ),
+    "pixel_shuffle": ("pixel_shuffle 1 0 upscale=2", []),
+    "pixel_shuffle_into_a_range": (
+        f"conv2d 1 0 weight=0 {CONV}\npixel_shuffle 2 1 upscale=3\nactivation 3 2 "
+        "activation=relu\nconcat 4 3 2",
+        [(45, 4, 3, 3)],
+    ),
     "concat": (
         f"conv2d 1 0 weight=0 {CONV}\nconv2d 2 0 weight=1 {CONV}\nconcat 3 1 0 2 1",
         [(3, 4, 3, 3), (5, 4, 3, 3)],
@@ -418,6 +440,11 @@ def test_random_graphs(graph: tuple[str, int], batch: int) -> None:
             "is too large",
         ),
         ("slice 1 0 from=0 to=1\nflatten 2 1\nslice 3 2 from=0 to=4\nmultiply 4 0 3", [], "are no"),
+        ("pad 1 0 padding=1,1,-1,0", [], "does not fit an input"),
+        ("pad 1 0 padding=1,1", [], "padding has not 4 numbers"),
+        ("shuffle 1 0 groups=3", [], "no such groups"),
+        ("shuffle 1 0 groups=0", [], "no such groups"),
+        ("pixel_shuffle 1 0 upscale=3", [], "are no such pixels"),
         ("upsample_nearest 1 0", [], "not one of like, size and scale"),
         ("upsample_nearest 1 0 0 size=3,3", [], "not one of like, size and scale"),
         ("upsample_nearest 1 0 size=0,3", [], "nothing is left of"),
