@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from cnnext.optimization.capture import captured
-from tests.optimization.support import assert_close, reference, run_captured
+from cnnext.optimization.passes import optimized
+from tests.optimization.networks import network
+from tests.optimization.support import assert_close, graph_of, reference, run_captured
 
 
 class Model(nn.Module):
@@ -146,3 +148,21 @@ def test_what_depends_on_the_image_is_asserted(
     assert "_assert" in [each.call for each in whole.native]
     with pytest.raises(AssertionError, match="eight rows|a batch"):
         run_captured(whole, model, torch.randn(shape))
+
+
+def test_a_size_keeps_no_layer_from_being_fused() -> None:
+    """A lateral convolution whose size is asked for still takes the sum into its last store."""
+    graph = optimized(graph_of(network("FeaturePyramid").eval()))
+    assert {node.operator for node in graph.nodes} == {"input", "conv2d", "upsample_nearest"}
+
+
+def test_a_size_of_what_is_native() -> None:
+    def function(m: Any, x: Tensor) -> Tensor:
+        like = m.native(m.a(x))
+        return nn.functional.interpolate(m.b(nn.functional.max_pool2d(like, 2)), like.shape[-2:])
+
+    model, x = Model(function).eval(), torch.randn(2, 3, 9, 8)
+    expected = reference(model, x)
+    whole = captured(model, x)
+    assert [call.call for call in whole.native] == ["GroupNorm"]
+    assert_close(run_captured(whole, model, x), expected)

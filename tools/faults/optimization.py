@@ -6,6 +6,22 @@ from faults.fault import Fault
 
 OPTIMIZATION = (
     Fault(
+        name="views-of-turned-images-taken-for-a-shuffle",
+        kind="sizes of an idiom",
+        file="cnnext/optimization/idioms.py",
+        old=" or [_size(each) for each in sizes[-2:]] != [(x, 2), (x, 3)]",
+        new="",
+        tests=("tests/optimization/test_idioms.py",),
+    ),
+    Fault(
+        name="a-size-asked-of-what-is-to-be-fused",
+        kind="value whose size is asked for",
+        file="cnnext/optimization/partition.py",
+        old="traced[_as_large(like, traced)]",
+        new="traced[like]",
+        tests=("tests/optimization/test_partition.py", "-k", "size"),
+    ),
+    Fault(
         name="activation-fused-into-a-value-with-two-users",
         kind="users of a fused value",
         file="cnnext/optimization/passes/fuse_activation.py",
