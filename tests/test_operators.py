@@ -29,7 +29,7 @@ RAW = {name for op in OPERATORS.values() for name in op.raw}
 KERNELS = {op.kernels for op in OPERATORS.values() if op.kernels is not None}
 
 #: Kernels of which no operator of ours consists: an epilogue alone, and steps of plans.
-STEPS = {"finish", "pad", "reorder", "resample", "scale", "shuffle"}
+STEPS = {"finish", "pad", "reorder", "resample", "scale", "shuffle", "softmax"}
 
 # PyTorch's graphs hold these, with a gradient; <op>_forward computes the same.
 FOR_GRAPHS = {name for name in RAW if f"{name}_forward" in RAW}

@@ -36,7 +36,8 @@ CXX_LAYERS = (
     ("common/torch", "common/numpy"),
     ("epilogue",),
     ("gemm",),
-    ("conv2d", "elementwise", "linear", "pooling", "recurrence") + ("reorder", "resample", "scale"),
+    ("conv2d", "elementwise", "linear", "pooling", "recurrence")
+    + ("reorder", "resample", "scale", "softmax"),
     ("plan",),
 )
 

@@ -358,15 +358,22 @@ def gelu(input: Any, *, approximate: Any = "none") -> Node:
 
 
 def softmax(input: Any, dim: Any = None, _stacklevel: Any = 3, dtype: Any = None) -> Node:
+    return _softmax("softmax", input, dim, dtype)
+
+
+def log_softmax(input: Any, dim: Any = None, _stacklevel: Any = 3, dtype: Any = None) -> Node:
+    return _softmax("log_softmax", input, dim, dtype)
+
+
+def _softmax(operator: str, input: Any, dim: Any, dtype: Any) -> Node:
     value = value_of(input)
     if dtype is not None:
         raise Unsupported(f"dtype={dtype}")
-    if dim is None:  # then it is 1 for 2 and for 4 dimensions
-        dim = 1
-    _channel_dim(dim, value)
+    # Without a dim it is 1 for 2 and for 4 dimensions.
+    _channel_dim(1 if dim is None else dim, value)
     if value.rank == 3:
         raise Unsupported("an operand has 3 dimensions, not 2 or 4")
-    return Node("softmax", (value,), shape=value.shape)
+    return Node(operator, (value,), shape=value.shape)
 
 
 def add(input: Any, other: Any) -> Node:
@@ -717,6 +724,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     F.hardsigmoid: hardsigmoid,
     F.gelu: gelu,
     **dict.fromkeys((F.softmax, torch.softmax), softmax),
+    **dict.fromkeys((F.log_softmax, torch.log_softmax), log_softmax),
     **dict.fromkeys((F.dropout, F.dropout2d), dropout),
     torch.flatten: flatten,
     torch.squeeze: squeeze,
@@ -746,6 +754,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("sigmoid", "sigmoid_"), sigmoid),
     **dict.fromkeys(("tanh", "tanh_"), tanh),
     "softmax": softmax,
+    "log_softmax": log_softmax,
     "flatten": flatten,
     "squeeze": squeeze,
     "permute": permute,

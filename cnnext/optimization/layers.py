@@ -70,6 +70,10 @@ def _upsample(layer: Any, tensors: Tensors, input: Any) -> Any:
     return functions.interpolate(input, *options, layer.recompute_scale_factor)
 
 
+def _softmax2d(layer: Any, tensors: Tensors, input: Any) -> Any:
+    return functions.softmax(functions.value_of(input, 4), -3)
+
+
 def _zero_pad(layer: Any, tensors: Tensors, input: Any) -> Any:
     return functions.pad(input, layer.padding)
 
@@ -99,6 +103,8 @@ LAYERS: dict[type[Module], Callable[..., Any]] = {
     nn.Hardsigmoid: _function(functions.hardsigmoid),
     nn.GELU: _function(functions.gelu, "approximate"),
     nn.Softmax: _function(functions.softmax, "dim"),
+    nn.Softmax2d: _softmax2d,
+    nn.LogSoftmax: _function(functions.log_softmax, "dim"),
     nn.Flatten: _function(functions.flatten, "start_dim", "end_dim"),
     nn.Identity: _function(functions.identity),
     nn.Dropout: _function(functions.dropout, "p", "training"),

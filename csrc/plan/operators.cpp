@@ -17,6 +17,7 @@ const OperatorRule* const kRules[] = {
     &kRecurrenceRule,       &kUpsampleNearestRule,
     &kUpsampleBilinearRule, &kPadRule,
     &kShuffleRule,          &kPixelShuffleRule,
+    &kSoftmaxRule,          &kLogSoftmaxRule,
 };
 
 }  // namespace

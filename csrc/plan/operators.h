@@ -27,6 +27,7 @@
 //   pad                  x, padding=left,right,top,bottom: zeros around each image
 //   shuffle              x, groups=g: torch's channel_shuffle
 //   pixel_shuffle        x, upscale=r
+//   softmax, log_softmax x; along channels
 //   concat               any number of values, one after the other along their channels
 //   slice                x, from=i to=j: the channels i to j - 1
 //   flatten              x: its c * h * w features, channel by channel
@@ -83,6 +84,7 @@ extern const OperatorRule kConv2dRule, kConvTranspose2dRule, kLinearRule;       
 extern const OperatorRule kMaxPool2dRule, kAvgPool2dRule, kAdaptiveAvgPool2dRule;  // pools.cpp
 extern const OperatorRule kUpsampleNearestRule, kUpsampleBilinearRule;             // resamples.cpp
 extern const OperatorRule kPadRule, kShuffleRule, kPixelShuffleRule;  // rearrangements.cpp
+extern const OperatorRule kSoftmaxRule, kLogSoftmaxRule;              // softmaxes.cpp
 extern const OperatorRule kActivationRule, kAddRule, kMultiplyRule,
     kScaleShiftRule;                                                              // pointwise.cpp
 extern const OperatorRule kConcatRule, kSliceRule, kFlattenRule;                  // layouts.cpp

@@ -15,6 +15,7 @@ import reorder
 import resample
 import scale
 import shuffle
+import softmax
 from problem import Problem
 
 PROBLEMS: dict[str, Sequence[Problem]] = {
@@ -27,6 +28,7 @@ PROBLEMS: dict[str, Sequence[Problem]] = {
     "resample": resample.PROBLEMS,
     "scale": scale.PROBLEMS,
     "shuffle": shuffle.PROBLEMS,
+    "softmax": softmax.PROBLEMS,
     **pools.PROBLEMS,
     **elementwise.PROBLEMS,
 }

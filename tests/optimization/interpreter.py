@@ -185,6 +185,10 @@ def softmax(call: Call, x: Tensor) -> Tensor:
     return x.softmax(1)
 
 
+def log_softmax(call: Call, x: Tensor) -> Tensor:
+    return x.log_softmax(1)
+
+
 def shuffle(call: Call, x: Tensor) -> Tensor:
     return F.channel_shuffle(x, call.int("groups"))
 
@@ -265,5 +269,5 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     for operator in (conv2d, linear, conv_transpose2d, max_pool2d, avg_pool2d)
     + (adaptive_avg_pool2d, activation, add, multiply, scale_shift, concat, flatten, softmax)
     + (upsample_nearest, upsample_bilinear, pad, rows, transpose, step, recurrence)
-    + (shuffle, pixel_shuffle)
+    + (shuffle, pixel_shuffle, log_softmax)
 } | {"slice": channel_range}

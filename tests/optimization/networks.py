@@ -286,7 +286,7 @@ class SuperResolution(nn.Module):
         self.shuffle = nn.Sequential(nn.ChannelShuffle(4), nn.PixelShuffle(2))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.shuffle(self.last(F.relu(self.first(x))))
+        return F.log_softmax(self.shuffle(self.last(F.relu(self.first(x)))), 1)
 
 
 class Pools(nn.Module):

@@ -75,7 +75,7 @@ def test_equals_the_original(model: nn.Module, x: Tensor) -> None:
 
 
 @pytest.mark.parametrize("with_example", [True, False], ids=["with-example", "without-example"])
-@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("classifier")])
+@pytest.mark.parametrize("name", NAMES)
 def test_networks_are_planned_whole(name: str, with_example: bool) -> None:
     model = randomized(network(name))
     x = torch.randn(2, 3, 16, 16)
@@ -83,7 +83,8 @@ def test_networks_are_planned_whole(name: str, with_example: bool) -> None:
     assert not fast.report().native
     assert fast.report(x).steps
     check(fast, model, x)
-    check(fast, model, torch.randn(3, 3, 32, 48))
+    if not name.startswith("classifier"):
+        check(fast, model, torch.randn(3, 3, 32, 48))
 
 
 def test_without_an_example(model: nn.Module, x: Tensor) -> None:
@@ -107,11 +108,10 @@ def test_parts(x: Tensor) -> None:
 
 
 def test_what_no_plan_has_stays_native(x: Tensor) -> None:
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Upsample(scale_factor=2), nn.Conv2d(4, 5, 1))
-    model = nn.Sequential(*model, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Softmax(1)).eval()
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.Conv2d(4, 5, 1)).eval()
     fast = cnnext.optimize(model, x)
     check(fast, model, x)
-    assert {call.reason for call in fast.report().native} >= {"no plan has softmax"}
+    assert {call.reason for call in fast.report().native} == {"no operator for GroupNorm"}
 
 
 def test_the_original_is_untouched(model: nn.Module, x: Tensor) -> None:

@@ -140,6 +140,9 @@ PROGRAMS: dict[str, Program] = {
         "activation=relu\nconcat 4 3 2",
         [(45, 4, 3, 3)],
     ),
+    "softmax": ("softmax 1 0", []),
+    "softmax_of_features": ("flatten 1 0\nlinear 2 1 weight=0\nsoftmax 3 2", [(37, 4 * 63)]),
+    "log_softmax": (f"conv2d 1 0 weight=0 {CONV}\nlog_softmax 2 1", [(21, 4, 3, 3)]),
     "concat": (
         f"conv2d 1 0 weight=0 {CONV}\nconv2d 2 0 weight=1 {CONV}\nconcat 3 1 0 2 1",
         [(3, 4, 3, 3), (5, 4, 3, 3)],
