@@ -170,7 +170,7 @@ class Zeroed(nn.Module):
             y, _ = self.layers(x, (h, h))
             y = y + h[:1].transpose(0, 1)
         elif self.way == "constant":
-            h = torch.zeros(2, 3, 9)
+            h = x.new_zeros(2, 3, 9)
             y, _ = self.layers(x, (h, h))
         else:
             y, _ = self.layers(x, torch.zeros(2, x.size(0), 9, device=x.device))
@@ -236,7 +236,7 @@ def test_what_no_plan_has_stays_a_call(name: str) -> None:
 
 
 def test_another_height_is_computed_natively() -> None:
-    """Of an image with several rows, the flattening makes more features than the layer takes."""
+    """The flattening of several rows makes more features than the layer takes."""
     model = randomized(Columns("flatten"))
     fast = cnnext.optimize(model, torch.randn(1, 3, 3, 9))
     with pytest.raises(RuntimeError, match="input.size|expected"):

@@ -110,4 +110,28 @@ OPTIMIZATION = (
         new='{"from": 0, "to": n}',
         tests=("tests/optimization/test_passes.py", "-k", "siblings"),
     ),
+    Fault(
+        name="reverse-state-from-the-last-step",
+        kind="step of a hidden state",
+        file="cnnext/optimization/recurrent.py",
+        old="-1 if direction == 0 else 0",
+        new="-1",
+        tests=("tests/optimization/test_sequences.py", "-k", "states"),
+    ),
+    Fault(
+        name="rows-of-any-height",
+        kind="condition of a reinterpretation",
+        file="cnnext/optimization/sequences.py",
+        old='{} if height is None else {"height": height}',
+        new="{}",
+        tests=("tests/optimization/test_sequences.py", "-k", "height"),
+    ),
+    Fault(
+        name="zeros-of-a-constant-batch-forgotten",
+        kind="number of the trace",
+        file="cnnext/optimization/zero_states.py",
+        old="and isinstance(sizes[1], fx.Node)",
+        new="and sizes[1] is not None",
+        tests=("tests/optimization/test_sequences.py", "-k", "zeros"),
+    ),
 )
