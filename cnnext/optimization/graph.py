@@ -13,10 +13,10 @@ graph of its own.
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from cnnext.optimization.weights import Weight
 
@@ -33,7 +33,7 @@ class Node:
 
     Attributes:
         operator: its name in the program; `"input"` for what the graph is given.
-        operands: the nodes whose values it takes, a residual last.
+        operands: the nodes whose values it takes, factors of the first second, a residual last.
         attributes: in the program's order.
         weights: recipes, by the attribute that names them in the program.
         layers: the qualified names of the modules that it stands for.
@@ -74,19 +74,30 @@ class Node:
         )
 
 
+class Use(NamedTuple):
+    """What takes a value, and as which of its operands; `"output"` for the graph itself."""
+
+    operator: str
+    position: int
+
+
 class Rewritten:
     """The nodes that a rewriting of a graph has got to, as they are now."""
 
     def __init__(self) -> None:
-        self._uses: dict[Node, int] = {}
+        self._uses: defaultdict[Node, list[Use]] = defaultdict(list)
         self._position: dict[Node, int] = {}
 
-    def add(self, node: Node, uses: int) -> None:
-        self._uses[node] = self._uses.get(node, 0) + uses
+    def add(self, node: Node, uses: list[Use]) -> None:
+        self._uses[node] += uses
         self._position.setdefault(node, len(self._position))
 
+    def uses(self, node: Node) -> list[Use]:
+        """Those of the node whose place it has taken."""
+        return self._uses[node]
+
     def is_used_once(self, node: Node) -> bool:
-        return self._uses[node] == 1
+        return len(self._uses[node]) == 1
 
     def position(self, node: Node) -> int:
         return self._position[node]
@@ -117,10 +128,15 @@ class Graph:
         every = (weight for node in self.nodes for weight in node.weights.values())
         return list(dict.fromkeys(every))
 
-    def uses(self) -> Counter[Node]:
-        """How often each value is an operand or an output."""
-        operands = (operand for node in self.nodes for operand in node.operands)
-        return Counter([*operands, *self.outputs])
+    def uses(self) -> defaultdict[Node, list[Use]]:
+        """Where each value is an operand or an output."""
+        uses: defaultdict[Node, list[Use]] = defaultdict(list)
+        for node in self.nodes:
+            for position, operand in enumerate(node.operands):
+                uses[operand].append(Use(node.operator, position))
+        for position, output in enumerate(self.outputs):
+            uses[output].append(Use("output", position))
+        return uses
 
     def rewritten(self, rule: Rule) -> Graph:
         """The graph with what `rule` gives in each node's place, without what is no longer used.

@@ -28,13 +28,10 @@ def merge_siblings(graph: Graph) -> Graph:
 
 def _siblings(graph: Graph) -> list[list[Node]]:
     """The convolutions to merge, in the order of the first of each."""
-    users: dict[Node, set[str]] = {node: {"output"} for node in graph.outputs}
-    for node in graph.nodes:
-        for operand in node.operands:
-            users.setdefault(operand, set()).add(node.operator)
+    uses = graph.uses()
     families: dict[object, list[Node]] = {}
     for node in graph.nodes:
-        if _is_pointwise(node) and users.get(node, set()).isdisjoint(_COPYING):
+        if _is_pointwise(node) and not any(use.operator in _COPYING for use in uses[node]):
             attributes = tuple(node.attributes.items())
             family = (node.operands, attributes, "bias" in node.weights)
             families.setdefault(family, []).append(node)
