@@ -263,7 +263,7 @@ struct BlockedProduct {
     // Rows [i, i + count), [k, k + depth) of each: [depth / N][count][N]; what lies beyond the
     // depth is left alone.
     void pack(int64_t i, int64_t count, int64_t k, int64_t depth, float* packed) const {
-      constexpr int64_t N = Tile::kLanes;
+      if (prologue.exists()) return pack_prepared(i, count, k, depth, packed);
       for (int64_t row = 0; row < count; ++row) {
         const float* const from = at(i + row, k);
         float* const to = packed + row * N;
@@ -272,8 +272,30 @@ struct BlockedProduct {
         if (done < depth) {
           store<N>(to + done * count, load_partial<N>(from + done, depth - done));
         }
-        if (prologue.exists()) {
-          prepare<N>(prologue.at((i + row) / image_rows, k), 1, depth, to, 0, count * N);
+      }
+    }
+
+   private:
+    static constexpr int64_t N = Tile::kLanes;
+
+    // The same of what the prologue makes of them, whose factors are loaded once for all rows of an
+    // image.
+    void pack_prepared(int64_t i, int64_t count, int64_t k, int64_t depth, float* packed) const {
+      for (int64_t row = 0, next; row < count; row = next) {
+        const int64_t image = (i + row) / image_rows;
+        next = min(count, (image + 1) * image_rows - i);
+        int64_t done = 0;
+        for (; done + N <= depth; done += N) {
+          const auto prepared = PreparedLanes<N>::of(prologue.at(image, k + done), N);
+          for (int64_t r = row; r < next; ++r) {
+            store<N>(packed + done * count + r * N, prepared(load<N>(at(i + r, k) + done)));
+          }
+        }
+        if (done == depth) continue;
+        const auto prepared = PreparedLanes<N>::of(prologue.at(image, k + done), depth - done);
+        for (int64_t r = row; r < next; ++r) {
+          const f32<N> some = load_partial<N>(at(i + r, k) + done, depth - done);
+          store<N>(packed + done * count + r * N, prepared(some));
         }
       }
     }
