@@ -232,3 +232,16 @@ class Concatenated(Weight):
 
     def exact(self, model: Module) -> Tensor:
         return torch.cat([weight.exact(model) for weight in self.weights])
+
+
+@dataclass(frozen=True)
+class Ones(Weight):
+    """A factor of 1 for each channel."""
+
+    channels: int
+
+    def size(self) -> tuple[int, ...]:
+        return (self.channels,)
+
+    def exact(self, model: Module) -> Tensor:
+        return torch.ones(self.channels, dtype=torch.float64)

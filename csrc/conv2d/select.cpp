@@ -267,6 +267,28 @@ constexpr auto winograd2_fused_cost = winograd_fused_cost<isa, 2>;
 template <Isa isa>
 constexpr auto winograd2_shared_cost = winograd_shared_cost<isa, 2>;
 
+template <class T>
+bool is_algorithm(const Conv2dKernel<T>& kernel, std::string_view algorithm) {
+  constexpr std::string_view kPrefix = "conv2d_";
+  return std::string_view(kernel.name).substr(kPrefix.size(), algorithm.size()) == algorithm;
+}
+
+// How much longer a kernel takes for a prologue: pixels are prepared when they are copied, which
+// implicit GEMM does for every window that they are in, and Winograd's for a prologue alone.
+template <class T>
+double prologue_seconds(const Conv2dKernel<T>& kernel, const Conv2dShape& s, int threads) {
+  const Rates& r = rates(kernel.isa);
+  const double channels = static_cast<double>(s.n * s.c_in);
+  const double in = channels * static_cast<double>(s.h_in * s.w_in) / threads;
+  if (is_algorithm(kernel, "winograd")) {
+    constexpr double kPoints = 3;  // of a transform, that take as long as a vector
+    return kPoints * in / (r.point_vectors * simd_lanes(kernel.isa));
+  }
+  if (!is_algorithm(kernel, "implicit_gemm")) return in / r.packed_pixel_floats;
+  const auto windows = static_cast<double>(s.h_out() * s.w_out() * s.k_h * s.k_w);
+  return channels * windows / (r.packed_pixel_floats * threads);
+}
+
 }  // namespace
 
 #define CNNEXT_KERNELS "conv2d/kernels.inc"
@@ -277,9 +299,8 @@ CNNEXT_REGISTER(Conv2d)
 template <class T>
 Transforms transforms_of(const Conv2dKernel<T>& kernel, const Conv2dShape& shape) {
   constexpr std::string_view kWinograd = "conv2d_winograd";
-  const std::string_view name = kernel.name;
-  if (name.substr(0, kWinograd.size()) != kWinograd) return Transforms::none;
-  return winograd_transforms(shape.k_h, name[kWinograd.size()] - '0');
+  if (!is_algorithm(kernel, "winograd")) return Transforms::none;
+  return winograd_transforms(shape.k_h, kernel.name[kWinograd.size()] - '0');
 }
 
 int num_threads_for(const Conv2dShape& shape, int threads) {
@@ -300,7 +321,8 @@ Prediction predict(const Conv2dKernel<T>& kernel, const Plan& plan, const Conv2d
     const double part = balance(tasks, threads);
     return {tasks, rounds, part, waits ? seconds / part : seconds};
   };
-  Prediction prediction{cost.seconds, {}, {}};
+  const double prologue = options.has_prologue ? prologue_seconds(kernel, shape, threads) : 0;
+  Prediction prediction{cost.seconds + prologue, {}, {}};
   double all = 0;
   if (options.packing == Packing::ahead && plan.weights.exists()) {
     prediction.seconds -= cost.packing;
@@ -312,7 +334,8 @@ Prediction predict(const Conv2dKernel<T>& kernel, const Plan& plan, const Conv2d
     all = prediction.packing.seconds;
   }
   for (int i = 0; i < plan.n_phases; ++i) {
-    prediction.phases[i] = phase(plan.tasks[i], plan.rounds, cost.phases[i]);
+    const double seconds = cost.phases[i] + (i == 0 ? prologue : 0);
+    prediction.phases[i] = phase(plan.tasks[i], plan.rounds, seconds);
     all += prediction.phases[i].seconds;
   }
   if (waits) prediction.seconds = all;
@@ -321,11 +344,8 @@ Prediction predict(const Conv2dKernel<T>& kernel, const Plan& plan, const Conv2d
 
 template <class T>
 bool takes_prologue(const Conv2dKernel<T>& kernel, const Conv2dShape& shape) {
-  const auto is = [&](std::string_view algorithm) {
-    return std::string_view(kernel.name).substr(0, algorithm.size()) == algorithm;
-  };
-  if (is("conv2d_pointwise")) return shape.channels_contiguous();
-  if (is("conv2d_implicit_gemm")) return shape.layout == Layout::channels_last;
+  if (is_algorithm(kernel, "pointwise")) return shape.channels_contiguous();
+  if (is_algorithm(kernel, "implicit_gemm")) return shape.layout == Layout::channels_last;
   return true;
 }
 
@@ -346,8 +366,10 @@ double predicted_seconds(const Conv2dKernel<T>& kernel, const Conv2dShape& shape
   if (options.has_prologue && !takes_prologue(kernel, shape)) return kNotApplicable;
   if (shape.y_rows.count > 0 && !takes_row_range(kernel, shape)) return kNotApplicable;
   const double seconds = kernel.cost(shape, threads).seconds;
-  const bool by_plan = threads > kFewThreads || options.packing != Packing::by_call;
-  if (seconds == kNotApplicable || !by_plan) return seconds;
+  if (seconds == kNotApplicable) return seconds;
+  if (threads <= kFewThreads && options.packing == Packing::by_call && !options.has_prologue) {
+    return seconds;
+  }
   return predict(kernel, kernel.plan(shape, threads), shape, threads, options).seconds;
 }
 

@@ -114,6 +114,17 @@ void Builder::finish(const std::string& line, const Extent& e, const Epilogue<fl
               });
 }
 
+void Builder::scale(const std::string& line, const ScaleShape& shape,
+                    const ScaleOperands<float>& operands, const Place& x, const Place& factors,
+                    const Place& y) {
+  add<Scale>(line, shape, operands, {x, factors}, y,
+             [x, factors, y](const Memory& memory, ScaleOperands<float>* o) {
+               o->x = memory.at(x);
+               if (o->factor == nullptr) o->factor = memory.at(factors);
+               o->y = memory.at(y);
+             });
+}
+
 void Builder::add(const std::string& line, std::unique_ptr<Step> step,
                   const std::vector<Place>& reads, const Place& written) {
   step->line = line;

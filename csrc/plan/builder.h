@@ -3,6 +3,7 @@
 // and what they build.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "plan/graph.h"
 #include "plan/memory.h"
 #include "plan/step.h"
+#include "scale/scale.h"
 
 namespace cnnext {
 namespace plan {
@@ -63,10 +65,14 @@ class Builder {
   Place read(int value) { return places_[value]; }
   Place read_dense(int value);
   Place write(int value);
-  // Memory that only the next step uses.
-  Place temporary(const Extent& extent) { return new_place(extent); }
   // Makes a value another name for what lies there.
   void alias(int value, const Place& place) { places_[value] = place; }
+  // A place for what is no value of the graph.
+  Place new_place(const Extent& extent) {
+    return new_place(extent, {Schedule::Buffer::Kind::arena, 0});
+  }
+  // Where that lies which nodes of the same key have in common; no buffer, if none has made it.
+  Place& shared(const std::vector<int64_t>& key) { return shared_[key]; }
 
   // Adds the step that copies a value, perhaps into another layout.
   void reorder(const std::string& line, const Extent& extent, Layout from, const Place& x,
@@ -75,6 +81,10 @@ class Builder {
   // Adds the step of an epilogue alone, of dense x and y, which may be the same.
   void finish(const std::string& line, const Extent& extent, const Epilogue<float>& epilogue,
               const Place& x, const Place& residual, const Place& y);
+
+  // Adds the step of factors of channels, of those that lie at `factors` if the operands have none.
+  void scale(const std::string& line, const ScaleShape& shape, const ScaleOperands<float>& operands,
+             const Place& x, const Place& factors, const Place& y);
 
   // Adds a step of any kind.
   void add(const std::string& line, std::unique_ptr<Step> step, const std::vector<Place>& reads,
@@ -127,6 +137,7 @@ class Builder {
   const Parallel& parallel_;
   std::vector<Extent> extents_;
   std::vector<Place> places_;
+  std::map<std::vector<int64_t>, Place> shared_;
   std::vector<Lifetime> lifetimes_;  // of buffers
   Schedule schedule_;
 
@@ -138,9 +149,6 @@ class Builder {
   void store_outputs();
   bool lies_as_output(int value) const;
   Place new_place(const Extent& extent, Schedule::Buffer buffer);
-  Place new_place(const Extent& extent) {
-    return new_place(extent, {Schedule::Buffer::Kind::arena, 0});
-  }
   void use(const Place& place);
 };
 

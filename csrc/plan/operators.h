@@ -6,8 +6,9 @@
 // that torch.nn.functional has mean what they mean there, and take weights as they do there; what
 // stands in [] may be missing.
 //
-//   conv2d               x [r], weight=i [bias=i] stride=h,w padding=h,w dilation=h,w groups=g
-//                        [activation=] [residual=] [pool=2]
+//   conv2d               x [f] [r], weight=i [bias=i] stride=h,w padding=h,w dilation=h,w groups=g
+//                        [x_scale=i|f [x_shift=i] [x_activation=relu]] [activation=] [residual=]
+//                        [pool=2]
 //   conv_transpose2d     x, weight=i [bias=i] stride=h,w padding=h,w output_padding=h,w
 //                        dilation=h,w groups=g [activation=]
 //   linear               x [r], weight=i [bias=i] [activation=] [residual=]; no images
@@ -41,6 +42,10 @@
 //
 // weight, bias, scale and shift are numbers of weights. The others:
 //
+//   x_scale= x_shift=              the prologue: in the place of x stands x * x_scale[c] +
+//   x_activation=                  x_shift[c], or what is positive of that; the border stays zero.
+//                                  Both are numbers of weights, but x_scale=f, which stands for
+//                                  factors of each image: the second operand, of one pixel
 //   activation=name[,parameters]   common/kernel/epilogue.h has them: clamp,low,high;
 //                                  leaky_relu,slope; all others by name alone
 //   residual=before|after          r, of the result's extents, is added before the activation (as

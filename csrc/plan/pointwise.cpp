@@ -2,7 +2,6 @@
 // What is done to each element by itself: the epilogue as a step of its own, and factors of
 // channels.
 #include "plan/operators.h"
-#include "scale/scale.h"
 
 namespace cnnext {
 namespace plan {
@@ -43,12 +42,7 @@ void scale(const Node& node, Builder& b, const Extent& e, const float* weights,
   o.epilogue.bias = bias;
   node.read_activation(&o.epilogue);
   const int64_t factor_image = weights == nullptr ? e.c : 0;
-  b.add<Scale>(node.line(), {e.n, e.c, e.pixels(), x.pixel, y.pixel, factor_image}, o, {x, factors},
-               y, [x, factors, y](const Memory& memory, ScaleOperands<float>* operands) {
-                 operands->x = memory.at(x);
-                 if (operands->factor == nullptr) operands->factor = memory.at(factors);
-                 operands->y = memory.at(y);
-               });
+  b.scale(node.line(), {e.n, e.c, e.pixels(), x.pixel, y.pixel, factor_image}, o, x, factors, y);
 }
 
 Extent infer_multiply(const Node& node, const Builder& b) {

@@ -5,20 +5,35 @@
 #include "conv2d/exact_sums.h"
 #include "linear/linear.h"
 #include "plan/operators.h"
+#include "plan/prologue.h"
 
 namespace cnnext {
 namespace plan {
 namespace {
+
+// The residual, which is the last operand; -1 if there is none.
+int residual_of(const Node& node) {
+  const size_t others = takes_factors(node) ? 2 : 1, all = node.operands.size();
+  if (all < others || all > others + 1) {
+    node.fail("it has " + std::to_string(all) + " operands");
+  }
+  return all == others ? -1 : node.operands[others];
+}
+Place read_residual(const Node& node, Builder& b) {
+  const int residual = residual_of(node);
+  return residual < 0 ? Place{} : b.read(residual);
+}
 
 // The bias, activation and residual of a node whose result has so many channels.
 Epilogue<float> read_epilogue(const Node& node, const Builder& b, int64_t channels) {
   Epilogue<float> epilogue;
   epilogue.bias = b.vector(node, "bias", channels);
   node.read_activation(&epilogue);
-  if (node.operands.size() > 1) {
+  const int residual = residual_of(node);
+  if (residual >= 0) {
     const std::string where = node.word("residual", "before");
     if (where != "before" && where != "after") node.fail("residual is neither before nor after");
-    if (!(b.extent(node.operands[1]) == b.extent(node.result))) {
+    if (!(b.extent(residual) == b.extent(node.result))) {
       node.fail("the residual has another extent than the result");
     }
     epilogue.residual_after = where == "after";
@@ -71,7 +86,7 @@ std::vector<int64_t> part_of(const Conv2dShape& trimmed) { return {trimmed.k_h, 
 // Whether 2 x 2 pixels of the result become their maximum.
 bool pools(const Node& node) {
   if (!node.has("pool")) return false;
-  if (node.integer("pool") != 2 || node.operands.size() > 1) {
+  if (node.integer("pool") != 2 || residual_of(node) >= 0) {
     node.fail("pool is 2, and never together with a residual");
   }
   return true;
@@ -101,7 +116,9 @@ Convolution convolution(const Node& node, const Builder& b) {
   return c;
 }
 
-bool takes_bands(const Node& node) { return node.op == kConv2dRule.name && !node.has("pool"); }
+bool takes_bands(const Node& node) {
+  return node.op == kConv2dRule.name && !node.has("pool") && !node.has("x_scale");
+}
 
 namespace {
 
@@ -109,17 +126,17 @@ void lower_conv2d(const Node& node, Builder& b) {
   auto [s, o, taps] = convolution(node, b);
   const SelectOptions options{Packing::ahead, transforms_of_filter(s, o)};
   const int threads = num_threads_for(s, b.threads());
-  const Conv2dKernel<float>& kernel = select_conv2d<float>(Pass::forward, s, threads, options);
-
-  const Place x = b.read(node.operands[0]);
-  const Place r = node.operands.size() > 1 ? b.read(node.operands[1]) : Place{};
+  const auto [kernel, x, prologue, factors] = prepare(node, b, s, threads, options);
+  const Place r = read_residual(node, b);
   const Place y = b.write(node.result);
+  o.prologue = prologue;
   o.first_pixel = x.pixel;
   o.result_pixel = y.pixel;
   o.epilogue.residual_pixel = r.pixel;
-  b.add<Conv2d>(node.line(), kernel, s, threads, o, node.integer("weight"), taps, {x, r}, y,
-                [x, r, y](const Memory& memory, Conv2dOperands<float>* operands) {
+  b.add<Conv2d>(node.line(), *kernel, s, threads, o, node.integer("weight"), taps, {x, factors, r},
+                y, [x = x, factors = factors, r, y](const Memory& memory, auto* operands) {
                   operands->first = memory.at(x);
+                  if (factors.buffer >= 0) operands->prologue.scale = memory.at(factors);
                   operands->epilogue.residual = memory.at(r);
                   operands->result = memory.at(y);
                 });
@@ -219,7 +236,7 @@ void lower_linear(const Node& node, Builder& b) {
   const int threads = b.threads_for(s.macs());
   const auto& kernel = select<Linear, float>(Pass::forward, s, threads);
   const Place x = b.read(node.operands[0]);
-  const Place r = node.operands.size() > 1 ? b.read(node.operands[1]) : Place{};
+  const Place r = read_residual(node, b);
   const Place y = b.write(node.result);
   o.first_pixel = x.pixel;
   o.result_pixel = y.pixel;
@@ -240,8 +257,9 @@ void lower_linear(const Node& node, Builder& b) {
 const OperatorRule kConv2dRule{
     "conv2d",
     1,
-    2,
-    "weight bias stride padding dilation groups activation residual pool",
+    3,
+    "weight bias stride padding dilation groups x_scale x_shift x_activation activation residual "
+    "pool",
     infer_conv2d,
     lower_conv2d,
     true};

@@ -245,8 +245,8 @@ void lower_recurrence(const Node& node, Builder& b) {
   std::vector<Place> uses{x};
   for (int64_t d = 0; d < count; ++d) {
     Direction direction{recurrence_operands(node, b, s, d == 1), nullptr, y, {}};
-    if (count > 1) direction.y = b.temporary(sequence(s.steps, s.batch, s.hidden));
-    if (has_c) direction.c = b.temporary({s.batch, s.hidden, 1, 1, true});
+    if (count > 1) direction.y = b.new_place(sequence(s.steps, s.batch, s.hidden));
+    if (has_c) direction.c = b.new_place({s.batch, s.hidden, 1, 1, true});
     uses.insert(uses.end(), {direction.y, direction.c});
     const std::string end = d == 1 ? "_reverse" : "";
     const auto number = [&](const char* key) { return node.integer((key + end).c_str(), -1); };

@@ -113,10 +113,29 @@ ACTIVATIONS: dict[str, Callable[..., Tensor]] = {
 }
 
 
-def conv2d(call: Call, x: Tensor, *residual: Tensor) -> Tensor:
+def conv2d(call: Call, x: Tensor, *others: Tensor) -> Tensor:
+    x, residual = prepared(call, x, *others)
     weights = (call.weight("weight"), call.weight("bias"))
     geometry = (call.ints("stride"), call.ints("padding"), call.ints("dilation"))
     return call.finished(F.conv2d(x, *weights, *geometry, call.int("groups")), *residual)
+
+
+def prepared(call: Call, x: Tensor, *others: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """What the prologue makes of x, and the operands that it has not taken."""
+    scale, shift, relu = call.word("x_scale"), call.weight("x_shift"), call.word("x_activation")
+    if scale is None:
+        assert shift is None and relu is None
+        return x, others
+    if scale == "f":
+        factors, *others = others
+        assert factors.shape == (*x.shape[:2], 1, 1)
+    else:
+        factors = call.weight("x_scale").reshape(-1, 1, 1)
+    x = x * factors
+    if shift is not None:
+        x = x + shift.reshape(-1, 1, 1)
+    assert relu in (None, "relu")
+    return x if relu is None else F.relu(x), tuple(others)
 
 
 def linear(call: Call, x: Tensor, *residual: Tensor) -> Tensor:

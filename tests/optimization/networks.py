@@ -89,6 +89,37 @@ class SqueezeExcite(nn.Module):
         return scale * x
 
 
+class GatedBottleneck(nn.Module):
+    """EfficientNet's: a squeeze-excitation before the convolution that narrows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.widen, self.depthwise = conv_norm(3, 12, 1), conv_norm(12, 12, 5, groups=12)
+        self.down, self.up, self.narrow = nn.Conv2d(12, 2, 1), nn.Conv2d(2, 12, 1), conv_norm(12, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.silu(self.depthwise(F.silu(self.widen(x))))
+        gate = F.silu(self.down(y.mean((2, 3), keepdim=True)))
+        return self.narrow(torch.sigmoid(self.up(gate)) * y) + x
+
+
+class Preactivated(nn.Module):
+    """The second ResNet's block and, with the activation alone, Xception's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norms = nn.Conv2d(3, 4, 3), nn.ModuleList(nn.BatchNorm2d(4) for _ in "ab")
+        self.a, self.b = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.shortcut = nn.Conv2d(4, 4, 1)
+        self.depthwise = nn.Conv2d(4, 4, 3, padding=1, groups=4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.norms[0](self.stem(x)))
+        x = self.b(F.relu(self.norms[1](self.a(y)))) + self.shortcut(y)
+        x = self.a(F.relu(self.norms[0](x))) + x
+        return x + self.depthwise(F.relu(x))
+
+
 class Chunked(nn.Module):
     """C2f's way: a part goes on as it is."""
 
@@ -328,7 +359,7 @@ def network(name: str) -> nn.Module:
 _CLASSES: tuple[Any, ...] = (
     *(ResidualBefore, ResidualAfter, Inception, Dense, SqueezeExcite, Chunked, Split),
     *(Separable, UNet, UNetOfAnySize, FeaturePyramid, Segmentation, YoloNeck, ShuffleNet),
-    *(SuperResolution, Pools, Branching),
+    *(SuperResolution, Pools, Branching, GatedBottleneck, Preactivated),
 )
 NAMES = (
     *(cls.__name__ for cls in _CLASSES),

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cnnext.optimization.graph import Graph
+from cnnext.optimization.graph import Graph, Node
 from cnnext.optimization.passes import PASSES, optimized
 from tests.optimization.networks import NAMES, network
 from tests.optimization.support import assert_close, graph_of, randomized, run
@@ -46,15 +46,21 @@ def images() -> Tensor:
 
 
 def operators(graph: Graph) -> list[str]:
-    """One word a node: the operator, and in brackets what follows its sums."""
+    """One word a node: the operator, in parentheses its prologue, in brackets its epilogue."""
+    return [_word(node) for node in graph.nodes[1:]]
 
-    def word(operator: str, attributes: Any) -> str:
-        epilogue = [str(attributes["activation"][0])] if "activation" in attributes else []
-        epilogue += [f"{attributes['residual']}"] if "residual" in attributes else []
-        epilogue += ["pool"] if "pool" in attributes else []
-        return f"{operator}[{','.join(epilogue)}]" if epilogue else operator
 
-    return [word(node.operator, node.attributes) for node in graph.nodes[1:]]
+def _word(node: Node) -> str:
+    given = node.attributes
+    prologue = [role for role in ("scale", "shift") if f"x_{role}" in node.weights]
+    prologue += ["factors"] if "x_scale" in given else []
+    prologue += [str(given["x_activation"])] if "x_activation" in given else []
+    activation = given.get("activation", ())
+    epilogue = [str(activation[0])] if isinstance(activation, tuple) and activation else []
+    epilogue += [str(given["residual"])] if "residual" in given else []
+    epilogue += ["pool"] if "pool" in given else []
+    word = f"{node.operator}({','.join(prologue)})" if prologue else node.operator
+    return f"{word}[{','.join(epilogue)}]" if epilogue else word
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -115,7 +121,63 @@ PATTERNS: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
     ),
     "norm-before-conv": (
         lambda: sequence(nn.BatchNorm2d(3), nn.ReLU(), conv()),
-        ["scale_shift[relu]", "conv2d"],
+        ["conv2d(scale,shift,relu)"],
+    ),
+    "norm-alone-before-conv": (
+        lambda: sequence(nn.BatchNorm2d(3), conv(bias=False), nn.BatchNorm2d(6), nn.MaxPool2d(2)),
+        ["conv2d(scale,shift)[pool]"],
+    ),
+    "norm-with-other-activation-before-conv": (
+        lambda: sequence(nn.BatchNorm2d(3), nn.ReLU6(), conv()),
+        ["scale_shift[clamp]", "conv2d"],
+    ),
+    "norm-before-two-convs": (
+        lambda: Model(
+            lambda m, x: m.a(y := F.relu(m.norm(x))) + m.b(y),
+            **{"norm": nn.BatchNorm2d(3), "a": conv(), "b": conv(3, 6, 5)},
+        ),
+        ["conv2d(scale,shift,relu)", "conv2d(scale,shift,relu)[before]"],
+    ),
+    "norm-before-siblings": (
+        lambda: Model(
+            lambda m, x: m.c(m.a(y := m.norm(x))) + m.d(m.b(y)),
+            **{"norm": nn.BatchNorm2d(3), "a": conv(3, 4, 1), "b": conv(3, 5, 1)},
+            **{"c": conv(4, 6), "d": conv(5, 6)},
+        ),
+        ["conv2d(scale,shift)", "slice", "conv2d", "slice", "conv2d[before]"],
+    ),
+    "norm-before-conv-and-pool": (
+        lambda: Model(
+            lambda m, x: m.a(y := m.norm(x)) + pooled(y), norm=nn.BatchNorm2d(3), a=conv(3, 3)
+        ),
+        ["scale_shift", "max_pool2d", "conv2d[before]"],
+    ),
+    "relu-before-conv": (
+        lambda: Model(lambda m, x: m.a(F.relu(x)) + x, a=conv(3, 3)),
+        ["conv2d(scale,relu)[before]"],
+    ),
+    "relu-before-depthwise": (
+        lambda: sequence(nn.MaxPool2d(3, 1), nn.ReLU(), conv(groups=3)),
+        ["max_pool2d", "conv2d(scale,relu)"],
+    ),
+    "relu-before-conv-and-residual": (
+        lambda: Model(lambda m, x: m.a(y := F.relu(x)) + y, a=conv(3, 3)),
+        ["activation[relu]", "conv2d[before]"],
+    ),
+    "relu-before-conv-and-output": (
+        lambda: Model(lambda m, x: (m.a(y := F.relu(x)), y), a=conv(3, 3)),
+        ["activation[relu]", "conv2d"],
+    ),
+    "gate-before-conv": (
+        lambda: Model(
+            lambda m, x: m.b(torch.sigmoid(m.a(F.adaptive_avg_pool2d(x, 1))) * x) + x,
+            **{"a": conv(3, 3, 1), "b": conv(3, 3)},
+        ),
+        ["adaptive_avg_pool2d", "conv2d[sigmoid]", "conv2d(factors)[before]"],
+    ),
+    "product-before-conv": (
+        lambda: Model(lambda m, x: m.b(m.a(x) * x), a=conv(3, 3), b=conv()),
+        ["conv2d", "multiply", "conv2d"],
     ),
     "norm-after-activation": (
         lambda: sequence(conv(), nn.ReLU(), nn.BatchNorm2d(6)),

@@ -22,6 +22,7 @@ Program = tuple[str, list[tuple[int, ...]]]
 #: By name: the program, the sizes of its weights, and the channels of its inputs; of 4 channels,
 #: where nothing else is said. What a line does not say is in DEFAULTS.
 CONV = "stride=1,1 padding=1,1 dilation=1,1 groups=1"
+POINTWISE = "stride=1,1 padding=0,0 dilation=1,1 groups=1"
 POOL = "kernel=3,3 stride=2,2 padding=1,1"
 
 
@@ -64,6 +65,39 @@ PROGRAMS: dict[str, Program] = {
         [(4, 4, 3, 3)],
     ),
     "conv2d_pool": (f"conv2d 1 0 weight=0 {CONV} activation=relu pool=2", [(8, 4, 3, 3)]),
+    "conv2d_prologue": (
+        f"conv2d 1 0 weight=0 bias=1 x_scale=2 x_shift=3 {CONV} x_activation=relu",
+        [(8, 4, 3, 3), (8,), (4,), (4,)],
+    ),
+    "conv2d_prologue_pointwise": (
+        f"conv2d 1 0 weight=0 x_scale=1 x_shift=2 {POINTWISE} activation=relu",
+        [(20, 4, 1, 1), (4,), (4,)],
+    ),
+    "conv2d_prologue_depthwise": (
+        "conv2d 1 0 weight=0 x_scale=1 stride=2,1 padding=1,1 dilation=1,1 groups=4 "
+        "x_activation=relu",
+        [(4, 1, 3, 3), (4,)],
+    ),
+    "conv2d_prologue_pool": (
+        f"conv2d 1 0 weight=0 x_scale=1 x_shift=2 {CONV} pool=2",
+        [(8, 4, 3, 3), (4,), (4,)],
+    ),
+    "conv2d_prologue_range": (
+        f"slice 1 0 from=1 to=4\nconv2d 2 1 weight=0 x_scale=1 x_shift=2 {CONV} x_activation=relu\n"
+        f"concat 3 2 0\nconv2d 4 3 weight=3 x_scale=4 x_shift=5 {POINTWISE}",
+        [(8, 3, 3, 3), (3,), (3,), (5, 12, 1, 1), (12,), (12,)],
+    ),
+    "conv2d_prologue_factors": (
+        f"adaptive_avg_pool2d 1 0 size=1,1\nconv2d 2 1 weight=0 {POINTWISE} activation=sigmoid\n"
+        f"conv2d 3 0 2 0 weight=1 x_shift=2 {CONV} x_scale=f x_activation=relu residual=before\n"
+        f"conv2d 4 3 2 weight=0 {POINTWISE} x_scale=f pool=2",
+        [(4, 4, 1, 1), (4, 4, 3, 3), (4,)],
+    ),
+    "conv2d_prologue_factors_of_a_range": (
+        f"adaptive_avg_pool2d 1 0 size=1,1\nconcat 2 1 1\nslice 3 2 from=3 to=7\n"
+        f"conv2d 4 0 3 weight=0 {POINTWISE} x_scale=f",
+        [(6, 4, 1, 1)],
+    ),
     "conv_transpose2d": (
         "conv_transpose2d 1 0 weight=0 bias=1 stride=2,2 padding=0,0 output_padding=0,0 "
         "dilation=1,1 groups=1 activation=relu",
@@ -314,6 +348,34 @@ def test_several_inputs_and_outputs() -> None:
     assert torch.equal(relu, (x + y).relu())
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "fuses"), [("direct", True), ("winograd2_fused", False), ("implicit_gemm", False)]
+)
+def test_a_prologue_in_the_kernel_or_before_it(algorithm: str, fuses: bool) -> None:
+    """Two convolutions prepare their input each while they copy it, or share what a step made.
+
+    By one thread, for which a kernel that copies x for a prologue alone does not pay. The third has
+    another prologue.
+    """
+    first, second = (f"x_scale=1 x_shift={i} {CONV} x_activation=relu" for i in (2, 4))
+    lines = (
+        f"conv2d 1 0 weight=0 {first}\nconv2d 2 0 1 weight=3 {first} residual=after\n"
+        f"conv2d 3 0 2 weight=3 {second} residual=after"
+    )
+    network = Network(lines, [(16, 16, 3, 3), (16,), (16,), (16, 16, 3, 3), (16,)])
+    x = torch.randn(2, 16, 9, 7).to(memory_format=torch.channels_last)
+    torch.ops.cnnext.prefer_algorithm("conv2d", algorithm)
+    try:
+        with torch_threads(1):
+            network.check(x)
+            report = direct.plan_report(network.number, [x])
+    finally:
+        torch.ops.cnnext.prefer_algorithm("conv2d", "")
+    kernels = [line.split("\t")[1].partition("_")[0] for line in report.splitlines()]
+    conv, scale = "conv2d", "scale"
+    assert kernels == ([conv] * 3 if fuses else [scale, conv, conv, scale, conv])
+
+
 def test_outputs_do_not_alias() -> None:
     network = Network("slice 1 0 from=0 to=4", [])
     x = torch.randn(1, 4, 3, 3)
@@ -432,6 +494,20 @@ def test_random_graphs(graph: tuple[str, int], batch: int) -> None:
         (f"conv2d 1 0 weight=1 {CONV}", [(3, 4, 3, 3)], "there is no such weight"),
         (f"conv2d 1 0 weight=0 bias=1 {CONV}", [(3, 4, 3, 3), (4,)], "no vector of 3"),
         ("adaptive_avg_pool2d 1 0 size=0,1", [], "does not fit an input"),
+        (
+            f"conv2d 1 0 weight=0 x_scale=1 {CONV}",
+            [(3, 4, 3, 3), (3,)],
+            "x_scale is no vector of 4",
+        ),
+        (f"conv2d 1 0 weight=0 x_shift=1 {CONV}", [(3, 4, 3, 3), (4,)], "it lacks x_scale"),
+        (f"conv2d 1 0 weight=0 x_scale=f {CONV}", [(3, 4, 3, 3)], "it has 1 operands"),
+        (f"conv2d 1 0 0 0 weight=0 {CONV}", [(4, 4, 3, 3)], "it has 3 operands"),
+        (f"conv2d 1 0 0 weight=0 x_scale=f {CONV}", [(4, 4, 3, 3)], "are no factors of"),
+        (
+            f"conv2d 1 0 weight=0 x_scale=1 x_activation=silu {CONV}",
+            [(3, 4, 3, 3), (4,)],
+            "x_activation is not relu",
+        ),
         (
             "max_pool2d 1 0 kernel=2,2 stride=1,1 padding=1,1 dilation=8,8",
             [],

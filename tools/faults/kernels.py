@@ -107,6 +107,14 @@ KERNELS = (
         tests=("tests/kernels/test_prologues.py", "-k", "direct and sums"),
     ),
     Fault(
+        name="prologue-of-another-image-in-a-tile",
+        kind="rows of a tile from two images",
+        file="csrc/gemm/block.h",
+        old="next = min(count, (image + 1) * image_rows - i);",
+        new="next = count;",
+        tests=("tests/optimization/test_plan.py", "-k", "factors"),
+    ),
+    Fault(
         name="packed-rows-without-a-right-border",
         kind="padding",
         file="csrc/conv2d/packed_rows.h",

@@ -54,6 +54,22 @@ OPTIMIZATION = (
         tests=("tests/optimization/test_passes.py", "-k", "pool"),
     ),
     Fault(
+        name="prologue-of-what-is-a-residual-too",
+        kind="which operand of its user a value is",
+        file="cnnext/optimization/passes/fuse_prologue.py",
+        old='any(use != Use("conv2d", 0) for use in rewritten.uses(value))',
+        new='any(use.operator != "conv2d" for use in rewritten.uses(value))',
+        tests=("tests/optimization/test_passes.py", "-k", "before-conv"),
+    ),
+    Fault(
+        name="prologues-of-other-shifts-share-a-step",
+        kind="key of what is shared",
+        file="csrc/plan/prologue.cpp",
+        old='node.integer("x_shift", -1), is_relu(node)};',
+        new="is_relu(node)};",
+        tests=("tests/optimization/test_plan.py", "-k", "a_prologue"),
+    ),
+    Fault(
         name="folded-scale-along-input-channels",
         kind="axis of a folded scale",
         file="cnnext/optimization/weights.py",

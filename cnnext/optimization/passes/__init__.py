@@ -1,7 +1,8 @@
 """The passes over a graph, in their order: each is a pure function from graph to graph.
 
 The order matters: a batch normalization stands between a convolution and its activation until it is
-part of the weight, and an addition has its activation in it when it becomes a residual.
+part of the weight, an addition has its activation in it when it becomes a residual, and siblings
+take the same value until what precedes them is a part of each.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from cnnext.optimization.graph import Graph
 from cnnext.optimization.passes.fold_batch_norm import fold_batch_norm
 from cnnext.optimization.passes.fuse_activation import fuse_activation
 from cnnext.optimization.passes.fuse_pool import fuse_pool
+from cnnext.optimization.passes.fuse_prologue import fuse_prologue
 from cnnext.optimization.passes.fuse_residual import fuse_residual
 from cnnext.optimization.passes.merge_siblings import merge_siblings
 from cnnext.optimization.passes.recognize_activations import recognize_activations
@@ -25,6 +27,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     fuse_residual,
     fuse_pool,
     merge_siblings,
+    fuse_prologue,
 )
 
 
