@@ -62,18 +62,19 @@ class Inception(nn.Module):
 
 
 class Dense(nn.Module):
-    """DenseNet's block: normalization before the convolution, all values kept."""
+    """DenseNet's block: normalization before the convolution, all values kept; and what halves."""
 
     def __init__(self) -> None:
         super().__init__()
         self.norms = nn.ModuleList(nn.BatchNorm2d(c) for c in (3, 7, 11))
         self.convs = nn.ModuleList(nn.Conv2d(c, 4, 3, padding=1) for c in (3, 7, 11))
+        self.transition = nn.Conv2d(15, 32, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         features = [x]
         for norm, conv in zip(self.norms, self.convs, strict=True):
             features.append(conv(F.relu(norm(torch.cat(features, 1)))))
-        return torch.cat(features, dim=1)
+        return F.avg_pool2d(self.transition(torch.cat(features, dim=1)), 2)
 
 
 class SqueezeExcite(nn.Module):

@@ -207,6 +207,35 @@ PATTERNS: dict[str, tuple[Callable[[], nn.Module], list[str]]] = {
         lambda: sequence(conv(), nn.MaxPool2d(2, ceil_mode=True)),
         ["conv2d", "max_pool2d"],
     ),
+    "average-of-pointwise": (
+        lambda: sequence(conv(3, 32, 1), nn.BatchNorm2d(32), nn.AvgPool2d(3, 2), nn.ReLU()),
+        ["avg_pool2d", "conv2d[relu]"],
+    ),
+    "mean-of-pointwise": (
+        lambda: sequence(conv(3, 32, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+        ["adaptive_avg_pool2d", "conv2d", "flatten"],
+    ),
+    "average-of-few-channels": (
+        lambda: sequence(conv(3, 6, 1), nn.AvgPool2d(2)),
+        ["conv2d", "avg_pool2d"],
+    ),
+    "average-that-does-not-commute": (
+        lambda: sequence(
+            *(conv(3, 32, 1), nn.ReLU(), nn.AvgPool2d(2)),
+            *(conv(32, 32, 1), nn.AvgPool2d(2, padding=1)),
+            *(conv(32, 32, 1), nn.AvgPool2d(2, ceil_mode=True)),
+            *(conv(32, 32, 1), nn.AvgPool2d(2, divisor_override=3)),
+        ),
+        ["conv2d[relu]", *["avg_pool2d", "conv2d"] * 3, "avg_pool2d"],
+    ),
+    "average-of-windows": (
+        lambda: sequence(conv(3, 32, 3), nn.AvgPool2d(2)),
+        ["conv2d", "avg_pool2d"],
+    ),
+    "average-of-a-value-with-two-users": (
+        lambda: Model(lambda m, x: (F.avg_pool2d(y := m.a(x), 2), y), a=conv(3, 32, 1)),
+        ["conv2d", "avg_pool2d"],
+    ),
     "two-pools": (
         lambda: sequence(conv(), nn.MaxPool2d(2), nn.MaxPool2d(2)),
         ["conv2d[pool]", "max_pool2d"],

@@ -70,6 +70,14 @@ OPTIMIZATION = (
         tests=("tests/optimization/test_plan.py", "-k", "a_prologue"),
     ),
     Fault(
+        name="average-of-padded-windows-before-the-bias",
+        kind="what commutes",
+        file="cnnext/optimization/passes/average_first.py",
+        old='    "padding": (0, 0),\n    "ceil_mode"',
+        new='    "ceil_mode"',
+        tests=("tests/optimization/test_passes.py", "-k", "average"),
+    ),
+    Fault(
         name="folded-scale-along-input-channels",
         kind="axis of a folded scale",
         file="cnnext/optimization/weights.py",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from cnnext.optimization.graph import Graph
+from cnnext.optimization.passes.average_first import average_first
 from cnnext.optimization.passes.fold_batch_norm import fold_batch_norm
 from cnnext.optimization.passes.fuse_activation import fuse_activation
 from cnnext.optimization.passes.fuse_pool import fuse_pool
@@ -23,6 +24,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     remove_identities,
     recognize_activations,
     fold_batch_norm,
+    average_first,
     fuse_activation,
     fuse_residual,
     fuse_pool,
