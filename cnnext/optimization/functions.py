@@ -418,6 +418,13 @@ def identity(input: Any, *unused: Any, **options: Any) -> Node:
     return value_of(input)
 
 
+def clone(input: Any, **options: Any) -> Node:
+    value = value_of(input)
+    if value.operator == "input":  # which the caller has, too
+        raise Unsupported("a copy of what is given")
+    return value
+
+
 def dropout(input: Any, p: Any = 0.5, training: Any = True, inplace: Any = False) -> Node:
     if training is not False and p != 0:
         raise Unsupported("drops values at random")
@@ -763,5 +770,6 @@ METHODS: dict[str, Callable[..., Any]] = {
     **dict.fromkeys(("view", "reshape"), view),
     "chunk": chunk,
     "split": split,
-    **dict.fromkeys(("contiguous", "clone", "detach"), identity),
+    **dict.fromkeys(("contiguous", "detach"), identity),
+    "clone": clone,
 }

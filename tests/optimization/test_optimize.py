@@ -361,3 +361,18 @@ def test_threads(model: nn.Module) -> None:
     for each in workers:
         each.join()
     assert not wrong
+
+
+def test_a_copy_of_an_input_is_one() -> None:
+    class Copies(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            return x.clone(), self.conv(x)
+
+    x = torch.randn(1, 3, 8, 8)
+    copy, _ = cnnext.optimize(Copies().eval(), x)(x)
+    assert torch.equal(copy, x)
+    assert copy.data_ptr() != x.data_ptr()
