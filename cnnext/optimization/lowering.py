@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from cnnext.optimization.graph import Graph, Node, Shape
 from cnnext.optimization.layers import lower_layer
 from cnnext.optimization.sequences import Columns
 from cnnext.optimization.weights import Held, attribute
-from cnnext.runtime.library import ops
 
 #: In `meta` of a traced node: its value in the example as a tensor on the meta device, None for
 #: what is not a tensor; missing without an example.
@@ -32,12 +30,6 @@ SHAPE = "cnnext_shape"
 
 _FUNCTIONS = functions.FUNCTIONS | arithmetic.FUNCTIONS | assertions.FUNCTIONS
 _METHODS = functions.METHODS | arithmetic.METHODS | assertions.METHODS
-
-
-@functools.cache
-def planned_operators() -> frozenset[str]:
-    """The operators that plans have."""
-    return frozenset(ops.plan_operators().split())
 
 
 @dataclass(frozen=True)
@@ -194,8 +186,6 @@ class Lowering:
             return tuple(self._entered(each, layer) for each in value)
         if not isinstance(value, Node) or value in self.nodes:
             return value
-        if value.operator not in planned_operators():
-            raise Unsupported(f"no plan has {value.operator}")
         operands = tuple(self._entered(operand, layer) for operand in value.operands)
         layers = (layer,) if layer else ()
         named = dataclasses.replace(value, operands=operands, layers=layers)
