@@ -142,7 +142,7 @@ class Lowering:
             example = each.meta.get(EXAMPLE)
             if example is None or self.is_constant(each):
                 continue
-            if example.dtype != torch.float32 or example.dim() not in (2, 4):
+            if example.dtype != torch.float32 or example.dim() not in (2, 3, 4):
                 raise Unsupported(f"{example.dtype} of {example.dim()} dimensions")
 
     def _call(self, node: fx.Node, *args: Any, **kwargs: Any) -> Any:
