@@ -146,7 +146,7 @@ KEPT: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
     "upsampling-to-a-computed-size": (
         lambda: Calling(lambda x: F.interpolate(x, size=(x.shape[2] * 2, x.shape[3]))),
         "mul",
-        "an operand is what is computed",
+        "an operand is 2",
     ),
     "upsampling-to-another-width": (
         lambda: Calling(lambda x: F.interpolate(x, size=x.shape[1:3])),
