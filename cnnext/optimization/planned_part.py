@@ -125,6 +125,7 @@ class PlannedPart(Module):
             (node in graph.inputs, (graph.inputs if node in graph.inputs else computed).index(node))
             for node in graph.outputs
         ]
+        self._returns_one = self._returns == [(False, 0)]
         self._are_sequences = [node.rank == 3 for node in graph.inputs]
         self._model = (model,)  # not a submodule
         self._weights = graph.weights()
@@ -147,11 +148,7 @@ class PlannedPart(Module):
             self._sources = sources
 
     def forward(self, *inputs: Tensor) -> Any:
-        reason = fallback_reason(_OPTIMIZE, inputs)
-        if reason is None and any(each.dtype is not torch.float32 for each in inputs):
-            reason = "plans are of float32"
-        if reason is None and [each.dim() == 3 for each in inputs] != self._are_sequences:
-            reason = "inputs have other dimensions than the example's"
+        reason = fallback_reason(_OPTIMIZE, inputs) or self._reason_of_kind(inputs)
         if reason is not None:
             return call_instead("optimize", reason, self._native, *inputs)
         if not self._sources.are_same():
@@ -163,8 +160,18 @@ class PlannedPart(Module):
                 raise
             self.reason_of_fallback = str(error).splitlines()[0]
             return call_instead("optimize", "no plan fits the inputs", self._native, *inputs)
+        if self._returns_one:
+            return outputs[0]
         results = [inputs[i] if given else outputs[i] for given, i in self._returns]
         return results[0] if len(results) == 1 else tuple(results)
+
+    def _reason_of_kind(self, inputs: tuple[Tensor, ...]) -> str | None:
+        for each, is_sequence in zip(inputs, self._are_sequences, strict=True):
+            if each.dtype is not torch.float32:
+                return "plans are of float32"
+            if (each.dim() == 3) is not is_sequence:
+                return "inputs have other dimensions than the example's"
+        return None
 
     def steps(self, inputs: tuple[Tensor, ...], *, profile: bool) -> Iterator[Step]:
         """The steps of the plan for such inputs; measured if `profile`."""
