@@ -51,10 +51,10 @@ bool is_pointwise(const Conv2dShape& s) {
 // What bands keep of a value, and all that belongs to them, shares a core's cache with the weights.
 int64_t max_band_bytes() { return machine().l2 / 2; }
 
-// Whether so much of an image leaves the caches of all cores before it is read.
+// Whether so much of an image, beside all else, leaves the caches of all cores before it is read.
 bool is_wide(const Conv2dShape& s, int threads) {
   const int64_t bytes = 4 * s.h_out() * row_floats(s);
-  return bytes > threads * machine().l2 / 2;
+  return bytes > threads * machine().l2 / 4;
 }
 
 // Whether the second convolution can take the first one's result in bands, with some use.
