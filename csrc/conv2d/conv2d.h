@@ -16,6 +16,9 @@
 // than any number, and there is no residual. x is what the prologue (prologue.h beside it) makes of
 // the first operand of a forward pass.
 //
+// In a forward pass in channels_last x alone may be in nchw, as callers have it; its planes are
+// dense then.
+//
 // A forward pass in channels_last may be of some rows of y alone, of each image: it reads and
 // writes no others, so that the first operand and the result may point to where whole images would
 // begin of which there are only the rows that are needed.
@@ -61,8 +64,11 @@ struct Conv2dShape {
   int64_t groups;
   Layout layout;
   bool pooled = false;
-  RowRange y_rows = {};  // for kernels that can (select.h)
+  // For kernels that can (select.h):
+  RowRange y_rows = {};
+  bool x_in_planes = false;
 
+  CNNEXT_INLINE Layout x_layout() const { return x_in_planes ? Layout::nchw : layout; }
   CNNEXT_INLINE SlidingWindows rows() const { return {h_in, k_h, stride_h, pad_h, dilation_h}; }
   CNNEXT_INLINE SlidingWindows columns() const { return {w_in, k_w, stride_w, pad_w, dilation_w}; }
   CNNEXT_INLINE int64_t h_out() const { return rows().count(); }

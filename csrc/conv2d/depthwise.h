@@ -137,7 +137,7 @@ struct DepthwiseConv {
     window.width = width;
     const float* const x = o.first + image * g.in_image();
     // Rows that hold whole vectors of channels need not be copied.
-    const bool in_place = g.layout == Layout::channels_last && !o.prologue.exists() &&
+    const bool in_place = g.in_layout == Layout::channels_last && !o.prologue.exists() &&
                           (kMasksPartial<Lanes> || channels == width);
     if (in_place) {
       const int64_t row = g.w.in_size * g.in_pixel;

@@ -151,7 +151,7 @@ struct DirectPixels {
     const TapRange present = taps_inside(first, g.h.span(rows), 1, g.h.in_size);
     const int64_t plane = g.h.in_size * g.w.in_size;
     const Prologue<float> prologue = o.prologue.at(image, 0);
-    const bool lines = g.layout == Layout::nchw || g.in_pixel == 1;
+    const bool lines = g.in_layout == Layout::nchw || g.in_pixel == 1;
     for (int64_t i = present.first; i < present.last; ++i) {
       float* const row = band + i * g.c * length;
       const int64_t from = (first + i) * g.w.in_size + column + left;

@@ -81,8 +81,8 @@ CNNEXT_INLINE GatherAxis backward_axis(int64_t in_size, int64_t out_size, int64_
 // One gather; channel counts are per group.
 struct ConvGeometry {
   GatherAxis h, w;
-  int64_t images, groups, c, k;  // c is summed over, k is produced
-  Layout layout;
+  int64_t images, groups, c, k;         // c is summed over, k is produced
+  Layout layout, in_layout;             // of what is written, and of what is read
   bool pooled;                          // then both grids are even
   int64_t in_pixel, out_pixel;          // pixel_distance of what is read and written
   int64_t w_group, w_k, w_c, w_h, w_w;  // strides of the filter
@@ -141,6 +141,7 @@ CNNEXT_INLINE ConvGeometry make_geometry(const Conv2dShape& s, Pass pass,
   g.images = s.n;
   g.groups = s.groups;
   g.layout = s.layout;
+  g.in_layout = s.x_layout();
   g.pooled = pass == Pass::forward && s.pooled;
   g.w_group = s.c_out_per_group() * w_strides[0];
   g.filter_taps = s.k_h * s.k_w;

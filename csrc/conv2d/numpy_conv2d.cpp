@@ -28,6 +28,7 @@ Conv2dShape read_shape<Conv2d>(Fields& f) {
     throw py::value_error("the outputs are fewer than a window of the pool");
   }
   s.y_rows = {f.natural_or_zero("y_first_row"), f.natural_or_zero("y_row_count")};
+  s.x_in_planes = f.flag("x_in_planes");
   if (s.y_rows.first + s.y_rows.count > s.h_out()) throw py::value_error("y has fewer rows");
   return s;
 }
@@ -74,6 +75,9 @@ py::array run(Pass pass, const std::string& name, const py::array& first, const 
     }
     if (s.y_rows.count > 0 && !takes_row_range(kernel, s)) {
       throw py::value_error("kernel '" + name + "' computes all rows of this shape or none");
+    }
+    if (s.x_in_planes && !takes_planes(kernel, s)) {
+      throw py::value_error("kernel '" + name + "' reads no planes");
     }
     if constexpr (std::is_same_v<T, float>) {
       o.transforms = keep_exact(kernel, s, o, threads, run_on_std_threads);
@@ -143,6 +147,14 @@ void bind(py::module_& m) {
         const Conv2dShape s = shape_from<Conv2d>(shape);
         return with_kernel<Conv2d>(
             name, [&](auto, const auto& kernel) { return takes_row_range(kernel, s); });
+      },
+      "name"_a);
+  bindings.def(
+      "takes_planes",
+      [](const std::string& name, const py::kwargs& shape) {
+        const Conv2dShape s = shape_from<Conv2d>(shape);
+        return with_kernel<Conv2d>(
+            name, [&](auto, const auto& kernel) { return takes_planes(kernel, s); });
       },
       "name"_a);
   bind_gradient(bindings, Pass::bwd_input, "w");

@@ -53,7 +53,7 @@ void pack_rows(const ConvGeometry& g, const float* image, int64_t i0, int64_t ro
       float* const row = dst + (band * tap_rows + i) * width * pixel;
       fill_zero(row, left * pixel);
       if (inside > 0) {
-        pack_pixels<N>(image, g.layout, g.in_pixel, g.h.in_size, g.w.in_size, first + i,
+        pack_pixels<N>(image, g.in_layout, g.in_pixel, g.h.in_size, g.w.in_size, first + i,
                        column + left, inside, c0, channels, row + left * pixel, pixel);
         prepare<N>(prologue, inside, channels, row + left * pixel, pixel);
       }

@@ -21,7 +21,7 @@ struct Index {
 
 struct Indices {
   explicit Indices(const Conv2dShape& s, int64_t x_pixel = 0, int64_t y_pixel = 0)
-      : x{s.c_in, s.h_in, s.w_in, s.layout, x_pixel},
+      : x{s.c_in, s.h_in, s.w_in, s.x_layout(), x_pixel},
         y{s.c_out, s.h_out(), s.w_out(), s.layout, y_pixel},
         result{s.c_out, s.h_result(), s.w_result(), s.layout, y_pixel} {}
   Index x, y, result;  // the last of a forward pass

@@ -69,10 +69,11 @@ Cost direct_cost(const Conv2dShape& s, int threads) {
   const double short_rows = isa == Isa::avx512 ? 0.3 : 1.3;
   const double overhead = 1.01 + short_rows / static_cast<double>(max(1, s.w_out()));
   const double packing = filter_floats(s) / rates(isa).packed_floats;
-  const double copied = s.channels_contiguous() ? static_cast<double>(s.n * s.c_in) *
-                                                      static_cast<double>(s.h_in * s.w_in) /
-                                                      rates(isa).packed_pixel_floats
-                                                : transpose_seconds(s, isa);
+  const Rates& r = rates(isa);
+  const double in = static_cast<double>(s.n * s.c_in) * static_cast<double>(s.h_in * s.w_in);
+  const double copied = s.channels_contiguous()
+                            ? in / (s.x_in_planes ? r.transposed_floats : r.packed_pixel_floats)
+                            : transpose_seconds(s, isa);
   return {(overhead * vector_macs(s, isa) / rates(isa).tile_macs + packing + copied) / threads,
           packing / threads};
 }
@@ -88,8 +89,9 @@ Cost direct_pixels_cost(const Conv2dShape& s, int threads) {
   const double lanes = static_cast<double>(round_up(s.w_out(), simd_lanes(isa)));
   const double macs = s.macs() * lanes / static_cast<double>(s.w_out());
   // Lines of channels_last are transposed.
-  const bool lines = s.layout == Layout::nchw;
-  const double in = lines || s.c_in == 1 ? 0 : static_cast<double>(s.n * s.c_in * s.h_in * s.w_in);
+  const bool lines = s.layout == Layout::nchw, in_lines = s.x_layout() == Layout::nchw;
+  const double in =
+      in_lines || s.c_in == 1 ? 0 : static_cast<double>(s.n * s.c_in * s.h_in * s.w_in);
   const double out = lines ? 0 : static_cast<double>(s.n * s.c_out * s.h_result() * s.w_result());
   const double moved = (in + out) / rates(isa).transposed_floats;
   const double packing = filter_floats(s) / rates(isa).packed_floats;
@@ -351,12 +353,16 @@ bool takes_prologue(const Conv2dKernel<T>& kernel, const Conv2dShape& shape) {
 
 template <class T>
 bool takes_row_range(const Conv2dKernel<T>& kernel, const Conv2dShape& shape) {
-  const auto is = [&](std::string_view algorithm) {
-    return std::string_view(kernel.name).substr(0, algorithm.size()) == algorithm;
-  };
   return shape.n == 1 && shape.layout == Layout::channels_last && !shape.pooled &&
-         (is("conv2d_direct") || is("conv2d_depthwise") || is("conv2d_pointwise") ||
-          is("conv2d_reference"));
+         (is_algorithm(kernel, "direct") || is_algorithm(kernel, "depthwise") ||
+          is_algorithm(kernel, "pointwise") || is_algorithm(kernel, "reference"));
+}
+
+template <class T>
+bool takes_planes(const Conv2dKernel<T>& kernel, const Conv2dShape& shape) {
+  return shape.layout == Layout::channels_last &&
+         (is_algorithm(kernel, "direct") || is_algorithm(kernel, "depthwise") ||
+          is_algorithm(kernel, "reference"));
 }
 
 template <class T>
@@ -365,6 +371,7 @@ double predicted_seconds(const Conv2dKernel<T>& kernel, const Conv2dShape& shape
   if (transforms_of(kernel, shape) > options.transforms) return kNotApplicable;
   if (options.has_prologue && !takes_prologue(kernel, shape)) return kNotApplicable;
   if (shape.y_rows.count > 0 && !takes_row_range(kernel, shape)) return kNotApplicable;
+  if (shape.x_in_planes && !takes_planes(kernel, shape)) return kNotApplicable;
   const double seconds = kernel.cost(shape, threads).seconds;
   if (seconds == kNotApplicable) return seconds;
   if (threads <= kFewThreads && options.packing == Packing::by_call && !options.has_prologue) {
@@ -414,6 +421,7 @@ const Conv2dKernel<T>& select_conv2d(Pass pass, const Conv2dShape& shape, int th
   template Transforms transforms_of(const Conv2dKernel<T>&, const Conv2dShape&);                \
   template bool takes_prologue(const Conv2dKernel<T>&, const Conv2dShape&);                     \
   template bool takes_row_range(const Conv2dKernel<T>&, const Conv2dShape&);                    \
+  template bool takes_planes(const Conv2dKernel<T>&, const Conv2dShape&);                       \
   template Prediction predict(const Conv2dKernel<T>&, const Plan&, const Conv2dShape&, int,     \
                               const SelectOptions&);                                            \
   template double predicted_seconds(const Conv2dKernel<T>&, const Conv2dShape&, int,            \

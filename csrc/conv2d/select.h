@@ -39,9 +39,12 @@ Transforms transforms_of(const Conv2dKernel<T>& kernel, const Conv2dShape& shape
 template <class T>
 bool takes_prologue(const Conv2dKernel<T>& kernel, const Conv2dShape& shape);
 
-// Whether the kernel can compute some rows of y alone (conv2d.h).
+// Whether the kernel can compute some rows of y alone, and whether it can read planes where y is in
+// channels_last (conv2d.h).
 template <class T>
 bool takes_row_range(const Conv2dKernel<T>& kernel, const Conv2dShape& shape);
+template <class T>
+bool takes_planes(const Conv2dKernel<T>& kernel, const Conv2dShape& shape);
 
 // The threads that are worth starting, of those that there are. With more, each would compute for
 // less time than it takes to start and await all.

@@ -189,6 +189,9 @@ void BandsStep::run_band(const Memory& memory, int64_t image, int64_t index, boo
 // -------------------------------------------------------------------------------------- building
 
 std::vector<std::vector<size_t>> find_chains(const Graph& graph, const Builder& builder) {
+  std::vector<std::vector<size_t>> chains(graph.nodes.size());
+  for (size_t i = 0; i < graph.nodes.size(); ++i) chains[i] = {i};
+  if (!forced_kernel(Conv2d::kName).empty()) return chains;  // perhaps it takes whole images alone
   std::vector<int> uses(graph.values), maker(graph.values, -1);
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     maker[graph.nodes[i].result] = static_cast<int>(i);
@@ -196,10 +199,8 @@ std::vector<std::vector<size_t>> find_chains(const Graph& graph, const Builder& 
   }
   for (const int value : graph.outputs) ++uses[value];
 
-  std::vector<std::vector<size_t>> chains(graph.nodes.size());
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
-    chains[i] = {i};
     if (!takes_bands(node)) continue;
     const int value = node.operands[0], before = maker[value];
     if (before < 0 || uses[value] > 1) continue;

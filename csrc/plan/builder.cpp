@@ -7,6 +7,7 @@
 #include "epilogue/finish.h"
 #include "plan/bands.h"
 #include "plan/operators.h"
+#include "plan/products.h"
 #include "reorder/reorder.h"
 
 namespace cnnext {
@@ -151,7 +152,8 @@ Builder::Builder(const Graph& graph, Weights& weights, const Request& request,
       request_(request),
       parallel_(parallel),
       extents_(graph.values),
-      places_(graph.values) {}
+      places_(graph.values),
+      in_planes_(graph.values) {}
 
 Schedule Builder::build() {
   infer();
@@ -213,12 +215,25 @@ void Builder::place_inputs() {
     const int value = graph_.inputs[i];
     const Extent& e = extents_[value];
     const Place given = new_place(e, {Schedule::Buffer::Kind::input, static_cast<int>(i)});
-    if (lies_as_output(value)) {
+    in_planes_[value] = !lies_as_output(value) && is_read_in_planes(value);
+    if (lies_as_output(value) || in_planes_[value]) {
       places_[value] = given;
     } else {
       reorder("input", e, Layout::nchw, given, Layout::channels_last, write(value));
     }
   }
+}
+
+bool Builder::is_read_in_planes(int value) const {
+  const Node* reader = nullptr;
+  int64_t uses = std::count(graph_.outputs.begin(), graph_.outputs.end(), value);
+  for (const Node& node : graph_.nodes) {
+    const int64_t here = std::count(node.operands.begin(), node.operands.end(), value);
+    if (here > 0) reader = &node;
+    uses += here;
+  }
+  return uses == 1 && reader != nullptr && reader->operands[0] == value &&
+         reads_planes(*reader, *this);
 }
 
 // What a node computes right into the memory of an output.

@@ -65,6 +65,8 @@ class Builder {
   Place read(int value) { return places_[value]; }
   Place read_dense(int value);
   Place write(int value);
+  // Whether an input lies as its caller has it, for a convolution that reads planes.
+  bool lies_in_planes(int value) const { return in_planes_[value]; }
   // Makes a value another name for what lies there.
   void alias(int value, const Place& place) { places_[value] = place; }
   // A place for what is no value of the graph.
@@ -137,6 +139,7 @@ class Builder {
   const Parallel& parallel_;
   std::vector<Extent> extents_;
   std::vector<Place> places_;
+  std::vector<bool> in_planes_;
   std::map<std::vector<int64_t>, Place> shared_;
   std::vector<Lifetime> lifetimes_;  // of buffers
   Schedule schedule_;
@@ -148,6 +151,7 @@ class Builder {
   void lower(const Node& node);
   void store_outputs();
   bool lies_as_output(int value) const;
+  bool is_read_in_planes(int value) const;
   Place new_place(const Extent& extent, Schedule::Buffer buffer);
   void use(const Place& place);
 };

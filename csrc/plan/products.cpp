@@ -6,6 +6,7 @@
 #include "linear/linear.h"
 #include "plan/operators.h"
 #include "plan/prologue.h"
+#include "reorder/reorder.h"
 
 namespace cnnext {
 namespace plan {
@@ -108,12 +109,33 @@ Convolution convolution(const Node& node, const Builder& b) {
   const Conv2dShape whole = conv2d_shape(node, b);
   Convolution c{whole.without_padding_only_taps(), {}, {}};
   c.shape.pooled = pools(node);
+  c.shape.x_in_planes = b.lies_in_planes(node.operands[0]);
   const Weight& w = b.weight(node, "weight");
   for (int d = 0; d < 4; ++d) c.operands.w_strides[d] = w.strides[d];
   c.operands.second = first_tap(w, whole, c.shape);
   c.operands.epilogue = read_epilogue(node, b, c.shape.c_out);
   c.taps = part_of(c.shape);
   return c;
+}
+
+bool reads_planes(const Node& node, const Builder& b) {
+  if (node.op != kConv2dRule.name || node.has("x_scale")) return false;
+  if (!forced_kernel(Conv2d::kName).empty()) return false;
+  Convolution c = convolution(node, b);
+  const SelectOptions options{Packing::ahead, transforms_of_filter(c.shape, c.operands)};
+  const int threads = num_threads_for(c.shape, b.threads());
+  const auto seconds = [&] {
+    const auto& kernel = select_conv2d<float>(Pass::forward, c.shape, threads, options);
+    return predicted_seconds(kernel, c.shape, threads, options);
+  };
+  const Extent& e = b.extent(node.operands[0]);
+  const ReorderShape reordered{e.n, e.c, e.pixels(), Layout::nchw, Layout::channels_last, e.c, e.c};
+  const int reordering = b.threads_for(Reorder::work(reordered));
+  const double apart = seconds() + select<Reorder, float>(Pass::forward, reordered, reordering)
+                                       .cost(reordered, reordering)
+                                       .seconds;
+  c.shape.x_in_planes = true;
+  return seconds() <= apart;
 }
 
 bool takes_bands(const Node& node) {

@@ -21,6 +21,9 @@ struct Convolution {
 };
 Convolution convolution(const Node& node, const Builder& builder);
 
+// Whether a node is a convolution that rather reads its input as planes than has it reordered.
+bool reads_planes(const Node& node, const Builder& builder);
+
 // Whether a node is a convolution that can be computed some rows at a time.
 bool takes_bands(const Node& node);
 
