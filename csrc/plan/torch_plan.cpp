@@ -11,6 +11,31 @@ namespace cnnext {
 namespace plan {
 namespace {
 
+// Tensors that weights were made from, and where they were. To ask hundreds of them from Python
+// takes longer than some networks do.
+class Watched {
+ public:
+  Watched() = default;
+  explicit Watched(std::vector<Tensor> tensors) : tensors_(std::move(tensors)) {
+    for (const Tensor& t : tensors_) addresses_.push_back(t.const_data_ptr());
+  }
+  bool have_moved() const {
+    for (size_t i = 0; i < tensors_.size(); ++i) {
+      if (tensors_[i].const_data_ptr() != addresses_[i]) return true;
+    }
+    return false;
+  }
+
+ private:
+  std::vector<Tensor> tensors_;
+  std::vector<const void*> addresses_;
+};
+
+struct Entry {
+  std::shared_ptr<Network> network;
+  std::shared_ptr<const Watched> watched;
+};
+
 class Networks {
  public:
   static Networks& instance() {
@@ -20,27 +45,36 @@ class Networks {
 
   int64_t add(std::shared_ptr<Network> network) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    networks_[++last_] = std::move(network);
+    entries_[++last_] = {std::move(network), std::make_shared<const Watched>()};
     return last_;
   }
-  std::shared_ptr<Network> find(int64_t number) {
+  Entry entry(int64_t number) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = networks_.find(number);
-    CNNEXT_CHECK(found != networks_.end(), "there is no network of number ", number);
-    return found->second;
+    return at(number);
+  }
+  std::shared_ptr<Network> find(int64_t number) { return entry(number).network; }
+  void watch(int64_t number, std::shared_ptr<const Watched> watched) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    at(number).watched.swap(watched);
   }
   void forget(int64_t number) {
-    std::shared_ptr<Network> network;  // freed when the mutex is not held any more
+    Entry entry;  // freed when the mutex is not held any more
     const std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = networks_.find(number);
-    if (found == networks_.end()) return;
-    network = std::move(found->second);
-    networks_.erase(found);
+    const auto found = entries_.find(number);
+    if (found == entries_.end()) return;
+    entry = std::move(found->second);
+    entries_.erase(found);
   }
 
  private:
   std::mutex mutex_;
-  std::map<int64_t, std::shared_ptr<Network>> networks_;
+  std::map<int64_t, Entry> entries_;
+
+  Entry& at(int64_t number) {
+    const auto found = entries_.find(number);
+    CNNEXT_CHECK(found != entries_.end(), "there is no network of number ", number);
+    return found->second;
+  }
   int64_t last_ = 0;
 };
 
@@ -69,6 +103,11 @@ int64_t define(std::string program, std::vector<Tensor> weights) {
 
 void set_weights(int64_t number, std::vector<Tensor> weights) {
   Networks::instance().find(number)->set_weights(read_weights(weights));
+}
+
+// From now on calls look whether these have moved.
+void watch(int64_t number, std::vector<Tensor> tensors) {
+  Networks::instance().watch(number, std::make_shared<const Watched>(std::move(tensors)));
 }
 
 void forget(int64_t number) { Networks::instance().forget(number); }
@@ -136,8 +175,10 @@ struct Call {
   }
 };
 
+// Nothing, if a tensor that is watched has moved.
 std::vector<Tensor> run(int64_t number, std::vector<Tensor> given) {
-  const std::shared_ptr<Network> network = Networks::instance().find(number);
+  const auto [network, watched] = Networks::instance().entry(number);
+  if (watched->have_moved()) return {};
   const Inputs inputs(*network, given);
   Call call(*network, inputs);
   call.stages->run(call.reads, call.writes, call.scratch.reserve(call.stages->bytes()),
@@ -171,6 +212,7 @@ std::vector<int64_t> bytes(int64_t number) {
 STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
   m.def("plan_define(str program, Tensor[] weights) -> int");
   m.def("plan_set_weights(int number, Tensor[] weights) -> ()");
+  m.def("plan_watch(int number, Tensor[] tensors) -> ()");
   m.def("plan_run(int number, Tensor[] inputs) -> Tensor[]");
   m.def("plan_report(int number, Tensor[] inputs) -> str");
   m.def("plan_profile(int number, Tensor[] inputs) -> float[]");
@@ -182,6 +224,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
 STABLE_TORCH_LIBRARY_IMPL(cnnext, CompositeExplicitAutograd, m) {
   m.impl("plan_define", TORCH_BOX(&define));
   m.impl("plan_set_weights", TORCH_BOX(&set_weights));
+  m.impl("plan_watch", TORCH_BOX(&watch));
   m.impl("plan_run", TORCH_BOX(&run));
   m.impl("plan_report", TORCH_BOX(&report));
   m.impl("plan_profile", TORCH_BOX(&profile));
