@@ -196,7 +196,8 @@ def _callable(whole: fx.GraphModule, parts: list[PlannedPart]) -> Compiled:
     """What the module calls, without the way to it where that is one part."""
     inputs = whole.graph.find_nodes(op="placeholder")
     call, output = list(whole.graph.nodes)[-2:]
-    if len(whole.graph.nodes) > len(inputs) + 2 or output.args != ((call,),):
+    is_part = len(parts) == 1 and call.op == "call_module" and call.all_input_nodes == [*call.args]
+    if len(whole.graph.nodes) > len(inputs) + 2 or output.args != ((call,),) or not is_part:
         return whole.forward
     (part,), used = parts, [inputs.index(each) for each in call.args]
     return lambda *args: (part.forward(*[args[i] for i in used]),)

@@ -19,6 +19,10 @@ from cnnext.optimization.graph import Node, Shape
 from cnnext.optimization.weights import Filled, PerChannel, Weight
 
 
+#: Of float32.
+_LARGEST = torch.finfo(torch.float32).max
+
+
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Node:
     if number(alpha) != 1:
         other = multiply(other, alpha) if isinstance(other, Node) else _product(other, alpha)
@@ -88,13 +92,15 @@ def _scale_shift(value: Node, *, scale: Any = 1, shift: Any = 0) -> Node:
 def _per_channel(argument: Any, channels: int) -> Weight:
     if isinstance(argument, Constant):
         return PerChannel(argument.weight(), channels)
-    if not math.isfinite(number(argument)):
+    if not abs(number(argument)) <= _LARGEST:
         raise Unsupported(f"{argument} is not finite")
     return Filled(number(argument), (channels,))
 
 
 def _shape(value: Node, argument: Any) -> Shape:
     """The shape of the value after a broadcast with a number a channel, or a single one."""
+    if value.rank == 3:
+        raise Unsupported("an operand has 3 dimensions, not 2 or 4")
     sizes = tuple(argument.tensor.shape) if isinstance(argument, Constant) else ()
     rank = value.rank if value.rank is not None else max(2, len(sizes))
     if math.prod(sizes) == 1 and len(sizes) <= rank:

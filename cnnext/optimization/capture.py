@@ -34,6 +34,7 @@ from cnnext.optimization.tracing import (
     Example,
     Untraceable,
     agree,
+    buffers_kept,
     fixed_arguments,
     record,
     run,
@@ -98,7 +99,8 @@ def captured(model: Module, example_input: Tensor | tuple[Any, ...] | None = Non
     """
     args = example_input if isinstance(example_input, tuple | None) else (example_input,)
     # Called before it is looked at: what a model makes at its first call, it has then.
-    example = None if args is None else Example(args, run(model, args))
+    with buffers_kept(model):
+        example = None if args is None else Example(args, run(model, args))
     reason = watched(model)
     if reason is not None:
         return Captured(model, (), (NativeCall("", type(model).__name__, reason),), {})
@@ -122,7 +124,8 @@ def _agrees(module: Module, example: Example) -> bool:
     It may look into what it holds, and find other modules there.
     """
     try:
-        return agree(run(module, example.args), example.result)
+        with buffers_kept(module):
+            return agree(run(module, example.args), example.result)
     except Exception:  # anything may come of that
         return False
 

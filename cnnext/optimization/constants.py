@@ -10,24 +10,37 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils import _pytree as pytree
 
 from cnnext.optimization.functions import Constant, Unsupported
 from cnnext.optimization.weights import Computed
 
-#: In the names of functions that give something else each time.
-_RANDOM = ("rand", "dropout", "bernoulli", "multinomial", "normal_", "poisson", "empty")
+#: In the names of functions that give what nobody wrote.
+_UNWRITTEN = ("empty",)
+
+
+class _NoRandomNumbers(TorchDispatchMode):
+    """Raises where an operator of PyTorch draws random numbers."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            raise Unsupported(f"{func.__name__} is random")
+        return func(*args, **(kwargs or {}))
 
 
 def computed(function: Callable[..., Any], args: Any, kwargs: Any) -> Constant:
     """What a function without side effects makes of constants."""
     name = getattr(function, "__name__", str(function))
-    if any(word in name for word in _RANDOM):
-        raise Unsupported(f"{name} is random")
+    if any(word in name for word in _UNWRITTEN):
+        raise Unsupported(f"{name} gives any values")
     given = (args, kwargs)
     described = pytree.tree_map_only(Constant, _described, given)
     try:
-        result = function(*described[0], **described[1])
+        with _NoRandomNumbers():
+            result = function(*described[0], **described[1])
+    except Unsupported:
+        raise
     except Exception as error:  # a function that looks at values, for example
         raise Unsupported(f"{name} of tensors of the model: {error}") from error
     if type(result) is not Tensor:

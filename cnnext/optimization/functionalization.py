@@ -8,6 +8,7 @@ since x and y are one tensor.
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import operator
 from typing import Any
@@ -66,7 +67,7 @@ def functionalize(traced: fx.GraphModule, model: Module) -> None:
     position = {node: i for i, node in enumerate(nodes)}
     for node in in_place:
         target = node.all_input_nodes[0]
-        if _is_only_use(node, target):
+        if _is_only_use(node, target, model):
             continue
         for name in memory[node]:
             if position[name] > position[node]:
@@ -82,11 +83,26 @@ def functionalize(traced: fx.GraphModule, model: Module) -> None:
         _write_elsewhere(node, traced, model)
 
 
-def _is_only_use(node: fx.Node, target: fx.Node) -> bool:
+def _is_only_use(node: fx.Node, target: fx.Node, model: Module) -> bool:
     """Whether the call overwrites a tensor of the model that the graph does not read."""
     if target.op != "get_attr" or node.users or len(target.users) > 1:
         return False
-    return len(node.graph.find_nodes(op="get_attr", target=target.target)) == 1
+    read = [each for each in node.graph.find_nodes(op="get_attr") if each is not target]
+    tensors = [_held(model, str(each.target)) for each in read]
+    for each in node.graph.find_nodes(op="call_module"):
+        layer = model.get_submodule(str(each.target))
+        tensors += (*layer.parameters(), *layer.buffers())
+    memory = _memory(_held(model, str(target.target)))
+    return memory is not None and memory not in map(_memory, tensors)
+
+
+def _held(model: Module, path: str) -> Any:
+    """What the model has there, None for what only the graph has."""
+    return functools.reduce(lambda owner, name: getattr(owner, name, None), path.split("."), model)
+
+
+def _memory(tensor: Any) -> int | None:
+    return tensor.untyped_storage().data_ptr() if isinstance(tensor, torch.Tensor) else None
 
 
 def _is_fresh(node: fx.Node, lowering: Lowering, model: Module) -> bool:
@@ -126,9 +142,15 @@ def _is_in_place(node: fx.Node, model: Module) -> bool:
     return (
         node.target in IN_PLACE_OPERATORS
         or node.kwargs.get("out") is not None
-        or _is_name_in_place(getattr(node.target, "__name__", ""))
+        or (not _is_operator(node.target))
+        and _is_name_in_place(getattr(node.target, "__name__", ""))
         or bool(_arguments(node).get("inplace"))
     )
+
+
+def _is_operator(function: Any) -> bool:
+    """Whether it is Python's: `and_` and `or_` write to nothing."""
+    return getattr(operator, getattr(function, "__name__", ""), None) is function
 
 
 def _is_name_in_place(name: str) -> bool:

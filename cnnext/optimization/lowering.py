@@ -134,7 +134,9 @@ class Lowering:
     def _follows_from_constants(self, node: fx.Node) -> bool:
         operands = node.all_input_nodes
         is_function = node.op in ("call_function", "call_method")
-        return is_function and len(operands) > 0 and all(map(self.is_constant, operands))
+        # What nothing uses is called for what it writes.
+        is_used = is_function and len(operands) > 0 and len(node.users) > 0
+        return is_used and all(map(self.is_constant, operands))
 
     def _check_example(self, node: fx.Node) -> None:
         """Raises Unsupported where the example has what no graph has."""

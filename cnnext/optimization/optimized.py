@@ -18,6 +18,7 @@ from torch.utils import _pytree as pytree
 from cnnext.optimization.capture import Captured, NativeCall, captured
 from cnnext.optimization.passes import optimized
 from cnnext.optimization.planned_part import PlannedPart, Step
+from cnnext.optimization.tracing import buffers_kept
 from cnnext.runtime.fallback import call_instead, gradient_needed
 
 Example = Tensor | tuple[Any, ...] | None
@@ -212,6 +213,13 @@ class _Described:
     def zeros(self) -> Tensor:
         return torch.zeros(self._size, dtype=self._dtype)
 
+    def again(self) -> Tensor:
+        """Another such tensor, by which a trace of something else shows."""
+        if not self._dtype.is_floating_point:
+            return self.zeros()
+        generator = torch.Generator().manual_seed(0)
+        return torch.randn(self._size, generator=generator).to(self._dtype)
+
 
 class _Observed:
     """Notes what the parts are called with meanwhile."""
@@ -254,7 +262,7 @@ def _is_one_part(found: Captured) -> bool:
 
 
 def _again(model: Module, example: Any) -> Optimized:
-    again = pytree.tree_map_only(_Described, _Described.zeros, example)
+    again = pytree.tree_map_only(_Described, _Described.again, example)
     return Optimized(model.eval(), again)
 
 
@@ -320,8 +328,10 @@ def _check(fast: Optimized, arguments: tuple[Any, ...], *, exact: bool) -> None:
         reference = pytree.tree_map_only(Tensor, _as_double, arguments)
     else:
         reference = arguments
-    with torch.no_grad():
-        wanted, got = model(*_cloned(reference)), fast(*_cloned(arguments))
+    with torch.no_grad(), buffers_kept(model):
+        wanted = model(*_cloned(reference))
+    with torch.no_grad(), buffers_kept(fast.original):
+        got = fast(*_cloned(arguments))
     for y, expected in zip(_tensors(got), _tensors(wanted), strict=True):
         if not expected.is_floating_point():
             continue

@@ -84,7 +84,7 @@ def spell_out_sizes(graph: fx.Graph, supported: set[fx.Node], lowering: Lowering
     traced = {value: node for node, value in values if isinstance(value, Node)}
     for node in supported:
         value = lowering.values[node]
-        if node.target in _VIEWS:
+        if node.target in _VIEWS and not _asserts_features(node):
             node.op, node.target = "call_function", torch.flatten
             node.args, node.kwargs = (node.args[0], 1), {}
         elif _is_resized_like(value) and traced[value] is node:

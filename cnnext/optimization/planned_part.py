@@ -77,7 +77,8 @@ class _Sources:
             self._names.append(name)
             self._places.append(place)
             self._tensors.append(tensor)
-        self._counted = [each for each in self._tensors if not each.is_inference()]
+        held = [tensor for weight in weights for tensor in weight.held()]
+        self._counted = [each for each in (*self._tensors, *held) if not each.is_inference()]
         self._versions = list(map(_version_of, self._counted))
         self._memory = [each.detach() for each in self._tensors]  # no other gets its address
 
@@ -110,6 +111,26 @@ def _paths_of_sources(model: Module, weights: list[Weight]) -> list[str]:
     return list(paths)
 
 
+#: Operators that take images, and those whose result has the rank of their operands.
+_OF_IMAGES = frozenset(
+    {"conv2d", "conv_transpose2d", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "pad"}
+    | {"shuffle", "pixel_shuffle", "upsample_nearest", "upsample_bilinear", "rows"}
+)
+_KEEPING_RANK = frozenset(
+    {"activation", "add", "multiply", "scale_shift", "concat", "slice", "softmax", "log_softmax"}
+)
+
+
+def _known_sizes(graph: Graph) -> list[tuple[int | None, int | None]]:
+    """The rank of each input and its number of channels, as far as the graph depends on these."""
+    ranks: dict[Node, int | None] = {}
+    for node in reversed(graph.nodes):
+        rank = ranks.setdefault(node, node.rank)
+        if node.operator in _OF_IMAGES or rank == 4 and node.operator in _KEEPING_RANK:
+            ranks.update(dict.fromkeys(node.operands, 4))
+    return [(ranks[node], node.channels) for node in graph.inputs]
+
+
 class PlannedPart(Module):
     """Takes the place of a part's own module, which computes what no plan can.
 
@@ -124,12 +145,16 @@ class PlannedPart(Module):
         self._native = native
         computed = tuple(dict.fromkeys(n for n in graph.outputs if n.operator != "input"))
         self.graph = Graph(graph.nodes, computed)
+        # Of inputs and of what is returned twice copies: nobody shares memory with a result.
         self._returns = [
-            (node in graph.inputs, (graph.inputs if node in graph.inputs else computed).index(node))
-            for node in graph.outputs
+            (
+                *(node in graph.inputs, node in graph.outputs[:i]),
+                (graph.inputs if node in graph.inputs else computed).index(node),
+            )
+            for i, node in enumerate(graph.outputs)
         ]
-        self._returns_one = self._returns == [(False, 0)]
-        self._are_sequences = [node.rank == 3 for node in graph.inputs]
+        self._returns_one = self._returns == [(False, False, 0)]
+        self._known = _known_sizes(graph)
         self._model = (model,)  # not a submodule
         self._weights = graph.weights()
         self._refreshing = threading.Lock()
@@ -168,15 +193,22 @@ class PlannedPart(Module):
             return call_instead("optimize", "no plan fits the inputs", self._native, *inputs)
         if self._returns_one:
             return outputs[0]
-        results = [inputs[i] if given else outputs[i] for given, i in self._returns]
+        results = [
+            (inputs if given else outputs)[i].clone(memory_format=torch.contiguous_format)
+            if given or again
+            else outputs[i]
+            for given, again, i in self._returns
+        ]
         return results[0] if len(results) == 1 else tuple(results)
 
     def _reason_of_kind(self, inputs: tuple[Tensor, ...]) -> str | None:
-        for each, is_sequence in zip(inputs, self._are_sequences, strict=True):
+        for each, (rank, channels) in zip(inputs, self._known, strict=True):
             if each.dtype is not torch.float32:
                 return "plans are of float32"
-            if (each.dim() == 3) is not is_sequence:
+            if each.dim() != rank and (rank is not None or each.dim() == 3):
                 return "inputs have other dimensions than the example's"
+            if channels is not None and each.shape[-1 if rank == 3 else 1] != channels:
+                return "inputs have other channels than the example's"
         return None
 
     def steps(self, inputs: tuple[Tensor, ...], *, profile: bool) -> Iterator[Step]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import operator
 from collections.abc import Callable, Iterator
@@ -40,6 +41,11 @@ class _Proxy(fx.Proxy):
     def __len__(self) -> int:
         pieces = _number_of_pieces(self.node)
         return super().__len__() if pieces is None else pieces
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "data":  # of which the graph would know nothing
+            raise Untraceable("it assigns .data")
+        super().__setattr__(name, value)
 
 
 for _operator in IN_PLACE_OPERATORS:
@@ -138,8 +144,12 @@ class Tracer(fx.Tracer):
         self, m: Module, forward: Callable[..., Any], args: Any, kwargs: dict[str, Any]
     ) -> Any:
         last, depth = next(reversed(self.graph.nodes), None), len(self.module_stack)
+        before = _attributes(m)
         try:
-            return super().call_module(m, forward, args, kwargs)
+            result = super().call_module(m, forward, args, kwargs)
+            if _is_assigned(m):
+                raise Untraceable("it assigns attributes")
+            return result
         except Exception as error:  # a user's code may fail in any way when it is given proxies
             path = self.path_of_module(m)
             if self.is_leaf_module(m, path):
@@ -147,6 +157,7 @@ class Tracer(fx.Tracer):
             self._forget_after(last)
             while len(self.module_stack) > depth:
                 self.module_stack.popitem()
+            _restore(m, before)
             self.untraceable[path] = f"cannot be traced: {_first_line(error)}"
             return self.create_proxy("call_module", path, args, kwargs)
 
@@ -215,13 +226,47 @@ def fixed_arguments(model: Module, example: Example | None) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _attributes_kept(model: Module) -> Iterator[None]:
-    """Takes from the model what the tracer leaves there: tensors that were computed meanwhile."""
-    before = set(vars(model))
+    """Gives the model, and what it calls, the attributes again that they had.
+
+    The tracer leaves tensors there that were computed meanwhile, a forward pass what it assigns.
+
+    Raises:
+        Untraceable: a forward pass assigns what it computes, which a trace would not.
+    """
+    before = [(module, _attributes(module)) for module in model.modules()]
     try:
         yield
+        if any(_is_assigned(module) for module, _ in before):
+            raise Untraceable("it assigns attributes")
     finally:
-        for name in set(vars(model)) - before:
-            delattr(model, name)
+        for module, attributes in before:
+            _restore(module, attributes)
+
+
+def _attributes(module: Module) -> list[tuple[str, Any, Any]]:
+    """Their names, the attributes, and copies of containers."""
+    kept = []
+    for name, value in vars(module).items():
+        is_container = isinstance(value, dict | list | set)
+        kept.append((name, value, copy.copy(value) if is_container else None))
+    return kept
+
+
+def _restore(module: Module, attributes: list[tuple[str, Any, Any]]) -> None:
+    for name in vars(module).keys() - {name for name, *_ in attributes}:
+        delattr(module, name)
+    for name, value, items in attributes:
+        vars(module)[name] = value
+        if items is None:
+            continue
+        value.clear()
+        value.extend(items) if isinstance(value, list) else value.update(items)
+
+
+def _is_assigned(module: Module) -> bool:
+    """Whether a value of the trace became an attribute, or an item of one."""
+    leaves = pytree.tree_leaves(list(vars(module).values()))
+    return any(isinstance(leaf, fx.Proxy) for leaf in leaves)
 
 
 class _ExampleRecorder(fx.Interpreter):
@@ -260,11 +305,29 @@ def record(trace: fx.GraphModule, example: Example) -> None:
         Untraceable: it is not, so that the trace depends on something that it does not know.
     """
     try:
-        result = _plain(run(_ExampleRecorder(trace).run, example.args))
+        with buffers_kept(trace):
+            result = _plain(run(_ExampleRecorder(trace).run, example.args))
     except Exception as error:
         raise Untraceable(f"its trace fails: {_first_line(error)}") from error
     if not agree(result, example.result):
         raise Untraceable("its trace computes something else")
+
+
+@contextlib.contextmanager
+def buffers_kept(model: Module) -> Iterator[None]:
+    """Undoes what calls write to a model's buffers meanwhile."""
+    before = [(each, each._version, each.clone()) for each in model.buffers() if _counts(each)]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, version, copy in before:
+                if buffer._version != version:
+                    buffer.copy_(copy)
+
+
+def _counts(tensor: torch.Tensor) -> bool:
+    return not tensor.is_inference()
 
 
 @torch.no_grad()

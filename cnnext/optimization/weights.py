@@ -47,6 +47,10 @@ class Weight:
         """What the model's tensors make of it now, in float64; integers stay what they are."""
         raise NotImplementedError
 
+    def native(self, model: Module) -> Tensor:
+        """The same as the model has it."""
+        raise NotImplementedError
+
     def value(self, model: Module) -> Tensor:
         """The same in float32, contiguous and without subnormals."""
         return flushed(self.exact(model).float()).contiguous()
@@ -57,6 +61,13 @@ class Weight:
             for each in part if isinstance(part, tuple) else (part,):
                 if isinstance(each, Weight):
                     yield from each.paths()
+
+    def held(self) -> Iterator[Tensor]:
+        """The tensors that it reads and the model does not have."""
+        for part in vars(self).values():
+            for each in part if isinstance(part, tuple) else (part,):
+                if isinstance(each, Weight):
+                    yield from each.held()
 
     def tensors(self, model: Module) -> list[Tensor]:
         """What the model has at these paths now."""
@@ -74,7 +85,10 @@ class Attribute(Weight):
         return self.shape
 
     def exact(self, model: Module) -> Tensor:
-        return _exact(attribute(model, self.path))
+        return _exact(self.native(model))
+
+    def native(self, model: Module) -> Tensor:
+        return attribute(model, self.path)
 
     def value(self, model: Module) -> Tensor:
         return flushed(attribute(model, self.path)).contiguous()
@@ -109,6 +123,12 @@ class Held(Weight):
     def exact(self, model: Module) -> Tensor:
         return _exact(self.tensor)
 
+    def native(self, model: Module) -> Tensor:
+        return self.tensor
+
+    def held(self) -> Iterator[Tensor]:
+        yield self.tensor
+
 
 @dataclass(frozen=True, eq=False)
 class Computed(Weight):
@@ -130,9 +150,13 @@ class Computed(Weight):
         return self.shape
 
     def exact(self, model: Module) -> Tensor:
-        leaves = [each.exact(model) if isinstance(each, Weight) else each for each in self.leaves]
+        return _exact(self.native(model))
+
+    def native(self, model: Module) -> Tensor:
+        """As the model computes it: a function may have steps, or look at the type."""
+        leaves = [each.native(model) if isinstance(each, Weight) else each for each in self.leaves]
         args, kwargs = pytree.tree_unflatten(leaves, self.structure)
-        return _exact(self.function(*args, **kwargs))
+        return self.function(*args, **kwargs)
 
 
 @dataclass(frozen=True)

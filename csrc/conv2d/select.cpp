@@ -84,6 +84,7 @@ Cost direct_pixels_cost(const Conv2dShape& s, int threads) {
   constexpr int64_t kMaxChannels = 8;
   constexpr int64_t kMaxStride = 2;  // of loads that are not lane by lane
   const bool applies = s.groups == 1 && s.c_out <= kMaxChannels && s.stride_w <= kMaxStride &&
+                       s.dilation_h == 1 &&  // rows between filter rows are copied, too
                        s.w_out() > 0 && packed_rows_apply(s);
   if (!applies) return kNotApplicable;
   const double lanes = static_cast<double>(round_up(s.w_out(), simd_lanes(isa)));

@@ -57,10 +57,35 @@ bool is_wide(const Conv2dShape& s, int threads) {
   return bytes > threads * machine().l2 / 4;
 }
 
-// Whether the second convolution can take the first one's result in bands, with some use.
-bool links(const Conv2dShape& first, const Conv2dShape& second) {
-  return (is_depthwise(second) && first.groups == 1) ||
-         (is_depthwise(first) && is_pointwise(second));
+// Whether the second convolution can take the first one's result in bands, with some use: every
+// thread has a row, and what a row of the second needs of the first fits the cache.
+bool links(const Conv2dShape& first, const Conv2dShape& second, int64_t images, int threads) {
+  const bool fits =
+      4 * ((second.k_h - 1) * second.dilation_h + 1) * row_floats(first) <= max_band_bytes();
+  return images * second.h_out() >= threads && fits &&
+         ((is_depthwise(second) && first.groups == 1) ||
+          (is_depthwise(first) && is_pointwise(second)));
+}
+
+Conv2dShape by_rows(Conv2dShape s) {
+  s.n = 1;
+  s.y_rows = {0, s.h_out()};
+  return s;
+}
+
+// Transforms may not be had of some rows.
+const SelectOptions kByRows{Packing::ahead, Transforms::none};
+
+// Whether the kernels that can compute some rows take not much longer than the best ones.
+bool is_fast_by_rows(const Convolution& c) {
+  constexpr double kSlower = 1.1;
+  const SelectOptions options{Packing::ahead, transforms_of_filter(c.shape, c.operands)};
+  const auto seconds = [](const Conv2dShape& s, const SelectOptions& how) {
+    return predicted_seconds(select_conv2d<float>(Pass::forward, s, 1, how), s, 1, how);
+  };
+  Conv2dShape one = c.shape;
+  one.n = 1;
+  return seconds(by_rows(c.shape), kByRows) <= kSlower * seconds(one, options);
 }
 
 }  // namespace
@@ -146,9 +171,6 @@ void BandsStep::run(const Memory& memory, unsigned char* scratch, const Parallel
 
 void BandsStep::run_band(const Memory& memory, int64_t image, int64_t index, bool continues,
                          unsigned char* memory_of_thread) const {
-  const auto alone = [](int64_t n, const auto& body) {
-    for (int64_t i = 0; i < n; ++i) body(i);
-  };
   const Band& band = bands_[index];
   const auto image_of = [&](const Place& place, int64_t pixels) {
     float* const first = memory.at(place);
@@ -180,7 +202,7 @@ void BandsStep::run_band(const Memory& memory, int64_t image, int64_t index, boo
     const Part& part = (continues ? band.additional : band.all)[i];
     if (part.shape.y_rows.count > 0) {
       run_planned(*member.kernel, part.shape, part.plan, operands, member.packed.get(), 1,
-                  memory_of_thread + plan_offset_, alone);
+                  memory_of_thread + plan_offset_, Alone());
     }
     x = operands.result;
   }
@@ -206,10 +228,16 @@ std::vector<std::vector<size_t>> find_chains(const Graph& graph, const Builder& 
     if (before < 0 || uses[value] > 1) continue;
     const Node& made = graph.nodes[before];
     if (!takes_bands(made) || made.operands.size() > 1 || chains[before].empty()) continue;
-    const Conv2dShape first = conv2d_shape(made, builder), second = conv2d_shape(node, builder);
-    const bool pays = is_wide(first, builder.threads()) || chains[before].size() > 1;
+    const Convolution first = convolution(made, builder), second = convolution(node, builder);
+    const int threads = builder.threads();
+    const bool pays =
+        is_wide(first.shape, threads) || (chains[before].size() > 1 && is_pointwise(second.shape));
     constexpr size_t kLongest = 3;
-    if (!links(first, second) || !pays || chains[before].size() == kLongest) continue;
+    if (!pays || chains[before].size() == kLongest ||
+        !links(first.shape, second.shape, first.shape.n, threads) || !is_fast_by_rows(first) ||
+        !is_fast_by_rows(second)) {
+      continue;
+    }
     chains[i] = std::move(chains[before]);
     chains[i].push_back(i);
     chains[before].clear();
@@ -229,10 +257,8 @@ void lower_chain(const Graph& graph, const std::vector<size_t>& chain, Builder& 
     const Node& node = graph.nodes[index];
     Convolution c = convolution(node, b);
     c.shape.n = 1;
-    Conv2dShape rows = c.shape;
-    rows.y_rows = {0, c.shape.h_out()};
-    const Conv2dKernel<float>& kernel =
-        select_conv2d<float>(Pass::forward, rows, 1, {Packing::ahead, Transforms::none});
+    const Conv2dShape rows = by_rows(c.shape);
+    const Conv2dKernel<float>& kernel = select_conv2d<float>(Pass::forward, rows, 1, kByRows);
     if (&node == &first) c.operands.first_pixel = x.pixel;
     if (&node == &last) {
       c.operands.result_pixel = y.pixel;

@@ -68,8 +68,8 @@ void lower_flatten(const Node& node, Builder& b) {
 
 }  // namespace
 
-const OperatorRule kConcatRule{"concat",     1,     SIZE_MAX,          "", infer_concat,
-                               lower_concat, false, Sequences::by_rows};
+const OperatorRule kConcatRule{"concat",     1,    SIZE_MAX,          "", infer_concat,
+                               lower_concat, true, Sequences::by_rows};
 const OperatorRule kSliceRule{"slice",     1,           1,     "from to",
                               infer_slice, lower_slice, false, Sequences::by_rows};
 const OperatorRule kFlattenRule{"flatten", 1, 1, "", infer_flatten, lower_flatten, false};

@@ -2,6 +2,8 @@
 // Convolutions and matrix products, with their epilogues.
 #include "plan/products.h"
 
+#include <algorithm>
+
 #include "conv2d/exact_sums.h"
 #include "linear/linear.h"
 #include "plan/operators.h"
@@ -139,7 +141,10 @@ bool reads_planes(const Node& node, const Builder& b) {
 }
 
 bool takes_bands(const Node& node) {
-  return node.op == kConv2dRule.name && !node.has("pool") && !node.has("x_scale");
+  const auto has_any_of = [&](std::initializer_list<const char*> keys) {
+    return std::any_of(keys.begin(), keys.end(), [&](const char* key) { return node.has(key); });
+  };
+  return node.op == kConv2dRule.name && !has_any_of({"pool", "x_scale", "x_shift", "x_activation"});
 }
 
 namespace {

@@ -65,7 +65,6 @@ PreparedInput prepare(const Node& node, Builder& b, const Conv2dShape& s, int th
     return {&kernel, x, {}, {}};
   }
   const Prologue<float> prologue = read_prologue(node, b);
-  const Place factors = takes_factors(node) ? b.read_dense(node.operands[1]) : Place{};
   const Extent& e = b.extent(node.operands[0]);
   const Preparation step(e, x, prologue);
   Place& prepared = b.shared(key_of(node));
@@ -75,13 +74,12 @@ PreparedInput prepare(const Node& node, Builder& b, const Conv2dShape& s, int th
   const auto& fused = select_conv2d<float>(Pass::forward, s, threads, with_prologue);
   const double apart = predicted_seconds(kernel, s, threads, options) +
                        (exists ? 0 : step.seconds(b.threads_for(Scale::work(step.shape))));
-  if (predicted_seconds(fused, s, threads, with_prologue) <= apart) {
-    return {&fused, x, prologue, factors};
-  }
-  if (!exists) {
-    prepared = b.new_place(e);
-    b.scale(node.line(), step.shape, step.operands, x, factors, prepared);
-  }
+  const bool fuses = predicted_seconds(fused, s, threads, with_prologue) <= apart;
+  if (!fuses && exists) return {&kernel, prepared, {}, {}};
+  const Place factors = takes_factors(node) ? b.read_dense(node.operands[1]) : Place{};
+  if (fuses) return {&fused, x, prologue, factors};
+  prepared = b.new_place(e);
+  b.scale(node.line(), step.shape, step.operands, x, factors, prepared);
   return {&kernel, prepared, {}, {}};
 }
 

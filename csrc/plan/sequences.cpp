@@ -189,11 +189,8 @@ class Recur final : public Step {
       for (int64_t d = 0; d < count; ++d) run_direction(d, memory, scratch, parallel);
       return;
     }
-    const Parallel alone = [](int64_t n, const std::function<void(int64_t)>& body) {
-      for (int64_t i = 0; i < n; ++i) body(i);
-    };
     parallel(count, [&](int64_t d) {
-      run_direction(d, memory, scratch + d * running_scratch_bytes(plan_, threads_), alone);
+      run_direction(d, memory, scratch + d * running_scratch_bytes(plan_, threads_), Alone());
     });
   }
 

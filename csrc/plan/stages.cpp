@@ -64,6 +64,15 @@ Slicing slicing_of(int64_t n, int64_t image, int64_t weights, int threads) {
   return {std::min(n, std::max<int64_t>(1, m.l3 / 2 / image)), false};
 }
 
+// The step of a slice whose line a step of the rest has, too: of as many images as are left over,
+// another kernel may be chosen, and another number of steps.
+size_t counterpart(const Schedule& slice, const Step& step, size_t index) {
+  for (size_t i = min(index + 1, slice.steps.size()); i-- > 0;) {
+    if (slice.steps[i]->line == step.line) return i;
+  }
+  return min(index, slice.steps.size() - 1);
+}
+
 }  // namespace
 
 Stages::Stages(const Graph& graph, Weights& weights, const Request& request,
@@ -177,13 +186,10 @@ void Stages::run_stages(const std::vector<float*>& values, unsigned char* scratc
       for (int64_t i = 0; i < slices; ++i) run_slice(stage, i, values, scratch, parallel);
       continue;
     }
-    const Parallel alone = [](int64_t n, const std::function<void(int64_t)>& body) {
-      for (int64_t i = 0; i < n; ++i) body(i);
-    };
     const int64_t chunks = std::min<int64_t>(threads_, slices);
     parallel(chunks, [&](int64_t chunk) {
       for (int64_t i = slices * chunk / chunks; i < slices * (chunk + 1) / chunks; ++i) {
-        run_slice(stage, i, values, scratch + chunk * stage.bytes(), alone);
+        run_slice(stage, i, values, scratch + chunk * stage.bytes(), Alone());
       }
     });
   }
@@ -205,9 +211,13 @@ std::vector<double> Stages::profile(const std::vector<float*>& inputs,
     size_t first = 0;
     for (const Stage& stage : stages_) {
       for (int64_t i = 0; i < stage.all_slices(); ++i) {
+        const Schedule& schedule = i < stage.slices ? stage.slice : stage.rest;
         Clock::time_point last = Clock::now();
         run_slice(stage, i, values, memory + value_bytes_, team, [&](size_t step) {
           const Clock::time_point now = Clock::now();
+          if (&schedule != &stage.slice) {
+            step = counterpart(stage.slice, *schedule.steps[step], step);
+          }
           seconds[first + step] += std::chrono::duration<double>(now - last).count();
           last = now;
         });

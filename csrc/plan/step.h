@@ -56,6 +56,14 @@ class Memory {
 // parallel(n, body) calls body(i) for every i < n, on any threads, and returns when all are done.
 using Parallel = std::function<void(int64_t, const std::function<void(int64_t)>&)>;
 
+// One that has no other threads.
+struct Alone {
+  template <class Body>
+  void operator()(int64_t n, const Body& body) const {
+    for (int64_t i = 0; i < n; ++i) body(i);
+  }
+};
+
 class Step {
  public:
   virtual ~Step() = default;

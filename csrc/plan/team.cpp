@@ -2,6 +2,7 @@
 #include "plan/team.h"
 
 #include <thread>
+#include <utility>
 
 namespace cnnext {
 namespace plan {
@@ -47,6 +48,7 @@ void Team::share_out(int64_t count, const Body& body) {
   job_.store(job.word(), std::memory_order_release);
   work(0, job);
   wait_until([&] { return done_.load(std::memory_order_acquire) == chunks; });
+  if (error_ != nullptr) std::rethrow_exception(std::exchange(error_, nullptr));
 }
 
 void Team::follow(int64_t index) {
@@ -66,10 +68,19 @@ void Team::work(int64_t index, const Job& job) {
   for (int64_t i = 0; i < job.chunks; ++i) {
     const int64_t chunk = (index + i) % job.chunks;
     if (!take(chunk, job)) continue;
-    const int64_t last = count_ * (chunk + 1) / job.chunks;
-    for (int64_t each = count_ * chunk / job.chunks; each < last; ++each) (*body_)(each);
+    try {
+      run_chunk(chunk, job);
+    } catch (...) {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (error_ == nullptr) error_ = std::current_exception();
+    }
     done_.fetch_add(1, std::memory_order_release);
   }
+}
+
+void Team::run_chunk(int64_t chunk, const Job& job) {
+  const int64_t last = count_ * (chunk + 1) / job.chunks;
+  for (int64_t i = count_ * chunk / job.chunks; i < last; ++i) (*body_)(i);
 }
 
 // Whether the chunk is this thread's now. Whoever comes late, with a job of which all chunks are

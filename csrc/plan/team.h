@@ -11,7 +11,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
 #include <functional>
+#include <mutex>
 #include <vector>
 
 #include "plan/step.h"
@@ -53,6 +55,7 @@ class Team {
   void follow(int64_t index);
   void dismiss();
   void work(int64_t index, const Job& job);
+  void run_chunk(int64_t chunk, const Job& job);
   bool take(int64_t chunk, const Job& job);
 
   std::vector<Claim> claims_;  // of as many chunks as there are threads
@@ -60,6 +63,8 @@ class Team {
   // The current job; neither changes until all of its chunks are done.
   int64_t count_ = 0;
   const Body* body_ = nullptr;
+  std::mutex mutex_;          // of the next
+  std::exception_ptr error_;  // the first that a chunk has thrown
   alignas(64) std::atomic<uint64_t> job_{0};
   alignas(64) std::atomic<int64_t> done_{0};
 };
