@@ -32,6 +32,7 @@ from cnnext.optimization.partition import (
 )
 from cnnext.optimization.tracing import (
     Example,
+    Patched,
     Untraceable,
     agree,
     buffers_kept,
@@ -109,6 +110,8 @@ def captured(model: Module, example_input: Tensor | tuple[Any, ...] | None = Non
         fixed = fixed_arguments(model, example)
         module: Module = capture.trace(model, "", fixed, example)
         return Captured(module, tuple(capture.parts), tuple(capture.native), fixed)
+    except Patched as why:
+        return Captured(model, (), (NativeCall("", type(model).__name__, str(why)),), {})
     except Untraceable as why:
         reason = str(why)
     capture = _Capture()
@@ -253,6 +256,9 @@ class _Capture:
         count, fixed = len(self.parts), fixed_arguments(module, None)
         try:
             whole = self.trace(module, path, fixed)
+        except Patched as why:
+            self.native.append(NativeCall(path, type(module).__name__, str(why)))
+            return module
         except Untraceable as why:
             return self.inside(module, path, str(why))
         if len(self.parts) == count:

@@ -10,14 +10,22 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cnnext.optimization.functions import Constant, Unsupported
 from cnnext.optimization.weights import Computed
 
 #: In the names of functions that give what nobody wrote.
 _UNWRITTEN = ("empty",)
+
+#: Functions with steps: float64, in which constants are computed, may be on the other side of one.
+_WITH_STEPS = frozenset(
+    {"floor", "ceil", "round", "trunc", "fix", "frac", "sign", "sgn", "heaviside", "fmod", "mod"}
+    | {"remainder", "floor_divide", "floordiv", "gt", "ge", "lt", "le", "eq", "ne", "where"}
+    | {"argmax", "argmin", "argsort", "sort", "topk", "bucketize", "searchsorted", "to", "type"}
+    | {"int", "long", "short", "bool", "half", "bfloat16", "logical_not", "isclose"}
+)
 
 
 class _NoRandomNumbers(TorchDispatchMode):
@@ -34,6 +42,8 @@ def computed(function: Callable[..., Any], args: Any, kwargs: Any) -> Constant:
     name = getattr(function, "__name__", str(function))
     if any(word in name for word in _UNWRITTEN):
         raise Unsupported(f"{name} gives any values")
+    if name.strip("_") in _WITH_STEPS:
+        raise Unsupported(f"{name} has steps")
     given = (args, kwargs)
     described = pytree.tree_map_only(Constant, _described, given)
     try:

@@ -8,7 +8,6 @@ since x and y are one tensor.
 from __future__ import annotations
 
 import copy
-import functools
 import inspect
 import operator
 from typing import Any
@@ -98,7 +97,10 @@ def _is_only_use(node: fx.Node, target: fx.Node, model: Module) -> bool:
 
 def _held(model: Module, path: str) -> Any:
     """What the model has there, None for what only the graph has."""
-    return functools.reduce(lambda owner, name: getattr(owner, name, None), path.split("."), model)
+    held: Any = model
+    for name in path.split("."):
+        held = getattr(held, name, None)
+    return held
 
 
 def _memory(tensor: Any) -> int | None:

@@ -77,8 +77,8 @@ class _Sources:
             self._names.append(name)
             self._places.append(place)
             self._tensors.append(tensor)
-        held = [tensor for weight in weights for tensor in weight.held()]
-        self._counted = [each for each in (*self._tensors, *held) if not each.is_inference()]
+        counted = [*self._tensors, *(tensor for weight in weights for tensor in weight.held())]
+        self._counted = [each for each in counted if not each.is_inference()]
         self._versions = list(map(_version_of, self._counted))
         self._memory = [each.detach() for each in self._tensors]  # no other gets its address
 

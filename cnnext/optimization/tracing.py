@@ -6,6 +6,7 @@ import contextlib
 import copy
 import inspect
 import operator
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FunctionType
@@ -23,6 +24,10 @@ from cnnext.optimization.lowering import EXAMPLE
 
 class Untraceable(Exception):
     """Why a model has no graph: a phrase."""
+
+
+class Patched(Untraceable):
+    """A model replaces what its layers compute while it runs."""
 
 
 #: By operator of Python that writes in place, the one that writes to memory of its own.
@@ -208,6 +213,8 @@ def traced(model: Module, fixed: dict[str, Any]) -> tuple[fx.GraphModule, dict[s
         with _attributes_kept(model):
             graph = tracer.trace(model)
             module = fx.GraphModule(model, graph, type(model).__name__)
+    except Patched:
+        raise
     except Exception as error:  # as above
         raise Untraceable(f"cannot be traced: {_first_line(error)}") from error
     return module, tracer.untraceable
@@ -232,6 +239,7 @@ def _attributes_kept(model: Module) -> Iterator[None]:
 
     Raises:
         Untraceable: a forward pass assigns what it computes, which a trace would not.
+        Patched: it left a layer with another forward pass.
     """
     before = [(module, _attributes(module)) for module in model.modules()]
     try:
@@ -239,15 +247,18 @@ def _attributes_kept(model: Module) -> Iterator[None]:
         if any(_is_assigned(module) for module, _ in before):
             raise Untraceable("it assigns attributes")
     finally:
+        forwards = [vars(module).get("forward") for module, _ in before]
         for module, attributes in before:
             _restore(module, attributes)
+        if any(vars(m).get("forward") is not f for (m, _), f in zip(before, forwards, strict=True)):
+            raise Patched("it replaces what its layers compute")
 
 
 def _attributes(module: Module) -> list[tuple[str, Any, Any]]:
     """Their names, the attributes, and copies of containers."""
     kept = []
     for name, value in vars(module).items():
-        is_container = isinstance(value, dict | list | set)
+        is_container = type(value) in (dict, OrderedDict, list)
         kept.append((name, value, copy.copy(value) if is_container else None))
     return kept
 
@@ -257,10 +268,18 @@ def _restore(module: Module, attributes: list[tuple[str, Any, Any]]) -> None:
         delattr(module, name)
     for name, value, items in attributes:
         vars(module)[name] = value
-        if items is None:
+        if items is None or _has_same_items(value, items):
             continue
         value.clear()
         value.extend(items) if isinstance(value, list) else value.update(items)
+
+
+def _has_same_items(container: Any, other: Any) -> bool:
+    if isinstance(container, dict):
+        if [*container] != [*other]:
+            return False
+        container, other = container.values(), other.values()
+    return len(container) == len(other) and all(map(operator.is_, container, other))
 
 
 def _is_assigned(module: Module) -> bool:

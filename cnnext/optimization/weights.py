@@ -47,10 +47,6 @@ class Weight:
         """What the model's tensors make of it now, in float64; integers stay what they are."""
         raise NotImplementedError
 
-    def native(self, model: Module) -> Tensor:
-        """The same as the model has it."""
-        raise NotImplementedError
-
     def value(self, model: Module) -> Tensor:
         """The same in float32, contiguous and without subnormals."""
         return flushed(self.exact(model).float()).contiguous()
@@ -85,10 +81,7 @@ class Attribute(Weight):
         return self.shape
 
     def exact(self, model: Module) -> Tensor:
-        return _exact(self.native(model))
-
-    def native(self, model: Module) -> Tensor:
-        return attribute(model, self.path)
+        return _exact(attribute(model, self.path))
 
     def value(self, model: Module) -> Tensor:
         return flushed(attribute(model, self.path)).contiguous()
@@ -123,9 +116,6 @@ class Held(Weight):
     def exact(self, model: Module) -> Tensor:
         return _exact(self.tensor)
 
-    def native(self, model: Module) -> Tensor:
-        return self.tensor
-
     def held(self) -> Iterator[Tensor]:
         yield self.tensor
 
@@ -150,13 +140,9 @@ class Computed(Weight):
         return self.shape
 
     def exact(self, model: Module) -> Tensor:
-        return _exact(self.native(model))
-
-    def native(self, model: Module) -> Tensor:
-        """As the model computes it: a function may have steps, or look at the type."""
-        leaves = [each.native(model) if isinstance(each, Weight) else each for each in self.leaves]
+        leaves = [each.exact(model) if isinstance(each, Weight) else each for each in self.leaves]
         args, kwargs = pytree.tree_unflatten(leaves, self.structure)
-        return self.function(*args, **kwargs)
+        return _exact(self.function(*args, **kwargs))
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,8 @@ def test_kernels_that_cannot_pool_apply_to_no_pooled_shape() -> None:
         if any(map(kernel.applies, POOLED))
     }
     winograd = {f"winograd{tile}_{form}" for tile in (2, 4) for form in ("fused", "shared")}
-    assert pooling == {f"conv2d_{algorithm}" for algorithm in ("reference", "direct", *winograd)}
+    others = {"reference", "direct", "direct_pixels"}
+    assert pooling == {f"conv2d_{algorithm}" for algorithm in others | winograd}
 
 
 def test_the_choice_for_a_pooled_shape_is_a_kernel_that_pools() -> None:

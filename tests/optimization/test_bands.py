@@ -16,6 +16,9 @@ FILTER = "activation=silu groups=96"
 PROJECT = f"conv2d 3 2 weight=3 {POINTWISE}"
 EXPANDED, FILTERED, PROJECTED = [(96, 4, 1, 1), (96,)], [(96, 1, 3, 3)], [(4, 96, 1, 1)]
 
+#: Of a core, in bytes.
+_L2 = int(torch.ops.cnnext.cache_bytes().split()[1])
+
 #: By name: lines and sizes of weights; the images are too large for the caches of any machine's
 #: cores once they have 96 channels.
 CHAINS: dict[str, tuple[str, list[tuple[int, ...]]]] = {
@@ -54,7 +57,7 @@ CHAINS: dict[str, tuple[str, list[tuple[int, ...]]]] = {
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-@pytest.mark.parametrize("size", [(116, 120), (3, 4600), (4600, 3)], ids=str)
+@pytest.mark.parametrize("size", [(116, 120), (4600, 3)], ids=str)
 @pytest.mark.parametrize("name", CHAINS)
 def test_chains(name: str, size: tuple[int, int], threads: int) -> None:
     lines, sizes = CHAINS[name]
@@ -63,8 +66,11 @@ def test_chains(name: str, size: tuple[int, int], threads: int) -> None:
         for batch in (1, 3):
             x = torch.randn(batch, 4, *size)
             report = direct.plan_report(network.number, [x])
-            assert report.count("; conv2d") == lines.count("\nconv2d"), report
-            assert "+depthwise" in report
+            if (
+                _L2 >= 1 << 20
+            ):  # in less, the rows that the 5x5 and the dilated filters need do not fit
+                assert report.count("; conv2d") == lines.count("\nconv2d"), report
+                assert "+depthwise" in report
             network.check(x)
             assert torch.equal(network(x), network(x))
 
@@ -83,6 +89,27 @@ def test_no_chain(lines: str) -> None:
     x = torch.randn(1, 4, 190, 180)
     assert ";" not in direct.plan_report(network.number, [x])
     network.check(x)
+
+
+def test_a_filter_that_transforms_suit_is_in_no_chain() -> None:
+    lines = (
+        "conv2d 1 0 weight=0 stride=1,1 padding=1,1 dilation=1,1 groups=1\n"
+        "conv2d 2 1 weight=1 stride=1,1 padding=1,1 dilation=1,1 groups=96"
+    )
+    network = Network(lines, [(96, 96, 3, 3), (96, 1, 3, 3)])
+    report = direct.plan_report(network.number, [torch.randn(1, 96, 120, 120)])
+    assert "winograd" in report
+    assert ";" not in report
+
+
+@pytest.mark.parametrize("size", [(1, 9000), (3, 9000)], ids=str)
+def test_few_rows_are_shared_out_by_pixels(size: tuple[int, int]) -> None:
+    lines, sizes = CHAINS["inverted_bottleneck"]
+    network = Network(lines, sizes)
+    x = torch.randn(1, 4, *size)
+    with torch_threads(5):
+        assert ";" not in direct.plan_report(network.number, [x])
+        network.check(x)
 
 
 def test_small_values_need_no_bands() -> None:
