@@ -39,6 +39,7 @@ from cnnext.optimization.tracing import (
     fixed_arguments,
     record,
     run,
+    share_tensors,
     traced,
 )
 from cnnext.optimization.zero_states import forget_zero_states
@@ -160,10 +161,12 @@ def divide(
     calls = [node for node in whole.graph.nodes if node not in fused]
     fuse_by_partitions(whole, [dict.fromkeys(nodes) for nodes in members], prefix="part_")
     whole.recompile()
+    share_tensors(whole, module)
     parts = []
     for i in range(len(members)):
         part = whole.get_submodule(f"part_{i}")
         assert isinstance(part, fx.GraphModule)
+        share_tensors(part, module)
         lowered = Lowering(part.graph, module, path)
         assert not lowered.reasons, lowered.reasons
         parts.append(Part(whole, f"part_{i}", lowered.graph()))

@@ -288,6 +288,22 @@ def _is_assigned(module: Module) -> bool:
     return any(isinstance(leaf, fx.Proxy) for leaf in leaves)
 
 
+def share_tensors(trace: fx.GraphModule, model: Module) -> None:
+    """Lets the trace read what the model has when it is called: a parameter may be replaced."""
+    for node in trace.graph.find_nodes(op="get_attr"):
+        path, _, _ = str(node.target).rpartition(".")
+        try:
+            holder, owner = trace.get_submodule(path), model.get_submodule(path)
+        except AttributeError:  # the tracer's, not the model's
+            continue
+        if holder is owner:
+            continue
+        for kind in ("_parameters", "_buffers"):
+            own, shared = vars(holder)[kind], vars(owner)[kind]
+            vars(holder).update({name: own[name] for name in own.keys() - shared.keys()})
+            vars(holder)[kind] = shared
+
+
 class _ExampleRecorder(fx.Interpreter):
     """Notes in each node's `meta` what kind of tensor it gives."""
 

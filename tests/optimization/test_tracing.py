@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnext.optimization.capture import captured
+from cnnext.optimization.weights import attribute
 from tests.optimization.support import assert_close, randomized, reference, run_captured
 
 
@@ -104,6 +105,32 @@ def test_a_parameter_that_is_replaced_in_what_cannot_be_traced_is_seen() -> None
     model = randomized(Deciding())
     whole, x = captured(model), torch.randn(2, 3, 12, 12)
     model.shift = nn.Parameter(torch.full((1,), 7.0))
+    with torch.no_grad():
+        assert torch.equal(whole.module(x), model(x))
+
+
+class Scaling(nn.Module):
+    """Reads its own tensors, and one of a module that it does not call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block, self.held = Block(), nn.Module()
+        self.filter = nn.Parameter(torch.randn(4, 3, 1, 1))
+        self.held.scale = nn.Parameter(torch.randn(4, 1, 1))
+        self.register_buffer("shift", torch.randn(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sin(self.block(x)) * self.held.scale + F.conv2d(x, self.filter, self.shift)[:, :, 1:-1, 1:-1]
+
+
+@pytest.mark.parametrize("path", ["filter", "shift", "held.scale"])
+def test_a_tensor_that_is_replaced_in_what_was_traced_is_seen(path: str) -> None:
+    model, x = randomized(Scaling()), torch.randn(2, 3, 12, 12)
+    whole = captured(model, x)
+    owner, _, name = path.rpartition(".")
+    old = attribute(model, path)
+    new = nn.Parameter(old * 3) if path != "shift" else old * 3
+    setattr(model.get_submodule(owner), name, new)
     with torch.no_grad():
         assert torch.equal(whole.module(x), model(x))
 
