@@ -297,6 +297,6 @@ class _Forward:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         given = self._signature.bind(*args, **kwargs)
         for name, value in self._fixed.items():
-            if given.arguments.pop(name, value) is not value:
+            if given.arguments.pop(name.lstrip("*"), value) is not value:
                 return self._module.forward(*args, **kwargs)
         return self._trace(*given.args, **given.kwargs)

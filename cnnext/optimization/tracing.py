@@ -163,7 +163,7 @@ class Tracer(fx.Tracer):
             while len(self.module_stack) > depth:
                 self.module_stack.popitem()
             _restore(m, before)
-            self.untraceable[path] = f"cannot be traced: {_first_line(error)}"
+            self.untraceable[path] = f"cannot be traced: {first_line(error)}"
             return self.create_proxy("call_module", path, args, kwargs)
 
     def _forget_after(self, last: fx.Node | None) -> None:
@@ -216,19 +216,27 @@ def traced(model: Module, fixed: dict[str, Any]) -> tuple[fx.GraphModule, dict[s
     except Patched:
         raise
     except Exception as error:  # as above
-        raise Untraceable(f"cannot be traced: {_first_line(error)}") from error
+        raise Untraceable(f"cannot be traced: {first_line(error)}") from error
     return module, tracer.untraceable
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return (str(error) or type(error).__name__).strip().splitlines()[0]
 
 
+class _NoKeywords(dict[str, Any]):
+    """A dictionary that torch.fx takes as it is: of a plain one it makes an argument an item."""
+
+
 def fixed_arguments(model: Module, example: Example | None) -> dict[str, Any]:
-    """The defaults of the arguments that an example does not give."""
+    """The defaults of the arguments that an example does not give, named as torch.fx does."""
     parameters = list(inspect.signature(model.forward).parameters.values())
     rest = parameters[len(example.args) if example else 0 :]
-    return {each.name: each.default for each in rest if each.default is not each.empty}
+    fixed = {each.name: each.default for each in rest if each.default is not each.empty}
+    for each in rest:
+        if each.kind is each.VAR_KEYWORD:
+            fixed[f"**{each.name}"] = _NoKeywords()
+    return fixed
 
 
 @contextlib.contextmanager
@@ -343,7 +351,7 @@ def record(trace: fx.GraphModule, example: Example) -> None:
         with buffers_kept(trace):
             result = _plain(run(_ExampleRecorder(trace).run, example.args))
     except Exception as error:
-        raise Untraceable(f"its trace fails: {_first_line(error)}") from error
+        raise Untraceable(f"its trace fails: {first_line(error)}") from error
     if not agree(result, example.result):
         raise Untraceable("its trace computes something else")
 

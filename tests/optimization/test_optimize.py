@@ -107,6 +107,35 @@ def test_parts(x: Tensor) -> None:
             torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
 
 
+class WithOptions(Block):
+    def forward(self, x: Tensor, scale: float = 1.0, **options: float) -> Tensor:
+        return super().forward(x) * options.pop("factor", scale)
+
+
+@pytest.mark.parametrize("depth", [0, 1], ids=["model", "submodule"])
+def test_a_model_may_take_any_keywords(depth: int, x: Tensor) -> None:
+    """Where none is given, the trace is called."""
+
+    class Deciding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = WithOptions()
+
+        def forward(self, x: Tensor, **options: float) -> Tensor:
+            return self.inner(x, **options) if x.sum() != 0 else x
+
+    model = randomized([WithOptions, Deciding][depth]())
+    fast = cnnext.optimize(model, x)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        torch.testing.assert_close(fast(x), model(x), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(fast(x=x), model(x=x), rtol=1e-4, atol=1e-4)
+        warnings.simplefilter("ignore")
+        got, wanted = fast(x, factor=3.0), model(x, factor=3.0)
+        torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-4)
+        assert not torch.allclose(got, model(x))
+
+
 def test_what_no_plan_has_stays_native(x: Tensor) -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.Conv2d(4, 5, 1)).eval()
     fast = cnnext.optimize(model, x)

@@ -120,7 +120,10 @@ class Scaling(nn.Module):
         self.register_buffer("shift", torch.randn(4))
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.sin(self.block(x)) * self.held.scale + F.conv2d(x, self.filter, self.shift)[:, :, 1:-1, 1:-1]
+        return (
+            torch.sin(self.block(x)) * self.held.scale
+            + F.conv2d(x, self.filter, self.shift)[:, :, 1:-1, 1:-1]
+        )
 
 
 @pytest.mark.parametrize("path", ["filter", "shift", "held.scale"])
