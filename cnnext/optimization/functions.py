@@ -637,6 +637,8 @@ def pad(input: Any, pad: Any, mode: Any = "constant", value: Any = None) -> Node
         sizes += (0, 0)
     if len(sizes) != 4 or min(sizes) < 0:
         raise Unsupported(f"pad={pad}")
+    if not any(sizes):
+        return image
     left, right, top, bottom = sizes
     h, w = (None, None) if image.shape is None else image.shape[2:]
     shape = (

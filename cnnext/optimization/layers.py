@@ -129,12 +129,17 @@ _HARMLESS = frozenset(
 )
 
 
+#: Where hooks are from that do nothing, unless arguments ask for more results.
+_ASLEEP = "transformers.utils.output_capturing"
+
+
 def watched(module: Module) -> str | None:
     """Why a call of the module has to stay a call: who sees or replaces it; None if nobody."""
     if _has_any_global_hook():
         return "a hook on all modules is registered"
-    hooks: Any = module
-    if hooks._forward_hooks or hooks._forward_pre_hooks:
+    held: Any = module
+    hooks = (*held._forward_hooks.values(), *held._forward_pre_hooks.values())
+    if any(getattr(hook, "__module__", None) != _ASLEEP for hook in hooks):
         return "has a forward hook"
     if "forward" in vars(module):
         return "forward is replaced on the instance"
