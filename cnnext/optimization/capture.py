@@ -19,6 +19,7 @@ from torch.fx.passes.utils.fuser_utils import fuse_by_partitions
 from torch.nn import Module
 
 from cnnext.optimization.counterparts import counterpart, runs_as
+from cnnext.optimization.exporting import Exported
 from cnnext.optimization.functionalization import functionalize
 from cnnext.optimization.graph import Graph
 from cnnext.optimization.idioms import recognize_shuffles
@@ -36,6 +37,7 @@ from cnnext.optimization.tracing import (
     Untraceable,
     agree,
     buffers_kept,
+    first_line,
     fixed_arguments,
     record,
     run,
@@ -83,12 +85,21 @@ class Captured:
         native: what is called outside of them.
         fixed: arguments of the model that `module` does not take, and what they are in it. With
             others than these only the model itself can be called.
+        by: what captured it.
+        is_whole: no module had to be left out, or captured by what it calls.
     """
 
     module: Module
     parts: tuple[Part, ...]
     native: tuple[NativeCall, ...]
     fixed: Mapping[str, Any]
+    by: str
+    is_whole: bool = False
+
+    def planned(self) -> tuple[int, int]:
+        """Greater if more is in parts, or the same in fewer."""
+        sizes = (len(part.graph.nodes) - len(part.graph.inputs) for part in self.parts)
+        return sum(sizes), -len(self.parts)
 
 
 def captured(model: Module, example_input: Tensor | tuple[Any, ...] | None = None) -> Captured:
@@ -105,21 +116,51 @@ def captured(model: Module, example_input: Tensor | tuple[Any, ...] | None = Non
         example = None if args is None else Example(args, run(model, args))
     reason = watched(model)
     if reason is not None:
-        return Captured(model, (), (NativeCall("", type(model).__name__, reason),), {})
+        return _uncaptured(model, reason)
+    found, reasons = None, []
     try:
-        capture = _Capture()
-        fixed = fixed_arguments(model, example)
-        module: Module = capture.trace(model, "", fixed, example)
-        return Captured(module, tuple(capture.parts), tuple(capture.native), fixed)
+        found = _by_fx(model, example)
+        if found.is_whole:
+            return found
     except Patched as why:
-        return Captured(model, (), (NativeCall("", type(model).__name__, str(why)),), {})
+        return _uncaptured(model, str(why))
     except Untraceable as why:
-        reason = str(why)
+        reasons.append(str(why))
+    if example is None:
+        reasons.append("an example might help torch.export")
+    else:
+        try:
+            exported = _by_export(model, example)
+            if found is None or exported.planned() > found.planned():
+                return exported
+        except Exception as why:  # its graphs may have anything
+            reasons.append(first_line(why))
+    return found or _by_submodules(model, example, "; ".join(reasons))
+
+
+def _uncaptured(model: Module, reason: str) -> Captured:
+    return Captured(model, (), (NativeCall("", type(model).__name__, reason),), {}, "nothing")
+
+
+def _by_fx(model: Module, example: Example | None) -> Captured:
+    capture, fixed = _Capture(), fixed_arguments(model, example)
+    return capture.found(capture.trace(model, "", fixed, example), "torch.fx", fixed)
+
+
+def _by_export(model: Module, example: Example) -> Captured:
+    capture, exported = _Capture(), Exported(model, example)
+    capture.divide(exported.trace, model, "", {}, exported.example)
+    if not capture.parts:
+        raise Untraceable("torch.export gives nothing that has a plan")
+    return capture.found(exported, "torch.export")
+
+
+def _by_submodules(model: Module, example: Example | None, reason: str) -> Captured:
     capture = _Capture()
     module = capture.inside(model, "", reason)
     if example is not None and not _agrees(module, example):
-        return Captured(model, (), (NativeCall("", type(model).__name__, reason),), {})
-    return Captured(module, tuple(capture.parts), tuple(capture.native), {})
+        return _uncaptured(model, reason)
+    return capture.found(module, "torch.fx, submodule by submodule")
 
 
 def _agrees(module: Module, example: Example) -> bool:
@@ -179,6 +220,11 @@ class _Capture:
     def __init__(self) -> None:
         self.parts: list[Part] = []
         self.native: list[NativeCall] = []
+        self._is_whole = True
+
+    def found(self, module: Module, by: str, fixed: Mapping[str, Any] | None = None) -> Captured:
+        parts, native = tuple(self.parts), tuple(self.native)
+        return Captured(module, parts, native, fixed or {}, by, self._is_whole)
 
     def trace(
         self,
@@ -189,6 +235,17 @@ class _Capture:
     ) -> fx.GraphModule:
         """The module with parts in it; `path` is its qualified name in the model."""
         whole, untraceable = traced(module, fixed)
+        return self.divide(whole, module, path, untraceable, example)
+
+    def divide(
+        self,
+        whole: fx.GraphModule,
+        module: Module,
+        path: str,
+        untraceable: Mapping[str, str],
+        example: Example | None,
+    ) -> fx.GraphModule:
+        """The trace of a module, with parts in it."""
         functionalize(whole, module)
         if example is not None:
             record(whole, example)
@@ -235,6 +292,7 @@ class _Capture:
         Its submodules and hooks are its own, its parameters and buffers those of the original.
         """
         self.native.append(NativeCall(path, type(module).__name__, reason))
+        self._is_whole = False
         return self._with_captured_children(module, path)
 
     def _with_captured_children(self, module: Module, path: str) -> Module:

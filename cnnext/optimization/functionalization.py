@@ -15,8 +15,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import fx, nn
+from torch._ops import OpOverload
 from torch.nn import Module
+from torch.utils import _pytree as pytree
 
+from cnnext.optimization import aten
 from cnnext.optimization.graph import Node
 from cnnext.optimization.layers import is_layer
 from cnnext.optimization.lowering import Lowering
@@ -55,10 +58,12 @@ def functionalize(traced: fx.GraphModule, model: Module) -> None:
         return
     lowering = Lowering(traced.graph, model)
     memory: dict[fx.Node, set[fx.Node]] = {}  # by node, those whose value may lie in its memory
-    for node in nodes:
+    for node in nodes[:-1]:  # that values are returned together makes them no names of each other
         names = {node}
         if node in in_place:
             names |= memory[node.all_input_nodes[0]]
+        elif isinstance(node.target, OpOverload):
+            names = names.union(*(memory[each] for each in _operands_at_the_same_place(node)))
         elif node.op != "output" and not _is_fresh(node, lowering, model):
             names = names.union(*(memory[each] for each in node.all_input_nodes))
         for name in names:
@@ -133,6 +138,17 @@ def _gives_sizes(node: fx.Node) -> bool:
     return node.op == "call_method" and node.target in _SIZES
 
 
+def _operands_at_the_same_place(node: fx.Node) -> list[fx.Node]:
+    """Those in whose memory torch.export had the value when it recorded the call."""
+    memory = _memory_of(node)
+    return [each for each in node.all_input_nodes if not memory.isdisjoint(_memory_of(each))]
+
+
+def _memory_of(node: fx.Node) -> set[int]:
+    leaves = pytree.tree_leaves(node.meta["val"])
+    return {each.untyped_storage()._cdata for each in leaves if isinstance(each, torch.Tensor)}
+
+
 def _is_in_place(node: fx.Node, model: Module) -> bool:
     if node.op == "call_module":
         layer = model.get_submodule(str(node.target))
@@ -141,6 +157,8 @@ def _is_in_place(node: fx.Node, model: Module) -> bool:
         return _is_name_in_place(str(node.target))
     if node.op != "call_function":
         return False
+    if isinstance(node.target, OpOverload):
+        return aten.is_in_place(node.target)
     return (
         node.target in IN_PLACE_OPERATORS
         or node.kwargs.get("out") is not None
@@ -183,6 +201,11 @@ def _write_elsewhere(node: fx.Node, traced: fx.GraphModule, model: Module) -> No
         if not hasattr(torch.Tensor, target[:-1]):
             raise Untraceable(f"{target} has no counterpart that writes elsewhere")
         node.target = target[:-1]
+    elif isinstance(target, OpOverload):
+        other = aten.out_of_place(target)
+        if other is None:
+            raise Untraceable(f"{target} has no counterpart that writes elsewhere")
+        node.target = other
     elif target in IN_PLACE_OPERATORS:
         node.target = IN_PLACE_OPERATORS[target]
     elif _arguments(node).get("inplace"):
@@ -193,7 +216,7 @@ def _write_elsewhere(node: fx.Node, traced: fx.GraphModule, model: Module) -> No
     else:
         name = getattr(target, "__name__", "")
         homes = (home for home in (torch, F) if getattr(home, name, None) is target)
-        other = next((getattr(home, name[:-1], None) for home in homes), None)
-        if other is None or node.kwargs.get("out") is not None:
+        function = next((getattr(home, name[:-1], None) for home in homes), None)
+        if function is None or node.kwargs.get("out") is not None:
             raise Untraceable(f"{name} has no counterpart that writes elsewhere")
-        node.target = other
+        node.target = function

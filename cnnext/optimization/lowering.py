@@ -13,7 +13,7 @@ import torch
 from torch import fx
 from torch.nn import Module
 
-from cnnext.optimization import arithmetic, assertions, functions
+from cnnext.optimization import arithmetic, assertions, aten, functions
 from cnnext.optimization.constants import computed
 from cnnext.optimization.functions import Constant, Size, Sizes, Unsupported
 from cnnext.optimization.graph import Graph, Node, Shape
@@ -152,8 +152,9 @@ class Lowering:
             name = str(node.target)
             module, path = self._model.get_submodule(name), joined(self._path, name)
             return self._bound(lower_layer, module, path, *args, **kwargs)
-        table: dict[Any, Any] = _FUNCTIONS if node.op == "call_function" else _METHODS
-        lowering = table.get(node.target)
+        is_function = node.op == "call_function"
+        tables: Any = (_FUNCTIONS, aten.OPERATORS) if is_function else (_METHODS,)
+        lowering = next((each[node.target] for each in tables if node.target in each), None)
         if lowering is None:
             name = getattr(node.target, "__name__", str(node.target))
             raise Unsupported(f"no operator for {name}")

@@ -35,10 +35,12 @@ class OptimizationReport:
     Attributes:
         steps: of the plans of all parts, in their order; none without inputs or an example.
         native: calls that stay PyTorch's, and why.
+        captured_by: `"torch.fx"`, `"torch.export"`, or torch.fx submodule by submodule.
     """
 
     steps: tuple[Step, ...]
     native: tuple[NativeCall, ...]
+    captured_by: str
 
     def __str__(self) -> str:
         return "\n\n".join(self._sections())
@@ -70,6 +72,7 @@ class OptimizationReport:
         counts = Counter(name for step in self.steps for name in step.operators())
         summary = ", ".join(f"{count} {operator}" for operator, count in counts.items())
         yield f"planned: {summary or 'nothing yet'}; native calls: {len(self.native)}"
+        yield f"captured by {self.captured_by}"
 
 
 class Optimized(Module):
@@ -85,6 +88,7 @@ class Optimized(Module):
         # What is in a tuple is no submodule: the original keeps its modes, devices and hooks.
         self._kept = (model, found.module)
         self._native = found.native
+        self._captured_by = found.by
         self._example = pytree.tree_map_only(Tensor, _Described, example)
         self._parts: list[PlannedPart] = []
         for part in found.parts:
@@ -165,7 +169,7 @@ class Optimized(Module):
                 self._kept[1](*inputs)
             for part, given in seen:
                 steps += part.steps(given, profile=profile)
-        return OptimizationReport(tuple(steps), self._native_calls())
+        return OptimizationReport(tuple(steps), self._native_calls(), self._captured_by)
 
     def _native_calls(self) -> tuple[NativeCall, ...]:
         """What stays PyTorch's, and the parts that some inputs did not fit."""

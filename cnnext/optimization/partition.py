@@ -9,6 +9,7 @@ import torch
 from torch import fx
 from torch.nn import Module
 
+from cnnext.optimization import aten
 from cnnext.optimization.assertions import Known
 from cnnext.optimization.functions import Size, Sizes, resized_like
 from cnnext.optimization.graph import Node
@@ -21,7 +22,7 @@ _PRODUCTS = frozenset({"conv2d", "linear", "conv_transpose2d", "recurrence"})
 #: Whose first operand has the height and width of the result.
 _ELEMENTWISE = frozenset({"activation", "add", "scale_shift"})
 
-_VIEWS = frozenset({"view", "reshape", torch.reshape})
+_VIEWS = frozenset({"view", "reshape", torch.reshape, *aten.VIEWS})
 
 
 def supported_nodes(

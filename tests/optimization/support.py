@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnext.optimization.capture import Captured, captured
+from cnnext.optimization.exporting import Exported
 from cnnext.optimization.graph import Graph
 from cnnext.optimization.passes import optimized
 from tests.optimization.interpreter import interpret
@@ -63,8 +64,11 @@ def run_captured(whole: Captured, model: nn.Module, *inputs: Tensor) -> Any:
     """What a captured model computes in float64 after all passes; it cannot be used afterwards."""
     for part in whole.parts:
         setattr(part.owner, part.name, Interpreted(optimized(part.graph), model))
+    exact = [each.double() for each in inputs]
     with torch.no_grad():
-        return whole.module.double()(*(each.double() for each in inputs))
+        if isinstance(whole.module, Exported):  # which leaves another dtype to the model
+            return whole.module.result.rebuilt(whole.module.trace.double()(*exact))
+        return whole.module.double()(*exact)
 
 
 def assert_close(actual: Any, expected: Any) -> None:
