@@ -318,12 +318,14 @@ def _deadline() -> Iterator[None]:
             wait = 1.0  # whatever has caught it
 
     watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
     try:
+        watcher.start()
         yield
     finally:
-        done.set()
-        watcher.join()
+        while watcher.is_alive():
+            with contextlib.suppress(_TooLong):  # it may come even here
+                done.set()
+                watcher.join()
         raise_in(thread, None)  # what was to be raised, but has not been yet
 
 

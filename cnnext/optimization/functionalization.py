@@ -62,7 +62,7 @@ def functionalize(traced: fx.GraphModule, model: Module) -> None:
         names = {node}
         if node in in_place:
             names |= memory[node.all_input_nodes[0]]
-        elif isinstance(node.target, OpOverload):
+        elif isinstance(node.target, OpOverload) and "val" in node.meta:
             names = names.union(*(memory[each] for each in _operands_at_the_same_place(node)))
         elif node.op != "output" and not _is_fresh(node, lowering, model):
             names = names.union(*(memory[each] for each in node.all_input_nodes))
