@@ -18,7 +18,7 @@ from cnnext.optimization.functions import Constant, Unsupported, number, value_o
 from cnnext.optimization.graph import Node, Shape
 from cnnext.optimization.weights import Filled, PerChannel, Weight
 
-#: Of float32.
+#: The largest number of float32.
 _LARGEST = torch.finfo(torch.float32).max
 
 

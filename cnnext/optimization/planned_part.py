@@ -145,7 +145,7 @@ class PlannedPart(Module):
         self._native = native
         computed = tuple(dict.fromkeys(n for n in graph.outputs if n.operator != "input"))
         self.graph = Graph(graph.nodes, computed)
-        # Of inputs and of what is returned twice copies: nobody shares memory with a result.
+        # Inputs and what is returned twice are copied: nobody shares memory with a result.
         self._returns = [
             (
                 *(node in graph.inputs, node in graph.outputs[:i]),

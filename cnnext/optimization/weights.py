@@ -53,17 +53,20 @@ class Weight:
 
     def paths(self) -> Iterator[str]:
         """The attribute paths of all tensors that it reads."""
-        for part in vars(self).values():
-            for each in part if isinstance(part, tuple) else (part,):
-                if isinstance(each, Weight):
-                    yield from each.paths()
+        for each in self._weights():
+            yield from each.paths()
 
     def held(self) -> Iterator[Tensor]:
         """The tensors that it reads and the model does not have."""
+        for each in self._weights():
+            yield from each.held()
+
+    def _weights(self) -> Iterator[Weight]:
+        """Those that it is made of."""
         for part in vars(self).values():
             for each in part if isinstance(part, tuple) else (part,):
                 if isinstance(each, Weight):
-                    yield from each.held()
+                    yield each
 
     def tensors(self, model: Module) -> list[Tensor]:
         """What the model has at these paths now."""

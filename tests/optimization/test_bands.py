@@ -16,7 +16,7 @@ FILTER = "activation=silu groups=96"
 PROJECT = f"conv2d 3 2 weight=3 {POINTWISE}"
 EXPANDED, FILTERED, PROJECTED = [(96, 4, 1, 1), (96,)], [(96, 1, 3, 3)], [(4, 96, 1, 1)]
 
-#: Of a core, in bytes.
+#: A core's own cache, in bytes.
 _L2 = int(torch.ops.cnnext.cache_bytes().split()[1])
 
 #: By name: lines and sizes of weights; the images are too large for the caches of any machine's
