@@ -53,6 +53,10 @@ class Step:
         return [line.split()[0] for line in self.line.split("; ")]
 
 
+class _OtherDtype(RuntimeError):
+    """The model was cast: PyTorch computes, or says what is wrong."""
+
+
 class _Sources:
     """The tensors that weights were made from: where the model has them, and how they were.
 
@@ -88,6 +92,12 @@ class _Sources:
             all(map(operator.is_, map(dict.get, self._places, self._names), self._tensors))
             and list(map(_version_of, self._counted)) == self._versions
         )
+
+    def other_dtype(self) -> torch.dtype | None:
+        """That of a tensor that is neither of float32 nor of whole numbers."""
+        dtypes = (each.dtype for each in self._tensors)
+        others = (each for each in dtypes if each.is_floating_point and each is not torch.float32)
+        return next(others, None)
 
     def be_watched(self, number: int) -> None:
         """Has the plan of that number return nothing once the memory of one is another."""
@@ -173,6 +183,8 @@ class PlannedPart(Module):
         with self._refreshing:
             # What changes meanwhile is noticed by the next call; and so is all, if this fails.
             sources = _Sources(self._model[0], self._weights)
+            if (dtype := sources.other_dtype()) is not None:
+                raise _OtherDtype(f"the model is of {dtype} now, and its plans of float32")
             sources.be_watched(self._number)
             direct.plan_set_weights(self._number, self._values())
             self._sources = sources
@@ -181,11 +193,13 @@ class PlannedPart(Module):
         reason = fallback_reason(_OPTIMIZE, inputs) or self._reason_of_kind(inputs)
         if reason is not None:
             return call_instead("optimize", reason, self._native, *inputs)
-        if not self._sources.are_same():
-            self.refresh()
         try:
+            if not self._sources.are_same():
+                self.refresh()
             while not (outputs := direct.plan_run(self._number, inputs)):
                 self.refresh()
+        except _OtherDtype as why:
+            return call_instead("optimize", str(why), self._native, *inputs)
         except RuntimeError as error:
             if not any(phrase in str(error) for phrase in _OF_THESE_INPUTS):
                 raise

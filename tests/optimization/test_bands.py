@@ -112,6 +112,17 @@ def test_few_rows_are_shared_out_by_pixels(size: tuple[int, int]) -> None:
         network.check(x)
 
 
+@pytest.mark.parametrize("attribute", ["x_shift=2", "x_activation=relu"])
+def test_a_prologue_without_factors_is_an_error(attribute: str) -> None:
+    lines = (
+        f"conv2d 1 0 weight=0 bias=1 {attribute} {POINTWISE}\n"
+        f"conv2d 2 1 weight=3 stride=1,1 padding=1,1 dilation=1,1 {FILTER}"
+    )
+    network = Network(lines, [(96, 4, 1, 1), (96,), (4,), (96, 1, 3, 3)])
+    with pytest.raises(RuntimeError, match="it lacks x_scale"):
+        network(torch.randn(1, 4, 116, 120))
+
+
 def test_small_values_need_no_bands() -> None:
     lines, sizes = CHAINS["inverted_bottleneck"]
     assert ";" not in direct.plan_report(Network(lines, sizes).number, [torch.randn(1, 4, 7, 9)])

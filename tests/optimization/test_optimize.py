@@ -405,3 +405,16 @@ def test_a_copy_of_an_input_is_one() -> None:
     copy, _ = cnnext.optimize(Copies().eval(), x)(x)
     assert torch.equal(copy, x)
     assert copy.data_ptr() != x.data_ptr()
+
+
+@pytest.mark.filterwarnings("ignore:cnnext.optimize uses native PyTorch")
+def test_a_model_that_was_cast_is_pytorchs() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()).eval()
+    x = torch.randn(1, 3, 8, 8)
+    fast = cnnext.optimize(model, x)
+    model.double()
+    with pytest.raises(RuntimeError, match="(?i)double"):
+        fast(x)
+    torch.testing.assert_close(fast(x.double()), model(x.double()))
+    model.float()
+    torch.testing.assert_close(fast(x), model(x))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -337,6 +340,33 @@ def test_large_images_in_slices(threads: int) -> None:
     lines, sizes = PROGRAMS["concat"]
     network = Network(lines, sizes)
     network.check(torch.randn(3, 4, 300, 500))
+
+
+def test_a_rest_of_other_steps_is_profiled() -> None:
+    """Of the last image alone a prologue is a step, and of 59 it is not."""
+    code = """if True:
+        import torch
+        from cnnext.runtime.library import direct
+        torch.set_num_threads(5)
+        weights = [torch.randn(128, 16, 5, 5), torch.randn(16)]
+        line = "conv2d 1 0 weight=0 x_scale=1 stride=1,1 padding=2,2 dilation=1,1 groups=1"
+        number = direct.plan_define("input 0\\n" + line + "\\noutput 1\\n", weights)
+        x = torch.randn(60, 16, 2, 244)
+        for _ in range(5):
+            seconds = direct.plan_profile(number, [x])
+            assert len(seconds) == len(direct.plan_report(number, [x]).splitlines())
+            assert min(seconds) > 0
+    """
+    environment = {**os.environ, "CNNEXT_L2": str(256 << 10)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+
+
+def test_concatenations_within_others_copy_nothing() -> None:
+    network = Network(*PROGRAMS["concat_of_growing_lists"])
+    report = direct.plan_report(network.number, [torch.randn(1, 4, 7, 9)])
+    lines = [line.split()[0] for line in report.splitlines()]
+    assert "concat" not in lines
+    assert lines.count("copy") <= 1, "the pool writes no ranges"
 
 
 def test_several_inputs_and_outputs() -> None:
