@@ -14,8 +14,8 @@ import torch
 
 from cnnext.optimization import functions
 from cnnext.optimization.constants import computed
-from cnnext.optimization.functions import Constant, Unsupported, number, value_of
 from cnnext.optimization.graph import Node, Shape
+from cnnext.optimization.operands import Constant, Unsupported, number, value_of
 from cnnext.optimization.weights import Filled, PerChannel, Weight
 
 #: The largest number of float32.

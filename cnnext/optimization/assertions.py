@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from cnnext.optimization.functions import Size, Sizes, Unsupported, attribute, value_of
 from cnnext.optimization.graph import Node
+from cnnext.optimization.operands import Size, Sizes, Unsupported, value_of
+from cnnext.optimization.structure import attribute
 
 
 @dataclass(frozen=True)

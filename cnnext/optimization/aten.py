@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch._ops import OpOverload
 
-from cnnext.optimization import arithmetic, functions
-from cnnext.optimization.functions import Size, Sizes, Unsupported, size
+from cnnext.optimization import arithmetic, functions, structure
 from cnnext.optimization.graph import Node
+from cnnext.optimization.operands import Size, Sizes, Unsupported
+from cnnext.optimization.structure import size
 
 _aten = torch.ops.aten
 
@@ -45,20 +46,20 @@ def _slice(
     input: Any, dim: Any = 0, start: Any = None, end: Any = None, step: Any = 1
 ) -> Node | Size | Sizes:
     if start in (None, 0) and end in (None, sys.maxsize) and step == 1:
-        return functions.identity(input)
+        return structure.identity(input)
     if dim != 1:
         raise Unsupported(f"a range along dim={dim}")
-    return functions.getitem(input, (slice(None), slice(start, end, step)))
+    return structure.getitem(input, (slice(None), slice(start, end, step)))
 
 
 def _upsample_nearest(input: Any, output_size: Any, scale_factors: Any) -> Node:
-    return functions.interpolate(input, output_size, scale_factors)
+    return structure.interpolate(input, output_size, scale_factors)
 
 
 def _upsample_bilinear(
     input: Any, output_size: Any, align_corners: Any, scale_factors: Any
 ) -> Node:
-    return functions.interpolate(input, output_size, scale_factors, "bilinear", align_corners)
+    return structure.interpolate(input, output_size, scale_factors, "bilinear", align_corners)
 
 
 #: Operators by which the shape of a value is changed.
@@ -91,28 +92,28 @@ OPERATORS: dict[OpOverload, Callable[..., Any]] = {
     _aten.sub.Tensor: arithmetic.subtract,
     _aten.div.Tensor: arithmetic.divide,
     _aten.neg.default: arithmetic.negative,
-    _aten.permute.default: functions.permute,
-    _aten.transpose.int: functions.transpose,
-    _aten.squeeze.dim: functions.squeeze,
-    **dict.fromkeys((_aten.dropout.default, _aten.feature_dropout.default), functions.dropout),
-    _aten.flatten.using_ints: functions.flatten,
-    **dict.fromkeys(VIEWS, functions.view),
-    _aten.cat.default: functions.cat,
-    _aten.chunk.default: functions.chunk,
+    _aten.permute.default: structure.permute,
+    _aten.transpose.int: structure.transpose,
+    _aten.squeeze.dim: structure.squeeze,
+    **dict.fromkeys((_aten.dropout.default, _aten.feature_dropout.default), structure.dropout),
+    _aten.flatten.using_ints: structure.flatten,
+    **dict.fromkeys(VIEWS, structure.view),
+    _aten.cat.default: structure.cat,
+    _aten.chunk.default: structure.chunk,
     **dict.fromkeys(
-        (_aten.split.Tensor, _aten.split.sizes, _aten.split_with_sizes.default), functions.split
+        (_aten.split.Tensor, _aten.split.sizes, _aten.split_with_sizes.default), structure.split
     ),
     _aten.slice.Tensor: _slice,
-    _aten.pad.default: functions.pad,
+    _aten.pad.default: structure.pad,
     _aten.upsample_nearest2d.vec: _upsample_nearest,
     _aten.upsample_bilinear2d.vec: _upsample_bilinear,
     _aten.sym_size.int: size,
-    _aten.clone.default: functions.clone,
+    _aten.clone.default: structure.clone,
     **dict.fromkeys(
         (_aten.contiguous.default, _aten.detach.default, _aten.alias.default)
         # From float32 to float32, as the example shows: other values are in no graph.
         + (_aten.to.dtype, _aten.to.dtype_layout, _aten.to.device),
-        functions.identity,
+        structure.identity,
     ),
 }
 

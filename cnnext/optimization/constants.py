@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from cnnext.optimization.functions import Constant, Unsupported
+from cnnext.optimization.operands import Constant, Unsupported
 from cnnext.optimization.weights import Computed
 
 #: In the names of functions that give what nobody wrote.

@@ -7,131 +7,49 @@ as it is. It returns the call's value, of several nodes perhaps, or raises `Unsu
 
 from __future__ import annotations
 
-import dataclasses
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-from torch.nn import Parameter
 
 from cnnext.optimization.graph import Attribute, Node, Shape
-from cnnext.optimization.sequences import Columns, rows, step, transposed
-from cnnext.optimization.weights import Attribute as ModelAttribute
-from cnnext.optimization.weights import NormScale, NormShift, Weight
+from cnnext.optimization.operands import (
+    Pair,
+    Unsupported,
+    channel_dim,
+    integer,
+    number,
+    pair,
+    value_of,
+    weights_of,
+)
+from cnnext.optimization.structure import (
+    attribute,
+    cat,
+    channel_shuffle,
+    chunk,
+    clone,
+    dropout,
+    features,
+    flatten,
+    getitem,
+    identity,
+    interpolate,
+    lower_resized_like,
+    pad,
+    permute,
+    pixel_shuffle,
+    resized_like,
+    size,
+    split,
+    squeeze,
+    transpose,
+    view,
+)
+from cnnext.optimization.weights import NormScale, NormShift
 from cnnext.runtime.operator import OPERATORS
-
-
-class Unsupported(Exception):
-    """Why a call is not lowered: a phrase."""
-
-
-@dataclass(frozen=True)
-class Constant:
-    """A tensor of the model, or one that follows from such.
-
-    Attributes:
-        tensor: the model's, or one of the sizes and type of what is computed.
-        path: its qualified name.
-        made: how it is made, None for what the model has.
-    """
-
-    tensor: Tensor
-    path: str
-    made: Weight | None = None
-
-    def recipe(self) -> Weight:
-        if self.made is not None:
-            return self.made
-        tensor = self.tensor
-        if type(tensor) not in (Tensor, Parameter):
-            raise Unsupported(f"{self.path} is a {type(tensor).__name__}")
-        if not tensor.is_cpu or tensor.layout != torch.strided:
-            raise Unsupported(f"{self.path} is on {tensor.device}, {tensor.layout}")
-        return ModelAttribute(self.path, tuple(tensor.shape))
-
-    def weight(self) -> Weight:
-        if self.tensor.dtype != torch.float32:
-            raise Unsupported(f"{self.path} is {self.tensor.dtype}")
-        return self.recipe()
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """The shape of a value."""
-
-    value: Node
-
-
-@dataclass(frozen=True)
-class Size:
-    """The size of a value along a dimension."""
-
-    value: Node
-    dim: int
-
-
-Pair = tuple[int, int]
-
-
-# --------------------------------------------------------------------------------- arguments
-
-
-def value_of(argument: Any, rank: int | None = None) -> Node:
-    if not isinstance(argument, Node):
-        kind = "a tensor of the model" if isinstance(argument, Constant) else _text(argument)
-        raise Unsupported(f"an operand is {kind}")
-    if rank is not None and argument.rank not in (None, rank):
-        raise Unsupported(f"an operand has {argument.rank} dimensions, not {rank}")
-    return argument
-
-
-def weights_of(**constants: Any) -> dict[str, Weight]:
-    for name, constant in constants.items():
-        if constant is not None and not isinstance(constant, Constant):
-            raise Unsupported(f"{name} is computed")
-    return {name: each.weight() for name, each in constants.items() if each is not None}
-
-
-def _text(argument: Any) -> str:
-    return "what is computed" if isinstance(argument, Node | Size | Sizes) else repr(argument)
-
-
-def _int(argument: Any) -> int:
-    if type(argument) is not int:
-        raise Unsupported(f"{_text(argument)} is not an int")
-    return argument
-
-
-def number(argument: Any) -> float:
-    if type(argument) not in (int, float):
-        raise Unsupported(f"{_text(argument)} is not a number")
-    return float(argument)
-
-
-def _pair(argument: Any) -> Pair:
-    if isinstance(argument, list | tuple):
-        sizes = tuple(map(_int, argument))
-        if len(sizes) == 1:
-            sizes *= 2
-        if len(sizes) != 2:
-            raise Unsupported(f"{argument!r} is not a pair")
-        return sizes
-    return (_int(argument),) * 2
-
-
-def _channel_dim(argument: Any, value: Node) -> None:
-    """Accepts 1, of a sequence 2, and what means the same."""
-    dim = _int(argument)
-    if value.rank == 3:
-        if dim not in (2, -1):
-            raise Unsupported(f"dim={dim} of 3 dimensions")
-        return
-    if dim != 1 and (dim >= 0 or value.rank is None or dim + value.rank != 1):
-        raise Unsupported(f"dim={dim} of {value.rank or 'any number of'} dimensions")
 
 
 def _windows(value: Node, channels: int | None, *geometry: Pair, ceil_mode: bool = False) -> Shape:
@@ -139,11 +57,11 @@ def _windows(value: Node, channels: int | None, *geometry: Pair, ceil_mode: bool
     if value.shape is None:
         return (None, channels, None, None)
     sizes: list[int | None] = []
-    for size, kernel, stride, padding, dilation in zip(value.shape[2:], *geometry, strict=True):
-        if size is None or ceil_mode:
+    for side, kernel, stride, padding, dilation in zip(value.shape[2:], *geometry, strict=True):
+        if side is None or ceil_mode:
             sizes.append(None)
         else:
-            sizes.append((size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1)
+            sizes.append((side + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1)
     return (None, channels, *sizes)
 
 
@@ -161,7 +79,7 @@ def conv2d(
 ) -> Node:
     value, weights = value_of(input, 4), weights_of(weight=weight, bias=bias)
     out, _, *kernel = weight.tensor.shape
-    strides, dilations = _pair(stride), _pair(dilation)
+    strides, dilations = pair(stride), pair(dilation)
     if padding == "valid":
         padding = 0
     if padding == "same":
@@ -169,11 +87,11 @@ def conv2d(
         if total_h % 2 or total_w % 2:
             value = pad(value, (0, total_w % 2, 0, total_h % 2))
         padding = (total_h // 2, total_w // 2)
-    paddings = _pair(padding)
+    paddings = pair(padding)
     return Node(
         "conv2d",
         (value,),
-        {"stride": strides, "padding": paddings, "dilation": dilations, "groups": _int(groups)},
+        {"stride": strides, "padding": paddings, "dilation": dilations, "groups": integer(groups)},
         weights,
         shape=_windows(value, out, tuple(kernel), strides, paddings, dilations),
     )
@@ -194,11 +112,11 @@ def conv_transpose2d(
         "conv_transpose2d",
         (value,),
         {
-            "stride": _pair(stride),
-            "padding": _pair(padding),
-            "output_padding": _pair(output_padding),
-            "dilation": _pair(dilation),
-            "groups": _int(groups),
+            "stride": pair(stride),
+            "padding": pair(padding),
+            "output_padding": pair(output_padding),
+            "dilation": pair(dilation),
+            "groups": integer(groups),
         },
         weights,
         shape=(None, weight.tensor.shape[1] * groups, None, None),
@@ -250,9 +168,9 @@ def max_pool2d(
     value = value_of(input, 4)
     if return_indices:
         raise Unsupported("indices are asked for")
-    kernel = _pair(kernel_size)
-    strides = kernel if stride is None or stride == [] else _pair(stride)
-    geometry = (kernel, strides, _pair(padding), _pair(dilation))
+    kernel = pair(kernel_size)
+    strides = kernel if stride is None or stride == [] else pair(stride)
+    geometry = (kernel, strides, pair(padding), pair(dilation))
     attributes: dict[str, Attribute] = dict(
         zip(("kernel", "stride", "padding", "dilation"), geometry, strict=True)
     )
@@ -271,16 +189,16 @@ def avg_pool2d(
     divisor_override: Any = None,
 ) -> Node:
     value = value_of(input, 4)
-    kernel = _pair(kernel_size)
-    strides = kernel if stride is None or stride == [] else _pair(stride)
-    paddings = _pair(padding)
+    kernel = pair(kernel_size)
+    strides = kernel if stride is None or stride == [] else pair(stride)
+    paddings = pair(padding)
     attributes: dict[str, Attribute] = {
         "kernel": kernel,
         "stride": strides,
         "padding": paddings,
         "ceil_mode": bool(ceil_mode),
         "count_include_pad": bool(count_include_pad),
-        "divisor_override": 0 if divisor_override is None else _int(divisor_override),
+        "divisor_override": 0 if divisor_override is None else integer(divisor_override),
     }
     geometry = (kernel, strides, paddings, (1, 1))
     shape = _windows(value, value.channels, *geometry, ceil_mode=ceil_mode)
@@ -288,18 +206,18 @@ def avg_pool2d(
 
 
 def adaptive_avg_pool2d(input: Any, output_size: Any) -> Node:
-    value, size = value_of(input, 4), _pair(output_size)
+    value, size = value_of(input, 4), pair(output_size)
     shape = (None, value.channels, *size)
     return Node("adaptive_avg_pool2d", (value,), {"size": size}, shape=shape)
 
 
 def mean(input: Any, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Node:
     value = value_of(input, 4)
-    dims = [_int(each) % 4 for each in dim] if isinstance(dim, list | tuple) else None
+    dims = [integer(each) % 4 for each in dim] if isinstance(dim, list | tuple) else None
     if dims is None or sorted(dims) != [2, 3] or dtype is not None:
         raise Unsupported(f"a mean over dim={dim!r}")
     pooled = adaptive_avg_pool2d(value, 1)
-    return pooled if keepdim else _features(pooled)
+    return pooled if keepdim else features(pooled)
 
 
 # ------------------------------------------------------------------------------- element-wise
@@ -370,7 +288,7 @@ def _softmax(operator: str, input: Any, dim: Any, dtype: Any) -> Node:
     if dtype is not None:
         raise Unsupported(f"dtype={dtype}")
     # Without a dim it is 1 for 2 and for 4 dimensions.
-    _channel_dim(1 if dim is None else dim, value)
+    channel_dim(1 if dim is None else dim, value)
     if value.rank == 3:
         raise Unsupported("an operand has 3 dimensions, not 2 or 4")
     return Node(operator, (value,), shape=value.shape)
@@ -409,304 +327,6 @@ def _merged(a: Shape, b: Shape) -> Shape:
     if a is None or b is None:
         return b if a is None else a
     return tuple(y if x is None else x for x, y in zip(a, b, strict=True))
-
-
-# ----------------------------------------------------------------------------------- structure
-
-
-def identity(input: Any, *unused: Any, **options: Any) -> Node:
-    return value_of(input)
-
-
-def clone(input: Any, **options: Any) -> Node:
-    value = value_of(input)
-    if value.operator == "input":  # which the caller has, too
-        raise Unsupported("a copy of what is given")
-    return value
-
-
-def dropout(input: Any, p: Any = 0.5, training: Any = True, inplace: Any = False) -> Node:
-    if training is not False and p != 0:
-        raise Unsupported("drops values at random")
-    return value_of(input)
-
-
-def flatten(input: Any, start_dim: Any = 0, end_dim: Any = -1) -> Node | Columns:
-    value = value_of(input)
-    last = (-1, value.rank and value.rank - 1)
-    if value.rank == 4 and start_dim == 2 and end_dim in last:
-        return Columns(value)
-    if value.rank == 4 and (start_dim, end_dim) in ((1, 2), (1, -2)):
-        return Columns(value, height=1)
-    if _int(start_dim) != 1 or end_dim not in last:
-        raise Unsupported(f"start_dim={start_dim}, end_dim={end_dim}")
-    return _features(value)
-
-
-def _features(value: Node) -> Node:
-    """(N, C, H, W) as (N, C * H * W)."""
-    if value.rank == 2:
-        return value
-    if value.rank == 3:
-        raise Unsupported("an operand has 3 dimensions, not 2 or 4")
-    features = value.channels
-    for size in (None, None) if value.shape is None else value.shape[2:]:
-        features = None if features is None or size is None else features * size
-    return Node("flatten", (value,), shape=(None, features))
-
-
-def squeeze(input: Any, dim: Any = None) -> Columns:
-    value = value_of(input, 4)
-    if value.rank is None or dim not in (2, -2):
-        raise Unsupported(f"dim={dim} of {value.rank or 'any number of'} dimensions")
-    return Columns(value, height=1)
-
-
-def permute(input: Any, *dims: Any) -> Node:
-    order = dims[0] if len(dims) == 1 and isinstance(dims[0], list | tuple) else dims
-    axes = tuple(each % 3 for each in map(_int, order))
-    if isinstance(input, Columns):
-        if axes == (0, 2, 1):
-            return rows(input)
-        if axes == (2, 0, 1):
-            return transposed(rows(input))
-        raise Unsupported(f"a permutation by {axes}")
-    value = value_of(input)
-    if value.rank != 3 or axes != (1, 0, 2):
-        raise Unsupported(f"no operator for permute by {tuple(order)}")
-    return transposed(value)
-
-
-def transpose(input: Any, dim0: Any, dim1: Any) -> Node:
-    if not isinstance(input, Columns) and value_of(input).rank != 3:
-        raise Unsupported("no operator for transpose")
-    axes = [0, 1, 2]
-    a, b = _int(dim0) % 3, _int(dim1) % 3
-    axes[a], axes[b] = axes[b], axes[a]
-    return permute(input, axes)
-
-
-def size(input: Any, dim: Any = None) -> Sizes | Size:
-    value = value_of(input)
-    return Sizes(value) if dim is None else Size(value, _int(dim))
-
-
-def attribute(value: Any, name: Any) -> Sizes:
-    if name != "shape":
-        raise Unsupported(f"no operator for .{name}")
-    return Sizes(value_of(value))
-
-
-def view(input: Any, *shape: Any) -> Node:
-    """Only what is a flattening: (N, -1) of a batch of N, and (-1, features)."""
-    value = value_of(input)
-    sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], list | tuple) else shape
-    if len(sizes) == 2 and _is_batch(sizes[0], value) and type(sizes[1]) is int:
-        return _features(value)
-    if len(sizes) == 2 and sizes[0] == -1 and type(sizes[1]) is int and sizes[1] > 0:
-        return dataclasses.replace(_features(value), shape=(None, sizes[1]))
-    raise Unsupported("another shape than (N, features)")
-
-
-def _is_batch(size: Any, value: Node) -> bool:
-    """Whether this is the size of the value's batch: that of all which it is computed from."""
-    if not isinstance(size, Size) or size.dim != 0:
-        return False
-    sources = [value]
-    for source in sources:
-        sources += (each for each in source.operands if each not in sources)
-    return size.value in sources
-
-
-def cat(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Node:
-    if not isinstance(tensors, list | tuple):
-        raise Unsupported("what is concatenated is computed")
-    values = [value_of(each) for each in tensors]
-    _channel_dim(dim if axis is None else axis, values[0])
-    ranks = {value.rank for value in values} - {None}
-    if len(ranks) > 1:
-        raise Unsupported("the operands have different numbers of dimensions")
-    channels = [value.channels for value in values]
-    total = None if None in channels else sum(each for each in channels if each is not None)
-    known = next((value.shape for value in values if value.shape is not None), None)
-    return Node("concat", tuple(values), shape=_with_channels(known, total))
-
-
-def channel_range(value: Node, start: int, stop: int) -> Node:
-    shape = _with_channels(value.shape, stop - start)
-    return Node("slice", (value,), {"from": start, "to": stop}, shape=shape)
-
-
-def _with_channels(shape: Shape, channels: int | None) -> Shape:
-    if shape is None:
-        return None
-    return (*shape[:2], channels) if len(shape) == 3 else (None, channels, *shape[2:])
-
-
-def chunk(input: Any, chunks: Any, dim: Any = 0) -> tuple[Node, ...]:
-    value = value_of(input)
-    if value.channels is None:
-        raise Unsupported("the number of channels is not known")
-    return split(input, -(-value.channels // _int(chunks)), dim)
-
-
-def split(
-    tensor: Any, split_size_or_sections: Any = None, dim: Any = 0, *, split_size: Any = None
-) -> tuple[Node, ...]:
-    value = value_of(tensor)
-    _channel_dim(dim, value)
-    if (channels := value.channels) is None:
-        raise Unsupported("the number of channels is not known")
-    sections = split_size_or_sections if split_size is None else split_size
-    if isinstance(sections, list | tuple):
-        sizes = [_int(each) for each in sections]
-    else:
-        step = _int(sections)
-        sizes = [min(step, channels - start) for start in range(0, channels, step)]
-    stops = [sum(sizes[: i + 1]) for i in range(len(sizes))]
-    return tuple(
-        channel_range(value, stop - size, stop) for size, stop in zip(sizes, stops, strict=True)
-    )
-
-
-def getitem(value: Any, index: Any) -> Any:
-    """An item of what `chunk`, `split`, `size` and recurrent layers give, a range of channels,
-    x[:, from:to], or a step of a sequence, x[t] or x[:, t]."""
-    if isinstance(value, Sizes):
-        if type(index) is int:
-            return Size(value.value, index)
-        if not isinstance(index, slice) or value.value.rank not in (None, 4):
-            raise Unsupported("several sizes")
-        return tuple(Size(value.value, dim) for dim in range(4)[index])
-    if isinstance(value, tuple) and type(index) is int:
-        if not -len(value) <= index < len(value):
-            raise Unsupported(f"the index {index!r}")
-        return value[index]
-    if isinstance(value, Node) and value.rank == 3:
-        return _step_of(value, index)
-    whole = slice(None)
-    if (
-        not isinstance(value, Node)
-        or not isinstance(index, tuple)
-        or len(index) < 2
-        or not isinstance(index[1], slice)
-        or any(each not in (whole, ...) for each in (index[0], *index[2:]))
-        or index[0] is ...
-    ):
-        raise Unsupported(f"the index {index!r}")
-    bounds = index[1]
-    if value.channels is None:
-        raise Unsupported("the number of channels is not known")
-    for bound in (bounds.start, bounds.stop, bounds.step):
-        if bound is not None:
-            _int(bound)
-    start, stop, step = bounds.indices(value.channels)
-    if step != 1 or start >= stop:
-        raise Unsupported(f"the index {index!r}")
-    return channel_range(value, start, stop)
-
-
-def _step_of(value: Node, index: Any) -> Node:
-    """x[t] or x[:, t] of a sequence."""
-    given = [*index] if isinstance(index, tuple) else [index]
-    while given and given[-1] in (slice(None), ...):
-        given.pop()
-    if given[:-1] not in ([], [slice(None)]) or not given or type(given[-1]) is not int:
-        raise Unsupported(f"the index {index!r}")
-    return step(value, given[-1], dim=len(given) - 1)
-
-
-def channel_shuffle(input: Any, groups: Any) -> Node:
-    value, number = value_of(input, 4), _int(groups)
-    return Node("shuffle", (value,), {"groups": number}, shape=value.shape)
-
-
-def pixel_shuffle(input: Any, upscale_factor: Any) -> Node:
-    value, factor = value_of(input, 4), _int(upscale_factor)
-    channels = None if value.channels is None or factor < 1 else value.channels // factor**2
-    attributes: dict[str, Attribute] = {"upscale": factor}
-    return Node("pixel_shuffle", (value,), attributes, shape=(None, channels, None, None))
-
-
-def pad(input: Any, pad: Any, mode: Any = "constant", value: Any = None) -> Node:
-    image = value_of(input, 4)
-    sizes = tuple(map(_int, pad)) if isinstance(pad, list | tuple) else ()
-    if mode != "constant" or value not in (None, 0):
-        raise Unsupported(f"mode={mode!r}, value={value}")
-    if len(sizes) == 2:
-        sizes += (0, 0)
-    if len(sizes) != 4 or min(sizes) < 0:
-        raise Unsupported(f"pad={pad}")
-    if not any(sizes):
-        return image
-    left, right, top, bottom = sizes
-    h, w = (None, None) if image.shape is None else image.shape[2:]
-    shape = (
-        None,
-        image.channels,
-        None if h is None else h + top + bottom,
-        None if w is None else w + left + right,
-    )
-    return Node("pad", (image,), {"padding": sizes}, shape=shape)
-
-
-def interpolate(
-    input: Any,
-    size: Any = None,
-    scale_factor: Any = None,
-    mode: Any = "nearest",
-    align_corners: Any = None,
-    recompute_scale_factor: Any = None,
-    antialias: Any = False,
-) -> Node:
-    value = value_of(input, 4)
-    if antialias or mode not in ("nearest", "bilinear"):
-        raise Unsupported(f"mode={mode!r}, antialias={antialias}")
-    if (size is None) == (scale_factor is None) or mode == "nearest" and align_corners is not None:
-        raise Unsupported("its arguments contradict each other")
-    attributes: dict[str, Attribute] = {}
-    operands: tuple[Node, ...] = (value,)
-    sizes: tuple[int | None, ...] = (None, None)
-    if scale_factor is not None:
-        factors = scale_factor if isinstance(scale_factor, list | tuple) else (scale_factor,) * 2
-        numbers = tuple(map(number, factors))
-        if len(numbers) != 2 or not all(each > 0 for each in numbers):
-            raise Unsupported(f"scale_factor={scale_factor}")
-        attributes["scale"] = numbers
-        if recompute_scale_factor:
-            attributes["recompute_scale_factor"] = True
-    elif (like := _whose_size(size)) is not None:
-        operands = (value, like)
-        if like.shape is not None:
-            sizes = like.shape[2:]
-    else:
-        attributes["size"] = sizes = _pair(size)
-    if mode == "bilinear":
-        attributes["align_corners"] = bool(align_corners)
-    shape = (None, value.channels, *sizes)
-    return Node(f"upsample_{mode}", operands, attributes, shape=shape)
-
-
-def resized_like(input: Tensor, like: Tensor, mode: str, align_corners: bool | None) -> Tensor:
-    """`interpolate` to the height and width of another value: no sizes are handed to it."""
-    return F.interpolate(input, like.shape[2:], None, mode, align_corners)
-
-
-def _lower_resized_like(input: Any, like: Any, mode: Any, align_corners: Any) -> Node:
-    size = tuple(Size(value_of(like, 4), dim) for dim in (2, 3))
-    return interpolate(input, size, None, mode, align_corners)
-
-
-def _whose_size(size: Any) -> Node | None:
-    """The value whose height and width this is, or None for a number or two."""
-    given = size if isinstance(size, list | tuple) else (size,)
-    if not any(isinstance(each, Size | Sizes | Node) for each in given):
-        return None
-    if len(given) == 2 and all(isinstance(each, Size) for each in given):
-        height, width = given
-        if height.value is width.value and (height.dim % 4, width.dim % 4) == (2, 3):
-            return value_of(height.value, 4)
-    raise Unsupported("the size is not the height and width of a value")
 
 
 # ---------------------------------------------------------------------------------- the tables
@@ -749,7 +369,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     **dict.fromkeys((F.pixel_shuffle, torch.pixel_shuffle), pixel_shuffle),
     F.pad: pad,
     **dict.fromkeys((F.interpolate, F.upsample), interpolate),
-    resized_like: _lower_resized_like,
+    resized_like: lower_resized_like,
 }
 for _operator in OPERATORS.values():
     if _operator.native in FUNCTIONS and _operator.function is not None:

@@ -14,8 +14,8 @@ from torch.jit import ScriptModule
 from torch.nn import Module
 from torch.nn.modules.module import _has_any_global_hook
 
-from cnnext.optimization import functions
-from cnnext.optimization.functions import Constant, Unsupported
+from cnnext.optimization import functions, operands, structure
+from cnnext.optimization.operands import Constant, Unsupported
 from cnnext.optimization.recurrent import recurrent
 
 #: Takes a tensor of the layer by name, None if it has none.
@@ -48,7 +48,7 @@ def _batch_norm(rank: int) -> Callable[..., Any]:
     def lower(layer: Any, tensors: Tensors, input: Any) -> Any:
         if layer.running_mean is None or layer.training:
             raise Unsupported("normalizes by the statistics of the batch")
-        value = functions.value_of(input, rank)
+        value = operands.value_of(input, rank)
         running = (tensors("running_mean"), tensors("running_var"))
         affine = (tensors("weight"), tensors("bias"))
         return functions.batch_norm(value, *running, *affine, eps=layer.eps)
@@ -67,15 +67,15 @@ def _function(function: Callable[..., Any], *attributes: str) -> Callable[..., A
 
 def _upsample(layer: Any, tensors: Tensors, input: Any) -> Any:
     options = (layer.size, layer.scale_factor, layer.mode, layer.align_corners)
-    return functions.interpolate(input, *options, layer.recompute_scale_factor)
+    return structure.interpolate(input, *options, layer.recompute_scale_factor)
 
 
 def _softmax2d(layer: Any, tensors: Tensors, input: Any) -> Any:
-    return functions.softmax(functions.value_of(input, 4), -3)
+    return functions.softmax(operands.value_of(input, 4), -3)
 
 
 def _zero_pad(layer: Any, tensors: Tensors, input: Any) -> Any:
-    return functions.pad(input, layer.padding)
+    return structure.pad(input, layer.padding)
 
 
 _window = ("kernel_size", "stride", "padding", "ceil_mode")
@@ -105,17 +105,17 @@ LAYERS: dict[type[Module], Callable[..., Any]] = {
     nn.Softmax: _function(functions.softmax, "dim"),
     nn.Softmax2d: _softmax2d,
     nn.LogSoftmax: _function(functions.log_softmax, "dim"),
-    nn.Flatten: _function(functions.flatten, "start_dim", "end_dim"),
-    nn.Identity: _function(functions.identity),
-    nn.Dropout: _function(functions.dropout, "p", "training"),
-    nn.Dropout2d: _function(functions.dropout, "p", "training"),
+    nn.Flatten: _function(structure.flatten, "start_dim", "end_dim"),
+    nn.Identity: _function(structure.identity),
+    nn.Dropout: _function(structure.dropout, "p", "training"),
+    nn.Dropout2d: _function(structure.dropout, "p", "training"),
     nn.Upsample: _upsample,
     nn.UpsamplingNearest2d: _upsample,
     nn.UpsamplingBilinear2d: _upsample,
     nn.ZeroPad2d: _zero_pad,
     **dict.fromkeys((nn.LSTM, nn.GRU, nn.RNN), recurrent),
-    nn.ChannelShuffle: _function(functions.channel_shuffle, "groups"),
-    nn.PixelShuffle: _function(functions.pixel_shuffle, "upscale_factor"),
+    nn.ChannelShuffle: _function(structure.channel_shuffle, "groups"),
+    nn.PixelShuffle: _function(structure.pixel_shuffle, "upscale_factor"),
 }
 
 _CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)

@@ -15,9 +15,9 @@ from torch.nn import Module
 
 from cnnext.optimization import arithmetic, assertions, aten, functions
 from cnnext.optimization.constants import computed
-from cnnext.optimization.functions import Constant, Size, Sizes, Unsupported
 from cnnext.optimization.graph import Graph, Node, Shape
 from cnnext.optimization.layers import lower_layer
+from cnnext.optimization.operands import Constant, Size, Sizes, Unsupported
 from cnnext.optimization.sequences import Columns
 from cnnext.optimization.weights import Held, attribute
 

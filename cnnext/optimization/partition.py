@@ -11,10 +11,11 @@ from torch.nn import Module
 
 from cnnext.optimization import aten
 from cnnext.optimization.assertions import Known
-from cnnext.optimization.functions import Size, Sizes, resized_like
 from cnnext.optimization.graph import Node
 from cnnext.optimization.lowering import SHAPE, Lowering
+from cnnext.optimization.operands import Size, Sizes
 from cnnext.optimization.sequences import Columns
+from cnnext.optimization.structure import resized_like
 
 #: A part has one of these: all others together gain less than it costs to enter and leave it.
 _PRODUCTS = frozenset({"conv2d", "linear", "conv_transpose2d", "recurrence"})

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import nn
 
-from cnnext.optimization import functions
-from cnnext.optimization.functions import Constant, Unsupported
+from cnnext.optimization import operands, structure
 from cnnext.optimization.graph import Node
+from cnnext.optimization.operands import Constant, Unsupported
 from cnnext.optimization.sequences import step, transposed
 
 _CELLS = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "rnn_tanh", "RNN_RELU": "rnn_relu"}
@@ -21,7 +21,7 @@ def recurrent(
     layer: nn.RNNBase, tensors: Callable[[str], Constant | None], input: Any, hx: Any = None
 ) -> tuple[Any, ...]:
     """The output, and the last hidden states, of each layer and direction; no states of cells."""
-    value = functions.value_of(input)
+    value = operands.value_of(input)
     if value.rank != 3:
         raise Unsupported(f"an operand has {value.rank or 'any number of'} dimensions, not 3")
     if hx is not None:
@@ -43,13 +43,13 @@ def recurrent(
             "recurrence",
             (y,),
             {"cell": _CELLS[layer.mode]},
-            functions.weights_of(**constants),
+            operands.weights_of(**constants),
             shape=(None, None, directions * size),
         )
         for direction in range(directions):
             last = step(y, -1 if direction == 0 else 0, dim=0)
             start = direction * size
-            hidden.append(functions.channel_range(last, start, start + size))
+            hidden.append(structure.channel_range(last, start, start + size))
     output = transposed(y) if layer.batch_first else y
     states = tuple(hidden)
     return output, (states, ()) if isinstance(layer, nn.LSTM) else states

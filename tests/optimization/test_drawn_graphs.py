@@ -9,9 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from cnnext.optimization import functions
-from cnnext.optimization.functions import Constant
+from cnnext.optimization import functions, structure
 from cnnext.optimization.graph import Graph, Node
+from cnnext.optimization.operands import Constant
 from cnnext.optimization.passes import PASSES
 from tests.optimization.support import assert_close, run
 
@@ -96,12 +96,12 @@ def pool(drawn: Drawn, value: Node, size: int) -> tuple[Node, int]:
 
 
 def concat(drawn: Drawn, value: Node, size: int) -> tuple[Node, int]:
-    return functions.cat([value, drawn.alike(value, size)], 1), size
+    return structure.cat([value, drawn.alike(value, size)], 1), size
 
 
 def channels(drawn: Drawn, value: Node, size: int) -> tuple[Node, int]:
     assert value.channels is not None
-    return functions.channel_range(value, 0, drawn.choose(4, value.channels)), size
+    return structure.channel_range(value, 0, drawn.choose(4, value.channels)), size
 
 
 def excite(drawn: Drawn, value: Node, size: int) -> tuple[Node, int]:
