@@ -17,7 +17,7 @@ from cnnext.testing.timing import peak_memory
 from tests.ops.support import use_threads
 
 MIB = 2**20
-KEPT = 64 * MIB  # Scratch::kMaxIdleBytes
+KEPT = 128 * MIB  # Scratch::kMaxIdleBytes
 
 
 def resident() -> int:

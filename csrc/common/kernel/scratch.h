@@ -23,7 +23,7 @@ struct ScratchBlock {
 class Scratch {
  public:
   // What all idle blocks of the process take at most.
-  static constexpr int64_t kMaxIdleBytes = int64_t{64} << 20;
+  static constexpr int64_t kMaxIdleBytes = int64_t{128} << 20;
 
   Scratch() = default;
   Scratch(const Scratch&) = delete;
