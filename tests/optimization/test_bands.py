@@ -44,7 +44,7 @@ CHAINS: dict[str, tuple[str, list[tuple[int, ...]]]] = {
         EXPANDED + FILTERED,
     ),
     "stem": (
-        "conv2d 1 0 weight=0 bias=1 stride=1,1 padding=1,1 dilation=1,1 groups=1 activation=relu\n"
+        "conv2d 1 0 weight=0 bias=1 stride=2,1 padding=1,1 dilation=1,1 groups=1 activation=relu\n"
         f"conv2d 2 1 weight=2 stride=1,1 padding=1,1 dilation=1,1 {FILTER}\n{PROJECT}",
         [(96, 4, 3, 3), (96,), *FILTERED, *PROJECTED],
     ),
