@@ -66,9 +66,9 @@ def test_chains(name: str, size: tuple[int, int], threads: int) -> None:
         for batch in (1, 3):
             x = torch.randn(batch, 4, *size)
             report = direct.plan_report(network.number, [x])
-            if (
-                _L2 >= 1 << 20
-            ):  # in less, the rows that the 5x5 and the dilated filters need do not fit
+            # In less, the rows that 5x5 and dilated filters need do not fit; and short rows of the
+            # stem are gathered sooner than read directly.
+            if _L2 >= 1 << 20 and (name, size[1]) != ("stem", 3):
                 assert report.count("; conv2d") == lines.count("\nconv2d"), report
                 assert "+depthwise" in report
             network.check(x)

@@ -343,7 +343,7 @@ def test_large_images_in_slices(threads: int) -> None:
 
 
 def test_a_rest_of_other_steps_is_profiled() -> None:
-    """Of the last image alone a prologue is a step, and of 59 it is not."""
+    """A prologue is a step for the last image alone, and for the 59 before it is not."""
     code = """if True:
         import torch
         from cnnext.runtime.library import direct
