@@ -52,7 +52,8 @@ def test_threads_do_not_share_it(generator: torch.Generator) -> None:
 
 @linux
 def test_large_scratch_is_given_back():
-    input, weight = operands(2048)  # packed: 151 MB
+    # Packed, 340 MB: well above what is kept even where earlier calls left all of that to reuse.
+    input, weight = operands(3072)
     before = resident()
     peak = peak_memory(lambda: cnnext.functional.conv2d(input, weight))
     left = resident() - before
