@@ -36,7 +36,7 @@ CXX_LAYERS = (
     ("common/torch", "common/numpy"),
     ("epilogue",),
     ("gemm",),
-    ("conv2d", "elementwise", "linear", "pooling", "recurrence")
+    ("conv2d", "elementwise", "linear", "normalization", "pooling", "recurrence")
     + ("reorder", "resample", "scale", "softmax"),
     ("plan",),
 )

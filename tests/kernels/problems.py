@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import batch_norm
 import conv2d
 import elementwise
 import finish
@@ -19,6 +20,7 @@ import softmax
 from problem import Problem
 
 PROBLEMS: dict[str, Sequence[Problem]] = {
+    "batch_norm": batch_norm.PROBLEMS,
     "conv2d": conv2d.PROBLEMS,
     "finish": finish.PROBLEMS,
     "linear": linear.PROBLEMS,

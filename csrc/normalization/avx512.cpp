@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Normalisations for AVX-512.
+#include "normalization/pixels.h"
+#include "normalization/planes.h"
+
+namespace cnnext {
+namespace {
+constexpr int kLanes = 16;
+}  // namespace
+
+#define CNNEXT_KERNELS "normalization/kernels.inc"
+#define CNNEXT_ISA avx512
+#include "common/kernel/define_kernels.inc"
+
+}  // namespace cnnext
