@@ -3,6 +3,7 @@
 from cnnext.ops.adaptive_avg_pool2d import AdaptiveAvgPool2dFunction
 from cnnext.ops.adaptive_max_pool2d import AdaptiveMaxPool2dFunction
 from cnnext.ops.avg_pool2d import AvgPool2dFunction
+from cnnext.ops.batch_norm import BatchNormFunction
 from cnnext.ops.conv2d import Conv2dFunction
 from cnnext.ops.leaky_relu import LeakyReLUFunction
 from cnnext.ops.linear import LinearFunction
@@ -15,6 +16,7 @@ __all__ = [
     "AdaptiveAvgPool2dFunction",
     "AdaptiveMaxPool2dFunction",
     "AvgPool2dFunction",
+    "BatchNormFunction",
     "Conv2dFunction",
     "LSTMCellFunction",
     "LeakyReLUFunction",

@@ -3,6 +3,7 @@
 from cnnext.ops.adaptive_avg_pool2d import adaptive_avg_pool2d
 from cnnext.ops.adaptive_max_pool2d import adaptive_max_pool2d
 from cnnext.ops.avg_pool2d import avg_pool2d
+from cnnext.ops.batch_norm import batch_norm
 from cnnext.ops.conv2d import conv2d
 from cnnext.ops.leaky_relu import leaky_relu
 from cnnext.ops.linear import linear
@@ -15,6 +16,7 @@ __all__ = [
     "adaptive_avg_pool2d",
     "adaptive_max_pool2d",
     "avg_pool2d",
+    "batch_norm",
     "conv2d",
     "gru_cell",
     "leaky_relu",

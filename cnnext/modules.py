@@ -3,6 +3,7 @@
 from cnnext.ops.adaptive_avg_pool2d import AdaptiveAvgPool2d
 from cnnext.ops.adaptive_max_pool2d import AdaptiveMaxPool2d
 from cnnext.ops.avg_pool2d import AvgPool2d
+from cnnext.ops.batch_norm import BatchNorm1d, BatchNorm2d
 from cnnext.ops.conv2d import Conv2d
 from cnnext.ops.leaky_relu import LeakyReLU
 from cnnext.ops.linear import Linear
@@ -20,6 +21,8 @@ __all__ = [
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool2d",
     "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
     "Conv2d",
     "GRUCell",
     "LSTMCell",

@@ -9,6 +9,7 @@ from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils import parametrize
 
 from cnnext import nn
+from cnnext.conversion.blocks import counterpart_of, is_counterpart
 from cnnext.ops.common.drop_in import NATIVE_LAYERS
 
 Status = Literal["cnnext", "native", "kept"]
@@ -35,6 +36,8 @@ class Decision:
 def decide(module: Module) -> Decision | None:
     """Returns what becomes of a module, ``None`` if it is not a layer that cnnext knows."""
     cls = type(module)
+    if (block := _decide_block(module)) is not None:
+        return block
     native = next((base for base in cls.__mro__ if base in _CNNEXT_FOR_NATIVE), None)
     if native is None:
         return _decide_by_name(module)
@@ -47,7 +50,7 @@ def decide(module: Module) -> Decision | None:
     if cls is ours:
         runs = "runs cnnext's kernels"
         if cls is nn.Sequential:
-            runs = "trains Conv2d, ReLU and MaxPool2d in a row as one function"
+            runs = "runs layers in a row as one function"
         return Decision("cnnext", replaced or runs, native)
     if cls is native:
         made = f"convert makes it a {class_name(ours)}"
@@ -58,6 +61,19 @@ def decide(module: Module) -> Decision | None:
     if isinstance(module, LazyModuleMixin):
         return Decision("kept", "lazy: becomes a torch.nn layer at its first call")
     return Decision("kept", f"subclass of {class_name(cls.__bases__[0])}")
+
+
+def _decide_block(module: Module) -> Decision | None:
+    """The decision on a block of another library, None if the module is none that is known."""
+    cls = type(module)
+    if is_counterpart(cls):
+        return Decision("cnnext", "runs layers in a row as one function", cls.__bases__[0])
+    counterpart = counterpart_of(cls)
+    if counterpart is None:
+        return None
+    if "forward" in vars(module):
+        return Decision("kept", "forward is replaced on the instance")
+    return Decision("native", "convert runs layers in a row as one function", counterpart)
 
 
 def _decide_by_name(module: Module) -> Decision | None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cnnext import nn
 from cnnext.models.common import init_convolutions
+from cnnext.ops.fused.blocks import in_rows
 
 # Channels of a dense layer's 1x1 convolution over those of its output.
 _BOTTLENECK = 4
@@ -31,6 +32,7 @@ class _DenseLayer(torch.nn.Module):
         self.relu2 = layers.ReLU(inplace=True)
         self.conv2 = layers.Conv2d(hidden, growth_rate, kernel_size=3, padding=1, bias=False)
 
+    @in_rows
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(self.relu1(self.norm1(x)))
         return self.conv2(self.relu2(self.norm2(x)))
@@ -45,6 +47,7 @@ class _DenseBlock(torch.nn.ModuleDict):
             channels = in_channels + i * growth_rate
             self[f"denselayer{i + 1}"] = _DenseLayer(channels, growth_rate, layers)
 
+    @in_rows
     def forward(self, x: Tensor) -> Tensor:
         features = [x]
         for layer in self.values():
@@ -118,6 +121,7 @@ class DenseNet(torch.nn.Module):
         init_convolutions(self, "fan_in")
         torch.nn.init.zeros_(self.classifier.bias)
 
+    @in_rows
     def forward(self, x: Tensor) -> Tensor:
         x = self.features(x)
         x = self.relu(x)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cnnext import nn
+from cnnext.ops.fused.blocks import in_rows
 
 
 class GoogLeNetOutputs(NamedTuple):
@@ -44,6 +45,7 @@ class _BasicConv2d(torch.nn.Module):
         self.bn = layers.BatchNorm2d(out_channels, eps=0.001)
         self.relu = layers.ReLU(inplace=True)
 
+    @in_rows
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv(x)
         x = self.bn(x)
@@ -84,6 +86,7 @@ class Inception(torch.nn.Module):
             _BasicConv2d(in_channels, pool, 1, layers=layers),
         )
 
+    @in_rows
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat(
             (self.branch1(x), self.branch2(x), self.branch3(x), self.branch4(x)), dim=1

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cnnext import nn
 from cnnext.models.common import conv_norm_activation, init_convolutions
+from cnnext.ops.fused.blocks import in_rows
 
 _conv_relu6 = partial(conv_norm_activation, activation="ReLU6")
 
@@ -65,6 +66,7 @@ class InvertedResidual(torch.nn.Module):
         self.conv = layers.Sequential(*modules)
         self.has_shortcut = stride == 1 and in_channels == out_channels
 
+    @in_rows
     def forward(self, x: Tensor) -> Tensor:
         return x + self.conv(x) if self.has_shortcut else self.conv(x)
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cnnext import nn
 from cnnext.models.common import init_convolutions
+from cnnext.ops.fused.blocks import in_rows
 
 
 def _conv3x3(
@@ -63,6 +64,7 @@ class BasicBlock(torch.nn.Module):
         self.downsample = downsample
         self.stride = stride
 
+    @in_rows
     def forward(self, x: Tensor) -> Tensor:
         out = self.conv1(x)
         out = self.bn1(out)
@@ -111,6 +113,7 @@ class Bottleneck(torch.nn.Module):
         self.downsample = downsample
         self.stride = stride
 
+    @in_rows
     def forward(self, x: Tensor) -> Tensor:
         out = self.conv1(x)
         out = self.bn1(out)
@@ -162,6 +165,7 @@ class ResNet(torch.nn.Module):
         self.fc = layers.Linear(512 * out, num_classes)
         init_convolutions(self, "fan_out")
 
+    @in_rows
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x)
         x = self.bn1(x)

@@ -232,6 +232,36 @@ class ElementwiseCase(Case):
 
 
 @dataclass(frozen=True)
+class BatchNormCase(Case):
+    """Batch normalisation of a tensor (n, channels, ...) with a weight and a bias.
+
+    ``count`` says how often a network holds it.
+    """
+
+    shape: Shape
+    training: bool = True
+    eps: float = 1e-5
+    count: int = 1
+
+    @property
+    def input_shape(self) -> Shape:
+        return self.shape
+
+    @property
+    def operand_shapes(self) -> tuple[Shape, ...]:
+        channels = (self.shape[1],)
+        return (self.shape, channels, channels)
+
+    def kwargs(self) -> dict[str, Any]:
+        return {"training": self.training, "eps": self.eps}
+
+    def with_batch(self, n: int) -> BatchNormCase:
+        if self.shape[0] == n:
+            return self
+        return replace(self, name=f"{self.name}_b{n}", shape=(n, *self.shape[1:]))
+
+
+@dataclass(frozen=True)
 class LinearCase(Case):
     """A fully connected layer: input (m, k), weight (n, k), output (m, n)."""
 

@@ -108,6 +108,7 @@ class OperatorSpec:
             graph.
         corner_cases: sizes of one, which have no order in memory, and of zero.
         tiny_cases: for finite differences.
+        arrange: makes what the function takes of the operands, where that is more.
         smooth: makes an input at which the operator is smooth.
         function_of: the function of a case, `f(library, operands)`, where no function of
             `torch.nn.functional` is the operator.
@@ -130,6 +131,7 @@ class OperatorSpec:
     typical_cases: tuple[Case, ...] = ()
     corner_cases: tuple[Case, ...] = ()
     tiny_cases: tuple[Case, ...] = ()
+    arrange: Callable[..., tuple[Any, ...]] | None = None
     smooth: Callable[[Tensor], Tensor] = torch.clone
     function_of: Callable[[Any], Callable[[Any, Tensors], Any]] | None = None
     shapes: tuple[Shape, ...] = ()
@@ -168,7 +170,7 @@ class OperatorSpec:
 
     def apply(self, library: Any, operands: Sequence[Any], *options: Any, **named: Any) -> Any:
         """What the function of a library makes of the operands."""
-        first, *rest = operands
+        first, *rest = operands if self.arrange is None else self.arrange(*operands)
         if self.states:
             count = len(self.states)
             rest = [tuple(rest[:count]), *rest[count:]]
@@ -183,11 +185,14 @@ class OperatorSpec:
         if self.function_of is not None:
             return self.function_of(case)
         options = case.kwargs()
-        name, has_states = self.operator.name, bool(self.states)
+        name = self.operator.name
+        has_states, is_arranged = bool(self.states), self.arrange is not None
 
         def function(library: Any, operands: Tensors) -> Tensors:
             if has_states:
                 return tuple(self.apply(library, operands, **options))
+            if is_arranged:
+                return (self.apply(library, operands, **options),)
             # As little as can be beside the call, which may take two microseconds.
             return (getattr(library, name)(*operands, **options),)
 

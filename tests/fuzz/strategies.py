@@ -127,6 +127,17 @@ def adaptive_max_pool2d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]
 
 
 @st.composite
+def batch_norm(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
+    """In training: drawn variances would be negative."""
+    channels, sizes = draw(SIZES), draw(st.lists(EXTENTS, max_size=2))
+    affine = (channels,) if draw(st.booleans()) else None
+    shape = (draw(FEW), channels, *sizes)
+    assume(math.prod(shape) > channels)
+    options = {"training": True, "momentum": draw(st.sampled_from((0.1, 0.0, 1.0, 0.3)))}
+    return [shape, None, None, affine, affine], options
+
+
+@st.composite
 def elementwise(draw: Draw, op: str) -> tuple[list[Shape | None], dict[str, Any]]:
     spec = SPECS[op]
     shape = draw(

@@ -13,6 +13,7 @@ from cnnext.ops.common.recurrence_formulas import Cell
 from cnnext.testing.cases import (
     AdaptivePool2dCase,
     AvgPool2dCase,
+    BatchNormCase,
     Conv2dCase,
     LinearCase,
     LSTMCellCase,
@@ -56,6 +57,32 @@ def conv2d(case: Conv2dCase, operands: Tensors) -> Iterator[RawCall]:
     yield "conv2d_backward_input", (gradient, weight, case.h_in, case.w_in, *geometry)
     yield "conv2d_backward_weight", (gradient, image, weight, *geometry)
     yield "conv2d", (*leaves(operands), *geometry)
+
+
+def batch_norm(case: BatchNormCase, operands: Tensors) -> Iterator[RawCall]:
+    """With and without a residual, bounded in both ways."""
+    image, weight, bias = operands
+    channels = image.shape[1]
+    running = [torch.full((channels,), value, dtype=image.dtype) for value in (0.25, 0.75)]
+    for residual, bounds in ((None, (None, None)), (None, (0.0, None)), (image, (0.0, 6.0))):
+        numbers = (case.training, 0.1, case.eps, *bounds)
+        yield "batch_norm_forward", (image, residual, weight, bias, *running, *numbers)
+        output, *of_batch = raw.batch_norm_forward(
+            image, residual, weight, bias, *running, *numbers
+        )
+        saved = (None if residual is None else output, weight, bias)
+        statistics = of_batch if case.training else running
+        seed = seed_gradient(output)
+        yield (
+            "batch_norm_backward",
+            (
+                *(seed, image, *saved, *statistics, case.training, case.eps, *bounds),
+                *(True, residual is not None),
+            ),
+        )
+    given = (None, None) if case.training else tuple(running)
+    numbers = (case.training, case.eps, None, None)
+    yield "batch_norm", (leaves((image,))[0], None, *leaves((weight, bias)), *given, *numbers)
 
 
 def linear(case: LinearCase, operands: Tensors) -> Iterator[RawCall]:
