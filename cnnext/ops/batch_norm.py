@@ -55,6 +55,12 @@ def _fake_backward(
     return (*images, *parameters)  # type: ignore[return-value]
 
 
+@register_fake("batch_norm_backward_")
+def _fake_backward_in_place(self: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
+    grad_weight, grad_bias = (self.new_empty(self.shape[1]) for _ in range(2))
+    return grad_weight, grad_bias
+
+
 def _like(input: Tensor) -> Tensor:
     return torch.empty_like(input, memory_format=torch._prims_common.suggest_memory_format(input))
 
@@ -85,15 +91,14 @@ def _keep(
     ctx.arguments = arguments
 
 
-def _save(ctx: Any, inputs: tuple[Any, ...], outputs: tuple[Tensor, Tensor, Tensor]) -> None:
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     input, residual, weight, bias, mean, var, training, eps, low, high = inputs
-    output, *of_batch = outputs
-    ctx.set_materialize_grads(False)
+    result, *of_batch = output
     _keep(
         ctx,
         (input, weight, bias),
         (of_batch[0], of_batch[1]) if training else (mean, var),
-        None if residual is None or low is None else output,
+        None if residual is None or low is None else result,
         (training, eps, low, high),
     )
 
@@ -441,7 +446,7 @@ BATCH_NORM = declare(
         native=native_batch_norm,
         module=BatchNorm2d,
         autograd=BatchNormFunction,
-        raw=("batch_norm", "batch_norm_backward", "batch_norm_forward"),
+        raw=("batch_norm", "batch_norm_backward", "batch_norm_backward_", "batch_norm_forward"),
         kernels="batch_norm",
         optional=4,
         check=check,

@@ -58,6 +58,11 @@ def _fake_backward_input(
     return grad_output.new_empty(size).to(memory_format=result_format(grad_output, weight))
 
 
+@register_fake("conv2d_backward_input_")
+def _fake_backward_input_in_place(self: Tensor, *arguments: Any) -> None:
+    return None
+
+
 @register_fake("conv2d_backward_weight")
 def _fake_backward_weight(
     grad_output: Tensor, input: Tensor, weight: Tensor, *geometry: int
@@ -79,6 +84,13 @@ def layout_of(output: Tensor) -> torch.memory_format | None:
     if nchw == output.is_contiguous(memory_format=torch.channels_last):
         return None
     return torch.contiguous_format if nchw else torch.channels_last
+
+
+def in_layout(tensor: Tensor, layout: torch.memory_format | None) -> Tensor:
+    """The tensor, or a copy, in this layout, if there is one."""
+    if layout is None or tensor.is_contiguous(memory_format=layout):
+        return tensor
+    return tensor.contiguous(memory_format=layout)
 
 
 def gradients(
@@ -107,8 +119,7 @@ def gradients(
             needed,
         )
     grad_input = grad_weight = grad_bias = None
-    if layout is not None and not grad_output.is_contiguous(memory_format=layout):
-        grad_output = grad_output.contiguous(memory_format=layout)
+    grad_output = in_layout(grad_output, layout)
     if need_input:
         grad_input = ops.conv2d_backward_input.default(
             grad_output, weight, input.shape[2], input.shape[3], *geometry
@@ -359,6 +370,7 @@ CONV2D = declare(
             "conv2d",
             "conv2d_backward_bias",
             "conv2d_backward_input",
+            "conv2d_backward_input_",
             "conv2d_backward_weight",
             "conv2d_forward",
             "conv2d_planned",

@@ -124,20 +124,23 @@ Tensor forward(const Tensor& input, const Tensor& weight, const std::optional<Te
                             dilation_h, dilation_w, groups);
 }
 
+// With `into`, dense in either layout, that is the result.
 template <class Device, class Compute>
-Tensor backward_input_by(const Compute& compute, const Tensor& grad_output, const Tensor& weight,
-                         int64_t h_in, int64_t w_in, int64_t stride_h, int64_t stride_w,
-                         int64_t pad_h, int64_t pad_w, int64_t dilation_h, int64_t dilation_w,
-                         int64_t groups) {
+Tensor backward_input_by(const Compute& compute, const Tensor* into, const Tensor& grad_output,
+                         const Tensor& weight, int64_t h_in, int64_t w_in, int64_t stride_h,
+                         int64_t stride_w, int64_t pad_h, int64_t pad_w, int64_t dilation_h,
+                         int64_t dilation_w, int64_t groups) {
   check_dim(grad_output, 4, "grad_output");
   check_dim(weight, 4, "weight");
   check_like(weight, grad_output, "weight");
-  const Layout layout = result_layout(grad_output, weight);
+  const Layout layout =
+      into == nullptr ? result_layout(grad_output, weight) : preferred_layout(*into);
   const Conv2dShape s =
       make_shape(grad_output.size(0), weight.size(1) * groups, h_in, w_in, weight, stride_h,
                  stride_w, pad_h, pad_w, dilation_h, dilation_w, groups, layout);
   check_grad_output(grad_output, s);
-  const Tensor grad_input = empty_4d(s.n, s.c_in, h_in, w_in, layout, grad_output);
+  const Tensor grad_input =
+      into == nullptr ? empty_4d(s.n, s.c_in, h_in, w_in, layout, grad_output) : *into;
   if (grad_input.numel() == 0) return grad_input;
   CNNEXT_CHECK(grad_output.numel() > 0, "grad_output must not be empty, but has shape ",
                shape_text(grad_output));
@@ -153,8 +156,25 @@ template <class Device>
 Tensor backward_input(const Tensor& grad_output, const Tensor& weight, int64_t h_in, int64_t w_in,
                       int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w,
                       int64_t dilation_h, int64_t dilation_w, int64_t groups) {
-  return backward_input_by<Device>(AsDevice(), grad_output, weight, h_in, w_in, stride_h, stride_w,
-                                   pad_h, pad_w, dilation_h, dilation_w, groups);
+  return backward_input_by<Device>(AsDevice(), nullptr, grad_output, weight, h_in, w_in, stride_h,
+                                   stride_w, pad_h, pad_w, dilation_h, dilation_w, groups);
+}
+
+// The same into the memory of `self`, which has the shape of the input.
+template <class Device>
+void backward_input_(const Tensor& self, const Tensor& grad_output, const Tensor& weight,
+                     int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w,
+                     int64_t dilation_h, int64_t dilation_w, int64_t groups) {
+  check_dim(self, 4, "self");
+  check_dim(weight, 4, "weight");
+  check_like(self, grad_output, "self");
+  CNNEXT_CHECK(is_dense(self, preferred_layout(self)), "self must be dense, but has shape ",
+               shape_text(self), " and strides ", in_brackets(self.strides()));
+  CNNEXT_CHECK(
+      groups > 0 && self.size(0) == grad_output.size(0) && self.size(1) == weight.size(1) * groups,
+      "self must have the shape of the input, but has ", shape_text(self));
+  backward_input_by<Device>(AsDevice(), &self, grad_output, weight, self.size(2), self.size(3),
+                            stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups);
 }
 
 // The result has the shape of weight, whose values are not read.
@@ -211,6 +231,9 @@ inline void define_operators(StableLibrary& m) {
       "int stride_h, int stride_w, int pad_h, int pad_w, int dilation_h, int dilation_w, "
       "int groups) -> Tensor");
   m.def(
+      "conv2d_backward_input_(Tensor(a!) self, Tensor grad_output, Tensor weight, int stride_h, "
+      "int stride_w, int pad_h, int pad_w, int dilation_h, int dilation_w, int groups) -> ()");
+  m.def(
       "conv2d_backward_weight(Tensor grad_output, Tensor input, Tensor weight, int stride_h, "
       "int stride_w, int pad_h, int pad_w, int dilation_h, int dilation_w, int groups) -> Tensor");
   m.def("conv2d_backward_bias(Tensor grad_output) -> Tensor");
@@ -220,6 +243,7 @@ template <class Device>
 void implement_operators(StableLibrary& m) {
   implement_forward(m, "conv2d", TORCH_BOX(&forward<Device>));
   m.impl("conv2d_backward_input", TORCH_BOX(&backward_input<Device>));
+  m.impl("conv2d_backward_input_", TORCH_BOX(&backward_input_<Device>));
   m.impl("conv2d_backward_weight", TORCH_BOX(&backward_weight<Device>));
   m.impl("conv2d_backward_bias", TORCH_BOX(&backward_bias<Device>));
 }

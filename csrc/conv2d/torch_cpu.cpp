@@ -115,8 +115,8 @@ std::string value_facts(std::string direction, Tensor first, Tensor weight, int6
     conv2d::forward_by<Device>(look, first, weight, std::nullopt, stride_h, stride_w, pad_h, pad_w,
                                dilation_h, dilation_w, groups);
   } else {
-    conv2d::backward_input_by<Device>(look, first, weight, h_in, w_in, stride_h, stride_w, pad_h,
-                                      pad_w, dilation_h, dilation_w, groups);
+    conv2d::backward_input_by<Device>(look, nullptr, first, weight, h_in, w_in, stride_h, stride_w,
+                                      pad_h, pad_w, dilation_h, dilation_w, groups);
   }
   return found;
 }

@@ -18,7 +18,7 @@
 //
 // the second term in training alone. Ioffe and Szegedy, "Batch normalization", ICML 2015
 // (https://arxiv.org/abs/1502.03167). With r and an activation, what that passed on is asked of y;
-// without r it is computed again.
+// without r it is computed again. dx may be dy.
 #pragma once
 
 #include "common/kernel/epilogue.h"

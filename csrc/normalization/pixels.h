@@ -168,7 +168,7 @@ struct BatchNormPixels {
     });
   }
 
-  // Of so many vectors of channels side by side, of which `lanes` count.
+  // The same for so many vectors of channels side by side, of which `lanes` count.
   template <int kCount, class Lanes>
   static void measure_group(const BatchNormShape& s, const float* x, int64_t first, int64_t count,
                             int64_t c, Lanes lanes, const Tables& tables, int64_t task,
@@ -210,7 +210,7 @@ struct BatchNormPixels {
     }
   }
 
-  // Of the tasks together: the distance of a task's mean from itself is 0.
+  // The moments of all tasks together: the distance of a task's mean from itself is 0.
   static Moments joined(const BatchNormShape& s, const Plan& plan, const Tables& tables,
                         int64_t c) {
     int64_t before = 0;

@@ -12,7 +12,7 @@
 namespace cnnext {
 namespace {
 
-// Of so many numbers, their sum, and that of their squared distances from the mean.
+// So many numbers: their sum, and that of their squared distances from the mean.
 struct Moments {
   double count, sum, squares;
 };
@@ -39,11 +39,11 @@ struct Joining {
   double count, inverse, inverse_before, weight;
 };
 
-// Of a channel, what a forward pass in training leaves.
+// Stores what a forward pass in training leaves of a channel.
 inline void store_statistics(const BatchNormShape& s, const BatchNormOperands<float>& o, int64_t c,
                              const Moments& moments) {
   const double mean = moments.sum / moments.count;
-  // Of numbers that are all the same, rounding may leave less than nothing.
+  // Rounding may leave less than nothing where all numbers are the same.
   const double squares = moments.squares < 0 ? 0 : moments.squares;
   o.batch_mean[c] = static_cast<float>(mean);
   o.batch_var[c] = static_cast<float>(squares / moments.count);
@@ -75,7 +75,7 @@ struct Affine {
 //
 //   dx = scale (g - offset - (x - mean) slope)
 struct Gradients {
-  // Of the sums of g and of g (x - mean).
+  // From the sums of g and of g (x - mean).
   Gradients(const BatchNormShape& s, const Affine& affine, double sum, double product)
       : dgamma(static_cast<float>(product * affine.inverse)), dbeta(static_cast<float>(sum)) {
     if (!s.training) return;

@@ -136,12 +136,14 @@ std::tuple<Tensor, Tensor, Tensor> functional(const Tensor& input, const Optiona
 }
 
 // Returns the gradients of input and residual (each empty unless it is needed), weight and bias.
-// `output` is that of the forward pass where it had a residual and bounds.
+// `output` is that of the forward pass where it had a residual and bounds. With `into`, dense in
+// the input's layout, that is the gradient of input; it may be grad_output itself.
 template <class Device>
-std::tuple<Tensor, Tensor, Tensor, Tensor> backward(
-    const Tensor& grad_output, const Tensor& input, const Optional& output, const Optional& weight,
-    const Optional& bias, const Tensor& mean, const Tensor& var, bool training, double eps,
-    std::optional<double> low, std::optional<double> high, bool need_input, bool need_residual) {
+std::tuple<Tensor, Tensor, Tensor, Tensor> backward_into(
+    const Tensor* into, const Tensor& grad_output, const Tensor& input, const Optional& output,
+    const Optional& weight, const Optional& bias, const Tensor& mean, const Tensor& var,
+    bool training, double eps, std::optional<double> low, std::optional<double> high,
+    bool need_input, bool need_residual) {
   BatchNormShape s = shape_of(input, training, 0, eps, low, high);
   s.residual = output.has_value() || need_residual;
   check_like(grad_output, input, "grad_output");
@@ -162,7 +164,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> backward(
   const Optional gamma = dense(weight), beta = dense(bias);
   const Tensor mean_of_c = cnnext::dense(mean), var_of_c = cnnext::dense(var);
   const Tensor nothing = empty_1d(0, x, x.scalar_type());
-  const Tensor dx = need_input ? empty_of(s, x) : nothing;
+  const Tensor dx = into != nullptr ? *into : need_input ? empty_of(s, x) : nothing;
   const Tensor dr = need_residual ? empty_of(s, x) : nothing;
   const Tensor dgamma = empty_1d(s.c, x, x.scalar_type());
   const Tensor dbeta = empty_1d(s.c, x, x.scalar_type());
@@ -186,6 +188,32 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> backward(
   return {dx, dr, dgamma, dbeta};
 }
 
+template <class Device>
+std::tuple<Tensor, Tensor, Tensor, Tensor> backward(
+    const Tensor& grad_output, const Tensor& input, const Optional& output, const Optional& weight,
+    const Optional& bias, const Tensor& mean, const Tensor& var, bool training, double eps,
+    std::optional<double> low, std::optional<double> high, bool need_input, bool need_residual) {
+  return backward_into<Device>(nullptr, grad_output, input, output, weight, bias, mean, var,
+                               training, eps, low, high, need_input, need_residual);
+}
+
+// Of a forward pass without a residual: self is the gradient of the output, and becomes that of the
+// input. Returns those of weight and bias.
+template <class Device>
+std::tuple<Tensor, Tensor> backward_(const Tensor& self, const Tensor& input,
+                                     const Optional& weight, const Optional& bias,
+                                     const Tensor& mean, const Tensor& var, bool training,
+                                     double eps, std::optional<double> low,
+                                     std::optional<double> high) {
+  CNNEXT_CHECK(self.dim() == 4 && input.dim() == 4 && is_dense(self, preferred_layout(input)),
+               "self must be dense in the layout of input, but has strides ",
+               in_brackets(self.strides()));
+  auto [dx, dr, dgamma, dbeta] =
+      backward_into<Device>(&self, self, input, std::nullopt, weight, bias, mean, var, training,
+                            eps, low, high, true, false);
+  return {dgamma, dbeta};
+}
+
 inline void define_operators(StableLibrary& m) {
   m.def(
       "batch_norm(Tensor input, Tensor? residual, Tensor? weight, Tensor? bias, Tensor? mean, "
@@ -199,6 +227,10 @@ inline void define_operators(StableLibrary& m) {
       "batch_norm_backward(Tensor grad_output, Tensor input, Tensor? output, Tensor? weight, "
       "Tensor? bias, Tensor mean, Tensor var, bool training, float eps, float? low, float? high, "
       "bool need_input, bool need_residual) -> (Tensor, Tensor, Tensor, Tensor)");
+  m.def(
+      "batch_norm_backward_(Tensor(a!) self, Tensor input, Tensor? weight, Tensor? bias, "
+      "Tensor mean, Tensor var, bool training, float eps, float? low, float? high) "
+      "-> (Tensor, Tensor)");
 }
 
 template <class Device>
@@ -206,6 +238,7 @@ void implement_operators(StableLibrary& m) {
   m.impl("batch_norm", TORCH_BOX(&functional<Device>));
   m.impl("batch_norm_forward", TORCH_BOX(&forward<Device>));
   m.impl("batch_norm_backward", TORCH_BOX(&backward<Device>));
+  m.impl("batch_norm_backward_", TORCH_BOX(&backward_<Device>));
 }
 
 }  // namespace normalization

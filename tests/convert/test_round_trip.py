@@ -6,13 +6,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cnnext.conversion.blocks import counterpart_of
 from cnnext.conversion.swap import convert, restore
 from cnnext.testing.errors import assert_contract
 from tests.convert.architectures import CNNEXT_FOR_NATIVE, images, run, types
 
 
 def test_convert_swaps_every_supported_layer(model: nn.Module) -> None:
-    expected = [CNNEXT_FOR_NATIVE.get(cls, cls) for cls in types(model)]
+    expected = [CNNEXT_FOR_NATIVE.get(cls) or counterpart_of(cls) or cls for cls in types(model)]
     assert types(convert(model)) == expected
     assert set(expected) & set(CNNEXT_FOR_NATIVE.values())
 

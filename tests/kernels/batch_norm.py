@@ -254,7 +254,8 @@ def away_from_bounds(problem: BatchNorm, operands: Backward) -> Backward:
     _, scale, before = arguments(operands)
     for bound in BOUNDS[problem.activation]:
         near = np.abs(before - bound) < MARGIN
-        x[near] += np.broadcast_to(2 * MARGIN / scale, x.shape)[near].astype(x.dtype)
+        step = np.maximum(2 * MARGIN / np.abs(scale), 2 * np.spacing(np.abs(x)))
+        x[near] += step[near].astype(x.dtype)
     moved = operands._replace(x=x)
     _, _, before = arguments(moved)
     for bound in BOUNDS[problem.activation]:
@@ -333,13 +334,11 @@ def check_statistics(
         (before,) = wide([getattr(operands, name)])
         if before is None:
             continue
-        size = (1 - MOMENTUM) * np.abs(before) + MOMENTUM * np.abs(value)
-        assert_within(
-            results[name],
-            before + MOMENTUM * (value - before),
-            MOMENTUM * tolerance + eps_of(dtype) * size,
-            f"{name}, {what}",
-        )
+        parts = np.array([[1 - MOMENTUM], [MOMENTUM]])
+        terms = given(np.stack([before, value]), dtype) * given(parts, dtype)
+        after = terms[0] + terms[1]
+        limit = after.error + MOMENTUM * tolerance
+        assert_within(results[name], after.value, limit, f"{name}, {what}")
 
 
 def check_backward(

@@ -66,21 +66,22 @@ class BatchNormConv2dFunction(torch.autograd.Function):
 
 
 def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+    """In one piece of memory: what the convolution read, its gradient, that of the input."""
     input, weight, bias, filters, _, mean, var = ctx.saved_tensors
-    need_norm = any(ctx.needs_input_grad[:3])
-    needed = (need_norm, *ctx.needs_input_grad[3:5])
-    read = batch_norm.normalised(input, weight, bias, mean, var, ctx.eps, ctx.bounds)
-    grad_read, grad_filters, grad_filter_bias = conv2d.gradients(
-        grad_output, read, filters, ctx.geometry, ctx.layout, needed
+    need_input, need_weight, need_bias, need_filters, need_filter_bias = ctx.needs_input_grad[:5]
+    piece = batch_norm.normalised(input, weight, bias, mean, var, ctx.eps, ctx.bounds)
+    grad_output = conv2d.in_layout(grad_output, ctx.layout)
+    _, grad_filters, grad_filter_bias = conv2d.gradients(
+        grad_output, piece, filters, ctx.geometry, None, (False, need_filters, need_filter_bias)
     )
-    del read
-    grad_input = grad_weight = grad_bias = None
-    if grad_read is not None:
-        grad_input, _, grad_weight, grad_bias = ops.batch_norm_backward.default(
-            grad_read, input, None, weight, bias, mean, var,
-            ctx.training, ctx.eps, *ctx.bounds, ctx.needs_input_grad[0], False,
-        )  # fmt: skip
-    return grad_input, grad_weight, grad_bias, grad_filters, grad_filter_bias
+    if not (need_input or need_weight or need_bias):
+        return None, None, None, grad_filters, grad_filter_bias
+    ops.conv2d_backward_input_.default(piece, grad_output, filters, *ctx.geometry)
+    warn_once()
+    grad_weight, grad_bias = ops.batch_norm_backward_.default(
+        piece, input, weight, bias, mean, var, ctx.training, ctx.eps, *ctx.bounds
+    )
+    return piece, grad_weight, grad_bias, grad_filters, grad_filter_bias
 
 
 def _differentiable_backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:

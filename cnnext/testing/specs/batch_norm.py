@@ -123,5 +123,18 @@ SPEC = OperatorSpec(
                 "need_residual": True,
             }
         ),
+        "batch_norm_backward_": Arguments(
+            {
+                "self": _GRADIENT,
+                "input": _INPUT,
+                "weight": _C,
+                "bias": _C,
+                "mean": _C,
+                "var": _POSITIVE,
+                "training": True,
+                "eps": 1e-5,
+                **_BOUNDS,
+            }
+        ),
     },
 )

@@ -86,6 +86,9 @@ SPEC = OperatorSpec(
         "conv2d_backward_input": Arguments(
             {"grad_output": _GRADIENT, "weight": _WEIGHT, **_SIZE_IN, **_GEOMETRY}
         ),
+        "conv2d_backward_input_": Arguments(
+            {"self": _INPUT, "grad_output": _GRADIENT, "weight": _WEIGHT, **_GEOMETRY}
+        ),
         "conv2d_backward_weight": Arguments(
             {"grad_output": _GRADIENT, "input": _INPUT, "weight": _WEIGHT, **_GEOMETRY}
         ),
