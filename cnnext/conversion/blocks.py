@@ -75,7 +75,7 @@ def _make_counterpart(native: Any) -> type[Module]:
 
 def _native_copy(self: Module) -> Module:
     """What TorchScript compiles."""
-    its_copy = self.__class__.__new__(self.__class__.__bases__[0])
+    its_copy: Module = self.__class__.__new__(self.__class__.__bases__[0])
     vars(its_copy).update(vars(self))
     return its_copy
 

@@ -87,6 +87,8 @@ def _keep(
 ) -> None:
     """Saves what the gradients need; of a sum that was bounded, the result tells by what."""
     input, weight, bias = operands
+    if arguments[2] is None:  # no bound, of which the bias would tell
+        bias = None
     ctx.save_for_backward(input, bounded_sum, weight, bias, *statistics)
     ctx.arguments = arguments
 
@@ -130,10 +132,14 @@ def _forward(
     return output
 
 
-def _backward(ctx: Any, grad_output: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
-    needed = ctx.needs_input_grad[:4]
-    if grad_output is None:
-        return (None,) * 4
+_Needed = tuple[bool, bool, bool, bool]  # gradients of input, residual, weight and bias
+
+
+def _backward(ctx: Any, grad_output: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+    return _gradients(ctx, grad_output, ctx.needs_input_grad[:4])
+
+
+def _gradients(ctx: Any, grad_output: Tensor, needed: _Needed) -> tuple[Tensor | None, ...]:
     if torch.is_grad_enabled():
         gradients = _differentiable_backward(grad_output, needed, ctx.saved_tensors, ctx.arguments)
     else:
@@ -147,7 +153,7 @@ def _backward(ctx: Any, grad_output: Tensor | None, *_: Any) -> tuple[Tensor | N
 
 def _differentiable_backward(
     grad_output: Tensor,
-    needed: tuple[bool, bool, bool, bool],
+    needed: _Needed,
     saved: tuple[Any, ...],
     arguments: tuple[bool, float, float | None, float | None],
 ) -> tuple[Tensor | None, ...]:
@@ -197,32 +203,39 @@ def normalised(
 _Recorded: Any = register_autograd("batch_norm", _backward, _save, _forward)
 
 
-class BatchNormFunction(_Recorded):
-    """batch_norm of (N, C, ...), the numbers as for `cnnext.functional.batch_norm`.
+class BatchNormFunction(torch.autograd.Function):
+    """batch_norm of (N, C, ...); arguments as `cnnext.functional.batch_norm`. Twice differentiable.
 
     With a `residual` of the input's shape the result is batch_norm(input) + residual. It is bounded
-    from below by `low`, which then is 0, or by `low` and `high`. Twice differentiable.
+    from below by `low`, which then is 0, or by `low` and `high`.
     """
 
     @staticmethod
     def forward(
         ctx: Any,
         input: Tensor,
-        residual: Tensor | None = None,
+        running_mean: Tensor | None,
+        running_var: Tensor | None,
         weight: Tensor | None = None,
         bias: Tensor | None = None,
-        running_mean: Tensor | None = None,
-        running_var: Tensor | None = None,
         training: bool = False,
         momentum: float = 0.1,
         eps: float = 1e-5,
+        residual: Tensor | None = None,
         low: float | None = None,
         high: float | None = None,
     ) -> Tensor:
-        return _Recorded.forward(
-            ctx, input, residual, weight, bias, running_mean, running_var,
-            training, momentum, eps, low, high,
-        )  # fmt: skip
+        operands = (input, residual, weight, bias, running_mean, running_var)
+        return _forward(ctx, *operands, training, momentum, eps, low, high)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        needs = (*ctx.needs_input_grad, *(False,) * 3)  # which are not given to all calls
+        of_input, of_residual, of_weight, of_bias = _gradients(
+            ctx, grad_output, (needs[0], needs[8], needs[3], needs[4])
+        )
+        found = (of_input, None, None, of_weight, of_bias, None, None, None, of_residual)
+        return (*found, None, None)[: len(ctx.needs_input_grad)]
 
 
 # ----------------------------------------------------------------------------------- function
@@ -292,7 +305,11 @@ def check(
         if operand.shape != shape[1:2] or operand.dtype != input.dtype:
             return None
     for running in (running_mean, running_var):
-        if running is not None and not running.is_contiguous():
+        if running is None:
+            continue
+        if running.requires_grad and torch.is_grad_enabled():  # native rejects that
+            return None
+        if not running.is_contiguous():
             return "the running statistics are not contiguous"
     return input, running_mean, running_var, weight, bias, training, float(momentum), float(eps)
 
@@ -315,12 +332,11 @@ def in_graph(
     )
     if training:
         count = input.numel() // input.shape[1]
-        with torch.no_grad():
-            if running_mean is not None:
-                running_mean.mul_(1 - momentum).add_(mean, alpha=momentum)
-            if running_var is not None:
-                unbiased = count / (count - 1)
-                running_var.mul_(1 - momentum).add_(var, alpha=momentum * unbiased)
+        if running_mean is not None:
+            running_mean.mul_(1 - momentum).add_(mean.detach(), alpha=momentum)
+        if running_var is not None:
+            unbiased = count / (count - 1)
+            running_var.mul_(1 - momentum).add_(var.detach(), alpha=momentum * unbiased)
     return output
 
 
@@ -337,8 +353,8 @@ def recorded(
     bounds: Bounds = _UNBOUNDED,
 ) -> Tensor:
     """What autograd differentiates."""
-    return _Recorded.apply(
-        input, residual, weight, bias, running_mean, running_var, training, momentum, eps, *bounds
+    return BatchNormFunction.apply(
+        input, running_mean, running_var, weight, bias, training, momentum, eps, residual, *bounds
     )
 
 

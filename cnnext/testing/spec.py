@@ -108,7 +108,8 @@ class OperatorSpec:
             graph.
         corner_cases: sizes of one, which have no order in memory, and of zero.
         tiny_cases: for finite differences.
-        arrange: makes what the function takes of the operands, where that is more.
+        arrange: makes what the function takes of the operands and its other arguments, by position
+            and by name, where that is more.
         smooth: makes an input at which the operator is smooth.
         function_of: the function of a case, `f(library, operands)`, where no function of
             `torch.nn.functional` is the operator.
@@ -170,11 +171,15 @@ class OperatorSpec:
 
     def apply(self, library: Any, operands: Sequence[Any], *options: Any, **named: Any) -> Any:
         """What the function of a library makes of the operands."""
-        first, *rest = operands if self.arrange is None else self.arrange(*operands)
+        first, *rest = self.arranged(operands, *options, **named)
         if self.states:
             count = len(self.states)
             rest = [tuple(rest[:count]), *rest[count:]]
         return getattr(library, self.operator.name)(first, *rest, *options, **named)
+
+    def arranged(self, operands: Sequence[Any], *options: Any, **named: Any) -> Sequence[Any]:
+        """What the function takes of the operands, before its other arguments."""
+        return operands if self.arrange is None else self.arrange(operands, options, named)
 
     def call(self, library: Any, *operands: Any) -> Any:
         """The ordinary call, on operands of `shapes`."""

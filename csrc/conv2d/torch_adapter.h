@@ -166,8 +166,10 @@ void backward_input_(const Tensor& self, const Tensor& grad_output, const Tensor
                      int64_t stride_h, int64_t stride_w, int64_t pad_h, int64_t pad_w,
                      int64_t dilation_h, int64_t dilation_w, int64_t groups) {
   check_dim(self, 4, "self");
+  check_dim(grad_output, 4, "grad_output");
   check_dim(weight, 4, "weight");
   check_like(self, grad_output, "self");
+  check_allocated(self);
   CNNEXT_CHECK(is_dense(self, preferred_layout(self)), "self must be dense, but has shape ",
                shape_text(self), " and strides ", in_brackets(self.strides()));
   CNNEXT_CHECK(

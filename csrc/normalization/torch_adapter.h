@@ -30,11 +30,11 @@ inline BatchNormShape shape_of(const Tensor& input, bool training, double moment
                                std::optional<double> low, std::optional<double> high) {
   CNNEXT_CHECK(input.dim() >= 2 && input.dim() <= 4,
                "input must have 2 to 4 dimensions, but has shape ", shape_text(input));
-  CNNEXT_CHECK(input.numel() > 0, "input must not be empty, but has shape ", shape_text(input));
   BatchNormShape s{};
   s.n = input.size(0);
   s.c = input.size(1);
-  s.pixels = input.numel() / (s.n * s.c);
+  s.pixels = 1;
+  for (int64_t d = 2; d < input.dim(); ++d) s.pixels *= input.size(d);
   // A row of channels for each image is channels_last as well.
   s.layout = input.dim() == 2 ? Layout::channels_last : preferred_layout(input);
   s.training = training;
@@ -66,11 +66,19 @@ inline Optional dense(const Optional& t) {
   return t.has_value() ? Optional(cnnext::dense(*t)) : std::nullopt;
 }
 
-// Of a statistic that is written in place.
+// Checks a statistic that is written in place.
 inline void check_running(const BatchNormShape& s, const Optional& t, const Tensor& input,
                           const char* name) {
   check_channels(s, t, input, name);
-  CNNEXT_CHECK(!t.has_value() || t->is_contiguous(), name, " must be contiguous");
+  if (!t.has_value()) return;
+  CNNEXT_CHECK(t->is_contiguous(), name, " must be contiguous, but has strides ",
+               in_brackets(t->strides()));
+  check_allocated(*t);
+}
+
+// A statistic of no elements.
+inline Tensor of_nothing(const Tensor& statistic) {
+  return torch::stable::fill_(statistic, std::numeric_limits<double>::quiet_NaN());
 }
 
 // Returns the output, and in training mean and variance of the batch, else two empty tensors.
@@ -100,6 +108,7 @@ std::tuple<Tensor, Tensor, Tensor> forward(const Tensor& input, const Optional& 
   const Tensor output = empty_of(s, x);
   const Tensor mean = empty_1d(training ? s.c : 0, x, x.scalar_type());
   const Tensor var = empty_1d(training ? s.c : 0, x, x.scalar_type());
+  if (x.numel() == 0) return {output, of_nothing(mean), of_nothing(var)};
   Device::with_element_type(x, [&](auto zero) {
     using T = decltype(zero);
     const Device device(x);
@@ -168,6 +177,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> backward_into(
   const Tensor dr = need_residual ? empty_of(s, x) : nothing;
   const Tensor dgamma = empty_1d(s.c, x, x.scalar_type());
   const Tensor dbeta = empty_1d(s.c, x, x.scalar_type());
+  if (x.numel() == 0) {
+    return {dx, dr, torch::stable::fill_(dgamma, 0), torch::stable::fill_(dbeta, 0)};
+  }
   Device::with_element_type(x, [&](auto zero) {
     using T = decltype(zero);
     const Device device(x);
@@ -197,7 +209,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> backward(
                                training, eps, low, high, need_input, need_residual);
 }
 
-// Of a forward pass without a residual: self is the gradient of the output, and becomes that of the
+// Takes no residual: self is the gradient of the output, and becomes that of the
 // input. Returns those of weight and bias.
 template <class Device>
 std::tuple<Tensor, Tensor> backward_(const Tensor& self, const Tensor& input,
@@ -208,6 +220,7 @@ std::tuple<Tensor, Tensor> backward_(const Tensor& self, const Tensor& input,
   CNNEXT_CHECK(self.dim() == 4 && input.dim() == 4 && is_dense(self, preferred_layout(input)),
                "self must be dense in the layout of input, but has strides ",
                in_brackets(self.strides()));
+  check_allocated(self);
   auto [dx, dr, dgamma, dbeta] =
       backward_into<Device>(&self, self, input, std::nullopt, weight, bias, mean, var, training,
                             eps, low, high, true, false);

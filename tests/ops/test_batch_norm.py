@@ -128,7 +128,7 @@ def summed(
         if library is not NATIVE:
             return (
                 BatchNormFunction.apply(
-                    x, residual, weight, bias, *running, training, 0.1, 1e-5, low, high
+                    x, *running, weight, bias, training, 0.1, 1e-5, residual, low, high
                 ),
             )
         y = nn.functional.batch_norm(x, *running, weight, bias, training) + residual

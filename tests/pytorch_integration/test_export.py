@@ -22,6 +22,7 @@ from tests.pytorch_integration.cases import (
     gradients_of,
     grads_of,
     loss_of,
+    outcome,
     outputs_of,
 )
 
@@ -98,6 +99,11 @@ def test_make_fx(layer: Layer, mode: str) -> None:
     """The graph calls our operators, in the backward pass too; a symbolic batch serves any."""
     ours, native = layer.pair()
     parameters = {name: p.detach() for name, p in ours.named_parameters()}
+    if isinstance(
+        outcome(make_fx(training_step(native), tracing_mode=mode), parameters, *layer.inputs()),
+        type,
+    ):
+        pytest.skip("native's running statistics are no fake tensors either")
     graph = make_fx(training_step(ours), tracing_mode=mode)(parameters, *layer.inputs())
     assert len(ops_in(graph)) >= 2
     for batch in (2, 5) if mode == "symbolic" else (2,):

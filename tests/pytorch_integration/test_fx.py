@@ -138,7 +138,11 @@ def test_a_subclass_of_the_users_is_no_leaf(layer: Layer) -> None:
     assert not tracer.is_leaf_module(module, "layer")
     assert not tracer.is_leaf_module(subclass_of(getattr(nn, layer.name)), "layer")
     # Those forward passes branch on their input, as native's do.
-    if not layer.name.endswith("Cell") and not layer.recurrent:
+    if (
+        not layer.name.endswith("Cell")
+        and not layer.name.startswith("BatchNorm")
+        and not (layer.recurrent)
+    ):
         graph = traced(module, layer.inputs())
         assert_same_sums(graph(*layer.inputs()), module(*layer.inputs()))
 

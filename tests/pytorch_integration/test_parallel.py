@@ -12,7 +12,7 @@ from torch import nn
 
 import cnnext
 from tests.ops.support import assert_same_sums
-from tests.pytorch_integration.cases import LIBRARIES, Network, gradients_of
+from tests.pytorch_integration.cases import LIBRARIES, Network, gradients_of, loss_of
 from tests.pytorch_integration.distributed import CHECKS
 
 _ROOT = Path(__file__).parents[2]
@@ -35,9 +35,7 @@ def test_a_replica_shares_no_gradient() -> None:
         for name, parameter in list(ours.named_parameters(recurse=False)):
             del copied._parameters[name]
             setattr(copied, name, parameter * 1)
-    gradients = torch.autograd.grad(
-        replica(Network.images()).square().sum(), tuple(model.parameters())
-    )
+    gradients = torch.autograd.grad(loss_of(replica(Network.images())), tuple(model.parameters()))
     expected = gradients_of(Network(nn), Network.images())
     assert_same_sums(dict(zip(expected, gradients, strict=True)), expected)
 

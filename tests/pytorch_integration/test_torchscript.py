@@ -74,4 +74,5 @@ def test_a_compiled_script(layer: Layer) -> None:
     assert "cnnext::" not in str(scripted.inlined_graph)
     x = layer.inputs()[0]
     assert_same_bits(outputs_of(scripted(x)), outputs_of(native(x)))
-    assert layer.recurrent or type(ours.layer) is getattr(cnnext, layer.name)
+    prepared = layer.recurrent or layer.name.startswith("BatchNorm")  # native's, in their place
+    assert prepared or type(ours.layer) is getattr(cnnext, layer.name)

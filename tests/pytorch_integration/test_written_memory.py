@@ -76,8 +76,10 @@ def of_layer(layer: Layer, name: str = "", batch_sizes: Sequence[int] | None = N
         x, *states = tree_unflatten(operands[:count], structure)
         if batch_sizes is not None:
             x = PackedSequence(x, torch.tensor(batch_sizes))
+        module = ours if library is OURS else native
+        buffers = {name: b.to(operands[0].dtype) for name, b in module.named_buffers()}
         parameters = dict(zip(names, operands[count:], strict=True))
-        return functional_call(ours if library is OURS else native, parameters, (x, *states))
+        return functional_call(module, {**buffers, **parameters}, (x, *states))
 
     def operands(dtype: torch.dtype) -> Tensors:
         parameters = layer.build(nn, dtype=dtype).parameters() if names else ()
@@ -256,7 +258,7 @@ def gradients(call: Call, library: Any, dtype: torch.dtype, order: int, write: W
         results = [t.clone() for t in results]
     if write.to != "nothing":
         WRITES[write.how]((operands if write.to == "operand" else results)[write.place])
-    loss = sum((t * t).sum() for t in results if t.is_floating_point())
+    loss = sum((t * t * t.sigmoid()).sum() for t in results if t.is_floating_point())
     found = torch.autograd.grad(loss, trained, create_graph=order == 2)
     if order == 1:
         return found

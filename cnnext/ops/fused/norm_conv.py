@@ -89,9 +89,9 @@ def _differentiable_backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | No
     input, weight, bias, filters, filter_bias, mean, var = ctx.saved_tensors
     low, high = ctx.bounds
     stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups = ctx.geometry
-    running = (None, None) if ctx.training else (mean, var)
+    running_mean, running_var = (None, None) if ctx.training else (mean, var)
     value = torch.nn.functional.batch_norm(
-        input, *running, weight, bias, ctx.training, 0.0, ctx.eps
+        input, running_mean, running_var, weight, bias, ctx.training, 0.0, ctx.eps
     )
     if low is not None:
         value = value.relu() if high is None else torch.nn.functional.hardtanh(value, low, high)

@@ -149,7 +149,8 @@ class _Finder:
 
     def _norm(self, index: int) -> tuple[tuple[int, ...], _Row] | None:
         norm = self._steps[index]
-        indices, residual, activation = [index], (), None
+        indices, activation = [index], None
+        residual: tuple[Value, ...] = ()
         follower = self._next(index)
         if follower is not None and self._steps[follower].target in _ADDITIONS:
             step = self._steps[follower]

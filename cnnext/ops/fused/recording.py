@@ -69,7 +69,7 @@ class Recording:
 
     def call(self, target: Any, arguments: Sequence[Any], options: dict[str, Any]) -> Value:
         result = Value(self)
-        self.steps.append(Step(target, *_as_now((tuple(arguments), options)), result))
+        self.steps.append(Step(target, _as_now(tuple(arguments)), _as_now(options), result))
         return result
 
 
@@ -222,6 +222,6 @@ def record(forward: Callable[..., Any], module: Module, inputs: int) -> Recordin
         recording.output = _recorded(forward, module, recording, recording.inputs, {})
     except NotRecordable:
         raise
-    except Exception as error:  # whatever a method does with what is no tensor
+    except Exception as error:  # whatever a method does with a value that is not a tensor
         raise NotRecordable(f"{type(error).__name__}: {error}") from error
     return recording

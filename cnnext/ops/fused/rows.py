@@ -63,7 +63,7 @@ def _call_row(modules: Sequence[Module], position: int, input: Any) -> tuple[Ten
     first, *rest = modules[position : position + 3]
     kinds = [type(module) for module in rest]
     if type(first) is Conv2d and kinds == [ReLU, MaxPool2d]:
-        return call_conv_relu_pool(first, *rest, input), 3
+        return call_conv_relu_pool(first, rest[0], rest[1], input), 3
     if type(first) is not BatchNorm2d:
         return None, 1
     if rest and is_activation(rest[0]):
@@ -114,9 +114,8 @@ def call_norm(
         or residual.device != input.device
     ):
         return None
-    compute = batch_norm.computed
-    if gradient_needed(input, norm.weight, norm.bias, residual):
-        compute = batch_norm.recorded
+    needed = gradient_needed(input, norm.weight, norm.bias, residual)
+    compute: Any = batch_norm.recorded if needed else batch_norm.computed
     momentum = batch_norm.count_call(norm)
     return compute(*operands, momentum, norm.eps, residual, bounds)
 
