@@ -7,9 +7,9 @@
 //       where vectors of channels are not whole, or for a prologue
 //     for each row, for each run of kPixels outputs, for each vector of channels:
 //       the filter's taps one after the other, each loaded once for all pixels of the run
-//   weight gradient: one task per vector of channels
-//     for each block of rows of all images: copy the rows of x and the rows of dy
-//       for each tap: sum dy * x over a row in registers, then add to the tap's sum
+//   weight gradient: one task per vector of channels, or some where nothing is copied
+//     for each block of rows of all images: read x and dy where they are, or copy the rows
+//       for each row of the filter: sum dy * x over a row in registers, then add to the taps' sums
 //
 // With k_h * k_w multiply-adds for each number read and written there is nothing to reuse but the
 // filter and the rows that windows share; loads are the limit, and for large images memory.
@@ -317,32 +317,108 @@ struct DepthwiseConv {
 
 template <int Lanes>
 struct DepthwiseBackwardWeight {
-  static Plan plan(const Conv2dShape& s, int) {
+  static Plan plan(const Conv2dShape& s, int threads) {
     const ConvGeometry g = make_geometry(s, Pass::forward, {}, 0);
-    const int64_t rows = rows_at_once(g);
     Plan plan;
-    plan.tasks[0] = ceil_div(g.groups, Lanes);
-    plan.chunk_bytes = 4 * Lanes * (g.taps() + g.packed_rows_floats(rows) + rows * g.w.grid);
+    if (is_in_place(g)) {
+      plan.n_phases = 2;
+      plan.tasks[0] = min(threads, g.images * g.h.grid);
+      plan.tasks[1] = ceil_div(g.groups, Lanes);
+      plan.shared_bytes = 4 * plan.tasks[0] * sums_floats(g);
+    } else {
+      const int64_t rows = rows_at_once(g);
+      plan.tasks[0] = ceil_div(g.groups, Lanes);
+      plan.chunk_bytes = 4 * Lanes * (g.taps() + g.packed_rows_floats(rows) + rows * g.w.grid);
+    }
     return plan;
   }
 
-  static void run(const Conv2dShape& s, const Plan&, const Conv2dOperands<float>& o,
+  static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
                   const Slice& slice) {
     const ConvGeometry g = make_geometry(s, Pass::forward, o, 0);
+    float* const shared = reinterpret_cast<float*>(slice.shared);
     for (int64_t task = slice.begin; task < slice.end; ++task) {
-      run_task(g, o, task * Lanes, reinterpret_cast<float*>(slice.chunk));
+      if (!is_in_place(g)) {
+        run_task(g, o, task * Lanes, reinterpret_cast<float*>(slice.chunk));
+      } else if (slice.phase == 0) {
+        const int64_t rows = g.images * g.h.grid, tasks = plan.tasks[0];
+        sum_rows(g, o, rows * task / tasks, rows * (task + 1) / tasks,
+                 shared + task * sums_floats(g));
+      } else {
+        const int64_t c0 = task * Lanes;
+        float* const sums = shared + c0 * g.taps();
+        for (int64_t other = 1; other < plan.tasks[0]; ++other) {
+          for (int64_t tap = 0; tap < g.taps(); ++tap) {
+            float* const to = sums + tap * Lanes;
+            store<Lanes>(to, load<Lanes>(to) + load<Lanes>(to + other * sums_floats(g)));
+          }
+        }
+        store_sums(g, o, c0, min(Lanes, g.groups - c0), sums);
+      }
     }
   }
 
  private:
+  // Where pixels are whole vectors of channels, or parts can be loaded, nothing is copied.
+  static bool is_in_place(const ConvGeometry& g) {
+    return g.layout == Layout::channels_last && (kMasksPartial<Lanes> || g.groups % Lanes == 0);
+  }
+
+  // Of a task in place: [vector of channels][tap][lane].
+  static int64_t sums_floats(const ConvGeometry& g) { return round_up(g.groups, Lanes) * g.taps(); }
+
   static int64_t rows_at_once(const ConvGeometry& g) {
     return g.rows_within(l2_floats(1) / Lanes);  // beside the rows of dy
   }
 
+  // Of rows of outputs, counted over all images.
+  static void sum_rows(const ConvGeometry& g, const Conv2dOperands<float>& o, int64_t first,
+                       int64_t last, float* sums) {
+    fill_zero(sums, sums_floats(g));
+    const int64_t row = g.w.in_size * g.in_pixel;
+    for (int64_t each = first; each < last; ++each) {
+      const int64_t image = each / g.h.grid, i = each % g.h.grid;
+      const float* const x = o.second + image * g.in_image() + g.w.offset_first * g.in_pixel;
+      const float* const dy = o.first + image * g.out_image() + i * g.w.out_size * g.out_pixel;
+      const TapRange taps = g.h.taps_inside_of(i);
+      for (int64_t c = 0; c < g.groups; c += Lanes) {
+        for (int64_t r = taps.first; r < taps.last; ++r) {
+          const int64_t at = g.h.offset_first + i * g.h.in_step + r * g.h.offset_step;
+          add_row_in_place(g, x + at * row + c, dy + c, min(Lanes, g.groups - c),
+                           sums + c * g.taps() + r * g.w.taps * Lanes);
+        }
+      }
+    }
+  }
+
+  // Of a filter row: together the pixels that all of some taps meet, apart those that not all do.
+  static void add_row_in_place(const ConvGeometry& g, const float* x, const float* dy,
+                               int64_t lanes, float* sum) {
+    const Strides strides{g.out_pixel, g.w.in_step * g.in_pixel, g.w.offset_step * g.in_pixel};
+    for (int64_t t = 0; t < g.w.taps; t += kTaps) {
+      const int64_t last = min(t + kTaps, g.w.taps);
+      TapRange shared{0, g.w.grid};
+      for (int64_t i = t; i < last; ++i) {
+        const TapRange own = g.w.outputs_inside_of(i);
+        shared = {max(shared.first, own.first), min(shared.last, own.last)};
+      }
+      if (last - t < kTaps || shared.first >= shared.last) shared = {0, 0};
+      add_taps<kTaps, false>(x, dy, strides, shared, t, lanes, sum);
+      for (int64_t i = t; i < last; ++i) {
+        const TapRange own = g.w.outputs_inside_of(i);
+        if (shared.first == shared.last) {
+          add_taps<1, false>(x, dy, strides, own, i, lanes, sum);
+        } else {
+          add_taps<1, false>(x, dy, strides, {own.first, shared.first}, i, lanes, sum);
+          add_taps<1, false>(x, dy, strides, {shared.last, own.last}, i, lanes, sum);
+        }
+      }
+    }
+  }
+
   static void run_task(const ConvGeometry& g, const Conv2dOperands<float>& o, int64_t c0,
                        float* scratch) {
-    const int64_t channels = min(Lanes, g.groups - c0);
-    const int64_t block = rows_at_once(g);
+    const int64_t channels = min(Lanes, g.groups - c0), block = rows_at_once(g);
     float* const sums = scratch;
     float* const packed_rows = sums + g.taps() * Lanes;
     float* const dy = packed_rows + g.packed_rows_floats(block) * Lanes;
@@ -362,43 +438,69 @@ struct DepthwiseBackwardWeight {
         }
       }
     }
+    store_sums(g, o, c0, channels, sums);
+  }
+
+  static void store_sums(const ConvGeometry& g, const Conv2dOperands<float>& o, int64_t c0,
+                         int64_t channels, const float* sums) {
     for (int64_t tap = 0; tap < g.taps(); ++tap) {
       float* const dw = o.result + c0 * g.w_group + tap / g.w.taps * g.w_h + tap % g.w.taps * g.w_w;
       for (int64_t c = 0; c < channels; ++c) dw[c * g.w_group] = sums[tap * Lanes + c];
     }
   }
 
+  static constexpr int kTaps = 3;  // that share the loads of dy, most often a row of the filter
+
   static void add_row(const ConvGeometry& g, TapRange taps, const float* x, int64_t tap_row,
                       const float* dy, float* sums) {
-    constexpr int kTaps = 4;  // accumulators that share the loads of dy
     const bool finite = !g.meets_border() || all_finite<Lanes>(dy, g.w.grid * Lanes);
+    const Strides strides{Lanes, g.w.in_step * Lanes, g.w.offset_step * Lanes};
     for (int64_t r = taps.first; r < taps.last; ++r) {
       const float* const x_row = x + r * tap_row;
       float* const sum = sums + r * g.w.taps * Lanes;
       const TapRange all{0, g.w.grid};
       int64_t t = 0;
       for (; t + kTaps <= g.w.taps && finite; t += kTaps) {
-        add_taps<kTaps>(g, x_row, dy, all, t, sum);
+        add_taps<kTaps, true>(x_row, dy, strides, all, t, Lanes, sum);
       }
       for (; t < g.w.taps; ++t) {
-        add_taps<1>(g, x_row, dy, finite ? all : g.w.outputs_inside_of(t), t, sum);
+        const TapRange pixels = finite ? all : g.w.outputs_inside_of(t);
+        add_taps<1, true>(x_row, dy, strides, pixels, t, Lanes, sum);
       }
     }
   }
 
-  template <int Taps>
-  static void add_taps(const ConvGeometry& g, const float* x, const float* dy,
-                       const TapRange& pixels, int64_t t, float* sum) {
-    f32<Lanes> acc[Taps] = {};
-    for (int64_t j = pixels.first; j < pixels.last; ++j) {
-      const f32<Lanes> dy_vec = load<Lanes>(dy + j * Lanes);
-      for (int i = 0; i < Taps; ++i) {
-        acc[i] += dy_vec * load<Lanes>(x + (j * g.w.in_step + (t + i) * g.w.offset_step) * Lanes);
-      }
+  // From pixel to pixel of dy, from window to window of x, and from tap to tap.
+  struct Strides {
+    int64_t dy, x, tap;
+  };
+
+  // Copied rows are whole vectors, side by side.
+  template <int Taps, bool kCopied>
+  static void add_taps(const float* x, const float* dy, const Strides& strides,
+                       const TapRange& pixels, int64_t t, int64_t lanes, float* sum) {
+    if (pixels.first >= pixels.last) return;
+    constexpr int kWays = 3;  // sums of a tap, as one addition would wait for the one before
+    f32<Lanes> acc[kWays][Taps] = {};
+    const int64_t dy_step = kCopied ? Lanes : strides.dy;
+    const auto add = [&](int64_t j, f32<Lanes>(&to)[Taps]) {
+      const auto read = [&](const float* p) {
+        return kCopied ? load<Lanes>(p) : load_last<Lanes>(p, lanes);
+      };
+      const f32<Lanes> dy_vec = read(dy + j * dy_step);
+      const float* const from = x + j * strides.x + t * strides.tap;
+      CNNEXT_UNROLL(16)
+      for (int i = 0; i < Taps; ++i) to[i] += dy_vec * read(from + i * strides.tap);
+    };
+    int64_t j = pixels.first;
+    for (; j + kWays <= pixels.last; j += kWays) {
+      CNNEXT_UNROLL(16)
+      for (int way = 0; way < kWays; ++way) add(j + way, acc[way]);
     }
+    for (; j < pixels.last; ++j) add(j, acc[0]);
     for (int i = 0; i < Taps; ++i) {
       float* const total = sum + (t + i) * Lanes;
-      store<Lanes>(total, load<Lanes>(total) + acc[i]);
+      store<Lanes>(total, load<Lanes>(total) + (acc[0][i] + acc[1][i] + acc[2][i]));
     }
   }
 };
