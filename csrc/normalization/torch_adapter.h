@@ -209,8 +209,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> backward(
                                training, eps, low, high, need_input, need_residual);
 }
 
-// Takes no residual: self is the gradient of the output, and becomes that of the input. Returns those
-// of weight and bias.
+// Takes no residual: self is the gradient of the output, and becomes that of the input. Returns
+// those of weight and bias.
 template <class Device>
 std::tuple<Tensor, Tensor> backward_(const Tensor& self, const Tensor& input,
                                      const Optional& weight, const Optional& bias,
