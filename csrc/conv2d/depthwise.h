@@ -364,14 +364,14 @@ struct DepthwiseBackwardWeight {
     return g.layout == Layout::channels_last && (kMasksPartial<Lanes> || g.groups % Lanes == 0);
   }
 
-  // Of a task in place: [vector of channels][tap][lane].
+  // The sums of a task in place are [vector of channels][tap][lane].
   static int64_t sums_floats(const ConvGeometry& g) { return round_up(g.groups, Lanes) * g.taps(); }
 
   static int64_t rows_at_once(const ConvGeometry& g) {
     return g.rows_within(l2_floats(1) / Lanes);  // beside the rows of dy
   }
 
-  // Of rows of outputs, counted over all images.
+  // Sums over rows of outputs, counted over all images.
   static void sum_rows(const ConvGeometry& g, const Conv2dOperands<float>& o, int64_t first,
                        int64_t last, float* sums) {
     fill_zero(sums, sums_floats(g));
@@ -391,7 +391,7 @@ struct DepthwiseBackwardWeight {
     }
   }
 
-  // Of a filter row: together the pixels that all of some taps meet, apart those that not all do.
+  // Sums a filter row: pixels that all of some taps meet together, those that not all do apart.
   static void add_row_in_place(const ConvGeometry& g, const float* x, const float* dy,
                                int64_t lanes, float* sum) {
     const Strides strides{g.out_pixel, g.w.in_step * g.in_pixel, g.w.offset_step * g.in_pixel};
