@@ -7,6 +7,7 @@ the list `forward` computes from tensors, layers and constant attributes, and ha
 
 from __future__ import annotations
 
+import functools
 import sys
 from importlib import import_module
 from typing import Any, Final
@@ -54,6 +55,7 @@ def is_counterpart(cls: type[Module]) -> bool:
 def _make_counterpart(native: Any) -> type[Module]:
     defined = native.forward
 
+    @functools.wraps(defined)
     def forward(self: Module, *inputs: Any, **options: Any) -> Any:
         if native.forward is not defined or options:
             return native.forward(self, *inputs, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
@@ -249,6 +250,14 @@ def test_hooks_see_their_module(name: str) -> None:
         assert len(seen) >= 1
         handle.remove()
         other.remove()
+
+
+def test_arguments_by_name() -> None:
+    ours, native = build("residual")
+    x = image("residual")
+    assert_same_sums(ours(x=x), native(x=x), terms=10)
+    assert inspect.signature(ours.forward) == inspect.signature(Residual(nn).forward)
+    assert list(inspect.signature(ours.forward).parameters) == ["x"]
 
 
 def test_an_attribute_that_changes_is_seen() -> None:

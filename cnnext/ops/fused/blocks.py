@@ -57,10 +57,12 @@ def _program_of(forward: Callable[..., Any], module: Module, inputs: int) -> Pro
 
 
 def in_rows(forward: Callable[..., Tensor]) -> Any:
-    """Decorates the `forward` of a module, which takes tensors alone."""
+    """Decorates the `forward` of a module. Calls with tensors alone run in rows."""
     call = call_in_rows
 
-    def run(self: Module, *inputs: Any) -> Any:
+    def run(self: Module, *inputs: Any, **options: Any) -> Any:
+        if options:
+            return forward(self, *inputs, **options)
         return call(forward, self, inputs)
 
     # TorchScript compiles the text of `forward`, by the names that this function sees.
