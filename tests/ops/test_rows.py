@@ -260,6 +260,35 @@ def test_arguments_by_name() -> None:
     assert list(inspect.signature(ours.forward).parameters) == ["x"]
 
 
+class WritesToInput(Residual):
+    @in_rows
+    def forward(self, x: Tensor) -> Tensor:
+        y = z = x * 1
+        y += self.bn2(self.conv2(self.conv1(y)))
+        return torch.relu(y) + z
+
+
+class ReadsBeforeWrites(Residual):
+    def __init__(self, layers: Any) -> None:
+        super().__init__(layers)
+        self.relu, self.pool = layers.ReLU(inplace=True), layers.MaxPool2d(2)
+
+    @in_rows
+    def forward(self, x: Tensor) -> Tensor:
+        y = x * 1
+        convolved = self.conv1(y)
+        y += 1.0
+        return torch.cat((self.pool(self.relu(convolved)), self.pool(y)), dim=1)
+
+
+@pytest.mark.parametrize("kind", (WritesToInput, ReadsBeforeWrites))
+def test_what_is_written_in_place_is_written_when_and_where_it_was(kind: Any) -> None:
+    native, ours = kind(nn), kind(cnnext.nn)
+    ours.load_state_dict(native.state_dict())
+    x = image("residual")
+    assert_same_sums(ours(x), native(x), terms=10)
+
+
 def test_an_attribute_that_changes_is_seen() -> None:
     ours, native = build("residual")
     for scale in (2.0, 3.0, 1, 2.0):

@@ -51,9 +51,11 @@ def bounds_of(activation: Activation) -> Bounds | None:
 
 def is_chain(module: Module) -> bool:
     """Whether it calls its children one after the other, whatever its class is called."""
-    return isinstance(module, torch.nn.Sequential) and type(module).forward in (
-        NATIVE_SEQUENTIAL,
-        *OUR_SEQUENTIALS,
+    kind = type(module)
+    return (
+        isinstance(module, torch.nn.Sequential)
+        and kind.forward in (NATIVE_SEQUENTIAL, *OUR_SEQUENTIALS)
+        and kind.__call__ is Module.__call__
     )
 
 

@@ -145,6 +145,8 @@ class _Finder:
         targets = [self._steps[i].target for i in (index, relu, pool)]
         if [type(target) for target in targets[1:]] != [ReLU, MaxPool2d] or not _is_plain(conv):
             return None
+        if not self._may_move((index, relu, pool)):
+            return None
         return self._row((index, relu, pool), conv.arguments, rows.call_conv_relu_pool, targets)
 
     def _norm(self, index: int) -> tuple[tuple[int, ...], _Row] | None:
@@ -155,7 +157,9 @@ class _Finder:
         if follower is not None and self._steps[follower].target in _ADDITIONS:
             step = self._steps[follower]
             others = [each for each in step.arguments if each is not norm.result]
-            if len(others) == 1 and isinstance(others[0], Value) and not step.options:
+            into_other = step.target is Tensor.add_ and step.arguments[0] is not norm.result
+            is_sum = len(others) == 1 and isinstance(others[0], Value) and not step.options
+            if is_sum and not into_other:
                 indices.append(follower)
                 residual = (others[0],)
                 follower = self._next(follower)
