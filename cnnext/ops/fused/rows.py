@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import Module
 
@@ -34,6 +35,8 @@ from cnnext.ops.relu import RELU, ReLU
 from cnnext.runtime import planned_calls
 from cnnext.runtime.fallback import fallback_reason, gradient_needed
 
+_FIRST = (Conv2d, BatchNorm2d)  # of a row
+
 
 def call_in_rows(modules: Iterable[Module], input: Any) -> Any:
     """What the modules make of the input one after the other."""
@@ -41,7 +44,9 @@ def call_in_rows(modules: Iterable[Module], input: Any) -> Any:
     modules = list(_flattened(modules) if is_open else modules)
     position = 0
     while position < len(modules):
-        output, length = _call_row(modules, position, input) if is_open else (None, 1)
+        output, length = None, 1
+        if is_open and type(modules[position]) in _FIRST:
+            output, length = _call_row(modules, position, input)
         if output is None:
             output, length = modules[position](input), 1
         input = output
@@ -62,10 +67,10 @@ def _call_row(modules: Sequence[Module], position: int, input: Any) -> tuple[Ten
     """The output of the row that begins here, and how many modules it has."""
     first, *rest = modules[position : position + 3]
     kinds = [type(module) for module in rest]
-    if type(first) is Conv2d and kinds == [ReLU, MaxPool2d]:
+    if type(first) is Conv2d:
+        if kinds != [ReLU, MaxPool2d] or not torch.is_grad_enabled():
+            return None, 1
         return call_conv_relu_pool(first, rest[0], rest[1], input), 3
-    if type(first) is not BatchNorm2d:
-        return None, 1
     if rest and is_activation(rest[0]):
         activation, conv = rest[0], rest[1] if kinds[1:] == [Conv2d] else None
     else:
