@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -250,6 +251,15 @@ def test_hooks_see_their_module(name: str) -> None:
         assert len(seen) >= 1
         handle.remove()
         other.remove()
+
+
+@each_model
+def test_a_model_that_nobody_holds_is_gone(name: str) -> None:
+    model, _ = build(name)
+    model(image(name)).sum().backward()
+    alive = [weakref.ref(module) for module in model.modules()]
+    del model
+    assert not any(module() for module in alive)
 
 
 def test_arguments_by_name() -> None:

@@ -14,7 +14,7 @@ from cnnext.ops.batch_norm import BatchNorm2d
 from cnnext.ops.conv2d import Conv2d
 from cnnext.ops.fused import rows
 from cnnext.ops.fused.layers import Activation, is_activation, is_watched
-from cnnext.ops.fused.recording import Recording, Step, Value, values_in
+from cnnext.ops.fused.recording import Recording, Step, Value, strong, values_in, weak
 from cnnext.ops.max_pool2d import MaxPool2d
 from cnnext.ops.relu import ReLU
 
@@ -48,7 +48,7 @@ class Program:
 
     def is_watched(self) -> bool:
         """Whether somebody watches a module whose own `forward` the program goes around."""
-        return any(map(is_watched, self._recording.passed_through))
+        return any(is_watched(module()) for module in self._recording.passed_through)
 
     def __call__(self, *inputs: Any) -> Any:
         values: dict[Value, Any] = dict(zip(self._recording.inputs, inputs, strict=True))
@@ -203,9 +203,10 @@ class _Finder:
         modules: Sequence[Any],
     ) -> tuple[tuple[int, ...], _Row]:
         steps = tuple(self._steps[i] for i in indices)
+        references = [weak(module) for module in modules]  # a program outlives no module
 
         def compute(*tensors: Any) -> Tensor | None:
-            return call(*modules, *tensors)
+            return call(*map(strong, references), *tensors)
 
         return tuple(indices), _Row(steps, tuple(inputs), compute)
 

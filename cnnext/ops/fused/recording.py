@@ -9,12 +9,14 @@ and given to functions of torch. A `forward` that asks for more is not recorded.
 from __future__ import annotations
 
 import types
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import Module
+from torch.utils._pytree import tree_leaves
 
 from cnnext.ops.fused.layers import is_chain
 
@@ -23,19 +25,33 @@ class NotRecordable(Exception):
     """What `forward` does depends on more than is recorded."""
 
 
+def weak(value: Any) -> Any:
+    """A reference that keeps no module or tensor alive; all else stays as it is."""
+    return weakref.ref(value) if isinstance(value, Module | Tensor) else value
+
+
+def strong(reference: Any) -> Any:
+    """What `weak` was given."""
+    return reference() if isinstance(reference, weakref.ref) else reference
+
+
 class Step(NamedTuple):
     """A call: of a module, or of a function.
 
     Attributes:
-        target: what is called.
+        reference: to what is called, weak if that is a module.
         arguments, options: numbers and the like, and `Value`s, also in lists.
         result: what it returned.
     """
 
-    target: Any
+    reference: Any
     arguments: tuple[Any, ...]
     options: dict[str, Any]
     result: Value
+
+    @property
+    def target(self) -> Any:
+        return strong(self.reference)
 
 
 class Read(NamedTuple):
@@ -46,7 +62,11 @@ class Read(NamedTuple):
     value: Any
 
     def still_holds(self) -> bool:
-        return getattr(self.owner, self.name, None) is self.value
+        return getattr(self.owner(), self.name, None) is strong(self.value)
+
+    @classmethod
+    def of(cls, owner: Any, name: str, value: Any) -> Read:
+        return cls(weakref.ref(owner), name, weak(value))
 
 
 class Recording:
@@ -57,7 +77,7 @@ class Recording:
         steps: in their order.
         output: what it returned.
         reads: the attributes that it looked at.
-        passed_through: the modules in it whose own `forward` was gone through.
+        passed_through: weak references to the modules whose own `forward` was gone through.
     """
 
     def __init__(self) -> None:
@@ -65,11 +85,13 @@ class Recording:
         self.steps: list[Step] = []
         self.output: Any = None
         self.reads: list[Read] = []
-        self.passed_through: list[Module] = []
+        self.passed_through: list[weakref.ref[Module]] = []
 
     def call(self, target: Any, arguments: Sequence[Any], options: dict[str, Any]) -> Value:
+        if any(isinstance(leaf, Tensor) for leaf in tree_leaves((arguments, options))):
+            raise NotRecordable("it uses a tensor of its own")
         result = Value(self)
-        self.steps.append(Step(target, _as_now(tuple(arguments)), _as_now(options), result))
+        self.steps.append(Step(weak(target), _as_now(tuple(arguments)), _as_now(options), result))
         return result
 
 
@@ -146,7 +168,7 @@ class _StandIn:
         if name not in vars(module) and isinstance(of_class, types.FunctionType):
             return types.MethodType(of_class, self)
         value = getattr(module, name)
-        recording.reads.append(Read(module, name, value))
+        recording.reads.append(Read.of(module, name, value))
         return _Child(value, recording) if isinstance(value, Module) else value
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -169,7 +191,7 @@ class _Child:
         module, recording = self._of
         if not isinstance(module, torch.nn.Sequential | torch.nn.ModuleList):
             raise NotRecordable(f"it iterates over {type(module).__name__}")
-        recording.passed_through.append(module)
+        recording.passed_through.append(weakref.ref(module))
         return iter([_Child(child, recording) for child in module])
 
     def __getattr__(self, name: str) -> Any:
@@ -183,7 +205,7 @@ def _is_transparent(module: Module) -> bool:
 
 
 def _pass_through(module: Module, recording: Recording, arguments: Any, options: Any) -> Any:
-    recording.passed_through.append(module)
+    recording.passed_through.append(weakref.ref(module))
     forward: Any = type(module).forward
     if not hasattr(forward, "in_rows"):
         (value,) = arguments
@@ -198,7 +220,7 @@ def _recorded(
 ) -> Any:
     for cls in type(module).__mro__:  # somebody may replace the method
         if "forward" in vars(cls):
-            recording.reads.append(Read(cls, "forward", vars(cls)["forward"]))
+            recording.reads.append(Read.of(cls, "forward", vars(cls)["forward"]))
     return forward(_StandIn(module, recording), *arguments, **options)
 
 

@@ -127,6 +127,8 @@ def call_norm(
 
 def call_norm_conv(norm: Any, activation: Activation, conv: Any, input: Any) -> Tensor | None:
     """conv(activation(norm(input))) where that has gradients."""
+    if not torch.is_grad_enabled():
+        return None
     operands, bounds = _operands_of(norm, input), bounds_of(activation)
     weight, bias = conv.weight, conv.bias
     if (
