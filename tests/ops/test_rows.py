@@ -20,6 +20,7 @@ from cnnext.ops.fused import layers
 from cnnext.ops.fused.blocks import in_rows
 from cnnext.ops.fused.recording import NotRecordable, record
 from cnnext.testing.errors import make_input
+from tests.ops.graphs import Compiled
 from tests.ops.support import assert_same_sums, generator_for
 
 NORM, NORM_CONV = "BatchNormFunctionBackward", "BatchNormConv2dFunctionBackward"
@@ -346,6 +347,42 @@ def test_global_hooks_close_rows() -> None:
         assert functions(model(image("dense"))) == {NORM: 2}
     finally:
         handle.remove()
+
+
+@each_model
+def test_a_compiled_step_has_the_rows(name: str) -> None:
+    model, native = build(name)
+    library = Compiled("aot_eager")
+    x = image(name)
+    ours = outcome(library.compile(model, "aot_eager"), x)
+    assert_same_sums(ours, outcome(native, x), terms=1000)
+    (graph,) = library.graphs
+    called = [str(node.target) for node in graph.graph.nodes]
+    assert not any("relu" in target or target.endswith("iadd>") for target in called), called
+
+
+def test_a_compiled_pool_comes_before_its_relu() -> None:
+    model = cnnext.Sequential(cnnext.Conv2d(6, 4, 3), cnnext.ReLU(), cnnext.MaxPool2d(2))
+    library = Compiled("aot_eager")
+    x = image("pool")
+    assert_same_sums(outcome(library.compile(model, "aot_eager"), x), outcome(model, x), terms=100)
+    (graph,) = library.graphs
+    called = [str(node.target) for node in graph.graph.nodes]
+    (relu,) = (index for index, target in enumerate(called) if "relu" in target)
+    assert relu > called.index("cnnext.max_pool2d.default")
+
+
+@pytest.mark.parametrize("watched", ("bn1", "downsample"))
+def test_hooks_see_their_module_in_a_compiled_step(watched: str) -> None:
+    model, _ = build("bottleneck")
+    seen = []
+    model.get_submodule(watched).register_forward_hook(
+        lambda module, args, output: seen.append(output.detach().amin())
+    )
+    torch._dynamo.reset()
+    torch.compile(model, backend="aot_eager")(image("bottleneck"))
+    (least,) = seen
+    assert least < 0  # neither rectified nor added to
 
 
 @each_model

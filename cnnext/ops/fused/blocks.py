@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any, NamedTuple, cast
 
+import torch
 from torch import Tensor
 from torch.nn import Module
 
@@ -37,23 +38,30 @@ def call_in_rows(forward: Callable[..., Any], module: Module, inputs: tuple[Any,
     """
     if not inputs or any(type(x) is not Tensor for x in inputs) or not rows_are_open():
         return forward(module, *inputs)
-    program = _program_of(forward, module, len(inputs))
-    return forward(module, *inputs) if program is None else program(*inputs)
+    find = _new_program if torch.compiler.is_compiling() else _known_program
+    program = find(forward, module, len(inputs))
+    if program is None or program.is_watched():
+        return forward(module, *inputs)
+    return program(*inputs)
 
 
-def _program_of(forward: Callable[..., Any], module: Module, inputs: int) -> Program | None:
+def _known_program(forward: Callable[..., Any], module: Module, inputs: int) -> Program | None:
     known = _known.get(id(module))
     if known is not None and known.forward is forward and known.inputs == inputs:
         if known.program is None or known.program.still_holds():
-            return known.program if known.program and not known.program.is_watched() else None
+            return known.program
     elif known is None:
         weakref.finalize(module, _known.pop, id(module), None).atexit = False
-    try:
-        program = Program(record(forward, module, inputs))
-    except NotRecordable:
-        program = None
+    program = _new_program(forward, module, inputs)
     _known[id(module)] = _Known(forward, inputs, program)
-    return None if program is None or program.is_watched() else program
+    return program
+
+
+def _new_program(forward: Callable[..., Any], module: Module, inputs: int) -> Program | None:
+    try:
+        return Program(record(forward, module, inputs))
+    except NotRecordable:
+        return None
 
 
 def in_rows(forward: Callable[..., Tensor]) -> Any:

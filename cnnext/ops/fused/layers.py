@@ -95,5 +95,13 @@ _METHODS = None if _replaced_before_us else _methods()
 
 
 def rows_are_open() -> bool:
-    """Whether any layers may run in a row now."""
-    return not (torch.compiler.is_compiling() or _has_any_global_hook() or _methods() != _METHODS)
+    """Whether any layers may run in a row now: in graphs for training, in none for inference."""
+    if torch.compiler.is_compiling():
+        if torch.compiler.is_exporting() or not torch.is_grad_enabled():
+            return False
+    return _nobody_watches()
+
+
+@torch.compiler.assume_constant_result
+def _nobody_watches() -> bool:
+    return not (_has_any_global_hook() or _methods() != _METHODS)

@@ -8,6 +8,7 @@ and given to functions of torch. A `forward` that asks for more is not recorded.
 
 from __future__ import annotations
 
+import functools
 import types
 import weakref
 from collections.abc import Callable, Sequence
@@ -166,7 +167,7 @@ class _StandIn:
             return {key: _Child(child, recording) for key, child in module._modules.items()}
         of_class = getattr(type(module), name, None)
         if name not in vars(module) and isinstance(of_class, types.FunctionType):
-            return types.MethodType(of_class, self)
+            return functools.partial(of_class, self)
         value = getattr(module, name)
         recording.reads.append(Read.of(module, name, value))
         return _Child(value, recording) if isinstance(value, Module) else value
@@ -218,9 +219,10 @@ def _pass_through(module: Module, recording: Recording, arguments: Any, options:
 def _recorded(
     forward: Any, module: Module, recording: Recording, arguments: Any, options: Any
 ) -> Any:
-    for cls in type(module).__mro__:  # somebody may replace the method
-        if "forward" in vars(cls):
-            recording.reads.append(Read.of(cls, "forward", vars(cls)["forward"]))
+    if not torch.compiler.is_compiling():  # a compiler looks after its guards
+        for cls in type(module).__mro__:  # somebody may replace the method
+            if "forward" in vars(cls):
+                recording.reads.append(Read.of(cls, "forward", vars(cls)["forward"]))
     return forward(_StandIn(module, recording), *arguments, **options)
 
 

@@ -5,7 +5,8 @@
     BatchNorm2d, [an activation,] Conv2d       with gradients
 
 A call returns None where it is not one of the function, before it has any effect: then the layers
-are called one by one.
+are called one by one. In the graph of a compiler, which decides itself what is kept for the
+backward pass, the convolution stays apart.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from cnnext.ops.max_pool2d import MAX_POOL2D, MaxPool2d
 from cnnext.ops.relu import RELU, ReLU
 from cnnext.runtime import planned_calls
 from cnnext.runtime.fallback import fallback_reason, gradient_needed
+from cnnext.runtime.launch import way_of
 
 _FIRST = (Conv2d, BatchNorm2d)  # of a row
 
@@ -87,8 +89,10 @@ def _call_row(modules: Sequence[Module], position: int, input: Any) -> tuple[Ten
 
 def call_conv_relu_pool(conv: Any, relu: Module, pool: Any, input: Any) -> Tensor | None:
     """pool(relu(conv(input))) where that has gradients."""
-    if any(map(is_watched, (conv, relu, pool))):
+    if pool.return_indices or any(map(is_watched, (conv, relu, pool))):
         return None
+    if torch.compiler.is_compiling():
+        return relu(pool(conv(input)))  # the same, and less for relu to do and to keep
     weight, bias = conv.weight, conv.bias
     if (
         fallback_reason(CONV2D, (input, weight, bias)) is not None
@@ -99,7 +103,6 @@ def call_conv_relu_pool(conv: Any, relu: Module, pool: Any, input: Any) -> Tenso
         or 0 in input.shape
         or 0 in weight.shape
         or not _pads_in_pixels(conv)
-        or pool.return_indices
     ):
         return None
     return conv_relu_pool(conv, pool, input)
@@ -119,15 +122,14 @@ def call_norm(
         or residual.device != input.device
     ):
         return None
-    needed = gradient_needed(input, norm.weight, norm.bias, residual)
-    compute: Any = batch_norm.recorded if needed else batch_norm.computed
+    compute: Any = way_of(BATCH_NORM, (input, norm.weight, norm.bias, residual))
     momentum = batch_norm.count_call(norm)
     return compute(*operands, momentum, norm.eps, residual, bounds)
 
 
 def call_norm_conv(norm: Any, activation: Activation, conv: Any, input: Any) -> Tensor | None:
     """conv(activation(norm(input))) where that has gradients."""
-    if not torch.is_grad_enabled():
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
         return None
     operands, bounds = _operands_of(norm, input), bounds_of(activation)
     weight, bias = conv.weight, conv.bias
