@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from cnnext._version import __version__
-from cnnext.cli import bench, compare, env, train
+from cnnext.cli import bench, compare, env, summary, train
 from cnnext.cli.arguments import UserError
 
-_COMMANDS = (compare, bench, train, env)
+_COMMANDS = (compare, bench, train, summary, env)
 _BROKEN_PIPE = 141  # as shells report a program whose reader is gone
 
 

@@ -29,7 +29,7 @@ BOTTLENECK = "bottleneck"
 
 _DEFAULT_BATCH = {"lenet5": 64}
 _IMAGE_SHAPE = (3, 224, 224)
-_OTHER_SHAPES = {
+_OTHER_SHAPES: dict[str, tuple[int, ...]] = {
     "lenet5": (1, 32, 32),
     "crnn": (1, 32, 256),
     "unet": (3, 256, 256),
@@ -95,12 +95,19 @@ def sample(name: str, batch: int) -> Sample:
     return _SAMPLES.get(name, photographs)(batch)
 
 
+def image_shape(name: str) -> tuple[int, ...]:
+    """The shape of one image of a model's input."""
+    if own_model.is_one(name):
+        return tuple(own_model.sample(name, 1).images.shape[1:])
+    return _OTHER_SHAPES.get(name, _IMAGE_SHAPE)
+
+
 def seeded_images(name: str, batch: int, seed: int) -> Tensor:
     """Input for a model that needs no package, the same in every process: normally distributed."""
     if own_model.is_one(name):
         return own_model.sample(name, batch).images
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn((batch, *_OTHER_SHAPES.get(name, _IMAGE_SHAPE)), generator=generator)
+    return torch.randn((batch, *image_shape(name)), generator=generator)
 
 
 def _stage1_features(batch: int) -> Sample:

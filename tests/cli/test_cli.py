@@ -9,7 +9,7 @@ import cnnext
 from cnnext import cli
 from cnnext.cli import arguments
 
-COMMANDS = ("compare", "bench", "train", "env")
+COMMANDS = ("compare", "bench", "train", "summary", "env")
 
 
 @pytest.mark.parametrize("argv", [[], *([command] for command in COMMANDS)])
@@ -44,6 +44,10 @@ def test_help_names_every_command(capsys):
         (["compare", "--plot", "."], "--plot: '.' is a folder"),
         (["bench", "--op", "conv9d"], "invalid choice: 'conv9d'"),
         (["bench", "--mode", "sideways"], "invalid choice: 'sideways'"),
+        (["summary"], "the following arguments are required: MODEL"),
+        (["summary", "lenet5", "--batch", "0"], "--batch: must be a positive integer, got '0'"),
+        (["summary", "lenet5", "--size", "5x"], "--size: must be a size such as 224 or 32x256"),
+        (["summary", "lenet5", "--size", "0"], "--size: must be a size such as 224 or 32x256"),
         (["train"], "the following arguments are required: MODEL"),
         (["train", "lenet5", "--data", "letters"], "--data: invalid choice: 'letters'"),
         (["train", "lenet5", "--epochs", "0"], "--epochs: must be a positive integer, got '0'"),
