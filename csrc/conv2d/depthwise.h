@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Depthwise convolution (one channel a group): lanes are channels.
 //
-//   forward, input gradient: one task per (gather, image, block of rows, block of channels)
+//   forward, input gradient: one task per (gather, image, block of rows, block of channels); for
+//       planes, gathers of the same rows and other columns are one
 //     read x where it is, or copy the rows of it that the rows need (packed_rows.h): from planes,
-//     or
 //       where vectors of channels are not whole, or for a prologue
 //     for each row, for each run of kPixels outputs, for each vector of channels:
 //       the filter's taps one after the other, each loaded once for all pixels of the run
@@ -39,13 +39,16 @@ struct DepthwiseConv {
     plan.weights.columns = kBlock;
     plan.weights.optional = true;
     plan.block[0] = threads;
-    for (int64_t i = 0; i < geometry_count(s, kPass); ++i) {
+    for (int64_t i = 0, rows = 0; i < geometry_count(s, kPass); ++i) {
       const ConvGeometry g = make_geometry(s, kPass, {}, i);
-      const int64_t rows = rows_per_task(g, threads);
       plan.weights.tasks += blocks(g);
       plan.weights.bytes += 4 * blocks(g) * filter_floats(g);
-      plan.tasks[0] += tasks(g, rows);
-      const int64_t floats = filter_floats(g) + (g.packed_rows_floats(rows) + g.w.grid) * kBlock;
+      if (i % joined_gathers(s) == 0) {
+        rows = rows_per_task(g, threads);
+        plan.tasks[0] += tasks(g, rows);
+      }
+      const int64_t floats =
+          filter_floats(g) + (g.packed_rows_floats(rows) + buffer_pixels(g, rows)) * kBlock;
       plan.chunk_bytes = max(plan.chunk_bytes, 4 * floats);
     }
     return plan;
@@ -69,18 +72,28 @@ struct DepthwiseConv {
   static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
                   const Slice& slice) {
     const float* packed = reinterpret_cast<const float*>(slice.packed);
-    for (int64_t i = 0; i < geometry_count(s, kPass); ++i) {
+    const int64_t joined = joined_gathers(s);
+    for (int64_t i = 0; i < geometry_count(s, kPass); i += joined) {
       const ConvGeometry g = make_geometry(s, kPass, o, i);
       const int64_t rows = rows_per_task(g, static_cast<int>(plan.block[0]));
       const Share share = share_of(tasks(g, rows), slice, plan.tasks[0]);
       for (int64_t task = share.begin; task < share.end; ++task) {
-        run_task(g, rows, o, packed, task, reinterpret_cast<float*>(slice.chunk));
+        run_task(s, i, rows, o, packed, task, reinterpret_cast<float*>(slice.chunk));
       }
-      if (packed != nullptr) packed += blocks(g) * filter_floats(g);
+      if (packed == nullptr) continue;
+      for (int64_t j = i; j < i + joined; ++j) {
+        packed += blocks(g) * filter_floats(make_geometry(s, kPass, o, j));
+      }
     }
   }
 
  private:
+  // Gathers that write to the same rows of planes, each to some columns, are one task:
+  // apart, each would bring the same cache lines from memory.
+  static int64_t joined_gathers(const Conv2dShape& s) {
+    return kPass == Pass::bwd_input && s.layout == Layout::nchw ? phases_w(s) : 1;
+  }
+
   static int64_t blocks(const ConvGeometry& g) { return ceil_div(g.groups, kBlock); }
 
   static int64_t tasks(const ConvGeometry& g, int64_t rows) {
@@ -88,8 +101,22 @@ struct DepthwiseConv {
   }
 
   static int64_t rows_per_task(const ConvGeometry& g, int threads) {
-    // L1 holds a row's window of them.
-    return g.rows_for_threads(l2_floats(2) / kBlock, g.images * blocks(g), threads);
+    const int64_t floats = l2_floats(2) / kBlock;  // L1 holds a row's window of them
+    int64_t rows = g.rows_for_threads(floats, g.images * blocks(g), threads);
+    while (rows > 1 && g.packed_rows_floats(rows) + buffer_pixels(g, rows) > floats) {
+      rows = ceil_div(rows, 2);
+    }
+    return rows;
+  }
+
+  // What is kept of outputs before they are spread over planes: a row, or what joined gathers make.
+  static int64_t buffer_pixels(const ConvGeometry& g, int64_t rows) {
+    if (g.layout == Layout::channels_last) return 0;
+    return is_joined(g) ? rows * g.w.out_size : g.w.grid;
+  }
+
+  static bool is_joined(const ConvGeometry& g) {
+    return g.layout == Layout::nchw && g.w.out_step > 1;
   }
 
   // A block's filter, [tap][channel] in whole vectors, and behind it whether it has an Inf or NaN.
@@ -116,33 +143,52 @@ struct DepthwiseConv {
     filter[g.taps() * kBlock] = !all_finite<Lanes>(filter, g.taps() * width);
   }
 
-  static void run_task(const ConvGeometry& g, int64_t rows_per_task, const Conv2dOperands<float>& o,
-                       const float* packed, int64_t task, float* scratch) {
-    const int64_t row_blocks = ceil_div(g.h.grid, rows_per_task);
-    const int64_t block = task % blocks(g), c0 = block * kBlock, channels = channels_of(g, block);
-    const int64_t i0 = task / blocks(g) % row_blocks * rows_per_task;
-    const int64_t rows = min(rows_per_task, g.h.grid - i0);
-    const int64_t image = task / blocks(g) / row_blocks;
-    const int64_t width = round_up(channels, Lanes);
-    const float* filter = packed + block * filter_floats(g);
-    if (packed == nullptr) {
-      pack_filter(g, o, block, scratch);
-      filter = scratch;
-    }
-    float* const packed_rows = scratch + filter_floats(g);
-    float* const row_buffer = packed_rows + g.packed_rows_floats(rows_per_task) * kBlock;
+  // The channels of a task, and its rows of outputs in the grid of its gather.
+  struct Block {
+    int64_t image, c0, channels, i0, rows;
+  };
 
+  // A task of the first of joined gathers and of those after it; `packed` are their filters.
+  static void run_task(const Conv2dShape& s, int64_t first, int64_t rows_per_task,
+                       const Conv2dOperands<float>& o, const float* packed, int64_t task,
+                       float* scratch) {
+    const int64_t joined = joined_gathers(s);
+    for (int64_t i = first; i < first + joined; ++i) {
+      const ConvGeometry g = make_geometry(s, kPass, o, i);
+      const int64_t row_blocks = ceil_div(g.h.grid, rows_per_task), block = task % blocks(g);
+      const int64_t i0 = task / blocks(g) % row_blocks * rows_per_task;
+      const Block b{task / blocks(g) / row_blocks, block * kBlock, channels_of(g, block), i0,
+                    min(rows_per_task, g.h.grid - i0)};
+      float* const buffer = scratch;
+      float* const own_filter = buffer + buffer_pixels(g, rows_per_task) * kBlock;
+      const float* filter = own_filter;
+      if (packed == nullptr) {
+        pack_filter(g, o, block, own_filter);
+      } else {
+        filter = packed + block * filter_floats(g);
+        packed += blocks(g) * filter_floats(g);
+      }
+      sum_rows(g, o, b, rows_per_task, filter, own_filter + filter_floats(g), buffer);
+      if (i + 1 == first + joined && is_joined(g)) spread_rows(g, o, b, buffer);
+    }
+  }
+
+  // One gather's sums of a block: where they belong, or if it is joined to others, in the buffer.
+  static void sum_rows(const ConvGeometry& g, const Conv2dOperands<float>& o, const Block& b,
+                       int64_t rows_per_task, const float* filter, float* packed_rows,
+                       float* buffer) {
+    const int64_t width = round_up(b.channels, Lanes);
     Window window{};
     window.filter = filter;
     window.width = width;
-    const float* const x = o.first + image * g.in_image();
+    const float* const x = o.first + b.image * g.in_image();
     // Rows that hold whole vectors of channels need not be copied.
     const bool in_place = g.in_layout == Layout::channels_last && !o.prologue.exists() &&
-                          (kMasksPartial<Lanes> || channels == width);
+                          (kMasksPartial<Lanes> || b.channels == width);
     if (in_place) {
       const int64_t row = g.w.in_size * g.in_pixel;
       window.x =
-          x + (i0 * g.h.in_step + g.h.offset_first) * row + g.w.offset_first * g.in_pixel + c0;
+          x + (b.i0 * g.h.in_step + g.h.offset_first) * row + g.w.offset_first * g.in_pixel + b.c0;
       window.row = g.h.in_step * row;
       window.tap_row = g.h.offset_step * row;
       window.pixel = g.in_pixel;
@@ -151,9 +197,9 @@ struct DepthwiseConv {
     } else if (g.taps() > 0) {
       // The pixels of the packed rows are whole vectors of channels.
       const int64_t tap_rows = g.tap_rows(rows_per_task);
-      if (width > channels) fill_zero(packed_rows, g.packed_rows_floats(rows_per_task) * width);
-      pack_rows<Lanes>(g, x, i0, rows, tap_rows, c0, channels, width, packed_rows,
-                       o.prologue.at(image, c0));
+      if (width > b.channels) fill_zero(packed_rows, g.packed_rows_floats(rows_per_task) * width);
+      pack_rows<Lanes>(g, x, b.i0, b.rows, tap_rows, b.c0, b.channels, width, packed_rows,
+                       o.prologue.at(b.image, b.c0));
       window.x = packed_rows;
       window.row = g.h.in_step * g.packed_w() * width;
       window.tap_row = tap_rows * g.packed_w() * width;
@@ -162,23 +208,42 @@ struct DepthwiseConv {
     }
 
     const bool at_border = g.meets_border() && filter[g.taps() * kBlock] != 0;
-    const int64_t plane = g.h.out_size * g.w.out_size;
     const TileEpilogue of_pixels = epilogue_of_pixels(o.epilogue, g.groups);
-    for (int64_t i = 0; i < rows; ++i, window.x += window.row) {
-      window.taps = g.h.taps_inside_of(i0 + i);
-      const int64_t out_row = (g.h.out_first + (i0 + i) * g.h.out_step) * g.w.out_size;
+    for (int64_t i = b.i0; i < b.i0 + b.rows; ++i, window.x += window.row) {
+      window.taps = g.h.taps_inside_of(i);
       if (g.layout == Layout::channels_last) {
-        const int64_t pixel = image * plane + out_row + g.w.out_first;
-        row(g, at_border, channels, window, of_pixels.at(pixel, c0),
-            o.result + pixel * g.out_pixel + c0, g.w.out_step * g.out_pixel);
+        const int64_t pixel =
+            (b.image * g.h.out_size + out_row(g, i)) * g.w.out_size + g.w.out_first;
+        row(g, at_border, b.channels, window, of_pixels.at(pixel, b.c0),
+            o.result + pixel * g.out_pixel + b.c0, g.w.out_step * g.out_pixel);
       } else {
-        row(g, at_border, channels, window, of_pixels.at(0, c0).bias_alone(), row_buffer, width);
-        const int64_t at = image * g.out_image() + c0 * plane + out_row;
-        store_row_nchw<Lanes>(row_buffer, width, g.w, channels, o.result + at, plane);
-        finish_rows<Lanes>(o.result + at, plane, channels, g.w.out_size,
-                           epilogue_of_planes(o.epilogue, plane).without_bias().at_offset(at));
+        const int64_t pixel = is_joined(g) ? (i - b.i0) * g.w.out_size + g.w.out_first : 0;
+        row(g, at_border, b.channels, window, of_pixels.at(0, b.c0).bias_alone(),
+            buffer + pixel * width, g.w.out_step * width);
+        if (!is_joined(g)) spread_row(g, o, b, i, buffer);
       }
     }
+  }
+
+  static int64_t out_row(const ConvGeometry& g, int64_t i) {
+    return g.h.out_first + i * g.h.out_step;
+  }
+
+  // Brings rows of pixels to the planes of their channels.
+  static void spread_rows(const ConvGeometry& g, const Conv2dOperands<float>& o, const Block& b,
+                          const float* buffer) {
+    const int64_t row = g.w.out_size * round_up(b.channels, Lanes);
+    for (int64_t i = 0; i < b.rows; ++i) spread_row(g, o, b, b.i0 + i, buffer + i * row);
+  }
+
+  static void spread_row(const ConvGeometry& g, const Conv2dOperands<float>& o, const Block& b,
+                         int64_t i, const float* pixels) {
+    const int64_t plane = g.h.out_size * g.w.out_size;
+    const int64_t at = b.image * g.out_image() + b.c0 * plane + out_row(g, i) * g.w.out_size;
+    transpose_block<Lanes>(pixels, round_up(b.channels, Lanes), o.result + at, plane, g.w.out_size,
+                           b.channels);
+    finish_rows<Lanes>(o.result + at, plane, b.channels, g.w.out_size,
+                       epilogue_of_planes(o.epilogue, plane).without_bias().at_offset(at));
   }
 
   // What a row of outputs reads, of x or of the packed rows, and the filter.
