@@ -30,16 +30,24 @@ BOTTLENECK = "bottleneck"
 _DEFAULT_BATCH = {"lenet5": 64}
 _IMAGE_SHAPE = (3, 224, 224)
 _OTHER_SHAPES: dict[str, tuple[int, ...]] = {
-    "lenet5": (1, 32, 32),
+    "alexnet_227": (3, 227, 227),
     "crnn": (1, 32, 256),
+    "fashion_cnn": (1, 28, 28),
+    "lenet5": (1, 32, 32),
+    "mlp": (1, 28, 28),
+    "simple_cnn": (3, 32, 32),
     "unet": (3, 256, 256),
     BOTTLENECK: (256, 56, 56),
 }
 
+# Models whose input is something else than a batch of images.
+_TAKE_NO_IMAGES = {"fast_rcnn_head", "gcn", "simple_gru", "simple_lstm", "simple_rnn"}
+
 
 def builders() -> list[str]:
-    """The builders of ``cnnext.models``."""
-    return [name for name in models.__all__ if inspect.isfunction(getattr(models, name))]
+    """The builders of ``cnnext.models`` whose models take a batch of images."""
+    functions = [name for name in models.__all__ if inspect.isfunction(getattr(models, name))]
+    return [name for name in functions if name not in _TAKE_NO_IMAGES]
 
 
 def names() -> list[str]:
@@ -122,10 +130,20 @@ def _stage1_features(batch: int) -> Sample:
     return replace(photos, images=features, description=f"features of {photos.description}")
 
 
+def _small_digits(batch: int) -> Sample:
+    """The digits of LeNet-5 without a border of two pixels, which is 28x28."""
+    sample = digits(batch)
+    return replace(sample, images=sample.images[..., 2:-2, 2:-2].contiguous())
+
+
 # The input of models that do not take photographs of ImageNet's size.
 _SAMPLES: dict[str, Callable[[int], Sample]] = {
     BOTTLENECK: _stage1_features,
+    "alexnet_227": partial(photographs, size=227),
     "crnn": lines_of_digits,
+    "fashion_cnn": _small_digits,
     "lenet5": digits,
+    "mlp": _small_digits,
+    "simple_cnn": partial(photographs, size=32),
     "unet": partial(photographs, size=256),
 }

@@ -6,12 +6,16 @@ weights. Where torchvision has the model, keys, structure and initialisation equ
 its weights load.
 """
 
-from cnnext.models.alexnet import AlexNet, alexnet
+from cnnext.models.alexnet import AlexNet, AlexNet227, alexnet, alexnet_227
 from cnnext.models.crnn import CRNN, crnn
+from cnnext.models.deconvnet import DeconvNet, deconvnet
 from cnnext.models.densenet import DenseNet, densenet121
 from cnnext.models.efficientnet import EfficientNet, MBConv, efficientnet_b0
+from cnnext.models.fast_rcnn import FastRCNNHead, FastRCNNOutputs, fast_rcnn_head
+from cnnext.models.gcn import GCN, GraphConvolution, gcn
 from cnnext.models.googlenet import GoogLeNet, GoogLeNetOutputs, Inception, googlenet
 from cnnext.models.lenet import LeNet5, lenet5
+from cnnext.models.mlp import MLP, mlp
 from cnnext.models.mobilenet import InvertedResidual, MobileNetV2, mobilenet_v2
 from cnnext.models.resnet import (
     BasicBlock,
@@ -23,6 +27,18 @@ from cnnext.models.resnet import (
     resnet101,
     resnet152,
 )
+from cnnext.models.segmentation import (
+    ASPP,
+    FCN,
+    DeepLabV3,
+    PSPNet,
+    PyramidPooling,
+    deeplabv3,
+    fcn,
+    pspnet,
+)
+from cnnext.models.simple_recurrent import SimpleRecurrent, simple_gru, simple_lstm, simple_rnn
+from cnnext.models.small_cnns import FashionCNN, SimpleCNN, fashion_cnn, simple_cnn
 from cnnext.models.unet import UNet, unet
 from cnnext.models.vgg import (
     VGG,
@@ -37,34 +53,62 @@ from cnnext.models.vgg import (
 )
 
 __all__ = [
+    "ASPP",
     "CRNN",
+    "FCN",
+    "GCN",
+    "MLP",
     "VGG",
     "AlexNet",
+    "AlexNet227",
     "BasicBlock",
     "Bottleneck",
+    "DeconvNet",
+    "DeepLabV3",
     "DenseNet",
     "EfficientNet",
+    "FashionCNN",
+    "FastRCNNHead",
+    "FastRCNNOutputs",
     "GoogLeNet",
     "GoogLeNetOutputs",
+    "GraphConvolution",
     "Inception",
     "InvertedResidual",
     "LeNet5",
     "MBConv",
     "MobileNetV2",
+    "PSPNet",
+    "PyramidPooling",
     "ResNet",
+    "SimpleCNN",
+    "SimpleRecurrent",
     "UNet",
     "alexnet",
+    "alexnet_227",
     "crnn",
+    "deconvnet",
+    "deeplabv3",
     "densenet121",
     "efficientnet_b0",
+    "fashion_cnn",
+    "fast_rcnn_head",
+    "fcn",
+    "gcn",
     "googlenet",
     "lenet5",
+    "mlp",
     "mobilenet_v2",
+    "pspnet",
     "resnet18",
     "resnet34",
     "resnet50",
     "resnet101",
     "resnet152",
+    "simple_cnn",
+    "simple_gru",
+    "simple_lstm",
+    "simple_rnn",
     "unet",
     "vgg11",
     "vgg11_bn",

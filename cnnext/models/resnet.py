@@ -5,6 +5,7 @@ He, Zhang, Ren, Sun, "Deep residual learning for image recognition", CVPR 2016
 as there, a bottleneck strides in its 3x3 convolution instead of its first 1x1 ("ResNet v1.5").
 """
 
+from itertools import pairwise
 from types import ModuleType
 from typing import ClassVar
 
@@ -17,10 +18,16 @@ from cnnext.ops.fused.blocks import in_rows
 
 
 def _conv3x3(
-    in_channels: int, out_channels: int, stride: int, layers: ModuleType
+    in_channels: int, out_channels: int, stride: int, dilation: int, layers: ModuleType
 ) -> torch.nn.Conv2d:
     return layers.Conv2d(
-        in_channels, out_channels, kernel_size=3, stride=stride, padding=1, bias=False
+        in_channels,
+        out_channels,
+        kernel_size=3,
+        stride=stride,
+        padding=dilation,
+        dilation=dilation,
+        bias=False,
     )
 
 
@@ -39,6 +46,7 @@ class BasicBlock(torch.nn.Module):
         stride: stride of the first convolution.
         downsample: maps the shortcut to the output's shape; needed where the two differ.
         layers: namespace the layers are taken from, ``cnnext.nn`` or ``torch.nn``.
+        dilation: dilation of both convolutions.
 
     Shape:
         - Input: ``(N, inplanes, H, W)``
@@ -54,12 +62,14 @@ class BasicBlock(torch.nn.Module):
         stride: int = 1,
         downsample: torch.nn.Module | None = None,
         layers: ModuleType = nn,
+        *,
+        dilation: int = 1,
     ) -> None:
         super().__init__()
-        self.conv1 = _conv3x3(inplanes, planes, stride, layers)
+        self.conv1 = _conv3x3(inplanes, planes, stride, dilation, layers)
         self.bn1 = layers.BatchNorm2d(planes)
         self.relu = layers.ReLU(inplace=True)
-        self.conv2 = _conv3x3(planes, planes, 1, layers)
+        self.conv2 = _conv3x3(planes, planes, 1, dilation, layers)
         self.bn2 = layers.BatchNorm2d(planes)
         self.downsample = downsample
         self.stride = stride
@@ -86,6 +96,7 @@ class Bottleneck(torch.nn.Module):
         stride: stride of the 3x3 convolution.
         downsample: maps the shortcut to the output's shape; needed where the two differ.
         layers: namespace the layers are taken from, ``cnnext.nn`` or ``torch.nn``.
+        dilation: dilation of the 3x3 convolution.
 
     Shape:
         - Input: ``(N, inplanes, H, W)``
@@ -101,11 +112,13 @@ class Bottleneck(torch.nn.Module):
         stride: int = 1,
         downsample: torch.nn.Module | None = None,
         layers: ModuleType = nn,
+        *,
+        dilation: int = 1,
     ) -> None:
         super().__init__()
         self.conv1 = _conv1x1(inplanes, planes, 1, layers)
         self.bn1 = layers.BatchNorm2d(planes)
-        self.conv2 = _conv3x3(planes, planes, stride, layers)
+        self.conv2 = _conv3x3(planes, planes, stride, dilation, layers)
         self.bn2 = layers.BatchNorm2d(planes)
         self.conv3 = _conv1x1(planes, planes * self.expansion, 1, layers)
         self.bn3 = layers.BatchNorm2d(planes * self.expansion)
@@ -138,6 +151,8 @@ class ResNet(torch.nn.Module):
         depths: number of blocks of each of the four stages.
         num_classes: size of the output layer.
         layers: namespace the layers are taken from, ``cnnext.nn`` or ``torch.nn``.
+        replace_stride_with_dilation: whether each of the last three stages keeps the size of its
+            input; its 3x3 convolutions and those of later stages are dilated in return.
 
     Shape:
         - Input: ``(N, 3, H, W)`` (224 x 224 in the paper)
@@ -150,6 +165,8 @@ class ResNet(torch.nn.Module):
         depths: tuple[int, int, int, int],
         num_classes: int = 1000,
         layers: ModuleType = nn,
+        *,
+        replace_stride_with_dilation: tuple[bool, bool, bool] = (False, False, False),
     ) -> None:
         super().__init__()
         self.conv1 = layers.Conv2d(3, 64, kernel_size=7, stride=2, padding=3, bias=False)
@@ -157,10 +174,16 @@ class ResNet(torch.nn.Module):
         self.relu = layers.ReLU(inplace=True)
         self.maxpool = layers.MaxPool2d(kernel_size=3, stride=2, padding=1)
         out = block.expansion
-        self.layer1 = _make_stage(block, 64, 64, depths[0], stride=1, layers=layers)
-        self.layer2 = _make_stage(block, 64 * out, 128, depths[1], stride=2, layers=layers)
-        self.layer3 = _make_stage(block, 128 * out, 256, depths[2], stride=2, layers=layers)
-        self.layer4 = _make_stage(block, 256 * out, 512, depths[3], stride=2, layers=layers)
+        strides = [1 if replaced else 2 for replaced in replace_stride_with_dilation]
+        dilations = [1]
+        for stride in strides:
+            dilations.append(dilations[-1] * 2 // stride)
+        # A stage that does not stride still begins with a block of its input's dilation.
+        second, third, fourth = pairwise(dilations)
+        self.layer1 = _make_stage(block, 64, 64, depths[0], 1, (1, 1), layers)
+        self.layer2 = _make_stage(block, 64 * out, 128, depths[1], strides[0], second, layers)
+        self.layer3 = _make_stage(block, 128 * out, 256, depths[2], strides[1], third, layers)
+        self.layer4 = _make_stage(block, 256 * out, 512, depths[3], strides[2], fourth, layers)
         self.avgpool = layers.AdaptiveAvgPool2d((1, 1))
         self.fc = layers.Linear(512 * out, num_classes)
         init_convolutions(self, "fan_out")
@@ -188,9 +211,13 @@ def _make_stage(
     planes: int,
     depth: int,
     stride: int,
+    dilations: tuple[int, int],
     layers: ModuleType,
 ) -> torch.nn.Sequential:
-    """Chains ``depth`` blocks, of which the first takes the stride and the change of channels."""
+    """Chains ``depth`` blocks, of which the first takes the stride and the change of channels.
+
+    ``dilations`` are those of the first block and of the others.
+    """
     outplanes = planes * block.expansion
     downsample = None
     if stride != 1 or inplanes != outplanes:
@@ -198,8 +225,9 @@ def _make_stage(
             _conv1x1(inplanes, outplanes, stride, layers),
             layers.BatchNorm2d(outplanes),
         )
-    blocks = [block(inplanes, planes, stride, downsample, layers)]
-    blocks += [block(outplanes, planes, layers=layers) for _ in range(depth - 1)]
+    first, others = dilations
+    blocks = [block(inplanes, planes, stride, downsample, layers, dilation=first)]
+    blocks += [block(outplanes, planes, layers=layers, dilation=others) for _ in range(depth - 1)]
     return layers.Sequential(*blocks)
 
 

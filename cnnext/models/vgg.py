@@ -17,7 +17,7 @@ from cnnext.models.common import conv_relu, init_convolutions
 Stages = tuple[tuple[int, ...], ...]
 _A: Stages = ((64,), (128,), (256, 256), (512, 512), (512, 512))
 _B: Stages = ((64, 64), (128, 128), (256, 256), (512, 512), (512, 512))
-_D: Stages = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+VGG16_STAGES: Stages = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 _E: Stages = (
     (64, 64),
     (128, 128),
@@ -27,7 +27,8 @@ _E: Stages = (
 )
 
 
-def _make_features(stages: Stages, batch_norm: bool, layers: ModuleType) -> torch.nn.Sequential:
+def make_features(stages: Stages, batch_norm: bool, layers: ModuleType) -> torch.nn.Sequential:
+    """The convolutions and max-pools of a VGG."""
     modules: list[torch.nn.Module] = []
     in_channels = 3
     for stage in stages:
@@ -60,7 +61,7 @@ class VGG(torch.nn.Module):
         layers: ModuleType = nn,
     ) -> None:
         super().__init__()
-        self.features = _make_features(stages, batch_norm, layers)
+        self.features = make_features(stages, batch_norm, layers)
         self.avgpool = layers.AdaptiveAvgPool2d((7, 7))
         self.classifier = layers.Sequential(
             layers.Linear(512 * 7 * 7, 4096),
@@ -109,12 +110,12 @@ def vgg13_bn(num_classes: int = 1000, layers: ModuleType = nn) -> VGG:
 
 def vgg16(num_classes: int = 1000, layers: ModuleType = nn) -> VGG:
     """VGG-16, configuration D (138,357,544 parameters); see :class:`VGG`."""
-    return VGG(_D, num_classes, layers=layers)
+    return VGG(VGG16_STAGES, num_classes, layers=layers)
 
 
 def vgg16_bn(num_classes: int = 1000, layers: ModuleType = nn) -> VGG:
     """VGG-16 with batch normalisation (138,365,992 parameters); see :class:`VGG`."""
-    return VGG(_D, num_classes, batch_norm=True, layers=layers)
+    return VGG(VGG16_STAGES, num_classes, batch_norm=True, layers=layers)
 
 
 def vgg19(num_classes: int = 1000, layers: ModuleType = nn) -> VGG:

@@ -67,8 +67,12 @@ def test_bottleneck_reads_features_of_the_photographs():
 @pytest.mark.parametrize(
     ("name", "shape"),
     [
+        ("alexnet_227", (3, 3, 227, 227)),
         ("crnn", (3, 1, 32, 256)),
+        ("fashion_cnn", (3, 1, 28, 28)),
         ("lenet5", (3, 1, 32, 32)),
+        ("mlp", (3, 1, 28, 28)),
+        ("simple_cnn", (3, 3, 32, 32)),
         ("unet", (3, 3, 256, 256)),
         ("vgg11", (3, 3, 224, 224)),
     ],

@@ -14,6 +14,7 @@ from torch import Tensor
 import cnnext
 from cnnext import models
 from cnnext.models.common import init_convolutions
+from cnnext.models.gcn import normalised_adjacency
 from cnnext.testing.errors import GRADIENT_TOLERANCE, assert_contract
 from cnnext.testing.model_pair import CNNEXT, ModelPair
 
@@ -21,12 +22,25 @@ SEED = 20240229
 
 PARAMETERS = {
     "alexnet": 61_100_840,
+    "alexnet_227": 62_378_344,
     "crnn": 8_330_789,
+    "deconvnet": 251_805_653,
+    "deeplabv3": 39_638_869,
     "densenet121": 7_978_856,
     "efficientnet_b0": 5_288_548,
+    "fashion_cnn": 1_475_338,
+    "fast_rcnn_head": 134_690_729,
+    "fcn": 32_957_013,
+    "gcn": 23_063,
     "googlenet": 6_624_904,
     "lenet5": 61_706,
+    "mlp": 109_386,
     "mobilenet_v2": 3_504_872,
+    "pspnet": 46_592_597,
+    "simple_cnn": 2_122_186,
+    "simple_gru": 3_393,
+    "simple_lstm": 4_513,
+    "simple_rnn": 1_153,
     "unet": 31_031_810,
     "vgg11": 132_863_336,
     "vgg11_bn": 132_868_840,
@@ -46,12 +60,29 @@ PARAMETERS = {
 # Arguments that make small what tests compute, and the shape of an input.
 NETWORKS: dict[str, tuple[dict[str, Any], tuple[int, ...]]] = {
     "alexnet": ({"num_classes": 5}, (2, 3, 64, 64)),
+    "alexnet_227": ({"num_classes": 5}, (2, 3, 227, 227)),
     "crnn": ({"num_classes": 5}, (2, 1, 32, 44)),
+    "deconvnet": ({"num_classes": 3, "image_size": 32, "hidden_channels": 32}, (2, 3, 32, 64)),
+    "deeplabv3": ({"num_classes": 3, "depths": (1, 1, 1, 1)}, (2, 3, 32, 40)),
     "densenet121": ({"num_classes": 5}, (2, 3, 32, 32)),
     "efficientnet_b0": ({"num_classes": 5}, (2, 3, 32, 32)),
+    "fashion_cnn": ({}, (2, 1, 28, 28)),
+    "fcn": ({"num_classes": 3, "depths": (1, 1, 1, 1)}, (2, 3, 32, 40)),
     "googlenet": ({"num_classes": 5}, (2, 3, 32, 32)),
+    "mlp": ({}, (2, 1, 28, 28)),
     "mobilenet_v2": ({"num_classes": 5, "width_mult": 0.35}, (2, 3, 32, 32)),
+    "pspnet": ({"num_classes": 3, "depths": (1, 1, 1, 1)}, (2, 3, 32, 40)),
+    "simple_cnn": ({"image_size": 8}, (2, 3, 8, 8)),
     "unet": ({"base_width": 8}, (2, 3, 48, 32)),
+}
+
+# Those that take something else than a batch of images: arguments of small models.
+NO_IMAGES: dict[str, dict[str, Any]] = {
+    "fast_rcnn_head": {"num_classes": 4, "hidden_features": 32},
+    "gcn": {"num_classes": 3, "in_features": 6},
+    "simple_gru": {"output_size": 2, "input_size": 3},
+    "simple_lstm": {"output_size": 2, "input_size": 3},
+    "simple_rnn": {"output_size": 2, "input_size": 3},
 }
 
 
@@ -92,7 +123,7 @@ def test_lenet5_layers_are_in_the_order_of_the_paper() -> None:
     ]
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.parametrize("name", [name for name in PARAMETERS if name not in NO_IMAGES])
 def test_num_classes_sets_the_last_layer(name: str) -> None:
     *_, last = build_on_meta(name, num_classes=7).parameters()
     assert last.shape == (7,)
@@ -130,16 +161,18 @@ def test_block_takes_its_layers_from_the_namespace(block: type[torch.nn.Module])
         "resnet18",
         "resnet50",
         *NETWORKS,
+        *NO_IMAGES,
         pytest.param("vgg11_bn", marks=pytest.mark.slow),
         pytest.param("vgg16", marks=pytest.mark.slow),
     ],
 )
 def test_pair_draw_the_same_weights(name: str) -> None:
+    arguments = NO_IMAGES[name] if name in NO_IMAGES else NETWORKS.get(name, ({}, ()))[0]
     torch.manual_seed(SEED)
-    native = build(name, torch.nn)
+    native = build(name, torch.nn, **arguments)
     state_after_native = torch.get_rng_state()
     torch.manual_seed(SEED)
-    ours = build(name, cnnext.nn)
+    ours = build(name, cnnext.nn, **arguments)
     assert torch.equal(torch.get_rng_state(), state_after_native)
     assert list(ours.state_dict()) == list(native.state_dict())
     for key, value in native.state_dict().items():
@@ -299,7 +332,10 @@ def test_vgg_forward_equals_native() -> None:
 @pytest.mark.models
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow if name == "alexnet" else ()) for name in NETWORKS],
+    [
+        pytest.param(name, marks=pytest.mark.slow if name.startswith("alexnet") else ())
+        for name in NETWORKS
+    ],
 )
 def test_outputs_and_gradients_equal_native(name: str) -> None:
     arguments, shape = NETWORKS[name]
@@ -311,6 +347,53 @@ def test_outputs_and_gradients_equal_native(name: str) -> None:
 
     images = torch.randn(shape, generator=torch.Generator().manual_seed(SEED))
     labels = torch.arange(shape[0])
+    pair = ModelPair(make, images, labels, seed=SEED)
+    agreement = pair.check_forward()
+    assert agreement.ok, agreement
+    assert pair.check_gradients()[CNNEXT] <= GRADIENT_TOLERANCE
+
+
+class OnValues(torch.nn.Module):
+    """A model as one of images (N, C, H, W), whose other inputs are held in buffers.
+
+    Its outputs are put side by side.
+    """
+
+    def __init__(self, model: torch.nn.Module, shape: tuple[int, ...], *others: Tensor) -> None:
+        super().__init__()
+        self.model = model
+        self.shape = shape
+        for i, other in enumerate(others):
+            self.register_buffer(f"other{i}", other)
+
+    def forward(self, images: Tensor) -> Tensor:
+        outputs = self.model(images.reshape(self.shape), *self.buffers(recurse=False))
+        return outputs if isinstance(outputs, Tensor) else torch.cat(outputs, dim=1)
+
+
+# Shape of the first input, and the other inputs.
+ROIS = torch.tensor([[0, 0, 0, 95, 63], [0, 16, 0, 48, 32], [1, 32, 16, 64, 48], [1, 0, 0, 0, 0]])
+RING = torch.eye(5).roll(1, 0) + torch.eye(5).roll(-1, 0)
+INPUTS: dict[str, tuple[tuple[int, ...], tuple[Tensor, ...]]] = {
+    "fast_rcnn_head": ((2, 3, 64, 96), (ROIS.float(),)),
+    "gcn": ((5, 6), (normalised_adjacency(RING),)),
+    "simple_gru": ((4, 7, 3), ()),
+    "simple_lstm": ((4, 7, 3), ()),
+    "simple_rnn": ((4, 7, 3), ()),
+}
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("name", NO_IMAGES)
+def test_outputs_and_gradients_equal_native_without_images(name: str) -> None:
+    shape, others = INPUTS[name]
+
+    def make(layers: ModuleType) -> torch.nn.Module:
+        return OnValues(build(name, layers, **NO_IMAGES[name]), shape, *others)
+
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(SEED))
+    images = values if len(shape) == 4 else values[None, None].flatten(2, -2)
+    labels = torch.arange(len(others[0]) if others else 0) % 3
     pair = ModelPair(make, images, labels, seed=SEED)
     agreement = pair.check_forward()
     assert agreement.ok, agreement

@@ -11,7 +11,11 @@ from cnnext import models
 from tests.models import write_torchvision
 from tests.models.write_torchvision import MODELS, PATH, multiply_adds, shapes
 
-OURS_ALONE = {"lenet5", "crnn", "unet"}
+OURS_ALONE = {
+    *("lenet5", "mlp", "simple_cnn", "fashion_cnn", "alexnet_227"),
+    *("crnn", "simple_rnn", "simple_lstm", "simple_gru", "gcn"),
+    *("unet", "deconvnet", "pspnet", "fast_rcnn_head"),
+}
 
 # Layers that torchvision calls as functions.
 FUNCTIONS = {

@@ -26,7 +26,12 @@ MODELS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("efficientnet_b0", {}),
     *((f"vgg{depth}{suffix}", {}) for depth in (11, 13, 16, 19) for suffix in ("", "_bn")),
     *((f"resnet{depth}", {}) for depth in (18, 34, 50, 101, 152)),
+    ("fcn", {}),
+    ("deeplabv3", {}),
 )
+
+# Models that have another name in torchvision.
+SEGMENTATION = {"fcn": "fcn_resnet50", "deeplabv3": "deeplabv3_resnet50"}
 
 
 def build(name: str, **arguments: Any) -> torch.nn.Module:
@@ -35,8 +40,13 @@ def build(name: str, **arguments: Any) -> torch.nn.Module:
 
     if name == "googlenet":
         arguments |= {"init_weights": False}  # torchvision warns of its default
+    if name in SEGMENTATION:
+        # Without a download, and without the auxiliary classifier.
+        arguments |= {"weights_backbone": None, "aux_loss": False}
+    theirs = SEGMENTATION.get(name, name)
+    builders = models.segmentation if name in SEGMENTATION else models
     with torch.device("meta"):
-        return getattr(models, name)(weights=None, **arguments)
+        return getattr(builders, theirs)(weights=None, **arguments)
 
 
 def shapes(model: torch.nn.Module) -> dict[str, list[int]]:

@@ -8,6 +8,7 @@ again: `tests/test_stored_files.py` loads the folders of all versions.
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,7 @@ import torch
 from torch import nn
 
 import cnnext
-from cnnext import cli
-from cnnext.cli import subjects
+from cnnext import cli, models
 from cnnext.testing.errors import make_input
 from tests.ops.support import generator_for
 from tests.pytorch_integration.cases import LAYERS, Network, outputs_of
@@ -95,10 +95,9 @@ def _state_dicts() -> dict[str, dict[str, Any]]:
 
 def _shapes_of_models() -> dict[str, dict[str, list[int]]]:
     """By builder of `cnnext.models`: the keys of its state_dict, and their shapes."""
+    builders = [name for name in models.__all__ if inspect.isfunction(getattr(models, name))]
     with torch.device("meta"):
-        states = {
-            name: subjects.build(name)(cnnext.nn).state_dict() for name in subjects.builders()
-        }
+        states = {name: getattr(models, name)(layers=cnnext.nn).state_dict() for name in builders}
     return {
         name: {key: list(t.shape) for key, t in state.items()} for name, state in states.items()
     }
