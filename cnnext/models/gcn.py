@@ -34,7 +34,8 @@ def normalised_adjacency(adjacency: Tensor) -> Tensor:
     row, column = indices
     scale = values.new_zeros(nodes).index_add(0, row, values).rsqrt()
     values = scale[row] * values * scale[column]
-    return torch.sparse_coo_tensor(indices, values, (nodes, nodes)).coalesce()
+    edges = torch.sparse_coo_tensor(indices, values, (nodes, nodes), check_invariants=False)
+    return edges.coalesce()
 
 
 class GraphConvolution(torch.nn.Module):

@@ -81,6 +81,13 @@ def test_each_model_gets_its_input(name, shape):
     assert subjects.sample(name, 3).images.shape == shape
 
 
+@pytest.mark.parametrize("name", subjects.builders())
+def test_each_model_takes_its_input(name):
+    shape = subjects.seeded_images(name, 1, 0).shape
+    with torch.device("meta"), torch.no_grad():
+        subjects.build(name)(torch.nn).eval()(torch.empty(shape))
+
+
 @pytest.mark.models
 @pytest.mark.parametrize("name", ["googlenet", "mobilenet_v2"])
 def test_output_of_a_model_depends_on_the_image(name):
