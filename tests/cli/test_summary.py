@@ -72,7 +72,7 @@ def test_totals_of_textbooks(model, parameters, multiply_adds, megabytes, capsys
 @pytest.mark.parametrize("model", subjects.names())
 def test_every_model(model, table):
     layers = table(model)[:-1]
-    assert len(layers) > 5
+    assert layers
     assert all(output.startswith("1x") or model == "crnn" for _, _, output, *_ in layers)
 
 
