@@ -35,10 +35,10 @@ PACKAGE = (
         file="cnnext/models/resnet.py",
         old="self.conv1 = _conv1x1(inplanes, planes, 1, layers)\n"
         "        self.bn1 = layers.BatchNorm2d(planes)\n"
-        "        self.conv2 = _conv3x3(planes, planes, stride, layers)",
+        "        self.conv2 = _conv3x3(planes, planes, stride, dilation, layers)",
         new="self.conv1 = _conv1x1(inplanes, planes, stride, layers)\n"
         "        self.bn1 = layers.BatchNorm2d(planes)\n"
-        "        self.conv2 = _conv3x3(planes, planes, 1, layers)",
+        "        self.conv2 = _conv3x3(planes, planes, 1, dilation, layers)",
         tests=("tests/models/test_models.py", "tests/testing/test_cases.py"),
     ),
     Fault(

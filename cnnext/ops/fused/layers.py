@@ -16,6 +16,7 @@ from cnnext.ops.common.drop_in import NATIVE_LAYERS, NativeLayer
 from cnnext.ops.conv2d import Conv2d
 from cnnext.ops.max_pool2d import MaxPool2d
 from cnnext.ops.relu import ReLU
+from cnnext.runtime.import_hooks import when_imported
 
 Activation = Any  # a module or a function; None for none
 
@@ -96,12 +97,18 @@ _METHODS = None if _replaced_before_us else _methods()
 
 def rows_are_open() -> bool:
     """Whether any layers may run in a row now: in graphs for training, in none for inference."""
-    if torch.compiler.is_compiling():
-        if torch.compiler.is_exporting() or not torch.is_grad_enabled():
-            return False
+    if torch.compiler.is_compiling() and not _is_graph_for_training():
+        return False
     return _nobody_watches()
 
 
-@torch.compiler.assume_constant_result
+def _is_graph_for_training() -> bool:
+    return torch.is_grad_enabled() and not torch.compiler.is_exporting()
+
+
 def _nobody_watches() -> bool:
     return not (_has_any_global_hook() or _methods() != _METHODS)
+
+
+# Compilers call it, and do not follow it.
+when_imported("torch._dynamo", lambda dynamo: dynamo.assume_constant_result(_nobody_watches))
