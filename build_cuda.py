@@ -120,8 +120,8 @@ def extension(toolkit: Toolkit, compiler: str, include_dirs: list[str]) -> Any:
     from torch.utils.cpp_extension import CppExtension
 
     csrc = Path("csrc")
-    module = csrc / "common/torch/module.cpp"
-    sources = [*csrc.glob("*/torch_cuda.cpp"), *csrc.glob("*/cuda.cu"), module]
+    shared = [csrc / "common/torch/module.cpp", csrc / "common/kernel/arena.cpp"]
+    sources = [*csrc.glob("*/torch_cuda.cpp"), *csrc.glob("*/cuda.cu"), *shared]
     result = CppExtension(
         "cnnext._C_cuda",
         sorted(map(str, sources)),

@@ -20,6 +20,7 @@ from cnnext.runtime.exact_sums import ExactSumsWarning
 from cnnext.runtime.fallback import NativeFallbackWarning
 from cnnext.runtime.flags import flags
 from cnnext.runtime.import_hooks import when_imported
+from cnnext.runtime.memory import empty_cache
 
 # isort: split
 from cnnext.integrations import fx  # noqa: F401  (for torch.fx)
@@ -38,6 +39,7 @@ __all__ = [
     "OptimizationReport",
     "autograd",
     "convert",
+    "empty_cache",
     "explain",
     "flags",
     "functional",

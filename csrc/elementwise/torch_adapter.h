@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "common/torch/checks.h"
+#include "common/torch/results.h"
 #include "elementwise/operators.h"
 
 namespace cnnext {

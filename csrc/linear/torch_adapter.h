@@ -4,6 +4,7 @@
 #pragma once
 
 #include "common/torch/checks.h"
+#include "common/torch/results.h"
 #include "linear/linear.h"
 
 namespace cnnext {

@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "common/torch/checks.h"
+#include "common/torch/results.h"
 #include "normalization/batch_norm.h"
 
 namespace cnnext {

@@ -4,6 +4,7 @@
 
 #include "common/torch/checks.h"
 #include "common/torch/parallel.h"
+#include "common/torch/results.h"
 #include "plan/network.h"
 #include "plan/operators.h"
 

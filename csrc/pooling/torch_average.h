@@ -2,6 +2,7 @@
 // The average pools for torch tensors on any device.
 #pragma once
 
+#include "common/torch/results.h"
 #include "pooling/adaptive_avg_pool2d.h"
 #include "pooling/avg_pool2d.h"
 #include "pooling/torch_shapes.h"

@@ -6,6 +6,7 @@
 
 #include <tuple>
 
+#include "common/torch/results.h"
 #include "pooling/adaptive_max_pool2d.h"
 #include "pooling/max_pool2d.h"
 #include "pooling/torch_shapes.h"

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/torch/product.h"
+#include "common/torch/results.h"
 #include "recurrence/recurrence.h"
 
 namespace cnnext {

@@ -2,6 +2,7 @@
 // lstm_cell for torch tensors on any device: a recurrence of one step, under names of its own.
 #pragma once
 
+#include "common/torch/results.h"
 #include "recurrence/torch_adapter.h"
 
 namespace cnnext {

@@ -60,6 +60,16 @@ class IdleBlocks {
     for (ScratchBlock& each : surplus) release(std::move(each));
   }
 
+  void release_all() {
+    std::vector<ScratchBlock> all;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      all.swap(blocks_);
+      bytes_ = 0;
+    }
+    for (ScratchBlock& each : all) release(std::move(each));
+  }
+
  private:
   ScratchBlock take_at(size_t index) {
     ScratchBlock block = std::move(blocks_[index]);
@@ -85,6 +95,8 @@ unsigned char* Scratch::reserve(int64_t bytes) {
   }
   return block_.bytes.get();
 }
+
+void Scratch::release_idle() { IdleBlocks::instance().release_all(); }
 
 Scratch::~Scratch() {
   if (block_.bytes != nullptr) IdleBlocks::instance().give_back(std::move(block_));

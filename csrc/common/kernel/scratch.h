@@ -33,6 +33,9 @@ class Scratch {
   // So many bytes or more, aligned to 64, uninitialised; null for none. Once a call.
   unsigned char* reserve(int64_t bytes);
 
+  // Gives what no call uses back to the system.
+  static void release_idle();
+
  private:
   ScratchBlock block_;
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the torch adapters share: checks, layouts, allocation, the choice of element type.
+// What the torch adapters share: checks, layouts, the choice of element type.
 #pragma once
 
 #include <torch/csrc/stable/library.h>
@@ -10,7 +10,6 @@
 #include <string>
 #include <vector>
 
-#include "common/kernel/huge_pages.h"
 #include "common/kernel/kernel.h"
 
 // The text names the operator's argument and its value; the condition itself says nothing to a
@@ -141,66 +140,6 @@ inline Tensor dense(const Tensor& t, Layout layout) {
   return torch::stable::contiguous(t, layout == Layout::nchw
                                           ? torch::headeronly::MemoryFormat::Contiguous
                                           : torch::headeronly::MemoryFormat::ChannelsLast);
-}
-
-// On the device of `like`. The shim spares the look-up of aten::empty by name, a fifth of a small
-// operator's time.
-inline Tensor empty_strided(int64_t dim, const int64_t* sizes, const int64_t* strides,
-                            const Tensor& like, ScalarType dtype) {
-  AtenTensorHandle handle;
-  int32_t device_type, device_index;
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(like.get(), &device_type));
-  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_index(like.get(), &device_index));
-  const int32_t type = torch::stable::detail::to<int32_t>(torch::stable::detail::from(dtype));
-  STABLE_TORCH_ERROR_CODE_CHECK(
-      aoti_torch_empty_strided(dim, sizes, strides, type, device_type, device_index, &handle));
-  const Tensor result(handle);
-  if (device_type == aoti_torch_device_type_cpu()) {
-    prefer_huge_pages(result.mutable_data_ptr(),
-                      static_cast<size_t>(result.numel()) * result.element_size());
-  }
-  return result;
-}
-
-// Empty and contiguous, of t's sizes but for the last.
-inline Tensor empty_contiguous(const Tensor& t, int64_t last) {
-  std::vector<int64_t> sizes(t.sizes().begin(), t.sizes().end());
-  if (!sizes.empty()) sizes.back() = last;
-  std::vector<int64_t> strides(sizes.size(), 1);
-  for (size_t d = sizes.size(); d > 1; --d) {
-    strides[d - 2] = strides[d - 1] * (sizes[d - 1] > 1 ? sizes[d - 1] : 1);
-  }
-  return empty_strided(t.dim(), sizes.data(), strides.data(), t, t.scalar_type());
-}
-
-inline Tensor empty_1d(int64_t size, const Tensor& like, ScalarType dtype) {
-  const int64_t stride = 1;
-  return empty_strided(1, &size, &stride, like, dtype);
-}
-
-inline Tensor empty_2d(int64_t rows, int64_t columns, const Tensor& like) {
-  const int64_t sizes[2] = {rows, columns};
-  const int64_t strides[2] = {columns, 1};
-  return empty_strided(2, sizes, strides, like, like.scalar_type());
-}
-
-inline Tensor empty_4d(int64_t n, int64_t c, int64_t h, int64_t w, Layout layout,
-                       const Tensor& like, ScalarType dtype) {
-  const int64_t sizes[4] = {n, c, h, w};
-  int64_t elements = 1;
-  for (const int64_t size : sizes) {
-    CNNEXT_CHECK(size == 0 || elements <= kMaxElements / size, "a result of shape ",
-                 in_brackets(sizes), " is too large");
-    elements *= size;
-  }
-  const bool last = layout == Layout::channels_last;
-  const int64_t strides[4] = {c * h * w, last ? 1 : h * w, last ? w * c : w, last ? c : 1};
-  return empty_strided(4, sizes, strides, like, dtype);
-}
-
-inline Tensor empty_4d(int64_t n, int64_t c, int64_t h, int64_t w, Layout layout,
-                       const Tensor& like) {
-  return empty_4d(n, c, h, w, layout, like, like.scalar_type());
 }
 
 // How an adapter's device gets at the memory of tensors for its kernels.

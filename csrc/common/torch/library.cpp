@@ -2,9 +2,11 @@
 // The operators that tell about and steer the library itself.
 #include <string>
 
+#include "common/kernel/arena.h"
 #include "common/kernel/isa.h"
 #include "common/kernel/machine.h"
 #include "common/kernel/registry.h"
+#include "common/kernel/scratch.h"
 #include "common/torch/build_info.h"
 #include "common/torch/checks.h"
 
@@ -23,6 +25,10 @@ void force_kernel_by_name(std::string op, std::string name) { force_kernel(op, n
 void prefer_algorithm_by_name(std::string op, std::string algorithm) {
   prefer_algorithm(op, algorithm);
 }
+void release_memory() {
+  Scratch::release_idle();
+  Arena::instance().release_free();
+}
 
 }  // namespace
 
@@ -34,6 +40,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
   m.def("set_isa_cap(str name) -> ()");
   m.def("force_kernel(str op, str name) -> ()");
   m.def("prefer_algorithm(str op, str algorithm) -> ()");
+  m.def("release_memory() -> ()");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(cnnext, CompositeExplicitAutograd, m) {
@@ -44,6 +51,7 @@ STABLE_TORCH_LIBRARY_IMPL(cnnext, CompositeExplicitAutograd, m) {
   m.impl("set_isa_cap", TORCH_BOX(&set_isa_cap_by_name));
   m.impl("force_kernel", TORCH_BOX(&force_kernel_by_name));
   m.impl("prefer_algorithm", TORCH_BOX(&prefer_algorithm_by_name));
+  m.impl("release_memory", TORCH_BOX(&release_memory));
 }
 
 }  // namespace cnnext

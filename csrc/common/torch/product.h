@@ -3,6 +3,7 @@
 #pragma once
 
 #include "common/torch/checks.h"
+#include "common/torch/results.h"
 
 namespace cnnext {
 
