@@ -25,6 +25,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from cnnext.runtime.memory import empty_cache
+
 # Calls shorter than this are timed several at a time, to keep the clock's own cost below 1 %.
 _MIN_SAMPLE_S = 20e-6
 
@@ -268,7 +270,8 @@ def peak_cuda_memory(call: Callable[[], Any]) -> int:
 
 
 def _return_free_memory() -> None:
-    """Give the allocator's free pages back, so that a call's use of them is seen."""
+    """Give the free pages of allocators back, so that a call's use of them is seen."""
+    empty_cache()
     malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if malloc_trim is not None:  # glibc has it, musl has not
         malloc_trim(0)

@@ -1,4 +1,4 @@
-"""Scratch: each thread has its own; it is reused, but a large one goes back to the system."""
+"""Scratch: each call has its own; it is kept for others, and can go back to the system."""
 
 import os
 import sys
@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-import cnnext.functional
+import cnnext
 from cnnext.testing import kernels
 from cnnext.testing.errors import assert_contract
 from cnnext.testing.timing import peak_memory
 from tests.ops.support import use_threads
 
 MIB = 2**20
-KEPT = 128 * MIB  # Scratch::kMaxIdleBytes
+KEPT = 128 * MIB  # Scratch::kMaxIdleBytes, and more than other tests leave
 
 
 def resident() -> int:
@@ -52,10 +52,11 @@ def test_threads_do_not_share_it(generator: torch.Generator) -> None:
 
 @linux
 def test_large_scratch_is_given_back():
-    # Packed, 340 MB: well above what is kept even where earlier calls left all of that to reuse.
-    input, weight = operands(3072)
+    input, weight = operands(3072)  # packed, 340 MB
+    cnnext.empty_cache()
     before = resident()
     peak = peak_memory(lambda: cnnext.functional.conv2d(input, weight))
+    cnnext.empty_cache()
     left = resident() - before
     if peak is None:
         pytest.skip("the kernel does not let a process reset its peak")
@@ -64,7 +65,7 @@ def test_large_scratch_is_given_back():
 
 
 @linux
-def test_idle_threads_share_what_is_kept() -> None:
+def test_idle_threads_keep_none_of_it() -> None:
     """Each of them needs 9.4 MB at the same time as the others, and lives on."""
     threads = 24
     (input, weight), together = operands(512), threading.Barrier(threads)
@@ -76,9 +77,11 @@ def test_idle_threads_share_what_is_kept() -> None:
         together.wait()
         return total
 
+    cnnext.empty_cache()
     before = resident()
     with ThreadPoolExecutor(threads) as pool:
         totals = set(pool.map(work, range(threads)))
+        cnnext.empty_cache()
         left = resident() - before
     assert totals == {3 * 512 * 512 * 9.0}
-    assert left < KEPT + 24 * MIB
+    assert left < 32 * MIB

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+import cnnext.functional
 from cnnext.testing import timing
 from cnnext.testing.timing import compare_blocks, memory_growth, peak_cuda_memory, peak_memory
 
@@ -97,6 +98,16 @@ def test_peak_memory_sees_what_is_freed_again():
         pytest.skip("the kernel does not let a process reset its peak")
     assert 0.9 * size < peak < 1.5 * size
     assert peak_memory(lambda: None) < size / 8
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
+def test_peak_memory_sees_results_whose_memory_is_kept():
+    operand = torch.ones(16 * 2**20)
+    for _ in range(2):
+        peak = peak_memory(lambda: cnnext.functional.relu(operand))
+        if peak is None:
+            pytest.skip("the kernel does not let a process reset its peak")
+        assert 0.9 * operand.nbytes < peak < 1.5 * operand.nbytes
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")

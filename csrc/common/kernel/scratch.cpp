@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/kernel/arena.h"
 #include "common/kernel/huge_pages.h"
 #include "common/kernel/kernel.h"
 
@@ -87,6 +88,11 @@ class IdleBlocks {
 
 unsigned char* Scratch::reserve(int64_t bytes) {
   if (bytes == 0) return nullptr;
+  if (bytes >= Arena::kLeast) {
+    large_ = Arena::instance().take(bytes);
+    large_bytes_ = bytes;
+    if (large_ != nullptr) return static_cast<unsigned char*>(large_);
+  }
   block_ = IdleBlocks::instance().take(bytes);
   if (block_.size < bytes) {
     release(std::move(block_));
@@ -99,6 +105,7 @@ unsigned char* Scratch::reserve(int64_t bytes) {
 void Scratch::release_idle() { IdleBlocks::instance().release_all(); }
 
 Scratch::~Scratch() {
+  if (large_ != nullptr) Arena::instance().give_back(large_, large_bytes_);
   if (block_.bytes != nullptr) IdleBlocks::instance().give_back(std::move(block_));
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Scratch memory that lives on between calls: fresh memory of a few megabytes costs more in page
-// faults than many a convolution. Blocks belong to the process: a call borrows one, so there are as
-// many as calls have run at the same time, however many threads made them.
+// faults than many a convolution. Large blocks are cut from the arena, where results come from as
+// well. Others belong to the process: a call borrows one, so there are as many as calls have run at
+// the same time, however many threads made them.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +23,7 @@ struct ScratchBlock {
 // The scratch of one call, given back at its end.
 class Scratch {
  public:
-  // What all idle blocks of the process take at most.
+  // What all idle blocks of the process take at most; where there is no arena, large ones, too.
   static constexpr int64_t kMaxIdleBytes = int64_t{128} << 20;
 
   Scratch() = default;
@@ -38,6 +39,8 @@ class Scratch {
 
  private:
   ScratchBlock block_;
+  void* large_ = nullptr;  // of the arena
+  int64_t large_bytes_ = 0;
 };
 
 }  // namespace cnnext
