@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from cnnext.ops.common.arguments import int_pairs
-from cnnext.ops.conv2d import CONV2D, Conv2d, pad_by_mode, pad_by_name, result_format
+from cnnext.ops.common.convolution import result_format
+from cnnext.ops.conv2d import CONV2D, Conv2d, pad_by_mode, pad_by_name
 from cnnext.runtime import planned_calls
 from cnnext.runtime.fallback import fallback_reason
 from cnnext.runtime.library import ops

@@ -9,11 +9,19 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch._prims_common import suggest_memory_format
 from torch.nn.functional import conv2d as native_conv2d
 
 from cnnext.ops.common.arguments import IntOrPair, as_int, int_pairs
 from cnnext.ops.common.calls_at_once import Geometry, call_at_once, call_planned
+from cnnext.ops.common.convolution import (
+    Gradients,
+    Needed,
+    Pair,
+    differentiable_gradients,
+    in_layout,
+    layout_of,
+    result_format,
+)
 from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.runtime import planned_calls
 from cnnext.runtime.exact_sums import warn_once
@@ -23,15 +31,7 @@ from cnnext.runtime.library import direct, ops
 from cnnext.runtime.operator import Checked, CudaRule, Operator, declare
 from cnnext.runtime.registration import register_autograd, register_fake
 
-Pair = tuple[int, int]
-
 # ------------------------------------------------------------------------------- fake kernels
-
-
-def result_format(activation: Tensor, weight: Tensor) -> torch.memory_format:
-    """channels_last if either operand is, as in ATen."""
-    formats = (suggest_memory_format(activation), suggest_memory_format(weight))
-    return torch.channels_last if torch.channels_last in formats else torch.contiguous_format
 
 
 def output_size(input: Tensor, weight: Tensor, geometry: Sequence[int]) -> Pair:
@@ -78,45 +78,19 @@ def _fake_backward_bias(grad_output: Tensor) -> Tensor:
 # ----------------------------------------------------------------------------------- autograd
 
 
-def layout_of(output: Tensor) -> torch.memory_format | None:
-    """The layout that gradients have as well; None where both are the same."""
-    nchw = output.is_contiguous()
-    if nchw == output.is_contiguous(memory_format=torch.channels_last):
-        return None
-    return torch.contiguous_format if nchw else torch.channels_last
-
-
-def in_layout(tensor: Tensor, layout: torch.memory_format | None) -> Tensor:
-    """The tensor, or a copy, in this layout, if there is one."""
-    if layout is None or tensor.is_contiguous(memory_format=layout):
-        return tensor
-    return tensor.contiguous(memory_format=layout)
-
-
 def gradients(
     grad_output: Tensor,
     input: Tensor,
     weight: Tensor,
     geometry: Geometry,
     layout: torch.memory_format | None,
-    needed: tuple[bool, bool, bool],
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    needed: Needed,
+) -> Gradients:
     """The gradients of input, weight and bias that are needed, of an output of this layout."""
     need_input, need_weight, need_bias = needed
     if torch.is_grad_enabled():  # a graph of the backward pass is wanted: ATen's is differentiable
-        stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups = geometry
-        return torch.ops.aten.convolution_backward.default(
-            grad_output,
-            input,
-            weight,
-            [weight.shape[0]],
-            (stride_h, stride_w),
-            (pad_h, pad_w),
-            (dilation_h, dilation_w),
-            False,
-            (0, 0),
-            groups,
-            needed,
+        return differentiable_gradients(
+            grad_output, input, weight, weight.shape[0], geometry, needed
         )
     grad_input = grad_weight = grad_bias = None
     grad_output = in_layout(grad_output, layout)
@@ -137,7 +111,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
     ctx.geometry, ctx.layout = inputs[3:], layout_of(output)
 
 
-def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+def _backward(ctx: Any, grad_output: Tensor) -> Gradients:
     input, weight = ctx.saved_tensors
     needed = (*ctx.needs_input_grad, False)[:3]  # bias is not given to all Functions
     return gradients(grad_output, input, weight, ctx.geometry, ctx.layout, needed)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from cnnext.ops import conv2d, max_pool2d
 from cnnext.ops.common.calls_at_once import Geometry
+from cnnext.ops.common.convolution import layout_of
 from cnnext.ops.common.pooling import Pair, pooled_size, scatter_to_planes, window_geometry
 from cnnext.runtime import planned_calls
 from cnnext.runtime.exact_sums import warn_once
@@ -51,7 +52,7 @@ class Conv2dReLUMaxPool2dFunction(torch.autograd.Function):
         ctx.save_for_backward(input, weight, where)
         ctx.geometry, ctx.window = geometry, window
         ctx.size = tuple(convolved.shape[2:])
-        ctx.layout = conv2d.layout_of(convolved)
+        ctx.layout = layout_of(convolved)
         return output
 
     @staticmethod

@@ -15,6 +15,7 @@ from torch import Tensor
 from cnnext.ops import batch_norm, conv2d
 from cnnext.ops.batch_norm import Bounds
 from cnnext.ops.common.calls_at_once import Geometry
+from cnnext.ops.common.convolution import in_layout, layout_of
 from cnnext.runtime.exact_sums import warn_once
 from cnnext.runtime.library import ops
 
@@ -49,7 +50,7 @@ class BatchNormConv2dFunction(torch.autograd.Function):
         statistics = (mean, var) if training else (running_mean, running_var)
         ctx.save_for_backward(input, weight, bias, filters, filter_bias, *statistics)
         ctx.training, ctx.eps, ctx.bounds, ctx.geometry = training, eps, bounds, geometry
-        ctx.layout = conv2d.layout_of(output)
+        ctx.layout = layout_of(output)
         return output
 
     @staticmethod
@@ -70,7 +71,7 @@ def _backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
     input, weight, bias, filters, _, mean, var = ctx.saved_tensors
     need_input, need_weight, need_bias, need_filters, need_filter_bias = ctx.needs_input_grad[:5]
     piece = batch_norm.normalised(input, weight, bias, mean, var, ctx.eps, ctx.bounds)
-    grad_output = conv2d.in_layout(grad_output, ctx.layout)
+    grad_output = in_layout(grad_output, ctx.layout)
     _, grad_filters, grad_filter_bias = conv2d.gradients(
         grad_output, piece, filters, ctx.geometry, None, (False, need_filters, need_filter_bias)
     )
