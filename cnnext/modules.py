@@ -5,6 +5,7 @@ from cnnext.ops.adaptive_max_pool2d import AdaptiveMaxPool2d
 from cnnext.ops.avg_pool2d import AvgPool2d
 from cnnext.ops.batch_norm import BatchNorm1d, BatchNorm2d
 from cnnext.ops.conv2d import Conv2d
+from cnnext.ops.conv_transpose2d import ConvTranspose2d
 from cnnext.ops.leaky_relu import LeakyReLU
 from cnnext.ops.linear import Linear
 from cnnext.ops.lstm_cell import LSTMCell
@@ -24,6 +25,7 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "Conv2d",
+    "ConvTranspose2d",
     "GRUCell",
     "LSTMCell",
     "LeakyReLU",

@@ -35,6 +35,11 @@ def _conv2d_backward_input(
     return conv_flop_count(grad_output, weight, out_shape, transposed=True)
 
 
+@_counts(ops.conv_transpose2d)
+def _conv_transpose2d(input: Shape, weight: Shape, *rest: Any, out_shape: Shape) -> int:
+    return conv_flop_count(input, weight, out_shape, transposed=True)
+
+
 @_counts(ops.conv2d_backward_weight)
 def _conv2d_backward_weight(
     grad_output: Shape, input: Shape, weight: Shape, *geometry: int, out_shape: Shape

@@ -137,6 +137,45 @@ class Conv2dCase(Case):
 
 
 @dataclass(frozen=True)
+class ConvTranspose2dCase(Case):
+    """A transposed convolution: its weight is (c_in, c_out / groups, k_h, k_w)."""
+
+    n: int
+    c_in: int
+    h_in: int
+    w_in: int
+    c_out: int
+    k_h: int
+    k_w: int
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)
+    output_padding: tuple[int, int] = (0, 0)
+    groups: int = 1
+    dilation: tuple[int, int] = (1, 1)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int, int]:
+        return (self.n, self.c_in, self.h_in, self.w_in)
+
+    @property
+    def operand_shapes(self) -> tuple[Shape, ...]:
+        weight = (self.c_in, self.c_out // self.groups, self.k_h, self.k_w)
+        return (self.input_shape, weight, (self.c_out,))
+
+    def kwargs(self) -> dict[str, Any]:
+        return {
+            "stride": self.stride,
+            "padding": self.padding,
+            "output_padding": self.output_padding,
+            "groups": self.groups,
+            "dilation": self.dilation,
+        }
+
+    def with_batch(self, n: int) -> ConvTranspose2dCase:
+        return _with_batch(self, "n", n)
+
+
+@dataclass(frozen=True)
 class PoolCase(Case):
     """A pool over (n, channels, h_in, w_in); what a subclass adds are arguments of its function."""
 

@@ -81,6 +81,31 @@ def conv2d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
 
 
 @st.composite
+def conv_transpose2d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
+    groups, c_in, c_out = draw(st.sampled_from((1, 1, 1, 2, 3))), draw(SIZES), draw(SIZES)
+    kernel, size, n = (draw(FEW), draw(FEW)), (draw(EXTENTS), draw(EXTENTS)), draw(FEW)
+    options: dict[str, Any] = {"groups": groups}
+    numbers = {"stride": 1, "dilation": 1, "padding": 0}
+    steps = {name: (least, least) for name, least in numbers.items()}
+    for name, least in numbers.items():
+        if draw(st.booleans()):
+            options[name] = draw(_per_axis(st.integers(least, least + 2)))
+            steps[name] = _pair(options[name])
+    extra = max(*steps["stride"], *steps["dilation"])
+    if draw(st.booleans()):
+        options["output_padding"] = draw(_per_axis(st.integers(0, extra - 1)))
+    outputs = [
+        s * step + d * (k - 1)
+        for s, step, d, k in zip(size, steps["stride"], steps["dilation"], kernel, strict=True)
+    ]
+    assume(all(o > 2 * p for o, p in zip(outputs, steps["padding"], strict=True)))
+    assume(n * groups * c_in * c_out * math.prod(kernel) * math.prod(outputs) <= MAX_PRODUCTS)
+    bias = (groups * c_out,) if draw(st.booleans()) else None
+    image = _batched(draw, (n, groups * c_in, *size))
+    return [image, (groups * c_in, c_out, *kernel), bias], options
+
+
+@st.composite
 def max_pool2d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
     options: dict[str, Any] = {"kernel_size": draw(_per_axis(st.integers(1, 5)))}
     kernel = _pair(options["kernel_size"])

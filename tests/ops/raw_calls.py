@@ -15,6 +15,7 @@ from cnnext.testing.cases import (
     AvgPool2dCase,
     BatchNormCase,
     Conv2dCase,
+    ConvTranspose2dCase,
     LinearCase,
     LSTMCellCase,
     MaxPool2dCase,
@@ -57,6 +58,13 @@ def conv2d(case: Conv2dCase, operands: Tensors) -> Iterator[RawCall]:
     yield "conv2d_backward_input", (gradient, weight, case.h_in, case.w_in, *geometry)
     yield "conv2d_backward_weight", (gradient, image, weight, *geometry)
     yield "conv2d", (*leaves(operands), *geometry)
+
+
+def conv_transpose2d(case: ConvTranspose2dCase, operands: Tensors) -> Iterator[RawCall]:
+    image, weight, bias = operands
+    geometry = (*case.stride, *case.padding, *case.dilation, case.groups)
+    output = torch.nn.functional.conv_transpose2d(image, weight, bias, **case.kwargs())
+    yield "conv_transpose2d", (*leaves(operands), *output.shape[2:], *geometry)
 
 
 def batch_norm(case: BatchNormCase, operands: Tensors) -> Iterator[RawCall]:

@@ -41,6 +41,7 @@ GATES = 4 * HIDDEN
 #: Ordinary calls.
 CALLS: dict[str, dict[str, Any]] = {
     "conv2d": {"input": ones(2, 4, 6, 6), "weight": ones(8, 4, 3, 3), "bias": ones(8)},
+    "conv_transpose2d": {"input": ones(2, 4, 6, 6), "weight": ones(4, 8, 3, 3), "bias": ones(8)},
     "linear": {"input": ones(3, 6), "weight": ones(4, 6), "bias": ones(4)},
     "lstm_cell": {
         **{"input": ones(BATCH, INPUT), "hx": (ones(BATCH, HIDDEN), ones(BATCH, HIDDEN))},
@@ -68,6 +69,24 @@ BAD: dict[str, dict[str, tuple[dict[str, Any], str]]] = {
         "weight_double": ({"weight": ones(8, 4, 3, 3).double()}, "weight.dtype=torch.float64"),
         "weight_without_outputs": ({"weight": ones(0, 4, 3, 3), "bias": None}, "weight"),
         "bias_double": ({"bias": ones(8).double()}, "bias.dtype=torch.float64"),
+    },
+    "conv_transpose2d": {
+        "input_channels": ({"input": ones(2, 3, 6, 6)}, "input.shape=[2, 3, 6, 6]"),
+        "input_unbatched_channels": ({"input": ones(3, 6, 6)}, "input.shape=[3, 6, 6]"),
+        "input_empty_wrong_channels": ({"input": ones(0, 3, 6, 6)}, "[0, 3, 6, 6]"),
+        "input_2d": ({"input": ones(6, 6)}, "input.shape=[6, 6]"),
+        "groups_do_not_divide": ({"groups": 3}, "groups=3"),
+        "padding_removes_all": ({"padding": 5}, "padding=5"),
+        "padding_by_name": ({"padding": "same"}, "padding='same'"),
+        "output_padding_of_a_stride": ({"output_padding": 1}, "output_padding=1"),
+        "output_padding_of_a_side": (
+            {"output_padding": (0, 2), "stride": (3, 2)},
+            "output_padding=(0, 2)",
+        ),
+        "weight_double": ({"weight": ones(4, 8, 3, 3).double()}, "weight.dtype=torch.float64"),
+        "bias_of_the_input": ({"bias": ones(4)}, "bias.shape=[4]"),
+        "bias_double": ({"bias": ones(8).double()}, "bias.dtype=torch.float64"),
+        "unknown_option": ({"output_size": 13}, ""),
     },
     "linear": {
         "input_columns": ({"input": ones(3, 5)}, "input.shape=[3, 5]"),
@@ -178,6 +197,11 @@ NATIVE_CALLS: dict[str, tuple[str, dict[str, Any], str]] = {
         for padding in ("same", "valid")
         for batch, image in {"batched": ones(2, 4, 6, 6), "unbatched": ones(4, 6, 6)}.items()
     },
+    "conv_transpose2d-output_padding_below_dilation": (
+        "conv_transpose2d",
+        {"stride": 2, "dilation": 3, "output_padding": 2},
+        "output_padding=(2, 2) is not less than stride=(2, 2)",
+    ),
     **{
         f"linear-broadcast_bias-{shape}": ("linear", {"bias": ones(*shape)}, "bias")
         for shape in ((), (1,), (3, 4), (1, 4), (3, 1))

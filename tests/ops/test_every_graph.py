@@ -74,7 +74,7 @@ def test_compile_with_bias_by_inductor(spec: Spec, case: Any) -> None:
     check_compiled(spec.name, spec.problem(case), "inductor")
 
 
-@pytest.mark.parametrize("op", ("conv2d", "max_pool2d"))
+@pytest.mark.parametrize("op", ("conv2d", "conv_transpose2d", "max_pool2d"))
 def test_compile_unbatched(op: str) -> None:
     spec = BY_NAME[op]
     problem = spec.problem(spec.typical_cases[0])
@@ -99,6 +99,9 @@ EXPORTED = {
     "conv2d": layer("Conv2d", 3, 4, 3, padding=1, shape=(3, 6, 7)),
     "conv2d-reflect": layer(
         "Conv2d", 3, 4, 3, padding="same", padding_mode="reflect", shape=(3, 6, 7)
+    ),
+    "conv_transpose2d": layer(
+        "ConvTranspose2d", 3, 4, 3, stride=2, output_padding=1, shape=(3, 6, 7)
     ),
     "max_pool2d": layer("MaxPool2d", 2, stride=1, padding=1, shape=(3, 9, 8)),
     "max_pool2d-indices": layer(

@@ -80,6 +80,7 @@ def test_unbatched(spec: Spec, case: Any) -> None:
 
 OPTIONS = {
     "conv2d": ("stride", "padding", "dilation"),
+    "conv_transpose2d": ("stride", "padding", "dilation"),
     "max_pool2d": ("kernel_size", "stride", "padding", "dilation"),
     "avg_pool2d": ("kernel_size", "stride", "padding"),
 }
@@ -88,11 +89,11 @@ TWOS = (np.int64(2), np.uint8(2), torch.tensor(2))
 
 def check_form(op: str, **options: Any) -> None:
     """Values, sizes and order in memory; of whole numbers, which no sum rounds."""
-    if op != "conv2d":
+    if op.endswith("pool2d"):
         options = {"kernel_size": 4, **options}
     image = torch.arange(2.0 * 4 * 9 * 9).view(2, 4, 9, 9)
     weight = torch.arange(4.0 * 4 * 4).view(4, 4, 2, 2)[:, : 4 // int(options.get("groups", 1))]
-    parameters = (weight, torch.arange(4.0)) if op == "conv2d" else ()
+    parameters = () if op.endswith("pool2d") else (weight, torch.arange(4.0))
     ours, native = (
         getattr(library, op)(image, *parameters, **options) for library in (CNNEXT, NATIVE)
     )
@@ -103,7 +104,7 @@ def check_form(op: str, **options: Any) -> None:
 @pytest.mark.parametrize("stride", (None, [], (), (2,), [2], [2, 1], torch.Size((1, 2))), ids=repr)
 @pytest.mark.parametrize("op", OPTIONS)
 def test_forms_of_a_pair(op: str, stride: Any) -> None:
-    if op != "conv2d" or stride:  # a convolution has no other stride to take
+    if op.endswith("pool2d") or stride:  # a convolution has no other stride to take
         check_form(op, stride=stride)
 
 
@@ -117,4 +118,5 @@ def test_forms_of_an_integer(op: str, name: str, two: Any) -> None:
 @pytest.mark.parametrize("two", TWOS, ids=repr)
 def test_forms_of_one_number(two: Any) -> None:
     check_form("conv2d", groups=two)
+    check_form("conv_transpose2d", groups=two)
     check_form("avg_pool2d", divisor_override=two)

@@ -67,7 +67,7 @@ def test_the_function_can_be_applied_directly(op: str) -> None:
     assert (ours[0] if isinstance(ours, tuple) else ours).requires_grad
 
 
-@pytest.mark.parametrize("op", ("conv2d", "linear"))
+@pytest.mark.parametrize("op", ("conv2d", "conv_transpose2d", "linear"))
 def test_the_function_needs_no_bias(op: str) -> None:
     leaves = [operand.requires_grad_() for operand in operands_of(op)[:2]]
     outputs = (FUNCTIONS[op].apply(*leaves), getattr(CNNEXT, op)(*leaves))

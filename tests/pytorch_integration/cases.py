@@ -33,6 +33,16 @@ class Operator:
         spec = SPECS[self.name]
         return self.name if spec.operator.raw else spec.kernels[0]
 
+    @property
+    def raw_forward(self) -> str:
+        """The raw operator that computes its outputs."""
+        return "conv2d_backward_input" if self.name == "conv_transpose2d" else f"{self.raw}_forward"
+
+    @property
+    def raw_backward(self) -> str:
+        """What the names of those begin with that compute gradients."""
+        return "conv2d" if self.name == "conv_transpose2d" else f"{self.raw}_backward"
+
     def operands(self, dtype: torch.dtype = torch.float32) -> Tensors:
         return _values(self.name, self.shapes, dtype)
 

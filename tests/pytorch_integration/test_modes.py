@@ -44,7 +44,7 @@ def test_a_dispatch_mode_sees_our_operators(op: Operator, graph: bool) -> None:
     operands = op.leaves() if graph else op.operands()
     with Dispatched() as mode:
         outputs = op.call(CNNEXT, *operands)
-    assert mode.names.count(f"cnnext::{op.raw}_forward") == 1
+    assert mode.names.count(f"cnnext::{op.raw_forward}") == 1
     assert_same_sums(outputs, op.call(NATIVE, *operands))
     assert outputs[0].requires_grad == graph
     if graph:
@@ -60,7 +60,7 @@ def test_a_function_mode_changes_no_result(op: Operator) -> None:
     with Asked() as mode:
         outputs = op.call(CNNEXT, *op.operands())
     assert_same_sums(outputs, op.call(NATIVE, *op.operands()))
-    assert getattr(torch.ops.cnnext, f"{op.raw}_forward").default in mode.functions
+    assert getattr(torch.ops.cnnext, op.raw_forward).default in mode.functions
 
 
 @each_operator
@@ -80,9 +80,9 @@ def test_the_profiler_names_our_operators(op: Operator, direction: str) -> None:
         torch.autograd.grad(loss_of(op.call(CNNEXT, *leaves)), leaves)
     names = [event.key for event in profile.key_averages()]
     if direction == "forward":
-        assert f"cnnext::{op.raw}_forward" in names
-        (event,) = (e for e in profile.events() if e.name == f"cnnext::{op.raw}_forward")
+        assert f"cnnext::{op.raw_forward}" in names
+        (event,) = (e for e in profile.events() if e.name == f"cnnext::{op.raw_forward}")
         assert list(leaves[0].shape) in event.input_shapes[:2]  # behind the kind of cell
     else:
-        assert any(name.startswith(f"cnnext::{op.raw}_backward") for name in names)
+        assert any(name.startswith(f"cnnext::{op.raw_backward}") for name in names)
         assert any("FunctionBackward" in name for name in names)

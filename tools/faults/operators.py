@@ -88,7 +88,7 @@ OPERATORS = (
     Fault(
         name="fake-result-ignores-the-weights-layout",
         kind="strides of a fake tensor",
-        file="cnnext/ops/conv2d.py",
+        file="cnnext/ops/common/convolution.py",
         old="(suggest_memory_format(activation), suggest_memory_format(weight))",
         new="(suggest_memory_format(activation),)",
         tests=("tests/ops/test_every_graph.py", "tests/pytorch_integration/test_meta.py"),
@@ -121,6 +121,14 @@ OPERATORS = (
         old="F.pad(input, (0, total_w % 2, 0, total_h % 2))",
         new="F.pad(input, (total_w % 2, 0, total_h % 2, 0))",
         tests=("tests/ops/test_conv2d.py", "tests/ops/test_conv2d_module.py"),
+    ),
+    Fault(
+        name="second-derivative-with-one-output-padding",
+        kind="double backward",
+        file="cnnext/ops/conv_transpose2d.py",
+        old="(h_out - least_h, w_out - least_w)",
+        new="(h_out - least_h, h_out - least_h)",
+        tests=("tests/ops/test_every_operator.py", "-k", "conv_transpose2d and derivatives"),
     ),
     Fault(
         name="window-that-begins-in-the-padding",

@@ -9,12 +9,13 @@ _PADDING = "the padding is native's, which reads on"
 _NOT_READ = "the values of weight are not read, only its shape"
 _HOURS = "a sum of that many elements, which takes hours; native's would as well"
 _NOT_SAVED = "native keeps the state for the backward pass, which we do not need"
-_INFINITE = "zero padding times an infinite weight, which native's backends see differently"
+_INFINITE = "zero padding times an infinite factor, which native's backends see differently"
 
 #: (subject, argument, invalid value) -> the reason.
 KNOWN: dict[tuple[str, str, str], str] = {
     **{("linear", "weight", "meta"): _UNINITIALISED, ("linear", "bias", "meta"): _UNINITIALISED},
-    **{("conv2d", argument, "meta"): _UNINITIALISED for argument in ("weight", "bias")},
+    **{(op, argument, "meta"): _UNINITIALISED
+       for op in ("conv2d", "conv_transpose2d") for argument in ("weight", "bias")},
     **{("lstm_cell", f"{letter}_{to}", "meta"): _UNINITIALISED
        for letter in "wb" for to in ("ih", "hh")},
     **{("lstm_cell", state, "meta"): _UNINITIALISED for state in "hc"},
@@ -26,9 +27,11 @@ KNOWN: dict[tuple[str, str, str], str] = {
         for subject in ("conv2d", "conv2d-unbatched", "Conv2d")
         for value in (str(2**63 - 1), str((2**63 - 1, 2**63 - 1)))
     },
-    **{(subject, "groups", "tensor(True)"): _ASSERTION for subject in ("conv2d", "Conv2d")},
+    **{(subject, "groups", "tensor(True)"): _ASSERTION
+       for subject in ("conv2d", "Conv2d", "ConvTranspose2d")},
     ("Conv2d-reflect", "input", "shrunk"): _PADDING,
     ("conv2d", "weight", "infinite"): _INFINITE,
+    **{("conv_transpose2d", argument, "infinite"): _INFINITE for argument in ("input", "weight")},
     ("gru_cell", "hx", "inference"): _NOT_SAVED,
     ("GRUCell", "state", "inference"): _NOT_SAVED,
     **{
