@@ -4,6 +4,7 @@ from cnnext.ops.adaptive_avg_pool2d import adaptive_avg_pool2d
 from cnnext.ops.adaptive_max_pool2d import adaptive_max_pool2d
 from cnnext.ops.avg_pool2d import avg_pool2d
 from cnnext.ops.batch_norm import batch_norm
+from cnnext.ops.conv1d import conv1d
 from cnnext.ops.conv2d import conv2d
 from cnnext.ops.conv_transpose2d import conv_transpose2d
 from cnnext.ops.leaky_relu import leaky_relu
@@ -18,6 +19,7 @@ __all__ = [
     "adaptive_max_pool2d",
     "avg_pool2d",
     "batch_norm",
+    "conv1d",
     "conv2d",
     "conv_transpose2d",
     "gru_cell",

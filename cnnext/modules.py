@@ -4,6 +4,7 @@ from cnnext.ops.adaptive_avg_pool2d import AdaptiveAvgPool2d
 from cnnext.ops.adaptive_max_pool2d import AdaptiveMaxPool2d
 from cnnext.ops.avg_pool2d import AvgPool2d
 from cnnext.ops.batch_norm import BatchNorm1d, BatchNorm2d
+from cnnext.ops.conv1d import Conv1d
 from cnnext.ops.conv2d import Conv2d
 from cnnext.ops.conv_transpose2d import ConvTranspose2d
 from cnnext.ops.leaky_relu import LeakyReLU
@@ -24,6 +25,7 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Conv1d",
     "Conv2d",
     "ConvTranspose2d",
     "GRUCell",

@@ -281,7 +281,24 @@ class _CallOfModule:
         return call_planned(planned_calls.owner_of(self._module), input, weight, bias, geometry)
 
 
-def pad_by_mode(module: torch.nn.Conv2d, input: Tensor) -> tuple[Tensor, Any]:
+def convolve(
+    operator: Operator,
+    module: torch.nn.Conv1d | torch.nn.Conv2d,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+) -> Tensor:
+    """What a module computes by its options, and by a plan that it keeps where that may be."""
+    call = None if torch.compiler.is_compiling() else _CallOfModule(module)
+    input, padding = pad_by_mode(module, input)
+    geometry = (module.stride, padding, module.dilation, module.groups)
+    output: Tensor = launch(operator, (input, weight, bias), *geometry, direct=call)
+    if call is not None and not call.computed:
+        planned_calls.release(module)
+    return output
+
+
+def pad_by_mode(module: torch.nn.Conv1d | torch.nn.Conv2d, input: Tensor) -> tuple[Tensor, Any]:
     """The input with what the module pads before the convolution, and the padding that is left."""
     if module.padding_mode == "zeros":
         return input, module.padding
@@ -319,18 +336,11 @@ class Conv2d(torch.nn.Conv2d, metaclass=ABCMeta):
             )
         if _native.cls._conv_forward is not _native._conv_forward:
             return _native.call_replaced("_conv_forward", self, input, weight, bias)
-        call = None
         if not torch.compiler.is_compiling():
             output = call_at_once(self, input, weight, bias)
             if output is not None:
                 return output
-            call = _CallOfModule(self)
-        input, padding = pad_by_mode(self, input)
-        geometry = (self.stride, padding, self.dilation, self.groups)
-        output = launch(CONV2D, (input, weight, bias), *geometry, direct=call)
-        if call is not None and not call.computed:
-            planned_calls.release(self)
-        return output
+        return convolve(CONV2D, self, input, weight, bias)
 
 
 CONV2D = declare(

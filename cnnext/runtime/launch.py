@@ -51,6 +51,8 @@ def launch(
         except RuntimeError:
             operator.explain(*checked)
             raise
+    if operator.from_images is not None:
+        return operator.from_images(compute(*checked), operands[0].dim())
     if operator.unbatched is None or operands[0].dim() != 3:
         return compute(*checked)
     return operator.unbatched(compute(*checked))

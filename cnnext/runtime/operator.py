@@ -49,6 +49,8 @@ class Operator:
         explain: takes what `check` returned, where the kernels reject that, and raises what native
             says of it. Checks that they make as well cost a call that is right nothing then.
         unbatched: takes the result for an image out of that for a batch of one.
+        from_images: takes what is computed of images and the number of the input's dimensions, and
+            returns the result, where the input is of sequences.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Operator:
     direct: Callable[..., Any] | None = None
     explain: Callable[..., None] | None = None
     unbatched: Callable[[Any], Any] | None = None
+    from_images: Callable[[Any, int], Any] | None = None
 
 
 #: By name.

@@ -137,6 +137,40 @@ class Conv2dCase(Case):
 
 
 @dataclass(frozen=True)
+class Conv1dCase(Case):
+    """A convolution of sequences: input (n, c_in, length), weight (c_out, c_in / groups, k)."""
+
+    n: int
+    c_in: int
+    length: int
+    c_out: int
+    k: int
+    stride: int = 1
+    padding: int = 0
+    dilation: int = 1
+    groups: int = 1
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        return (self.n, self.c_in, self.length)
+
+    @property
+    def operand_shapes(self) -> tuple[Shape, ...]:
+        return (self.input_shape, (self.c_out, self.c_in // self.groups, self.k), (self.c_out,))
+
+    def kwargs(self) -> dict[str, Any]:
+        return {
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+        }
+
+    def with_batch(self, n: int) -> Conv1dCase:
+        return _with_batch(self, "n", n)
+
+
+@dataclass(frozen=True)
 class ConvTranspose2dCase(Case):
     """A transposed convolution: its weight is (c_in, c_out / groups, k_h, k_w)."""
 

@@ -81,6 +81,18 @@ def conv2d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
 
 
 @st.composite
+def conv1d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
+    """Rows of the images that `conv2d` draws."""
+    (image, weight, bias), options = draw(conv2d())
+    assert image is not None and weight is not None
+    for name, value in options.items():
+        if name != "groups" and not isinstance(value, str):
+            last = _pair(value)[1]
+            options[name] = draw(st.sampled_from((last, [last])))
+    return [(*image[:-2], image[-1]), (*weight[:2], weight[3]), bias], options
+
+
+@st.composite
 def conv_transpose2d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
     groups, c_in, c_out = draw(st.sampled_from((1, 1, 1, 2, 3))), draw(SIZES), draw(SIZES)
     kernel, size, n = (draw(FEW), draw(FEW)), (draw(EXTENTS), draw(EXTENTS)), draw(FEW)

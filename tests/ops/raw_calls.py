@@ -14,6 +14,7 @@ from cnnext.testing.cases import (
     AdaptivePool2dCase,
     AvgPool2dCase,
     BatchNormCase,
+    Conv1dCase,
     Conv2dCase,
     ConvTranspose2dCase,
     LinearCase,
@@ -48,6 +49,13 @@ def _elementwise(
     kept = {"input": image, "output": output}[saved]
     yield backward, (seed_gradient(output), kept, *numbers)
     yield spec.name, (*leaves((image,)), *numbers)
+
+
+def conv1d(case: Conv1dCase, operands: Tensors) -> Iterator[RawCall]:
+    """As of images with a height of one."""
+    image, weight, bias = operands
+    geometry = (1, case.stride, 0, case.padding, 1, case.dilation, case.groups)
+    yield "conv2d", (*leaves((image.unsqueeze(2), weight.unsqueeze(2), bias)), *geometry)
 
 
 def conv2d(case: Conv2dCase, operands: Tensors) -> Iterator[RawCall]:

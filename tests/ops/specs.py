@@ -45,6 +45,11 @@ class Spec(OperatorSpec):
         return tuple(dict.fromkeys(k.direction for k in kernels.registry(self.kernels[0])))
 
     @property
+    def raw_name(self) -> str:
+        """Whose raw operators it calls."""
+        return self.name if self.operator.raw else self.kernels[0]
+
+    @property
     def layouts(self) -> tuple[str, ...]:
         return tuple(LAYOUTS) if self.of_images else ("nchw",)
 

@@ -40,6 +40,7 @@ GATES = 4 * HIDDEN
 
 #: Ordinary calls.
 CALLS: dict[str, dict[str, Any]] = {
+    "conv1d": {"input": ones(2, 4, 6), "weight": ones(8, 4, 3), "bias": ones(8)},
     "conv2d": {"input": ones(2, 4, 6, 6), "weight": ones(8, 4, 3, 3), "bias": ones(8)},
     "conv_transpose2d": {"input": ones(2, 4, 6, 6), "weight": ones(4, 8, 3, 3), "bias": ones(8)},
     "linear": {"input": ones(3, 6), "weight": ones(4, 6), "bias": ones(4)},
@@ -54,6 +55,21 @@ STATE = ones(BATCH, HIDDEN)
 
 #: What is changed in those, and what the message mentions.
 BAD: dict[str, dict[str, tuple[dict[str, Any], str]]] = {
+    "conv1d": {
+        "padding_same_strided": ({"padding": "same", "stride": 2}, "stride=2, padding='same'"),
+        "stride_of_a_pair": ({"stride": (1, 1)}, "a list of 1 values"),
+        "input_of_images": ({"input": ones(2, 4, 6, 6)}, "input.shape=[2, 4, 6, 6]"),
+        "input_vector": ({"input": ones(6)}, "input.shape=[6]"),
+        "input_unbatched_channels": ({"input": ones(3, 6)}, "to have 4 channels"),
+        "input_too_small": ({"input": ones(2, 4, 2)}, "input.shape=[2, 4, 2]"),
+        "input_empty_wrong_channels": ({"input": ones(0, 3, 6)}, "[0, 3, 6]"),
+        "groups_too_many": ({"groups": 2}, "input[2, 4, 6] to have 8 channels"),
+        "groups_float": ({"groups": 1.0}, "conv1d(): groups"),
+        "weight_of_images": ({"weight": ones(8, 4, 3, 3)}, "weight"),
+        "weight_double": ({"weight": ones(8, 4, 3).double()}, "weight.dtype=torch.float64"),
+        "bias_double": ({"bias": ones(8).double()}, "bias.dtype=torch.float64"),
+        "unknown_option": ({"strides": 1}, ""),
+    },
     "conv2d": {
         "padding_same_strided": ({"padding": "same", "stride": 2}, "stride=2, padding='same'"),
         "padding_same_strided_once": ({"padding": "same", "stride": [1, 2]}, "stride=[1, 2]"),

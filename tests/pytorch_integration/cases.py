@@ -43,6 +43,15 @@ class Operator:
         """What the names of those begin with that compute gradients."""
         return "conv2d" if self.name == "conv_transpose2d" else f"{self.raw}_backward"
 
+    @property
+    def node(self) -> str:
+        """What autograd calls the function that its outputs come from."""
+        if self.name == "conv1d":  # which takes an axis out of an image
+            return "SqueezeBackward1"
+        function = SPECS[self.raw].operator.autograd
+        assert function is not None
+        return f"{function.__name__}Backward"
+
     def operands(self, dtype: torch.dtype = torch.float32) -> Tensors:
         return _values(self.name, self.shapes, dtype)
 

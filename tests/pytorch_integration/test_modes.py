@@ -9,7 +9,6 @@ import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from cnnext.runtime.operator import OPERATORS
 from tests.ops.support import CNNEXT, NATIVE, assert_same_sums
 from tests.pytorch_integration.cases import Operator, each_operator, loss_of
 
@@ -48,8 +47,7 @@ def test_a_dispatch_mode_sees_our_operators(op: Operator, graph: bool) -> None:
     assert_same_sums(outputs, op.call(NATIVE, *operands))
     assert outputs[0].requires_grad == graph
     if graph:
-        function = OPERATORS[op.raw].autograd
-        assert type(outputs[0].grad_fn).__name__ == f"{function.__name__}Backward"
+        assert type(outputs[0].grad_fn).__name__ == op.node
         with Dispatched() as mode:
             torch.autograd.grad(loss_of(outputs), operands)
         assert any(name.startswith("cnnext::") for name in mode.names)
@@ -82,7 +80,8 @@ def test_the_profiler_names_our_operators(op: Operator, direction: str) -> None:
     if direction == "forward":
         assert f"cnnext::{op.raw_forward}" in names
         (event,) = (e for e in profile.events() if e.name == f"cnnext::{op.raw_forward}")
-        assert list(leaves[0].shape) in event.input_shapes[:2]  # behind the kind of cell
+        seen = [[size for size in shape if size > 1] for shape in event.input_shapes[:2]]
+        assert list(leaves[0].shape) in seen  # behind the kind of cell, or as an image
     else:
         assert any(name.startswith(f"cnnext::{op.raw_backward}") for name in names)
         assert any("FunctionBackward" in name for name in names)

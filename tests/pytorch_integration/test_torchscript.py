@@ -68,7 +68,7 @@ WITH_OPTIONS = (
 
 
 #: How the layers' names begin of which native's are compiled.
-NATIVE_SCRIPTS = ("BatchNorm", "ConvTranspose")
+NATIVE_SCRIPTS = ("BatchNorm", "Conv1d", "ConvTranspose")
 
 
 @pytest.mark.parametrize("layer", (*LAYERS, *WITH_OPTIONS), ids=lambda layer: layer.name)

@@ -47,11 +47,25 @@ def int_pairs(op: str, **values: Any) -> list[tuple[int, int]]:
         plain = [plain_pair(value) for value in values.values()]
         if None not in plain:
             return plain  # type: ignore[return-value]
-    unpacked = [_unpack(op, name, value) for name, value in values.items()]
+    unpacked = _unpacked(op, values)
     return [
-        (numbers[0], numbers[-1]) if len(numbers) in (1, 2) else _reject_length(op, name, numbers)
-        for name, numbers in zip(values, unpacked, strict=True)
+        (numbers[0], numbers[-1])
+        if len(numbers) in (1, 2)
+        else _reject_length(op, 2, name, numbers)
+        for name, numbers in unpacked.items()
     ]
+
+
+def single_ints(op: str, **values: Any) -> list[int]:
+    """Each value as a number, from an int or a sequence of one; in the order of `int_pairs`."""
+    return [
+        numbers[0] if len(numbers) == 1 else _reject_length(op, 1, name, numbers)
+        for name, numbers in _unpacked(op, values).items()
+    ]
+
+
+def _unpacked(op: str, values: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    return {name: _unpack(op, name, value) for name, value in values.items()}
 
 
 def plain_pair(value: Any) -> tuple[int, int] | None:
@@ -79,9 +93,9 @@ def _unpack(op: str, name: str, value: Any) -> tuple[int, ...]:
     return (as_int(op, name, value),)
 
 
-def _reject_length(op: str, name: str, numbers: tuple[int, ...]) -> NoReturn:
+def _reject_length(op: str, wanted: int, name: str, numbers: tuple[int, ...]) -> NoReturn:
     raise RuntimeError(
-        f"{op}(): expected {name} to be a single integer value or a list of 2 values "
+        f"{op}(): expected {name} to be a single integer value or a list of {wanted} values "
         f"to match the convolution dimensions, but got {name}={numbers}"
     )
 

@@ -15,7 +15,7 @@ _INFINITE = "zero padding times an infinite factor, which native's backends see 
 KNOWN: dict[tuple[str, str, str], str] = {
     **{("linear", "weight", "meta"): _UNINITIALISED, ("linear", "bias", "meta"): _UNINITIALISED},
     **{(op, argument, "meta"): _UNINITIALISED
-       for op in ("conv2d", "conv_transpose2d") for argument in ("weight", "bias")},
+       for op in ("conv1d", "conv2d", "conv_transpose2d") for argument in ("weight", "bias")},
     **{("lstm_cell", f"{letter}_{to}", "meta"): _UNINITIALISED
        for letter in "wb" for to in ("ih", "hh")},
     **{("lstm_cell", state, "meta"): _UNINITIALISED for state in "hc"},
@@ -28,8 +28,8 @@ KNOWN: dict[tuple[str, str, str], str] = {
         for value in (str(2**63 - 1), str((2**63 - 1, 2**63 - 1)))
     },
     **{(subject, "groups", "tensor(True)"): _ASSERTION
-       for subject in ("conv2d", "Conv2d", "ConvTranspose2d")},
-    ("Conv2d-reflect", "input", "shrunk"): _PADDING,
+       for subject in ("conv2d", "Conv1d", "Conv2d", "ConvTranspose2d")},
+    **{(f"Conv{axes}d-reflect", "input", "shrunk"): _PADDING for axes in (1, 2)},
     ("conv2d", "weight", "infinite"): _INFINITE,
     **{("conv_transpose2d", argument, "infinite"): _INFINITE for argument in ("input", "weight")},
     ("gru_cell", "hx", "inference"): _NOT_SAVED,
