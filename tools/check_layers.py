@@ -25,6 +25,7 @@ PYTHON_LAYERS = (
     ("autograd", "functional", "modules", "nn"),
     ("conversion", "convert", "explain", "integrations", "optimization"),
     ("models", "testing"),
+    ("training",),
     ("", "cli"),
     ("__main__",),
 )

@@ -1,17 +1,14 @@
-"""Arguments and errors that the commands share."""
+"""Arguments that the commands share, and their errors."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import math
 import os
 from pathlib import Path
-from types import ModuleType
 
-
-class UserError(Exception):
-    """What keeps a command from running, in one sentence for the user."""
+from cnnext.training.errors import UserError as UserError
+from cnnext.training.errors import demo_module as demo_module
 
 
 def positive_int(text: str) -> int:
@@ -60,20 +57,3 @@ def output_file(text: str) -> Path:
     if not path.parent.is_dir():
         raise argparse.ArgumentTypeError(f"the folder {str(path.parent)!r} does not exist")
     return path
-
-
-def demo_module(name: str) -> ModuleType:
-    """Import a module of the extra ``cnnext[demo]``.
-
-    Raises:
-        UserError: it is not installed, or broken.
-    """
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        missing = error.name or name
-        raise UserError(
-            f'the Python module {missing!r} is missing: pip install "cnnext[demo]"'
-        ) from error
-    except ImportError as error:
-        raise UserError(f"the Python module {name!r} cannot be imported: {error}") from error

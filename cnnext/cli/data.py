@@ -7,17 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
-from torch.utils.data import TensorDataset
 
 from cnnext.cli.arguments import demo_module
+from cnnext.training.digits import all_digits
 
 # Mean and standard deviation of ImageNet's training images (red, green, blue in [0, 1]).
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 
-_DIGIT_SIZE = 32
-_DIGIT_CLASSES = 10
-_DIGIT_TEST_SHARE = 0.25
 _LINE_LENGTH = 8
 
 # Multiples of the golden ratio, modulo 1, are spread evenly however many are taken.
@@ -35,26 +32,13 @@ class Sample:
     description: str
 
 
-@dataclass(frozen=True)
-class Split:
-    """Images (N, C, H, W), float32, with their labels (N,): some to learn from, others to test."""
-
-    train: TensorDataset
-    test: TensorDataset
-    classes: int
-
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        return tuple(self.train.tensors[0].shape[1:])
-
-
 def digits(batch: int) -> Sample:
     """Handwritten digits (UCI, 8x8) scaled to 32x32, zero mean and unit variance, 10 classes.
 
     Raises:
         UserError: scikit-learn is not installed.
     """
-    images, labels = _all_digits()
+    images, labels = all_digits()
     index = torch.arange(batch) % len(images)
     images = images[index]
     return Sample((images - images.mean()) / images.std(), labels[index], "handwritten digits")
@@ -73,34 +57,6 @@ def lines_of_digits(batch: int) -> Sample:
         single.labels.view(batch, _LINE_LENGTH),
         "lines of digits",
     )
-
-
-def split_digits() -> Split:
-    """All the digits of :func:`digits`, a quarter of each class for testing.
-
-    Mean and variance are made 0 and 1 on the training part; the test part has no say in them.
-
-    Raises:
-        UserError: scikit-learn is not installed.
-    """
-    images, labels = _all_digits()
-    train, test = demo_module("sklearn.model_selection").train_test_split(
-        range(len(images)), test_size=_DIGIT_TEST_SHARE, random_state=0, stratify=labels
-    )
-    images = (images - images[train].mean()) / images[train].std()
-    return Split(
-        TensorDataset(images[train], labels[train]),
-        TensorDataset(images[test], labels[test]),
-        _DIGIT_CLASSES,
-    )
-
-
-def _all_digits() -> tuple[Tensor, Tensor]:
-    """The 1797 digits (N, 1, 32, 32), not normalised, and their labels."""
-    data = demo_module("sklearn.datasets").load_digits()
-    small = torch.from_numpy(data.images).float().unsqueeze(1)
-    images = interpolate(small, size=_DIGIT_SIZE, mode="bilinear", align_corners=False)
-    return images, torch.from_numpy(data.target).long()
 
 
 def photographs(batch: int, size: int = 224) -> Sample:

@@ -11,6 +11,7 @@ from cnnext.cli.implementations import OURS, PEERS
 from cnnext.cli.report import best_native
 from cnnext.cli.results import Row
 from cnnext.testing.model_pair import BASELINES
+from cnnext.training.figures import figure_of
 
 _BY_NAME = "implementations"
 _TITLES = {"forward": "forward", "training": "training step"}
@@ -106,18 +107,6 @@ def _draw_peers(axis: Any, rows: Sequence[Row], colors: dict[str, Any]) -> None:
     axis.set_axisbelow(True)
     axis.margins(x=0.02)
     axis.set_ylabel("speed over native PyTorch")
-
-
-def figure_of(panels: int, *, sharey: bool = True) -> tuple[Any, Any]:
-    """A figure that needs no display, and its axes, side by side.
-
-    Raises:
-        UserError: matplotlib is not installed.
-    """
-    figure = demo_module("matplotlib.figure").Figure(
-        figsize=(1 + 5 * panels, 4), layout="constrained"
-    )
-    return figure, figure.subplots(1, panels, squeeze=False, sharey=sharey)[0]
 
 
 def _draw(axis: Any, mode: str, rows: Sequence[Row]) -> None:

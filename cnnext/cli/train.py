@@ -11,14 +11,15 @@ from typing import Any
 
 import torch
 
-from cnnext.cli import data, subjects
+from cnnext.cli import subjects
 from cnnext.cli.arguments import demo_module, positive_float, positive_int, seed
-from cnnext.cli.run_folder import RunFolder
-from cnnext.cli.training import LAYERS, LEARNING_RATES, Settings, check_fit
 from cnnext.cli.training_run import TrainingRun
+from cnnext.training import digits
+from cnnext.training.loop import LAYERS, LEARNING_RATES, Settings, check_fit
+from cnnext.training.run_folder import RunFolder
 
 #: By name: the images to learn from and to test with.
-DATA = {"digits": data.split_digits}
+DATA = {"digits": digits.split_digits}
 _DEFAULT_EPOCHS = 20
 _INTERRUPTED = 130  # as shells report a program that Ctrl-C has ended
 

@@ -7,14 +7,14 @@ import math
 
 from tqdm import tqdm
 
-from cnnext.cli import checkpoint
 from cnnext.cli.arguments import UserError, demo_module
-from cnnext.cli.data import Split
-from cnnext.cli.history import Epoch, plot_curves, write_csv
-from cnnext.cli.run_folder import RunFolder, replacing
 from cnnext.cli.table import format_table
-from cnnext.cli.training import Settings, Training
 from cnnext.conversion.swap import report
+from cnnext.training import checkpoint
+from cnnext.training.digits import Split
+from cnnext.training.history import Epoch, plot_curves, write_csv
+from cnnext.training.loop import Settings, Training
+from cnnext.training.run_folder import RunFolder, replacing
 
 
 class TrainingRun:

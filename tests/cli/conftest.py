@@ -5,8 +5,9 @@ import functools
 import pytest
 from torch.utils.data import TensorDataset
 
-from cnnext.cli import bench, comparison, data, train
+from cnnext.cli import bench, comparison, train
 from cnnext.testing.timing import compare_blocks
+from cnnext.training.digits import Split, split_digits
 from tests.cli.training_runs import TEST_SIZE, TRAIN_SIZE
 from tests.testing.fakes import fake_gpu
 
@@ -22,13 +23,13 @@ def fast_timing(monkeypatch):
 
 @pytest.fixture(scope="session")
 def digits():
-    return data.split_digits()
+    return split_digits()
 
 
 @pytest.fixture
 def few_digits(digits, monkeypatch):
     """Makes an epoch three steps."""
-    few = data.Split(
+    few = Split(
         TensorDataset(*digits.train[:TRAIN_SIZE]), TensorDataset(*digits.test[:TEST_SIZE]), 10
     )
     monkeypatch.setitem(train.DATA, "digits", lambda: few)

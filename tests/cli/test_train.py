@@ -8,8 +8,8 @@ import torch
 
 import cnnext.nn
 from cnnext import cli, models
-from cnnext.cli import training
 from cnnext.testing.timing import torch_threads
+from cnnext.training import loop
 from tests.cli.training_runs import FILES, TEST_SIZE, assert_same_run, command, load, log, settings
 
 pytest.importorskip("sklearn")
@@ -36,7 +36,7 @@ def test_learns_quickly(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layers", training.LAYERS)
+@pytest.mark.parametrize("layers", loop.LAYERS)
 def test_defaults_reach_98_percent(layers, tmp_path):
     runs = [
         accuracy(tmp_path / str(seed), "--layers", layers, "--seed", seed) for seed in (0, 1, 2)
@@ -45,13 +45,13 @@ def test_defaults_reach_98_percent(layers, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", training.LEARNING_RATES)
+@pytest.mark.parametrize("optimizer", loop.LEARNING_RATES)
 def test_every_optimizer_learns(optimizer, tmp_path):
     assert accuracy(tmp_path, "--optimizer", optimizer, "--epochs", 10) >= 0.96
 
 
 def losses(layers, split, steps):
-    run = training.Training(settings(layers=layers), split)
+    run = loop.Training(settings(layers=layers), split)
     found = []
     while len(found) < steps:
         run.epoch(found.append)
@@ -66,7 +66,7 @@ def test_loss_follows_the_native_model(digits):
 
 def test_pair_start_with_the_same_weights(digits):
     ours, native = (
-        training.Training(settings(layers=layers), digits).model for layers in ("cnnext", "torch")
+        loop.Training(settings(layers=layers), digits).model for layers in ("cnnext", "torch")
     )
     assert type(ours.features[0]) is cnnext.nn.Conv2d
     assert type(native.features[0]) is torch.nn.Conv2d
@@ -76,7 +76,7 @@ def test_pair_start_with_the_same_weights(digits):
 def test_shift_moves_whole_images_by_up_to_two_pixels():
     image = torch.zeros(64, 2, 9, 9)
     image[:, :, 4, 4] = 1
-    shifted = training._shifted(image, torch.Generator().manual_seed(0))
+    shifted = loop._shifted(image, torch.Generator().manual_seed(0))
     at = (shifted[:, 0] == 1).nonzero()[:, 1:]
     assert at.shape == (64, 2)
     assert set(map(tuple, (at - 4).abs().tolist())) == {(a, b) for a in range(3) for b in range(3)}

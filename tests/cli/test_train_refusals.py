@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from cnnext import cli
-from cnnext.cli import checkpoint, run_folder, training
 from cnnext.cli.arguments import UserError
+from cnnext.training import checkpoint, loop, run_folder
 from tests.cli.training_runs import command, load, settings
 
 pytest.importorskip("sklearn")
@@ -61,10 +61,10 @@ def test_other_settings_are_not_resumed(options, part, few_digits, out, capsys):
 
 
 def test_other_model_is_not_resumed(few_digits, out):
-    run = training.Training(settings(), few_digits)
+    run = loop.Training(settings(), few_digits)
     out.mkdir(parents=True)
     checkpoint.save(out / "checkpoint.pt", settings(), run, [])
-    other = training.Settings(**{**vars(settings()), "model": "vgg11", "data": "letters"})
+    other = loop.Settings(**{**vars(settings()), "model": "vgg11", "data": "letters"})
     with pytest.raises(UserError, match="model 'lenet5', not 'vgg11'; data 'digits', not 'letter"):
         checkpoint.resume(out / "checkpoint.pt", other, run)
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from cnnext import cli, models
-from cnnext.cli import training
+from cnnext.training import loop
 from tests.cli.training_runs import FILES, assert_same_run, command, load, log
 
 pytest.importorskip("sklearn")
@@ -22,7 +22,7 @@ pytest.importorskip("matplotlib")
 @contextmanager
 def interrupted_after(steps):
     """Ctrl-C comes in the step after the first `steps`."""
-    shifted, count = training._shifted, itertools.count(1)
+    shifted, count = loop._shifted, itertools.count(1)
 
     def counting(*args):
         if next(count) > steps:
@@ -30,7 +30,7 @@ def interrupted_after(steps):
         return shifted(*args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "_shifted", counting)
+        patch.setattr(loop, "_shifted", counting)
         yield
 
 
@@ -42,7 +42,7 @@ def assert_resumes_exactly(tmp_path, *options):
     assert_same_run(whole, parts)
 
 
-@pytest.mark.parametrize("optimizer", training.LEARNING_RATES)
+@pytest.mark.parametrize("optimizer", loop.LEARNING_RATES)
 def test_resumed_is_as_if_never_interrupted(optimizer, few_digits, tmp_path):
     assert_resumes_exactly(tmp_path, "--optimizer", optimizer)
 

@@ -52,7 +52,7 @@ PACKAGE = (
     Fault(
         name="dropout-resumed-from-the-seed",
         kind="random numbers of a checkpoint",
-        file="cnnext/cli/training.py",
+        file="cnnext/training/loop.py",
         old='        torch.set_rng_state(state["global_generator"])\n',
         new="",
         tests=("tests/cli/test_train_resume.py",),
@@ -60,7 +60,7 @@ PACKAGE = (
     Fault(
         name="momentum-resumed-from-zero",
         kind="optimizer of a checkpoint",
-        file="cnnext/cli/training.py",
+        file="cnnext/training/loop.py",
         old='        self._optimizer.load_state_dict(state["optimizer"])\n',
         new="",
         tests=("tests/cli/test_train_resume.py",),
@@ -68,7 +68,7 @@ PACKAGE = (
     Fault(
         name="test-images-have-a-say-in-the-mean",
         kind="leak of test data",
-        file="cnnext/cli/data.py",
+        file="cnnext/training/digits.py",
         old="(images - images[train].mean()) / images[train].std()",
         new="(images - images.mean()) / images.std()",
         tests=("tests/cli/test_data.py",),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cnnext.cli.arguments import UserError
+from cnnext.training.errors import UserError
 
 
 class RunFolder:

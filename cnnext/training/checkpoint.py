@@ -9,10 +9,10 @@ from pathlib import Path
 
 import torch
 
-from cnnext.cli.arguments import UserError
-from cnnext.cli.history import Epoch
-from cnnext.cli.run_folder import replacing
-from cnnext.cli.training import Settings, Training
+from cnnext.training.errors import UserError
+from cnnext.training.history import Epoch
+from cnnext.training.loop import Settings, Training
+from cnnext.training.run_folder import replacing
 
 
 def save(path: Path, settings: Settings, training: Training, history: Sequence[Epoch]) -> None:

@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader
 
 import cnnext.nn
 from cnnext import models
-from cnnext.cli.arguments import UserError
-from cnnext.cli.data import Split
-from cnnext.cli.history import Epoch
+from cnnext.training.digits import Split
+from cnnext.training.errors import UserError
+from cnnext.training.history import Epoch
 
 #: Called after each step with the batch's mean loss, before the step.
 Progress = Callable[[float], None]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from cnnext.cli.plot import figure_of
+from cnnext.training.figures import figure_of
 
 
 @dataclass(frozen=True)
