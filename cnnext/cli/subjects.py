@@ -44,10 +44,14 @@ _OTHER_SHAPES: dict[str, tuple[int, ...]] = {
 _TAKE_NO_IMAGES = {"fast_rcnn_head", "gcn", "simple_gru", "simple_lstm", "simple_rnn"}
 
 
+def functions() -> list[str]:
+    """All builders of ``cnnext.models``."""
+    return [name for name in models.__all__ if inspect.isfunction(getattr(models, name))]
+
+
 def builders() -> list[str]:
     """The builders of ``cnnext.models`` whose models take a batch of images."""
-    functions = [name for name in models.__all__ if inspect.isfunction(getattr(models, name))]
-    return [name for name in functions if name not in _TAKE_NO_IMAGES]
+    return [name for name in functions() if name not in _TAKE_NO_IMAGES]
 
 
 def names() -> list[str]:

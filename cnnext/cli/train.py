@@ -1,4 +1,4 @@
-"""``cnnext train``: a small model on real images, from the first epoch to a confusion matrix."""
+"""``cnnext train``: a model on real data, from the first epoch to its results on test data."""
 
 from __future__ import annotations
 
@@ -11,52 +11,68 @@ from typing import Any
 
 import torch
 
-from cnnext.cli import subjects
 from cnnext.cli.arguments import demo_module, positive_float, positive_int, seed
+from cnnext.cli.subjects import check_name, functions
 from cnnext.cli.training_run import TrainingRun
-from cnnext.training import digits
-from cnnext.training.loop import LAYERS, LEARNING_RATES, Settings, check_fit
+from cnnext.training.catalog import TASKS
 from cnnext.training.run_folder import RunFolder
+from cnnext.training.settings import LAYERS, OPTIMIZERS, Settings
+from cnnext.training.task import Defaults
 
-#: By name: the images to learn from and to test with.
-DATA = {"digits": digits.split_digits}
-_DEFAULT_EPOCHS = 20
 _INTERRUPTED = 130  # as shells report a program that Ctrl-C has ended
 
 
 def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "train",
-        help="train a small model and test it",
+        help="train a model and test it",
         description=(
-            "Train a model on scikit-learn's handwritten digits, test it on a quarter of them,"
-            " which it never learns from, and store checkpoint, log, curves and confusion matrix."
-            " The same settings give the same weights, also after --resume. Exit code 130 if"
-            " interrupted."
+            "Train a model, test it on data that it never learns from, and store checkpoint, log,"
+            " curves and results. The same settings give the same weights, also after --resume."
+            " Exit code 130 if interrupted."
+        ),
+    )
+    parser.add_argument("model", metavar="MODEL", help="a builder of cnnext.models, e.g. lenet5")
+    parser.add_argument(
+        "--data",
+        choices=TASKS,
+        default="digits",
+        help=(
+            "images: digits (default), mnist, fashion-mnist, cifar10, imagefolder; shapes to"
+            " segment; a sine wave to predict; the graph of the karate club"
         ),
     )
     parser.add_argument(
-        "model", metavar="MODEL", help="a builder of cnnext.models that takes the images: lenet5"
+        "--root",
+        type=Path,
+        metavar="DIR",
+        help=(
+            "where torchvision has stored mnist, fashion-mnist or cifar10 (default: data), or the"
+            " folder with train/CLASS and test/CLASS of imagefolder"
+        ),
     )
-    parser.add_argument("--data", choices=DATA, default="digits", help="default: digits")
     parser.add_argument(
         "--epochs",
         type=positive_int,
-        default=_DEFAULT_EPOCHS,
         metavar="N",
-        help=f"in total, those before --resume included (default: {_DEFAULT_EPOCHS})",
+        help="in total, those before --resume included (default: by data, 20 for digits)",
     )
     parser.add_argument(
-        "--batch-size", type=positive_int, default=32, metavar="N", help="images (default: 32)"
+        "--batch-size",
+        type=positive_int,
+        metavar="N",
+        help="samples of a step (default: by data, 32 for digits)",
     )
-    rates = ", ".join(f"{rate} for {name}" for name, rate in LEARNING_RATES.items())
     parser.add_argument(
         "--lr",
         type=positive_float,
         metavar="X",
-        help=f"learning rate of the first epoch; falls by a tenth each epoch (default: {rates})",
+        help=(
+            "learning rate of the first epoch (default: by data and optimizer, 0.002 for digits"
+            " and adam)"
+        ),
     )
-    parser.add_argument("--optimizer", choices=LEARNING_RATES, default="adam", help="default: adam")
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam", help="default: adam")
     parser.add_argument(
         "--seed",
         type=seed,
@@ -88,40 +104,39 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, test, print and write the files; 130 if interrupted."""
-    subjects.check_name(arguments.model, subjects.builders())
+    check_name(arguments.model, functions())
     for module in ("sklearn.metrics", "matplotlib.figure"):
         demo_module(module)  # before an epoch is spent
-    settings = _settings(arguments)
-    split = DATA[settings.data]()
-    check_fit(settings.model, split)
-    folder = RunFolder(arguments.out or _default_folder(settings))
+    task = TASKS[arguments.data](arguments.model, arguments.root)
+    settings = _settings(arguments, task.defaults)
+    epochs = arguments.epochs or task.defaults.epochs
+    folder = RunFolder(arguments.out or _default_folder(settings), task.results_file)
     with torch.random.fork_rng(devices=[]):
-        training_run = TrainingRun(settings, split, folder)
+        training_run = TrainingRun(settings, task, folder)
         if arguments.resume:
-            training_run.resume(arguments.epochs)
+            training_run.resume(epochs)
         else:
             folder.start(overwrite=arguments.overwrite)
         print(
-            f"{settings.model} with {settings.layers} layers on {settings.data}:"
-            f" {len(split.train)} images to learn from, {len(split.test)} to test"
+            f"{settings.model} with {settings.layers} layers on {settings.data}: {task.description}"
         )
         try:
-            training_run.train(arguments.epochs)
+            training_run.train(epochs)
             training_run.finish()
         except KeyboardInterrupt:
-            print(f"\n{_how_to_resume(settings, arguments.epochs, folder)}", file=sys.stderr)
+            print(f"\n{_how_to_resume(arguments, settings, epochs, folder)}", file=sys.stderr)
             return _INTERRUPTED
     return 0
 
 
-def _settings(arguments: argparse.Namespace) -> Settings:
+def _settings(arguments: argparse.Namespace, defaults: Defaults) -> Settings:
     return Settings(
         model=arguments.model,
         data=arguments.data,
         layers=arguments.layers,
-        batch_size=arguments.batch_size,
+        batch_size=arguments.batch_size or defaults.batch_size,
         optimizer=arguments.optimizer,
-        lr=arguments.lr or LEARNING_RATES[arguments.optimizer],
+        lr=arguments.lr or defaults.rates[arguments.optimizer],
         seed=arguments.seed,
     )
 
@@ -131,10 +146,14 @@ def _default_folder(settings: Settings) -> Path:
     return Path("runs", f"{settings.model}-{settings.data}{suffix}")
 
 
-def _how_to_resume(settings: Settings, epochs: int, folder: RunFolder) -> str:
+def _how_to_resume(
+    arguments: argparse.Namespace, settings: Settings, epochs: int, folder: RunFolder
+) -> str:
     if not folder.checkpoint.exists():
         return "Interrupted before the end of the first epoch: there is nothing to resume."
     options = asdict(settings) | {"epochs": epochs, "out": folder.path}
+    if arguments.root is not None:
+        options["root"] = arguments.root
     command = ["python", "-m", "cnnext", "train", options.pop("model")]
     for name, value in options.items():
         command += [f"--{name.replace('_', '-')}", str(value)]

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-import csv
 import math
+from functools import reduce
 
+import torch
 from tqdm import tqdm
 
-from cnnext.cli.arguments import UserError, demo_module
 from cnnext.cli.table import format_table
 from cnnext.conversion.swap import report
 from cnnext.training import checkpoint
-from cnnext.training.digits import Split
+from cnnext.training.errors import UserError
 from cnnext.training.history import Epoch, plot_curves, write_csv
-from cnnext.training.loop import Settings, Training
+from cnnext.training.loop import Training
 from cnnext.training.run_folder import RunFolder, replacing
+from cnnext.training.settings import Settings
+from cnnext.training.task import Task
 
 
 class TrainingRun:
     """A training with its epochs so far and the folder that keeps them."""
 
-    def __init__(self, settings: Settings, split: Split, folder: RunFolder) -> None:
+    def __init__(self, settings: Settings, task: Task, folder: RunFolder) -> None:
         self._settings = settings
-        self._classes = split.classes
+        self._task = task
         self._folder = folder
-        self._training = Training(settings, split)
+        self._training = Training(settings, task)
         self._history: list[Epoch] = []
 
     def resume(self, epochs: int) -> None:
@@ -34,7 +36,7 @@ class TrainingRun:
             UserError: this run could not have written the checkpoint.
         """
         path = self._folder.checkpoint
-        self._history = checkpoint.resume(path, self._settings, self._training)
+        self._history = checkpoint.resume(path, self._settings, self._training, self._task.score)
         if self._training.epochs > epochs:
             raise UserError(
                 f"{str(path)!r} has {self._training.epochs} epochs: --epochs {epochs} is too few"
@@ -63,36 +65,44 @@ class TrainingRun:
                 if not math.isfinite(epoch.train_loss) or not math.isfinite(epoch.test_loss):
                     raise UserError(f"the loss is not finite in epoch {epoch.epoch}: lower --lr")
                 self._history.append(epoch)
-                checkpoint.save(self._folder.checkpoint, self._settings, training, self._history)
+                checkpoint.save(
+                    self._folder.checkpoint,
+                    self._settings,
+                    training,
+                    self._history,
+                    self._task.score,
+                )
                 self._write_log()
             bar.set_postfix_str(self._achieved(self._history[-1].train_loss))
 
     def finish(self) -> None:
         """Print what the trained model achieves and write the remaining files."""
-        labels, predictions = self._training.predict()
-        confusion = demo_module("sklearn.metrics").confusion_matrix(
-            labels, predictions, labels=range(self._classes)
-        )
-        headers = ("true", *map(str, range(self._classes)))
-        cells = [(str(label), *map(str, row)) for label, row in enumerate(confusion.tolist())]
         self._write_log()  # which an interrupted run may have left an epoch behind its checkpoint
-        with replacing(self._folder.confusion) as path, path.open("w", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([headers, *cells])
+        statistics = reduce(
+            torch.add,
+            (
+                self._task.statistics(outputs, targets)
+                for _, outputs, targets in self._training.tested()
+            ),
+        )
+        with replacing(self._folder.results) as path:
+            table = self._task.write_results(path, self._training.tested())
         title = f"{self._settings.model} on {self._settings.data}, {self._settings.layers} layers"
         with replacing(self._folder.curves) as path:
-            plot_curves(path, self._history, title)
-        right = int((labels == predictions).sum())
-        print(f"\nConfusion matrix (columns: predicted)\n\n{format_table(headers, cells)}")
+            plot_curves(path, self._history, self._task.score, title)
+        if table is not None:
+            print(f"\n{table.title}\n\n{format_table(table.headers, table.rows)}")
         print(f"\nLayers\n\n{report(self._training.model)}")
-        print(f"\nTest accuracy {right / len(labels):.2%} ({right} of {len(labels)})")
+        print(f"\nTest {self._task.score.name} {self._task.describe(statistics)}")
         print(f"Written: {', '.join(map(str, self._folder.files))}")
 
     def _achieved(self, loss: float) -> str:
-        """The loss, and the test accuracy after the last whole epoch."""
+        """The loss, and the test score after the last whole epoch."""
         if not self._history:
-            return f"loss {loss:.4f}"
-        return f"loss {loss:.4f}, test accuracy {self._history[-1].test_accuracy:.2%}"
+            return f"loss {loss:.4g}"
+        score = self._task.score
+        return f"loss {loss:.4g}, test {score.name} {score.text(self._history[-1].test_score)}"
 
     def _write_log(self) -> None:
         with replacing(self._folder.log) as path:
-            write_csv(path, self._history)
+            write_csv(path, self._history, self._task.score)

@@ -11,11 +11,15 @@ import torch
 
 from cnnext.training.errors import UserError
 from cnnext.training.history import Epoch
-from cnnext.training.loop import Settings, Training
+from cnnext.training.loop import Training
 from cnnext.training.run_folder import replacing
+from cnnext.training.settings import Settings
+from cnnext.training.task import Score
 
 
-def save(path: Path, settings: Settings, training: Training, history: Sequence[Epoch]) -> None:
+def save(
+    path: Path, settings: Settings, training: Training, history: Sequence[Epoch], score: Score
+) -> None:
     """Replace the file in one step: whatever interrupts it, a whole checkpoint remains.
 
     Raises:
@@ -23,7 +27,7 @@ def save(path: Path, settings: Settings, training: Training, history: Sequence[E
     """
     document = training.state() | {
         "settings": asdict(settings),
-        "history": [asdict(epoch) for epoch in history],
+        "history": [epoch.row(score) for epoch in history],
     }
     with replacing(path) as temporary:
         try:
@@ -32,7 +36,7 @@ def save(path: Path, settings: Settings, training: Training, history: Sequence[E
             raise UserError(f"cannot write {str(path)!r}: {error}") from error
 
 
-def resume(path: Path, settings: Settings, training: Training) -> list[Epoch]:
+def resume(path: Path, settings: Settings, training: Training, score: Score) -> list[Epoch]:
     """Bring a new training to where the file's was, and return its epochs.
 
     Raises:
@@ -47,7 +51,7 @@ def resume(path: Path, settings: Settings, training: Training) -> list[Epoch]:
         document = torch.load(path, weights_only=True)
         _check_settings(path, Settings(**document["settings"]), settings)
         training.restore(document)
-        return [Epoch(**epoch) for epoch in document["history"]]
+        return [Epoch.from_row(epoch, score) for epoch in document["history"]]
     except UserError:
         raise
     except Exception as error:  # a damaged file may raise anything

@@ -16,12 +16,21 @@ def demo_module(name: str) -> ModuleType:
     Raises:
         UserError: it is not installed, or broken.
     """
+    return import_module(name, '"cnnext[demo]"')
+
+
+def import_module(name: str, package: str) -> ModuleType:
+    """Import a module that ``pip install`` of a package brings.
+
+    Raises:
+        UserError: it is not installed, or broken.
+    """
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         missing = error.name or name
         raise UserError(
-            f'the Python module {missing!r} is missing: pip install "cnnext[demo]"'
+            f"the Python module {missing!r} is missing: pip install {package}"
         ) from error
     except ImportError as error:
         raise UserError(f"the Python module {name!r} cannot be imported: {error}") from error

@@ -14,16 +14,16 @@ from cnnext.training.errors import UserError
 class RunFolder:
     """Where a run keeps its checkpoint, its log and its results."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, results_file: str) -> None:
         self.path = path
         self.checkpoint = path / "checkpoint.pt"
         self.log = path / "log.csv"
         self.curves = path / "curves.png"
-        self.confusion = path / "confusion.csv"
+        self.results = path / results_file
 
     @property
     def files(self) -> tuple[Path, ...]:
-        return self.checkpoint, self.log, self.curves, self.confusion
+        return self.checkpoint, self.log, self.curves, self.results
 
     def start(self, *, overwrite: bool) -> None:
         """Make the folder, where needed, for a new run.

@@ -5,9 +5,11 @@ import functools
 import pytest
 from torch.utils.data import TensorDataset
 
-from cnnext.cli import bench, comparison, train
+from cnnext.cli import bench, comparison
 from cnnext.testing.timing import compare_blocks
-from cnnext.training.digits import Split, split_digits
+from cnnext.training import catalog
+from cnnext.training.digits import split_digits
+from cnnext.training.fitting import ImageSource, Split
 from tests.cli.training_runs import TEST_SIZE, TRAIN_SIZE
 from tests.testing.fakes import fake_gpu
 
@@ -27,13 +29,22 @@ def digits():
 
 
 @pytest.fixture
-def few_digits(digits, monkeypatch):
+def few_digits(monkeypatch):
     """Makes an epoch three steps."""
-    few = Split(
-        TensorDataset(*digits.train[:TRAIN_SIZE]), TensorDataset(*digits.test[:TEST_SIZE]), 10
+
+    def load(shape):
+        split = split_digits(shape)
+        return Split(
+            TensorDataset(*split.train[:TRAIN_SIZE]), TensorDataset(*split.test[:TEST_SIZE])
+        )
+
+    source = ImageSource(10, 1, None, load)
+    monkeypatch.setitem(
+        catalog.TASKS,
+        "digits",
+        lambda model, root: catalog.classify_images(model, source, catalog.DIGITS),
     )
-    monkeypatch.setitem(train.DATA, "digits", lambda: few)
-    return few
+    return load((1, 32, 32))
 
 
 @pytest.fixture

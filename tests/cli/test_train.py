@@ -9,7 +9,9 @@ import torch
 import cnnext.nn
 from cnnext import cli, models
 from cnnext.testing.timing import torch_threads
-from cnnext.training import loop
+from cnnext.training import catalog, loop
+from cnnext.training.classification import shifted
+from cnnext.training.settings import LAYERS, OPTIMIZERS
 from tests.cli.training_runs import FILES, TEST_SIZE, assert_same_run, command, load, log, settings
 
 pytest.importorskip("sklearn")
@@ -36,7 +38,7 @@ def test_learns_quickly(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layers", loop.LAYERS)
+@pytest.mark.parametrize("layers", LAYERS)
 def test_defaults_reach_98_percent(layers, tmp_path):
     runs = [
         accuracy(tmp_path / str(seed), "--layers", layers, "--seed", seed) for seed in (0, 1, 2)
@@ -45,28 +47,33 @@ def test_defaults_reach_98_percent(layers, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("optimizer", loop.LEARNING_RATES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_learns(optimizer, tmp_path):
     assert accuracy(tmp_path, "--optimizer", optimizer, "--epochs", 10) >= 0.96
 
 
-def losses(layers, split, steps):
-    run = loop.Training(settings(layers=layers), split)
+@pytest.fixture(scope="module")
+def task():
+    return catalog.TASKS["digits"]("lenet5", None)
+
+
+def losses(layers, task, steps):
+    run = loop.Training(settings(layers=layers), task)
     found = []
     while len(found) < steps:
         run.epoch(found.append)
     return torch.tensor(found[:steps])
 
 
-def test_loss_follows_the_native_model(digits):
-    ours, native = (losses(layers, digits, 50) for layers in ("cnnext", "torch"))
+def test_loss_follows_the_native_model(task):
+    ours, native = (losses(layers, task, 50) for layers in ("cnnext", "torch"))
     assert native[-1] < 0.8 * native[0]  # it moves
     assert (ours - native).abs().max() < 1e-3
 
 
-def test_pair_start_with_the_same_weights(digits):
+def test_pair_start_with_the_same_weights(task):
     ours, native = (
-        loop.Training(settings(layers=layers), digits).model for layers in ("cnnext", "torch")
+        loop.Training(settings(layers=layers), task).model for layers in ("cnnext", "torch")
     )
     assert type(ours.features[0]) is cnnext.nn.Conv2d
     assert type(native.features[0]) is torch.nn.Conv2d
@@ -76,11 +83,11 @@ def test_pair_start_with_the_same_weights(digits):
 def test_shift_moves_whole_images_by_up_to_two_pixels():
     image = torch.zeros(64, 2, 9, 9)
     image[:, :, 4, 4] = 1
-    shifted = loop._shifted(image, torch.Generator().manual_seed(0))
-    at = (shifted[:, 0] == 1).nonzero()[:, 1:]
+    moved = shifted(image, 2, torch.Generator().manual_seed(0))
+    at = (moved[:, 0] == 1).nonzero()[:, 1:]
     assert at.shape == (64, 2)
     assert set(map(tuple, (at - 4).abs().tolist())) == {(a, b) for a in range(3) for b in range(3)}
-    assert torch.equal(shifted[:, 0], shifted[:, 1])
+    assert torch.equal(moved[:, 0], moved[:, 1])
 
 
 # What is printed and written.

@@ -7,7 +7,8 @@ import torch
 
 from cnnext import cli
 from cnnext.cli.arguments import UserError
-from cnnext.training import checkpoint, loop, run_folder
+from cnnext.training import catalog, checkpoint, loop, run_folder
+from cnnext.training.settings import Settings
 from tests.cli.training_runs import command, load, settings
 
 pytest.importorskip("sklearn")
@@ -61,12 +62,13 @@ def test_other_settings_are_not_resumed(options, part, few_digits, out, capsys):
 
 
 def test_other_model_is_not_resumed(few_digits, out):
-    run = loop.Training(settings(), few_digits)
+    task = catalog.TASKS["digits"]("lenet5", None)
+    run = loop.Training(settings(), task)
     out.mkdir(parents=True)
-    checkpoint.save(out / "checkpoint.pt", settings(), run, [])
-    other = loop.Settings(**{**vars(settings()), "model": "vgg11", "data": "letters"})
+    checkpoint.save(out / "checkpoint.pt", settings(), run, [], task.score)
+    other = Settings(**{**vars(settings()), "model": "vgg11", "data": "letters"})
     with pytest.raises(UserError, match="model 'lenet5', not 'vgg11'; data 'digits', not 'letter"):
-        checkpoint.resume(out / "checkpoint.pt", other, run)
+        checkpoint.resume(out / "checkpoint.pt", other, run, task.score)
 
 
 def truncated(path):
@@ -127,9 +129,9 @@ def test_damaged_checkpoint_is_not_resumed(damage, few_digits, out, capsys):
         ("lenet6", "unknown model 'lenet6': choose from alexnet, "),
         ("bottleneck", "unknown model 'bottleneck'"),
         ("crnn", "crnn does not classify images: its output is 7 x 1 x 10, not 1 x 10"),
-        ("unet", "unet does not take images of 1 x 32 x 32"),
-        ("resnet18", "resnet18 does not take images of 1 x 32 x 32"),
-        ("vgg11_bn", "vgg11_bn does not take images of 1 x 32 x 32"),
+        ("unet", "unet does not classify images: its output is 1 x 10 x 32 x 32, not 1 x 10"),
+        ("gcn", "gcn does not take inputs of 1 x 32 x 32: "),
+        ("simple_rnn", "simple_rnn does not take inputs of 1 x 32 x 32: "),
     ],
 )
 def test_model_that_does_not_fit(model, part, few_digits, out, capsys):

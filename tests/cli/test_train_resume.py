@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from cnnext import cli, models
-from cnnext.training import loop
+from cnnext.training import classification
+from cnnext.training.settings import OPTIMIZERS
 from tests.cli.training_runs import FILES, assert_same_run, command, load, log
 
 pytest.importorskip("sklearn")
@@ -22,7 +23,7 @@ pytest.importorskip("matplotlib")
 @contextmanager
 def interrupted_after(steps):
     """Ctrl-C comes in the step after the first `steps`."""
-    shifted, count = loop._shifted, itertools.count(1)
+    shifted, count = classification.shifted, itertools.count(1)
 
     def counting(*args):
         if next(count) > steps:
@@ -30,7 +31,7 @@ def interrupted_after(steps):
         return shifted(*args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "_shifted", counting)
+        patch.setattr(classification, "shifted", counting)
         yield
 
 
@@ -42,7 +43,7 @@ def assert_resumes_exactly(tmp_path, *options):
     assert_same_run(whole, parts)
 
 
-@pytest.mark.parametrize("optimizer", loop.LEARNING_RATES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_resumed_is_as_if_never_interrupted(optimizer, few_digits, tmp_path):
     assert_resumes_exactly(tmp_path, "--optimizer", optimizer)
 

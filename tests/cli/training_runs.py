@@ -5,7 +5,7 @@ import csv
 import torch
 
 from cnnext import cli
-from cnnext.training import loop
+from cnnext.training.settings import Settings
 
 FILES = {"checkpoint.pt", "log.csv", "curves.png", "confusion.csv"}
 TRAIN_SIZE, TEST_SIZE, BATCH = 80, 40, 32
@@ -17,7 +17,7 @@ def command(out, *options):
 
 def settings(**changes):
     defaults = {"layers": "cnnext", "batch_size": BATCH, "optimizer": "adam", "lr": 2e-3, "seed": 0}
-    return loop.Settings("lenet5", "digits", **(defaults | changes))
+    return Settings("lenet5", "digits", **(defaults | changes))
 
 
 def load(out):
