@@ -11,13 +11,15 @@ from typing import Any
 
 import torch
 
+from cnnext.cli import device
 from cnnext.cli.arguments import demo_module, positive_float, positive_int, seed
 from cnnext.cli.subjects import check_name, functions
 from cnnext.cli.training_run import TrainingRun
 from cnnext.training.catalog import TASKS
 from cnnext.training.run_folder import RunFolder
-from cnnext.training.settings import LAYERS, OPTIMIZERS, Settings
+from cnnext.training.settings import LAYERS, OPTIMIZERS, SCHEDULES, Settings
 from cnnext.training.task import Defaults
+from cnnext.training.transfer import FEATURES
 
 _INTERRUPTED = 130  # as shells report a program that Ctrl-C has ended
 
@@ -74,6 +76,37 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="adam", help="default: adam")
     parser.add_argument(
+        "--schedule",
+        choices=SCHEDULES,
+        default=SCHEDULES[0],
+        help=(
+            "of the learning rate, by epochs: exponential (default), by a factor of the data, 0.9"
+            " for digits; constant; step, to a tenth after each third of the default epochs;"
+            " cosine, to 0 at the end, for which --resume cannot change --epochs"
+        ),
+    )
+    parser.add_argument(
+        "--amp",
+        action="store_true",
+        help="mixed precision by torch.autocast: bfloat16 on the CPU, float16 on a GPU",
+    )
+    parser.add_argument("--device", choices=device.TYPES, default="cpu", help="default: cpu")
+    parser.add_argument(
+        "--init",
+        type=Path,
+        metavar="FILE",
+        help=(
+            "weights to start from: a state_dict of ours or torchvision's, or a checkpoint of this"
+            " command; a last layer of another size is left out"
+        ),
+    )
+    parser.add_argument(
+        "--freeze",
+        type=_frozen,
+        metavar="features|N",
+        help="train the last layer alone, or the last N of the model's parts",
+    )
+    parser.add_argument(
         "--seed",
         type=seed,
         default=0,
@@ -108,14 +141,17 @@ def run(arguments: argparse.Namespace) -> int:
     for module in ("sklearn.metrics", "matplotlib.figure"):
         demo_module(module)  # before an epoch is spent
     task = TASKS[arguments.data](arguments.model, arguments.root)
-    settings = _settings(arguments, task.defaults)
+    device.find(arguments.device, "auto")
     epochs = arguments.epochs or task.defaults.epochs
+    settings = _settings(arguments, task.defaults, epochs)
     folder = RunFolder(arguments.out or _default_folder(settings), task.results_file)
-    with torch.random.fork_rng(devices=[]):
+    devices = [torch.cuda.current_device()] if settings.device == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
         training_run = TrainingRun(settings, task, folder)
         if arguments.resume:
             training_run.resume(epochs)
         else:
+            training_run.start()
             folder.start(overwrite=arguments.overwrite)
         print(
             f"{settings.model} with {settings.layers} layers on {settings.data}: {task.description}"
@@ -129,7 +165,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _settings(arguments: argparse.Namespace, defaults: Defaults) -> Settings:
+def _settings(arguments: argparse.Namespace, defaults: Defaults, epochs: int) -> Settings:
     return Settings(
         model=arguments.model,
         data=arguments.data,
@@ -138,7 +174,18 @@ def _settings(arguments: argparse.Namespace, defaults: Defaults) -> Settings:
         optimizer=arguments.optimizer,
         lr=arguments.lr or defaults.rates[arguments.optimizer],
         seed=arguments.seed,
+        schedule=arguments.schedule,
+        schedule_epochs=epochs if arguments.schedule == "cosine" else None,
+        amp=arguments.amp,
+        device=arguments.device,
+        init=None if arguments.init is None else str(arguments.init),
+        freeze=arguments.freeze,
     )
+
+
+def _frozen(text: str) -> str:
+    """An argument that ``transfer.freeze`` takes."""
+    return text if text == FEATURES else str(positive_int(text))
 
 
 def _default_folder(settings: Settings) -> Path:
@@ -151,10 +198,12 @@ def _how_to_resume(
 ) -> str:
     if not folder.checkpoint.exists():
         return "Interrupted before the end of the first epoch: there is nothing to resume."
-    options = asdict(settings) | {"epochs": epochs, "out": folder.path}
-    if arguments.root is not None:
-        options["root"] = arguments.root
+    options = asdict(settings) | {"epochs": epochs, "root": arguments.root, "out": folder.path}
     command = ["python", "-m", "cnnext", "train", options.pop("model")]
+    del options["schedule_epochs"]
+    if options.pop("amp"):
+        command.append("--amp")
     for name, value in options.items():
-        command += [f"--{name.replace('_', '-')}", str(value)]
+        if value is not None:
+            command += [f"--{name.replace('_', '-')}", str(value)]
     return f"Interrupted. Continue with\n\n    {shlex.join([*command, '--resume'])}"

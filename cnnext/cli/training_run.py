@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import reduce
+from pathlib import Path
 
 import torch
 from tqdm import tqdm
@@ -17,6 +18,7 @@ from cnnext.training.loop import Training
 from cnnext.training.run_folder import RunFolder, replacing
 from cnnext.training.settings import Settings
 from cnnext.training.task import Task
+from cnnext.training.transfer import load_weights
 
 
 class TrainingRun:
@@ -28,6 +30,17 @@ class TrainingRun:
         self._folder = folder
         self._training = Training(settings, task)
         self._history: list[Epoch] = []
+
+    def start(self) -> None:
+        """Take the weights that the run starts from, if they are in a file.
+
+        Raises:
+            UserError: the file cannot be read, or holds other weights.
+        """
+        if self._settings.init is not None:
+            remark = load_weights(self._training.model, Path(self._settings.init))
+            if remark is not None:
+                print(remark)
 
     def resume(self, epochs: int) -> None:
         """Go on from the folder's checkpoint until `epochs` epochs are done.

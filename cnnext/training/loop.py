@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
+from cnnext.training import transfer
 from cnnext.training.history import Epoch
-from cnnext.training.settings import LAYERS, OPTIMIZERS, Settings
+from cnnext.training.settings import LAYERS, OPTIMIZERS, Settings, make_schedule
 from cnnext.training.task import Task, Tested
 
 #: Called after each step with the batch's mean loss, before the step.
@@ -32,16 +33,29 @@ class Training:
 
     def __init__(self, settings: Settings, task: Task) -> None:
         torch.manual_seed(settings.seed)
+        self._settings = settings
         self._task = task
         self.model: torch.nn.Module = task.build(LAYERS[settings.layers])
         self.epochs = 0
+        if settings.freeze is not None:
+            transfer.freeze(self.model, settings.freeze)
+        self._device = torch.device(settings.device)
+        self.model.to(self._device)
         self._optimizer = OPTIMIZERS[settings.optimizer](
-            self.model.parameters(), lr=settings.lr, weight_decay=task.defaults.weight_decay
+            [each for each in self.model.parameters() if each.requires_grad],
+            lr=settings.lr,
+            weight_decay=task.defaults.weight_decay,
         )
-        self._lr = settings.lr
-        # A function of the epoch's number alone, so that a run may be continued to any length.
-        self._factor = lambda epoch: task.defaults.decay**epoch
-        self._schedule = LambdaLR(self._optimizer, self._factor)
+        self._schedule = make_schedule(settings, task.defaults, self._optimizer)
+        self._on_gpu = self._device.type == "cuda"
+        # The narrower range of float16 needs gradients that are scaled.
+        self._scaler = torch.amp.GradScaler(settings.device, enabled=settings.amp and self._on_gpu)
+        self._autocast = partial(
+            torch.autocast,
+            settings.device,
+            dtype=torch.float16 if self._on_gpu else torch.bfloat16,
+            enabled=settings.amp,
+        )
         self._generator = torch.Generator().manual_seed(settings.seed)
         size = settings.batch_size if task.batched else None
         self._train = DataLoader(
@@ -67,9 +81,9 @@ class Training:
         """The test data with what the model makes of them, batch by batch."""
         self.model.eval()
         for *inputs, targets in self._test:
-            with torch.no_grad():
-                outputs = self.model(*inputs)
-            yield Tested(inputs, outputs, targets)
+            with torch.no_grad(), self._autocast():
+                outputs = self.model(*self._placed(inputs))
+            yield Tested(inputs, outputs.float().cpu(), targets)
 
     def state(self) -> dict[str, Any]:
         """All that the epochs to come depend on."""
@@ -78,8 +92,10 @@ class Training:
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "schedule": self._schedule.state_dict(),
+            "scaler": self._scaler.state_dict(),
             "generator": self._generator.get_state(),
             "global_generator": torch.get_rng_state(),
+            "gpu_generator": torch.cuda.get_rng_state() if self._on_gpu else None,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -91,25 +107,39 @@ class Training:
             self._schedule.load_state_dict(state["schedule"])
         else:  # a checkpoint of version 0.1
             for group in self._optimizer.param_groups:
-                group["initial_lr"] = self._lr
-            self._schedule = LambdaLR(self._optimizer, self._factor, last_epoch=self.epochs - 1)
+                group["initial_lr"] = self._settings.lr
+            self._schedule = make_schedule(
+                self._settings, self._task.defaults, self._optimizer, self.epochs - 1
+            )
+        self._scaler.load_state_dict(state.get("scaler", {}))
         self._generator.set_state(state["generator"])
         torch.set_rng_state(state["global_generator"])
+        if self._on_gpu:
+            torch.cuda.set_rng_state(state["gpu_generator"])
 
     def _learn(self, progress: Progress) -> tuple[float, float]:
         """Mean loss and score over the epoch, each batch's before its step."""
         self.model.train()
+        for norm in transfer.frozen_norms(self.model):
+            norm.eval()
         sums = _Sums(self._task)
         for *inputs, targets in self._train:
             self._optimizer.zero_grad()
-            outputs = self.model(*self._task.augment(inputs, self._generator))
-            loss = self._task.loss(outputs, targets)
-            loss.backward()
-            self._optimizer.step()
+            inputs = self._placed(self._task.augment(inputs, self._generator))
+            (targets,) = self._placed([targets])
+            with self._autocast():
+                outputs = self.model(*inputs)
+                loss = self._task.loss(outputs, targets)
+            self._scaler.scale(loss).backward()
+            self._scaler.step(self._optimizer)
+            self._scaler.update()
             sums.add(loss, outputs.detach(), targets)
             progress(loss.item())
         self._schedule.step()
         return sums.means()
+
+    def _placed(self, tensors: list[Tensor]) -> list[Tensor]:
+        return [tensor.to(self._device, non_blocking=True) for tensor in tensors]
 
     def _score(self) -> tuple[float, float]:
         sums = _Sums(self._task)

@@ -61,6 +61,9 @@ def test_help_names_every_command(capsys):
         (["train", "lenet5", "--seed", str(2**63)], "--seed: must be an integer from 0 to"),
         (["train", "lenet5", "--optimizer", "lbfgs"], "--optimizer: invalid choice: 'lbfgs'"),
         (["train", "lenet5", "--layers", "jax"], "--layers: invalid choice: 'jax'"),
+        (["train", "lenet5", "--schedule", "none"], "--schedule: invalid choice: 'none'"),
+        (["train", "lenet5", "--device", "tpu"], "--device: invalid choice: 'tpu'"),
+        (["train", "lenet5", "--freeze", "0"], "--freeze: must be a positive integer, got '0'"),
         (["train", "lenet5", "--resume", "--overwrite"], "not allowed with argument --resume"),
     ],
 )
