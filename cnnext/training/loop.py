@@ -41,10 +41,11 @@ class Training:
             transfer.freeze(self.model, settings.freeze)
         self._device = torch.device(settings.device)
         self.model.to(self._device)
+        decay = task.defaults.weight_decay
         self._optimizer = OPTIMIZERS[settings.optimizer](
             [each for each in self.model.parameters() if each.requires_grad],
             lr=settings.lr,
-            weight_decay=task.defaults.weight_decay,
+            **({} if decay is None else {"weight_decay": decay}),
         )
         self._schedule = make_schedule(settings, task.defaults, self._optimizer)
         self._on_gpu = self._device.type == "cuda"

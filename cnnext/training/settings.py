@@ -14,7 +14,7 @@ from cnnext.training.task import Defaults
 
 LAYERS: Mapping[str, ModuleType] = {"cnnext": cnnext.nn, "torch": torch.nn}
 
-#: By name: from parameters, ``lr`` and ``weight_decay``.
+#: By name: from parameters, ``lr`` and perhaps ``weight_decay``.
 OPTIMIZERS: Mapping[str, Callable[..., torch.optim.Optimizer]] = {
     "sgd": lambda parameters, **options: torch.optim.SGD(parameters, momentum=0.9, **options),
     "adam": torch.optim.Adam,

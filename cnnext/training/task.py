@@ -42,14 +42,14 @@ class Defaults:
         batch_size: samples of a step.
         rates: the learning rate of each optimizer.
         decay: the factor of the learning rate after each epoch.
-        weight_decay: of every optimizer.
+        weight_decay: of every optimizer; None leaves each its own.
     """
 
     epochs: int
     batch_size: int
     rates: Mapping[str, float]
     decay: float
-    weight_decay: float = 0.0
+    weight_decay: float | None = None
 
 
 class Tested(NamedTuple):

@@ -76,6 +76,21 @@ def test_cosine_is_resumed_for_its_own_length_alone(few_digits, tmp_path, monkey
     assert_same_run(whole, parts)
 
 
+@pytest.mark.parametrize(
+    ("model", "data", "decays"),
+    [
+        ("lenet5", "digits", {"sgd": 0, "adam": 0, "adamw": 0.01}),  # PyTorch's own
+        ("gcn", "karate", {"sgd": 5e-4, "adam": 5e-4, "adamw": 5e-4}),
+    ],
+)
+def test_weight_decay(model, data, decays):
+    task = catalog.TASKS[data](model, None)
+    for name, decay in decays.items():
+        options = settings.Settings(model, data, "torch", 32, name, 0.1, 0)
+        (group,) = loop.Training(options, task).state()["optimizer"]["param_groups"]
+        assert group["weight_decay"] == decay
+
+
 # Mixed precision.
 
 
