@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from functools import reduce
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from cnnext.training.loop import Training
 from cnnext.training.run_folder import RunFolder, replacing
 from cnnext.training.settings import Settings
 from cnnext.training.task import Task
+from cnnext.training.tensorboard import epoch_writer
 from cnnext.training.transfer import load_weights
 
 
@@ -48,11 +50,18 @@ class TrainingRun:
         Raises:
             UserError: this run could not have written the checkpoint.
         """
-        path = self._folder.checkpoint
-        self._history = checkpoint.resume(path, self._settings, self._training, self._task.score)
-        if self._training.epochs > epochs:
+        self._history, problem = checkpoint.resume(
+            self._folder, self._settings, self._training, self._task.score
+        )
+        done = self._training.epochs
+        if done > epochs:
             raise UserError(
-                f"{str(path)!r} has {self._training.epochs} epochs: --epochs {epochs} is too few"
+                f"{str(self._folder.path)!r} has {done} epochs: --epochs {epochs} is too few"
+            )
+        if problem is not None:
+            print(
+                f"{problem}; going on from epoch {done} of {self._folder.previous.name}",
+                file=sys.stderr,
             )
 
     def train(self, epochs: int) -> None:
@@ -62,11 +71,16 @@ class TrainingRun:
             UserError: the loss is not finite, or a file cannot be written.
         """
         training = self._training
-        with tqdm(
-            total=epochs * training.steps,
-            initial=training.epochs * training.steps,
-            bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}",
-        ) as bar:
+        with (
+            epoch_writer(
+                self._folder.tensorboard, training.epochs, self._task.score
+            ) as write_epoch,
+            tqdm(
+                total=epochs * training.steps,
+                initial=training.epochs * training.steps,
+                bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}",
+            ) as bar,
+        ):
 
             def progress(loss: float) -> None:
                 bar.set_postfix_str(self._achieved(loss), refresh=False)
@@ -79,13 +93,14 @@ class TrainingRun:
                     raise UserError(f"the loss is not finite in epoch {epoch.epoch}: lower --lr")
                 self._history.append(epoch)
                 checkpoint.save(
-                    self._folder.checkpoint,
+                    self._folder,
                     self._settings,
                     training,
                     self._history,
                     self._task.score,
                 )
                 self._write_log()
+                write_epoch(epoch)
             bar.set_postfix_str(self._achieved(self._history[-1].train_loss))
 
     def finish(self) -> None:
@@ -107,7 +122,7 @@ class TrainingRun:
             print(f"\n{table.title}\n\n{format_table(table.headers, table.rows)}")
         print(f"\nLayers\n\n{report(self._training.model)}")
         print(f"\nTest {self._task.score.name} {self._task.describe(statistics)}")
-        print(f"Written: {', '.join(map(str, self._folder.files))}")
+        print(f"Written: {', '.join(str(file) for file in self._folder.files if file.exists())}")
 
     def _achieved(self, loss: float) -> str:
         """The loss, and the test score after the last whole epoch."""

@@ -12,15 +12,21 @@ import torch
 from cnnext.training.errors import UserError
 from cnnext.training.history import Epoch
 from cnnext.training.loop import Training
-from cnnext.training.run_folder import replacing
+from cnnext.training.run_folder import RunFolder, replacing
 from cnnext.training.settings import Settings
 from cnnext.training.task import Score
 
 
 def save(
-    path: Path, settings: Settings, training: Training, history: Sequence[Epoch], score: Score
+    folder: RunFolder,
+    settings: Settings,
+    training: Training,
+    history: Sequence[Epoch],
+    score: Score,
 ) -> None:
-    """Replace the file in one step: whatever interrupts it, a whole checkpoint remains.
+    """Replace the folder's checkpoint, and keep it as the previous one.
+
+    Whatever interrupts this, one of the two is whole.
 
     Raises:
         UserError: it cannot be written.
@@ -29,26 +35,47 @@ def save(
         "settings": asdict(settings),
         "history": [epoch.row(score) for epoch in history],
     }
-    with replacing(path) as temporary:
+    with replacing(folder.checkpoint, folder.previous) as temporary:
         try:
             torch.save(document, temporary)
         except RuntimeError as error:  # what PyTorch makes of a full disk
-            raise UserError(f"cannot write {str(path)!r}: {error}") from error
+            raise UserError(f"cannot write {str(folder.checkpoint)!r}: {error}") from error
 
 
-def resume(path: Path, settings: Settings, training: Training, score: Score) -> list[Epoch]:
-    """Bring a new training to where the file's was, and return its epochs.
+def resume(
+    folder: RunFolder, settings: Settings, training: Training, score: Score
+) -> tuple[list[Epoch], str | None]:
+    """Bring a new training to where the folder's was.
+
+    Returns:
+        Its epochs, and what is wrong with the last checkpoint if the previous one was taken.
 
     Raises:
-        UserError: there is no checkpoint, it is damaged, or its settings differ.
+        UserError: there is no checkpoint, all are damaged, or the settings differ.
     """
-    if not path.exists():
-        raise UserError(f"nothing to resume: there is no {str(path)!r}")
+    problems: list[str] = []
+    for path in (folder.checkpoint, folder.previous):
+        if not path.exists():
+            continue
+        try:
+            return _restored(path, settings, training, score), next(iter(problems), None)
+        except _Damaged as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError(problems[0])
+    raise UserError(f"nothing to resume: there is no {str(folder.checkpoint)!r}")
+
+
+class _Damaged(Exception):
+    """A file that no run has written, or not wholly."""
+
+
+def _restored(path: Path, settings: Settings, training: Training, score: Score) -> list[Epoch]:
     try:
         with zipfile.ZipFile(path) as archive:
             if (member := archive.testzip()) is not None:
                 raise ValueError(f"wrong checksum of {member}")
-        document = torch.load(path, weights_only=True)
+        document = torch.load(path, map_location="cpu", weights_only=True)
         _check_settings(path, Settings(**document["settings"]), settings)
         training.restore(document)
         return [Epoch.from_row(epoch, score) for epoch in document["history"]]
@@ -56,7 +83,7 @@ def resume(path: Path, settings: Settings, training: Training, score: Score) -> 
         raise
     except Exception as error:  # a damaged file may raise anything
         first_line = str(error).partition("\n")[0]
-        raise UserError(
+        raise _Damaged(
             f"{str(path)!r} is damaged, or not a checkpoint of this command:"
             f" {type(error).__name__}: {first_line}"
         ) from error

@@ -23,10 +23,15 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Split:
-    """Samples to learn from, and others to test with."""
+    """Samples to learn from, and others to test with; a UserError if there are none."""
 
     train: Dataset[Any]
     test: Dataset[Any]
+
+    def __post_init__(self) -> None:
+        for part, use in ((self.train, "learn from"), (self.test, "test with")):
+            if len(cast(Sized, part)) == 0:
+                raise UserError(f"--data has nothing to {use}")
 
     def describe(self, samples: str) -> str:
         """How many there are of each, for the user."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from cnnext.training import transfer
+from cnnext.training.errors import UserError
 from cnnext.training.history import Epoch
 from cnnext.training.settings import LAYERS, OPTIMIZERS, Settings, make_schedule
 from cnnext.training.task import Task, Tested
@@ -81,7 +82,7 @@ class Training:
     def tested(self) -> Iterator[Tested]:
         """The test data with what the model makes of them, batch by batch."""
         self.model.eval()
-        for *inputs, targets in self._test:
+        for *inputs, targets in _read(self._test):
             with torch.no_grad(), self._autocast():
                 outputs = self.model(*self._placed(inputs))
             yield Tested(inputs, outputs.float().cpu(), targets)
@@ -124,7 +125,7 @@ class Training:
         for norm in transfer.frozen_norms(self.model):
             norm.eval()
         sums = _Sums(self._task)
-        for *inputs, targets in self._train:
+        for *inputs, targets in _read(self._train):
             self._optimizer.zero_grad()
             inputs = self._placed(self._task.augment(inputs, self._generator))
             (targets,) = self._placed([targets])
@@ -147,6 +148,19 @@ class Training:
         for _, outputs, targets in self.tested():
             sums.add(self._task.loss(outputs, targets), outputs, targets)
         return sums.means()
+
+
+def _read(loader: DataLoader[Any]) -> Iterator[Any]:
+    """The batches; a UserError where a file of theirs cannot be read."""
+    batches = iter(loader)
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except OSError as error:
+            raise UserError(f"cannot read the data: {error}") from error
+        yield batch
 
 
 class _Sums:

@@ -17,13 +17,16 @@ class RunFolder:
     def __init__(self, path: Path, results_file: str) -> None:
         self.path = path
         self.checkpoint = path / "checkpoint.pt"
+        self.previous = path / "checkpoint.previous.pt"
+        self.tensorboard = path / "tensorboard"
         self.log = path / "log.csv"
         self.curves = path / "curves.png"
         self.results = path / results_file
 
     @property
     def files(self) -> tuple[Path, ...]:
-        return self.checkpoint, self.log, self.curves, self.results
+        """All that a run leaves, except for what TensorBoard writes."""
+        return self.checkpoint, self.previous, self.log, self.curves, self.results
 
     def start(self, *, overwrite: bool) -> None:
         """Make the folder, where needed, for a new run.
@@ -39,15 +42,19 @@ class RunFolder:
                     f"{str(self.path)!r} already holds a run ({old[0].name}): continue it with"
                     " --resume, replace it with --overwrite, or choose another folder with --out"
                 )
-            for file in old:
+            for file in (*old, *self.tensorboard.glob("events.out.tfevents.*")):
                 file.unlink()
             with tempfile.TemporaryFile(dir=self.path):
                 pass  # so that no epoch is lost for want of permission
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, previous: Path | None = None) -> Iterator[Path]:
     """A file to write, which takes the place of ``path`` in one step if all goes well.
+
+    Args:
+        path: the file.
+        previous: what becomes of the old file; None if it is not kept.
 
     Raises:
         UserError: it cannot be written.
@@ -58,6 +65,8 @@ def replacing(path: Path) -> Iterator[Path]:
             yield temporary
             with temporary.open("rb") as file:
                 os.fsync(file.fileno())
+            if previous is not None and path.exists():
+                os.replace(path, previous)
             os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -96,8 +96,9 @@ def test_shift_moves_whole_images_by_up_to_two_pixels():
 def test_prints_and_writes(few_digits, out, capsys):
     assert command(out, "--epochs", 2) == 0
     captured = capsys.readouterr()
-    assert {path.name for path in out.iterdir()} == FILES
-    assert all(str(out / name) in captured.out for name in FILES)
+    files = FILES | {"checkpoint.previous.pt"}
+    assert {path.name for path in out.iterdir()} == files
+    assert all(str(out / name) in captured.out for name in files)
     assert "13 cnnext, 0 native" in captured.out
     assert "epoch 2/2: 100%" in captured.err
     rows = log(out)

@@ -1,6 +1,9 @@
 """Options of ``train``: schedules, mixed precision, devices, weights to start from."""
 
 import math
+import sys
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -247,3 +250,50 @@ def test_frozen_parts_keep_every_bit(layers, few_digits, tmp_path, weights):
 
 def test_frozen_run_is_resumed(few_digits, tmp_path):
     assert_resumes_exactly(tmp_path, "--freeze", "features")
+
+
+# TensorBoard.
+
+
+class FakeWriter:
+    """What SummaryWriter of TensorBoard has, with a line a value."""
+
+    def __init__(self, folder, purge_step):
+        self.file = Path(folder, "events.out.tfevents.1")
+        self.file.parent.mkdir(exist_ok=True)
+        self.lines = [f"from {purge_step}"]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        with self.file.open("a") as file:
+            file.write("\n".join([*self.lines, ""]))
+
+    def add_scalar(self, tag, value, step):
+        self.lines.append(f"{tag} {value} {step}")
+
+
+def test_epochs_are_written_for_tensorboard(few_digits, out, monkeypatch):
+    module = ModuleType("torch.utils.tensorboard")
+    module.SummaryWriter = FakeWriter
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    assert command(out, "--epochs", 1) == 0
+    assert command(out, "--epochs", 2, "--resume") == 0
+    events = out / "tensorboard" / "events.out.tfevents.1"
+    expected = []
+    for row in log(out):
+        step = int(row["epoch"])
+        expected.append(f"from {step}")
+        for part in ("train", "test"):
+            for name in ("loss", "accuracy"):
+                expected.append(f"{name}/{part} {row[f'{part}_{name}']} {step}")
+    assert events.read_text().splitlines() == expected
+    assert command(out, "--epochs", 1, "--overwrite") == 0
+    assert events.read_text().splitlines() == expected[:5]
+
+
+def test_nothing_is_written_without_tensorboard(few_digits, out, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert command(out, "--epochs", 1) == 0
+    assert not (out / "tensorboard").exists()

@@ -4,12 +4,15 @@ import sys
 
 import pytest
 import torch
+from torch.utils.data import TensorDataset
 
 from cnnext import cli
+from cnnext.cli import training_run
 from cnnext.cli.arguments import UserError
-from cnnext.training import catalog, checkpoint, loop, run_folder
+from cnnext.training import catalog, checkpoint, classification, loop, run_folder
+from cnnext.training.fitting import Split
 from cnnext.training.settings import Settings
-from tests.cli.training_runs import command, load, settings
+from tests.cli.training_runs import assert_same_run, command, load, settings
 
 pytest.importorskip("sklearn")
 pytest.importorskip("matplotlib")
@@ -65,10 +68,11 @@ def test_other_model_is_not_resumed(few_digits, out):
     task = catalog.TASKS["digits"]("lenet5", None)
     run = loop.Training(settings(), task)
     out.mkdir(parents=True)
-    checkpoint.save(out / "checkpoint.pt", settings(), run, [], task.score)
+    folder = run_folder.RunFolder(out, task.results_file)
+    checkpoint.save(folder, settings(), run, [], task.score)
     other = Settings(**{**vars(settings()), "model": "vgg11", "data": "letters"})
     with pytest.raises(UserError, match="model 'lenet5', not 'vgg11'; data 'digits', not 'letter"):
-        checkpoint.resume(out / "checkpoint.pt", other, run, task.score)
+        checkpoint.resume(folder, other, run, task.score)
 
 
 def truncated(path):
@@ -104,23 +108,119 @@ def folder_instead(path):
     path.mkdir()
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        truncated,
-        flipped_bit,
-        emptied,
-        another_file,
-        other_weights,
-        unsafe_pickle,
-        folder_instead,
-    ],
+DAMAGES = (
+    truncated,
+    flipped_bit,
+    emptied,
+    another_file,
+    other_weights,
+    unsafe_pickle,
+    folder_instead,
 )
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_checkpoint_is_not_resumed(damage, few_digits, out, capsys):
     assert command(out, "--epochs", 1) == 0
     damage(out / "checkpoint.pt")
     message = refused(capsys, out, "--epochs", 2, "--resume")
     assert "checkpoint.pt' is damaged, or not a checkpoint of this command" in message
+
+
+@pytest.mark.parametrize("damage", DAMAGES[:-1])
+def test_previous_checkpoint_is_resumed_where_the_last_is_damaged(
+    damage, few_digits, tmp_path, capsys
+):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert command(whole, "--epochs", 3) == 0
+    assert command(parts, "--epochs", 2) == 0
+    damage(parts / "checkpoint.pt")
+    capsys.readouterr()
+    assert command(parts, "--epochs", 3, "--resume") == 0
+    assert_same_run(whole, parts)
+    told = [line for line in capsys.readouterr().err.splitlines() if "is damaged" in line]
+    assert len(told) == 1
+    assert told[0].endswith("going on from epoch 1 of checkpoint.previous.pt")
+
+
+def test_crash_between_two_renames_is_resumed(few_digits, tmp_path):
+    """The old checkpoint has its new name, and the new one not yet."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert command(whole, "--epochs", 2) == 0
+    assert command(parts, "--epochs", 1) == 0
+    (parts / "checkpoint.pt").rename(parts / "checkpoint.previous.pt")
+    assert command(parts, "--epochs", 2, "--resume") == 0
+    assert_same_run(whole, parts)
+
+
+def test_two_damaged_checkpoints_are_not_resumed(few_digits, out, capsys):
+    assert command(out, "--epochs", 2) == 0
+    for name in ("checkpoint.pt", "checkpoint.previous.pt"):
+        truncated(out / name)
+    assert "checkpoint.pt' is damaged" in refused(capsys, out, "--epochs", 3, "--resume")
+
+
+def test_previous_checkpoint_of_other_settings_is_not_resumed(few_digits, out, capsys):
+    assert command(out, "--epochs", 2) == 0
+    truncated(out / "checkpoint.pt")
+    assert "seed 0, not 1" in refused(capsys, out, "--epochs", 3, "--resume", "--seed", 1)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (torch, "save"),
+        (training_run, "write_csv"),
+        (training_run, "plot_curves"),
+        (classification.Classification, "write_results"),
+    ],
+)
+def test_full_disk_loses_no_epoch(module, name, few_digits, tmp_path, monkeypatch, capsys):
+    """Whatever is written at the time."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert command(whole, "--epochs", 2) == 0
+    assert command(parts, "--epochs", 1) == 0
+
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, full)
+        message = refused(capsys, parts, "--epochs", 2, "--resume")
+    assert message.startswith("cnnext: cannot write ")
+    assert message.endswith(": No space left on device")
+    assert load(parts)["epoch"] >= 1
+    assert command(parts, "--epochs", 2, "--resume") == 0
+    assert_same_run(whole, parts)
+
+
+def test_run_that_explodes_keeps_its_last_good_epoch(few_digits, out, monkeypatch, capsys):
+    assert command(out, "--epochs", 1) == 0
+    before = (out / "checkpoint.pt").read_bytes()
+    loss = classification.Classification.loss
+    monkeypatch.setattr(
+        classification.Classification, "loss", lambda *arguments: loss(*arguments) * float("nan")
+    )
+    message = refused(capsys, out, "--epochs", 2, "--resume")
+    assert "the loss is not finite in epoch 2: lower --lr" in message
+    assert (out / "checkpoint.pt").read_bytes() == before
+
+
+def test_data_that_are_empty():
+    images = torch.zeros(0, 1, 32, 32)
+    few = TensorDataset(images, torch.zeros(0))
+    with pytest.raises(UserError, match="--data has nothing to learn from"):
+        Split(few, few)
+
+
+def test_data_that_cannot_be_read(few_digits, monkeypatch):
+    def broken(self, index):
+        raise OSError("cannot identify image file 'cat.jpg'")
+
+    task = catalog.TASKS["digits"]("lenet5", None)
+    monkeypatch.setattr(TensorDataset, "__getitem__", broken)
+    with pytest.raises(UserError, match="cannot read the data: cannot identify image file 'cat"):
+        loop.Training(settings(), task).epoch(lambda loss: None)
 
 
 @pytest.mark.parametrize(

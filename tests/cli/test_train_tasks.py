@@ -160,7 +160,7 @@ def test_task_is_resumed_exactly_and_writes_its_files(
     assert command(model, data, parts, "--epochs", 1) == 0
     assert command(model, data, parts, "--epochs", 2, "--resume") == 0
     assert_same_run(whole, parts)
-    files = {"checkpoint.pt", "log.csv", "curves.png", results}
+    files = {"checkpoint.pt", "checkpoint.previous.pt", "log.csv", "curves.png", results}
     assert {path.name for path in whole.iterdir()} == files
     assert all((whole / name).stat().st_size > 0 for name in files)
     task = catalog.TASKS[data](model, None)
