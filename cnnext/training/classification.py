@@ -12,11 +12,23 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
 from torch.utils.data import Dataset
 
-from cnnext.training.errors import demo_module
+from cnnext.training.errors import UserError, demo_module
 from cnnext.training.task import Build, Defaults, Score, Table, Task, Tested
 
 #: The label of what is neither learned from nor scored.
 UNLABELLED = -100
+
+
+def checked_cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Cross entropy, or a UserError where a label is none of the classes."""
+    try:
+        return cross_entropy(outputs, targets, ignore_index=UNLABELLED)
+    except IndexError as error:
+        classes = outputs.shape[1]
+        wrong = targets[(targets != UNLABELLED) & ((targets < 0) | (targets >= classes))]
+        raise UserError(
+            f"--data has the label {int(wrong[0])}: expected 0 to {classes - 1}"
+        ) from error
 
 
 class Classification(Task):
@@ -38,7 +50,7 @@ class Classification(Task):
         self._classes = classes
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(outputs, targets, ignore_index=UNLABELLED)
+        return checked_cross_entropy(outputs, targets)
 
     def statistics(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The right answers, and all."""

@@ -130,7 +130,7 @@ class Training:
             inputs = self._placed(self._task.augment(inputs, self._generator))
             (targets,) = self._placed([targets])
             with self._autocast():
-                outputs = self.model(*inputs)
+                outputs = self._trained(inputs)
                 loss = self._task.loss(outputs, targets)
             self._scaler.scale(loss).backward()
             self._scaler.step(self._optimizer)
@@ -139,6 +139,16 @@ class Training:
             progress(loss.item())
         self._schedule.step()
         return sums.means()
+
+    def _trained(self, inputs: list[Tensor]) -> Tensor:
+        try:
+            return self.model(*inputs)
+        except ValueError as error:  # of a batch norm that sees a single value
+            count = len(inputs[0])
+            raise UserError(
+                f"--batch-size {self._settings.batch_size} leaves a batch of {count}, which"
+                f" {self._settings.model} cannot be trained on: {error}"
+            ) from error
 
     def _placed(self, tensors: list[Tensor]) -> list[Tensor]:
         return [tensor.to(self._device, non_blocking=True) for tensor in tensors]

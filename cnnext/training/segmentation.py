@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 from torch.utils.data import Dataset
 
+from cnnext.training.classification import checked_cross_entropy
 from cnnext.training.errors import demo_module
 from cnnext.training.task import Build, Defaults, Score, Task, Tested
 
@@ -36,7 +36,7 @@ class Segmentation(Task):
         self._classes = classes
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(outputs, targets)
+        return checked_cross_entropy(outputs, targets)
 
     def statistics(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The pixels of each class (rows) that the model gives each class (columns)."""

@@ -206,6 +206,23 @@ def test_run_that_explodes_keeps_its_last_good_epoch(few_digits, out, monkeypatc
     assert (out / "checkpoint.pt").read_bytes() == before
 
 
+def test_label_out_of_range(digits):
+    task = catalog.TASKS["digits"]("lenet5", None)
+    images, _ = digits.train[:2]
+    task.train = TensorDataset(images, torch.tensor([3, 10]))
+    with pytest.raises(UserError, match="--data has the label 10: expected 0 to 9"):
+        loop.Training(settings(), task).epoch(lambda loss: None)
+
+
+def test_batch_of_one_for_a_batch_norm(digits):
+    task = catalog.TASKS["digits"]("resnet18", None)
+    images, labels = digits.train[:1]
+    task.train = TensorDataset(images.expand(1, 3, 32, 32), labels)
+    options = Settings("resnet18", "digits", "torch", 32, "adam", 1e-3, 0)
+    with pytest.raises(UserError, match="--batch-size 32 leaves a batch of 1, which resnet18 cann"):
+        loop.Training(options, task).epoch(lambda loss: None)
+
+
 def test_data_that_are_empty():
     images = torch.zeros(0, 1, 32, 32)
     few = TensorDataset(images, torch.zeros(0))

@@ -52,6 +52,15 @@ def test_digits_are_fitted_to_the_model(model, shape, few_digits):
         assert task.build(torch.nn).eval()(torch.empty(1, *shape)).shape == (1, 10)
 
 
+@pytest.mark.parametrize("model", ["unet", "fcn", "deeplabv3", "pspnet", "deconvnet"])
+def test_shapes_are_fitted_to_the_model(model):
+    task = catalog.TASKS["shapes"](model, None)
+    shape = task.train[0][0].shape
+    assert shape == ((1 if model == "unet" else 3), 64, 64)
+    with torch.device("meta"):
+        assert task.build(torch.nn).eval()(torch.empty(1, *shape)).shape == (1, 4, 64, 64)
+
+
 def test_sine_target_is_the_input_a_step_later():
     inputs, targets = sequences.sine_windows().train[:8]
     assert inputs.shape == targets.shape == (8, 50, 1)

@@ -66,6 +66,22 @@ PACKAGE = (
         tests=("tests/cli/test_train_resume.py",),
     ),
     Fault(
+        name="no-previous-checkpoint",
+        kind="what remains of a checkpoint",
+        file="cnnext/training/checkpoint.py",
+        old="replacing(folder.checkpoint, folder.previous)",
+        new="replacing(folder.checkpoint)",
+        tests=("tests/cli/test_train_refusals.py",),
+    ),
+    Fault(
+        name="frozen-batch-norms-count-on",
+        kind="statistics of a frozen layer",
+        file="cnnext/training/loop.py",
+        old="            norm.eval()\n",
+        new="            norm.train()\n",
+        tests=("tests/cli/test_train_options.py",),
+    ),
+    Fault(
         name="test-images-have-a-say-in-the-mean",
         kind="leak of test data",
         file="cnnext/training/digits.py",
