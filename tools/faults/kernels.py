@@ -132,11 +132,38 @@ KERNELS = (
         tests=("tests/kernels/test_every_kernel.py", "-k", "avg_pool2d"),
     ),
     Fault(
+        name="blocks-of-the-arena-overlap",
+        kind="memory of two results",
+        file="csrc/common/kernel/arena.cpp",
+        old="chosen->begin += size",
+        new="chosen->begin += size / 2",
+        tests=("tests/ops/test_arena.py",),
+    ),
+    Fault(
+        name="arena-forgets-what-lies-behind",
+        kind="memory that is lost",
+        file="csrc/common/kernel/arena.cpp",
+        old="range.end = next->end;",
+        new=";",
+        tests=("tests/ops/test_arena.py",),
+    ),
+    Fault(
+        name="joined-gathers-side-by-side",
+        kind="stride of a gradient",
+        file="csrc/conv2d/depthwise.h",
+        old="g.w.out_step * width",
+        new="width",
+        tests=("tests/kernels/test_every_kernel.py", "-k", "depthwise_bwd_input"),
+    ),
+    Fault(
         name="double-convolution-adds-in-float",
         kind="dtype of a sum",
         file="csrc/conv2d/reference.cpp",
-        old="double sum = 0;\n    for (int64_t c = 0; c < s.c_in_per_group(); ++c) {",
-        new="float sum = 0;\n    for (int64_t c = 0; c < s.c_in_per_group(); ++c) {",
+        old="sum += prepare_exactly(o.first[at.x(n, c0 + c, h, w)], o.prologue.at(n, c0 + c)) *\n"
+        "                 static_cast<double>(o.second[w_index(o, k, c, r, t)])",
+        new="sum = static_cast<float>(\n"
+        "    sum + prepare_exactly(o.first[at.x(n, c0 + c, h, w)], o.prologue.at(n, c0 + c)) *\n"
+        "              static_cast<double>(o.second[w_index(o, k, c, r, t)]))",
         tests=("tests/kernels/test_every_kernel.py", "-k", "conv2d_reference"),
     ),
     Fault(

@@ -65,8 +65,9 @@ OPTIMIZATION = (
         name="prologues-of-other-shifts-share-a-step",
         kind="key of what is shared",
         file="csrc/plan/prologue.cpp",
-        old='node.integer("x_shift", -1), is_relu(node)};',
-        new="is_relu(node)};",
+        old='node.integer("x_shift", -1)',
+        new="int64_t{-1}",
+        within='node.integer("x_shift", -1), is_relu(node)};',
         tests=("tests/optimization/test_plan.py", "-k", "a_prologue"),
     ),
     Fault(
