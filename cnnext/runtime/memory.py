@@ -10,7 +10,7 @@ def empty_cache() -> None:
 
     As `torch.cuda.empty_cache` does on GPUs. On Linux, the memory of large results on the CPU is
     kept when these are gone, because fresh memory costs more than most kernels take to fill it; at
-    most about what was in use at once is kept. `CNNEXT_KEEP_MEMORY=0` in the environment keeps
-    none.
+    most about what was in use at once is kept. With `CNNEXT_KEEP_MEMORY=0` in the environment,
+    that of results is not, and scratch memory is up to 128 MB.
     """
     ops.release_memory()

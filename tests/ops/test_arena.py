@@ -27,7 +27,9 @@ LEAST = MIB // 2  # Arena::kLeast
 PERIOD = 4096  # kPeriod of arena.cpp
 
 pytestmark = pytest.mark.skipif(
-    sys.platform != "linux" or torch.__version__ < "2.11" or "CNNEXT_KEEP_MEMORY" in os.environ,
+    sys.platform != "linux"
+    or torch.__version__ < "2.11"
+    or os.environ.get("CNNEXT_KEEP_MEMORY") == "0",
     reason="there is no arena",
 )
 
@@ -125,11 +127,73 @@ def test_an_emptied_cache_holds_no_pages() -> None:
 def test_far_less_in_use_lets_go_of_the_rest() -> None:
     before = resident()
     results = [result(32 * MIB) for _ in range(6)]
+    kept = result(LEAST)  # behind them
     del results
     operand = torch.ones(LEAST // 4)
     for _ in range(3 * PERIOD):  # two of them whole, whatever was taken before
         relu(operand)
     assert resident() - before < 64 * MIB
+    assert bool((kept == 1).all())
+
+
+def test_an_emptied_cache_holds_no_small_holes() -> None:
+    before = resident()
+    results = [result(LEAST) for _ in range(300)]
+    kept = results[::3]
+    del results
+    cnnext.empty_cache()
+    assert resident() - before < 100 * LEAST + 16 * MIB
+    assert all(bool((each == 1).all()) for each in kept)
+
+
+def run(script: str, **environment: str) -> None:
+    """In a process of its own."""
+    script = f"import torch, cnnext\nfrom cnnext.functional import linear, relu\n{script}"
+    subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, **environment}, check=True, timeout=120
+    )
+
+
+def test_a_child_may_compute_whatever_its_parent_did_at_the_fork() -> None:
+    run("""
+import os, signal, threading
+x = torch.ones(200_000)
+torch.set_num_threads(1)
+holes = [relu(x) for _ in range(2000)]
+del holes[::2]
+stop = threading.Event()
+def work():
+    while not stop.is_set():
+        relu(x)
+threads = [threading.Thread(target=work) for _ in range(2)]
+for thread in threads: thread.start()
+for _ in range(60):
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        relu(x)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+stop.set()
+for thread in threads: thread.join()
+""")
+
+
+def test_a_limit_of_addresses_is_left_to_others() -> None:
+    run("""
+import os, resource
+ram = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+resource.setrlimit(resource.RLIMIT_AS, (ram + (6 << 30),) * 2)
+assert bool((relu(torch.ones(1 << 20)) == 1).all())
+torch.empty(4 << 30, dtype=torch.uint8)
+""")
+
+
+def test_a_result_whose_bytes_cannot_be_counted_is_an_error() -> None:
+    with pytest.raises(RuntimeError):
+        cnnext.functional.linear(
+            torch.ones(1, 1).expand(2**31, 1), torch.ones(1, 1).expand(2**31 + 1, 1)
+        )
 
 
 def test_results_are_tensors_like_others() -> None:
@@ -148,11 +212,11 @@ def test_results_are_tensors_like_others() -> None:
 
 
 def test_the_environment_can_forbid_it() -> None:
-    script = """
-import torch, cnnext
-y = cnnext.functional.relu(torch.ones(1 << 20))
+    run(
+        """
+y = relu(torch.ones(1 << 20))
 cnnext.empty_cache()
 assert y.untyped_storage().resizable() and bool((y == 1).all())
-"""
-    environment = {**os.environ, "CNNEXT_KEEP_MEMORY": "0"}
-    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=120)
+""",
+        CNNEXT_KEEP_MEMORY="0",
+    )

@@ -372,6 +372,19 @@ def test_a_compiled_pool_comes_before_its_relu() -> None:
     assert relu > called.index("cnnext.max_pool2d.default")
 
 
+def test_a_compiled_pool_whose_windows_are_empty_gives_what_native_does() -> None:
+    pool = {"kernel_size": 2, "stride": 1, "padding": 1, "dilation": 2}
+    ours, native = (
+        nn.Sequential(lib.Conv2d(6, 2, 3), lib.ReLU(), lib.MaxPool2d(**pool)).requires_grad_(False)
+        for lib in (cnnext.nn, nn)
+    )
+    native.load_state_dict(ours.state_dict())
+    x = torch.randn(1, 6, 3, 3, generator=generator_for("empty windows"))
+    ours = cnnext.convert(ours)  # its chain, too
+    compiled = Compiled("aot_eager").compile(ours, "aot_eager")
+    assert_same_sums(compiled(x), native(x), terms=100)
+
+
 @pytest.mark.parametrize("watched", ("bn1", "downsample"))
 def test_hooks_see_their_module_in_a_compiled_step(watched: str) -> None:
     model, _ = build("bottleneck")

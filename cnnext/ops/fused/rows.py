@@ -92,6 +92,8 @@ def call_conv_relu_pool(conv: Any, relu: Module, pool: Any, input: Any) -> Tenso
     if pool.return_indices or any(map(is_watched, (conv, relu, pool))):
         return None
     if torch.compiler.is_compiling():
+        if pool.dilation not in (1, (1, 1)):  # its windows may hold no pixel
+            return None
         return relu(pool(conv(input)))  # the same, and less for relu to do and to keep
     weight, bias = conv.weight, conv.bias
     if (

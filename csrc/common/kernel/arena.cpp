@@ -8,6 +8,8 @@
 #include "common/kernel/kernel.h"
 
 #if defined(__linux__)
+#include <pthread.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #endif
 
@@ -15,6 +17,7 @@ namespace cnnext {
 namespace {
 
 constexpr int64_t kGrain = 1 << 16;  // of sizes
+constexpr int64_t kGrowth = int64_t{32} << 20;
 // So many blocks later it is seen whether fewer pages would do: some steps of any network.
 constexpr int64_t kPeriod = 4096;
 
@@ -29,21 +32,30 @@ Arena::Arena() {
 #if defined(__linux__)
   const char* const keep = std::getenv("CNNEXT_KEEP_MEMORY");
   if (keep != nullptr && std::strcmp(keep, "0") == 0) return;
+  rlimit addresses;
+  if (getrlimit(RLIMIT_AS, &addresses) != 0 || addresses.rlim_cur != RLIM_INFINITY) return;
   const int64_t page = static_cast<int64_t>(kHugePage);
   const int64_t bytes =
       static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE) / page * page;
-  void* const addresses = mmap(nullptr, bytes + page, PROT_READ | PROT_WRITE,
-                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (addresses == MAP_FAILED) return;
-  base_ = reinterpret_cast<unsigned char*>(round_up(reinterpret_cast<int64_t>(addresses), page));
+  // What cannot be written to counts towards no limit of data, and is promised to nobody.
+  void* const reserved =
+      mmap(nullptr, bytes + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (reserved == MAP_FAILED) return;
+  base_ = reinterpret_cast<unsigned char*>(round_up(reinterpret_cast<int64_t>(reserved), page));
   capacity_ = bytes;
   prefer_huge_pages(base_, capacity_);
+  // A child has the thread that forked alone, and none to unlock what another held.
+  pthread_atfork([] { instance().mutex_.lock(); }, [] { instance().mutex_.unlock(); },
+                 [] { instance().mutex_.unlock(); });
 #endif
 }
 
 void* Arena::take(int64_t bytes) {
+  if (bytes > capacity_) return nullptr;
   const int64_t size = round_up(bytes, kGrain);
   const std::lock_guard<std::mutex> lock(mutex_);
+  // With a block between any two free ranges, giving back never allocates.
+  free_.reserve(static_cast<size_t>(blocks_) + 2);
   Range* chosen = nullptr;
   for (Range& range : free_) {
     const int64_t length = range.end - range.begin;
@@ -59,21 +71,22 @@ void* Arena::take(int64_t bytes) {
   } else {
     const bool at_end = !free_.empty() && free_.back().end == end_;
     begin = at_end ? free_.back().begin : end_;
-    if (size > capacity_ - begin) return nullptr;
+    if (!grow(begin + size)) return nullptr;
     if (at_end) free_.pop_back();
-    end_ = begin + size;
   }
+  ++blocks_;
   used_ += size;
   most_ = max(most_, used_);
-  if (++takes_ % kPeriod == 0) shrink();
+  if (++takes_ % kPeriod == 0) release_surplus();
   return base_ + begin;
 }
 
-void Arena::give_back(void* block, int64_t bytes) {
+void Arena::give_back(void* block, int64_t bytes) noexcept {
   const int64_t size = round_up(bytes, kGrain);
   const std::lock_guard<std::mutex> lock(mutex_);
   Range range{static_cast<unsigned char*>(block) - base_, 0};
   range.end = range.begin + size;
+  --blocks_;
   used_ -= size;
   auto next = free_.begin();
   while (next != free_.end() && next->begin < range.begin) ++next;
@@ -91,26 +104,43 @@ void Arena::give_back(void* block, int64_t bytes) {
 void Arena::release_free() {
   const std::lock_guard<std::mutex> lock(mutex_);
   for (const Range& range : free_) release(range);
-  if (!free_.empty() && free_.back().end == end_) {
-    end_ = free_.back().begin;
-    free_.pop_back();
-  }
 }
 
-void Arena::release(Range range) { give_pages_back(base_ + range.begin, range.end - range.begin); }
+// Whether there are blocks up to this end from now on.
+bool Arena::grow([[maybe_unused]] int64_t end) {
+#if defined(__linux__)
+  if (end > capacity_) return false;
+  if (end > writable_) {
+    const int64_t writable = min(round_up(end, kGrowth), capacity_);
+    if (mprotect(base_ + writable_, writable - writable_, PROT_READ | PROT_WRITE) != 0) {
+      return false;
+    }
+    writable_ = writable;
+  }
+  end_ = end;
+  return true;
+#else
+  return false;
+#endif
+}
 
-// Gives the last pages back if far fewer than there are were in use at once of late.
-void Arena::shrink() {
+void Arena::release([[maybe_unused]] Range range) {
+#if defined(__linux__)
+  madvise(base_ + range.begin, range.end - range.begin, MADV_DONTNEED);
+#endif
+}
+
+// Gives the last of the free pages back if far fewer were in use at once of late.
+void Arena::release_surplus() {
   const int64_t enough = max(most_, most_before_) / 4 * 5;
   most_before_ = most_;
   most_ = used_;
-  if (free_.empty() || free_.back().end != end_ || end_ <= enough) return;
-  Range& last = free_.back();
-  const Range surplus{max(last.begin, round_up(enough, static_cast<int64_t>(kHugePage))), end_};
-  if (surplus.begin >= surplus.end) return;
-  release(surplus);
-  end_ = last.end = surplus.begin;
-  if (last.begin == last.end) free_.pop_back();
+  int64_t kept = max(0, enough - used_);
+  for (const Range& range : free_) {
+    const int64_t begin = min(range.end, range.begin + kept);
+    kept -= begin - range.begin;
+    if (begin < range.end) release({begin, range.end});
+  }
 }
 
 }  // namespace cnnext

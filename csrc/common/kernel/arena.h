@@ -21,11 +21,11 @@ class Arena {
 
   static Arena& instance();
 
-  // A block of at least so many bytes, not initialised; null where there is no room. Without any
-  // is an arena on systems other than Linux, under a limit of addresses, and where the environment
-  // has CNNEXT_KEEP_MEMORY=0.
+  // A block of at least so many bytes, not initialised; null where there is no room. None has an
+  // arena on systems other than Linux, where addresses are limited, and where the environment has
+  // CNNEXT_KEEP_MEMORY=0.
   void* take(int64_t bytes);
-  void give_back(void* block, int64_t bytes);
+  void give_back(void* block, int64_t bytes) noexcept;
 
   // Gives the pages of all that is free back to the system.
   void release_free();
@@ -36,16 +36,20 @@ class Arena {
   };
 
   Arena();
+  bool grow(int64_t end);
   void release(Range range);
-  void shrink();
+  void release_surplus();
 
   std::mutex mutex_;
   unsigned char* base_ = nullptr;
   int64_t capacity_ = 0;
-  int64_t end_ = 0;          // pages beyond were not written to
+  int64_t writable_ = 0;     // of the addresses, the first
+  int64_t end_ = 0;          // of all blocks that there are or were
   std::vector<Range> free_;  // before that, ascending
-  // The bytes in use, and the most at once: since the last look, and between the two before it.
-  int64_t used_ = 0, most_ = 0, most_before_ = 0;
+  int64_t blocks_ = 0;       // in use, and their bytes
+  int64_t used_ = 0;
+  // The most bytes at once: since the last look for a surplus, and between the two before it.
+  int64_t most_ = 0, most_before_ = 0;
   int64_t takes_ = 0;
 };
 

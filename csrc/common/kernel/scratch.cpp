@@ -11,6 +11,10 @@
 #include "common/kernel/huge_pages.h"
 #include "common/kernel/kernel.h"
 
+#if defined(__linux__)
+#include <pthread.h>
+#endif
+
 namespace cnnext {
 namespace {
 
@@ -38,6 +42,14 @@ class IdleBlocks {
   static IdleBlocks& instance() {
     static IdleBlocks* const blocks = new IdleBlocks;  // outlives the threads that use it
     return *blocks;
+  }
+
+  IdleBlocks() {
+#if defined(__linux__)
+    // As in the arena.
+    pthread_atfork([] { instance().mutex_.lock(); }, [] { instance().mutex_.unlock(); },
+                   [] { instance().mutex_.unlock(); });
+#endif
   }
 
   // A block of at least `bytes` if there is one, else any block, or an empty one.

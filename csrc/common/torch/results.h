@@ -5,6 +5,7 @@
 
 #include <torch/csrc/stable/tensor.h>
 
+#include <optional>
 #include <vector>
 
 #include "common/kernel/arena.h"
@@ -25,15 +26,21 @@ inline void give_back_to_arena(void* block, void* bytes) {
   Arena::instance().give_back(block, reinterpret_cast<int64_t>(bytes));
 }
 
-// From the first element's begin to the last one's end.
-inline int64_t bytes_between(int64_t dim, const int64_t* sizes, const int64_t* strides,
-                             int64_t element_size) {
-  int64_t last = 0;
+// From the first element's begin to the last one's end; nothing where that is no number.
+inline std::optional<int64_t> bytes_between(int64_t dim, const int64_t* sizes,
+                                            const int64_t* strides, int64_t element_size) {
+  int64_t elements = 1;
   for (int64_t d = 0; d < dim; ++d) {
     if (sizes[d] == 0) return 0;
-    last += (sizes[d] - 1) * strides[d];
+    int64_t distance;
+    if (__builtin_mul_overflow(sizes[d] - 1, strides[d], &distance) ||
+        __builtin_add_overflow(elements, distance, &elements)) {
+      return std::nullopt;
+    }
   }
-  return (last + 1) * element_size;
+  int64_t bytes;
+  if (__builtin_mul_overflow(elements, element_size, &bytes)) return std::nullopt;
+  return bytes;
 }
 
 // On the device of `like`. The shim spares the look-up of aten::empty by name, a fifth of a small
@@ -50,21 +57,24 @@ inline Tensor empty_strided(int64_t dim, const int64_t* sizes, const int64_t* st
         aoti_torch_empty_strided(dim, sizes, strides, type, device_type, device_index, &handle));
     return Tensor(handle);
   }
-  const int64_t bytes = bytes_between(dim, sizes, strides, aoti_torch_dtype_element_size(type));
-  void* const block = torch_from_blob != nullptr && bytes >= Arena::kLeast
-                          ? Arena::instance().take(bytes)
+  const std::optional<int64_t> bytes =
+      bytes_between(dim, sizes, strides, aoti_torch_dtype_element_size(type));
+  void* const block = torch_from_blob != nullptr && bytes.value_or(0) >= Arena::kLeast
+                          ? Arena::instance().take(*bytes)
                           : nullptr;
   if (block != nullptr) {
-    STABLE_TORCH_ERROR_CODE_CHECK(
+    const AOTITorchError error =
         torch_from_blob(block, dim, sizes, strides, 0, type, device_type, device_index, &handle,
                         aoti_torch_layout_strided(), nullptr, 0, give_back_to_arena,
-                        reinterpret_cast<void*>(bytes)));
+                        reinterpret_cast<void*>(*bytes));
+    if (error != AOTI_TORCH_SUCCESS) give_back_to_arena(block, reinterpret_cast<void*>(*bytes));
+    STABLE_TORCH_ERROR_CODE_CHECK(error);
     return Tensor(handle);
   }
   STABLE_TORCH_ERROR_CODE_CHECK(
       aoti_torch_empty_strided(dim, sizes, strides, type, device_type, device_index, &handle));
   const Tensor result(handle);
-  prefer_huge_pages(result.mutable_data_ptr(), static_cast<size_t>(bytes));
+  prefer_huge_pages(result.mutable_data_ptr(), static_cast<size_t>(bytes.value_or(0)));
   return result;
 }
 
