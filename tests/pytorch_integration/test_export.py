@@ -25,6 +25,7 @@ from tests.pytorch_integration.cases import (
     outcome,
     outputs_of,
 )
+from tests.pytorch_integration.networks import SmallNetwork, each_network
 
 
 def exported(module: nn.Module, layer: Layer, **options: Any) -> torch.export.ExportedProgram:
@@ -79,6 +80,20 @@ def test_an_exported_network_trains() -> None:
     loss_of(run(images)).backward()
     expected = gradients_of(native, images)
     assert_same_sums(grads_of(run), expected)
+
+
+@each_network
+def test_an_exported_model(network: SmallNetwork) -> None:
+    """It calls our operators, and takes batches of any size."""
+    model, native = network.pair()
+    inputs, batch = network.inputs(2), torch.export.Dim("batch")
+    dynamic = tuple({0: batch} for _ in inputs) if network.batched else None
+    with torch.no_grad():
+        program = torch.export.export(model, inputs, dynamic_shapes=dynamic)
+        assert ops_in(program.graph_module)
+        for size in (2, 3) if network.batched else (2,):
+            inputs = network.inputs(size)
+            assert_same_sums(program.module()(*inputs), native(*inputs))
 
 
 def training_step(module: nn.Module) -> Callable[..., Any]:

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 import cnnext
 from cnnext import NativeFallbackWarning
 from cnnext.runtime import fallback
 from cnnext.testing.errors import assert_contract
+from tests.pytorch_integration.networks import SmallNetwork, each_network
 
 
 class Network(nn.Module):
@@ -54,28 +56,53 @@ def ours(caught: list[warnings.WarningMessage]) -> list[str]:
     return [str(w.message) for w in caught if "cnnext" in w.filename or "cnnext" in str(w.message)]
 
 
-@pytest.mark.parametrize("dynamo", [True, False])
-def test_onnx(native: nn.Module, dynamo: bool) -> None:
-    """The exported model takes batches of any size."""
+def to_onnx(model: nn.Module, inputs: tuple[Tensor, ...], *, dynamo: bool, batched: bool) -> Any:
+    """A session of ONNX Runtime, which takes inputs `x0`, `x1`, ...; no warning is ours."""
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    converted, x, file = cnnext.convert(native), torch.randn(3, 1, 32, 16), io.BytesIO()
-    options: dict[str, Any] = {"dynamic_axes": {"x": {0: "batch"}}}
-    if dynamo:
-        options = {"dynamic_shapes": {"x": {0: torch.export.Dim("batch")}}}
+    names, file = [f"x{i}" for i in range(len(inputs))], io.BytesIO()
+    options: dict[str, Any] = {}
+    if batched and dynamo:
+        batch = torch.export.Dim("batch")
+        options = {"dynamic_shapes": tuple({0: batch} for _ in inputs)}
+    elif batched:
+        options = {"dynamic_axes": {name: {0: "batch"} for name in names}}
     with warnings.catch_warnings(record=True) as caught, torch.no_grad():
         warnings.simplefilter("always")
         torch.onnx.export(
-            converted, (x,), file, input_names=["x"], dynamo=dynamo, verbose=False, **options
+            model, inputs, file, input_names=names, dynamo=dynamo, verbose=False, **options
         )
     assert ours(caught) == []
-    session = onnxruntime.InferenceSession(file.getvalue())
+    return onnxruntime.InferenceSession(file.getvalue())
+
+
+def check(session: Any, native: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    outputs = session.run(None, {f"x{i}": x.numpy() for i, x in enumerate(inputs)})
+    with torch.no_grad():
+        expected = tree_leaves(native(*inputs))
+        exact = tree_leaves(copy.deepcopy(native).double()(*(x.double() for x in inputs)))
+    for output, *references in zip(outputs, expected, exact, strict=True):
+        assert_contract(torch.from_numpy(output), *references)
+
+
+@pytest.mark.parametrize("dynamo", [True, False])
+def test_onnx(native: nn.Module, dynamo: bool) -> None:
+    """The exported model takes batches of any size."""
+    converted, x = cnnext.convert(native), torch.randn(3, 1, 32, 16)
+    session = to_onnx(converted, (x,), dynamo=dynamo, batched=True)
     for batch in (1, 3, 5):
-        images = torch.randn(batch, 1, 32, 16)
-        (output,) = session.run(None, {"x": images.numpy()})
-        with torch.no_grad():
-            exact = copy.deepcopy(native).double()(images.double())
-            assert_contract(torch.from_numpy(output), native(images), exact)
+        check(session, native, (torch.randn(batch, 1, 32, 16),))
+
+
+@pytest.mark.parametrize("dynamo", [True, False])
+@each_network
+def test_onnx_of_a_model(network: SmallNetwork, dynamo: bool) -> None:
+    if not dynamo and not network.scripted:
+        pytest.skip("the exporter refuses the native counterpart, too")
+    model, native = network.pair()
+    session = to_onnx(model, network.inputs(2), dynamo=dynamo, batched=network.batched)
+    for batch in (2, 3) if network.batched else (2,):
+        check(session, native, network.inputs(batch))
 
 
 def test_trace(native: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
