@@ -5,13 +5,18 @@ pyramid pooling in deep convolutional networks for visual recognition", ECCV 201
 (https://arxiv.org/abs/1406.4729).
 """
 
+import warnings
 from collections.abc import Sequence
+from functools import reduce
 from types import ModuleType
 
 import torch
 from torch import Tensor
 
 from cnnext import nn
+
+_is_tracing = torch.jit.is_tracing  # type: ignore[attr-defined]
+_TracerWarning = torch.jit.TracerWarning  # type: ignore[attr-defined]
 
 
 def roi_max_pool(
@@ -25,6 +30,9 @@ def roi_max_pool(
     nothing remains is 0. Differentiable with respect to ``features``: a bin's gradient goes to its
     maximum, of equal ones the first in row-major order.
 
+    In programs of torch.export and in traces, which are also what is exported to ONNX, the height
+    and width of ``features`` are constants, and equal maxima share the gradient.
+
     Args:
         features: ``(N, C, H, W)``.
         rois: boxes ``(K, 5)``, each an index into the batch and x1, y1, x2, y2 in the image.
@@ -36,15 +44,15 @@ def roi_max_pool(
     """
     if isinstance(output_size, int):
         output_size = (output_size, output_size)
+    if torch.compiler.is_exporting() or _is_tracing():
+        return _pool_without_loops(features, rois, output_size, spatial_scale)
     channels, height, width = features.shape[1:]
     if len(rois) == 0:
         return features.new_zeros((0, channels, *output_size))
     # The map as rows of channels, so that a position of a bin is one index.
     rows = features.permute(0, 2, 3, 1).reshape(-1, channels)
     with torch.no_grad():
-        left, top, right, bottom = _round_half_away(rois[:, 1:] * spatial_scale).unbind(1)
-        y, y_size = _bins(top, bottom, output_size[0], height)
-        x, x_size = _bins(left, right, output_size[1], width)
+        (y, y_size), (x, x_size) = _grid(rois, output_size, spatial_scale, (height, width))
         empty = (y_size <= 0)[:, :, None] | (x_size <= 0)[:, None, :]
         batch_start = rois[:, 0].long() * (height * width)
         maxima = rows.new_full((len(rois), *output_size, channels), torch.finfo(rows.dtype).min)
@@ -68,9 +76,87 @@ def roi_max_pool(
     return pooled.permute(0, 3, 1, 2).contiguous()
 
 
+def _pool_without_loops(
+    features: Tensor, rois: Tensor, output_size: tuple[int, int], spatial_scale: float
+) -> Tensor:
+    """The same by calls that do not depend on the sizes of the boxes.
+
+    Any range of positions is the union of two whose length is a power of two. The
+    maxima of all such ranges are computed once, in memory for log2(H) log2(W) feature maps.
+
+    Raises:
+        RuntimeError: torch.export is to make a program for any height or width.
+    """
+    if any(isinstance(size, torch.SymInt) for size in features.shape[2:]):
+        raise RuntimeError(
+            "roi_max_pool(): height and width of the images must be constant in an exported program"
+        )
+    with warnings.catch_warnings():
+        # Tables have as many levels as the map's size asks for.
+        warnings.simplefilter("ignore", _TracerWarning)
+        channels, height, width = (int(size) for size in features.shape[1:])
+    with torch.no_grad():
+        (y, y_size), (x, x_size) = _grid(rois, output_size, spatial_scale, (height, width))
+        empty = (y_size <= 0)[:, :, None] | (x_size <= 0)[:, None, :]
+        y_level, *ys = _two_ranges(y, y_size, height)
+        x_level, *xs = _two_ranges(x, x_size, width)
+        image = rois[:, 0].long()[:, None]
+    least = torch.finfo(features.dtype).min
+    maxima = features.permute(0, 2, 3, 1)
+    maxima = torch.where(maxima > least, maxima, least)  # NaN is no maximum
+    tables = _ranges_maxima(_ranges_maxima(maxima, 1, height), 3, width)  # (N, y, H, x, W, C)
+    y_levels, x_levels = height.bit_length(), width.bit_length()
+    rows = tables.reshape(-1, channels)
+    lines = [((image * y_levels + y_level) * height + y)[:, :, None] for y in ys]
+    columns = [(x_level * width + x)[:, None, :] for x in xs]
+    windows = (rows[line * (x_levels * width) + x] for line in lines for x in columns)
+    pooled = reduce(torch.maximum, windows)
+    pooled = pooled.masked_fill(empty[..., None], 0)
+    return pooled.permute(0, 3, 1, 2).contiguous()
+
+
+def _ranges_maxima(x: Tensor, dim: int, size: int) -> Tensor:
+    """Maxima of 1, 2, 4, ... positions from each on along a dimension; a new one for these before.
+
+    What reaches beyond the last position is some value.
+    """
+    levels, length = [x], 1
+    while 2 * length <= size:
+        first, second = x.narrow(dim, 0, size - length), x.narrow(dim, length, size - length)
+        last = x.narrow(dim, size - length, length)
+        x = torch.cat((torch.maximum(first, second), last), dim)
+        levels.append(x)
+        length *= 2
+    return torch.stack(levels, dim)
+
+
+def _two_ranges(begin: Tensor, count: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The binary logarithm of a length, and where two ranges of it begin that are a range.
+
+    Ranges without a position become one position.
+    """
+    count = count.clamp(min=1)
+    level, length = torch.zeros_like(count), torch.ones_like(count)
+    for k in range(1, size.bit_length()):
+        reached = (count >= 2**k).long()
+        level, length = level + reached, length + reached * 2 ** (k - 1)
+    begin = begin.clamp(max=size - 1)
+    return level, begin, begin + count - length
+
+
+def _grid(
+    rois: Tensor, output_size: tuple[int, int], spatial_scale: float, size: tuple[int, int]
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """The bins of all boxes along the height and along the width of a map, as `_bins` has them."""
+    left, top, right, bottom = _round_half_away(rois[:, 1:] * spatial_scale).unbind(1)
+    return _bins(top, bottom, output_size[0], size[0]), _bins(left, right, output_size[1], size[1])
+
+
 def _round_half_away(x: Tensor) -> Tensor:
-    whole = x.trunc()
-    return whole + torch.where((x - whole).abs() >= 0.5, x.sign(), 0)
+    size = x.abs()
+    whole = size.floor()
+    whole = torch.where(size - whole >= 0.5, whole + 1, whole)
+    return torch.where(x < 0, -whole, whole)
 
 
 def _bins(first: Tensor, last: Tensor, bins: int, size: int) -> tuple[Tensor, Tensor]:

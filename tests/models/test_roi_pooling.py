@@ -1,6 +1,8 @@
 """Pooling of boxes against plain loops, and spatial pyramid pooling."""
 
 import math
+import warnings
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -83,6 +85,55 @@ def test_box_turned_around_is_one_position() -> None:
 
 def test_no_boxes() -> None:
     assert roi_max_pool(torch.ones(1, 3, 4, 4), torch.empty(0, 5), 7, 1.0).shape == (0, 3, 7, 7)
+
+
+class Pool(torch.nn.Module):
+    def forward(self, features: Tensor, rois: Tensor) -> Tensor:
+        return roi_max_pool(features, rois, (3, 2), 1 / 8)
+
+
+def exported(features: Tensor, rois: Tensor) -> torch.nn.Module:
+    boxes = torch.export.Dim("boxes")
+    return torch.export.export(Pool(), (features, rois), dynamic_shapes=({}, {0: boxes})).module()
+
+
+def traced(features: Tensor, rois: Tensor) -> torch.nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.trace(Pool(), (features, rois))
+
+
+@pytest.mark.parametrize("record", [exported, traced])
+@pytest.mark.parametrize("size", [(8, 10), (1, 3), (7, 16)])
+@pytest.mark.filterwarnings("error")
+def test_recorded_for_other_boxes(
+    size: tuple[int, int], record: Callable[[Tensor, Tensor], torch.nn.Module]
+) -> None:
+    """The boxes that a program was made with say nothing about the sizes of others."""
+    generator = torch.Generator().manual_seed(SEED)
+    features = torch.randn((2, 3, *size), generator=generator)
+    features[:, 0, 0, 0] = torch.nan
+    program = record(features, torch.tensor([[0.0, 1, 1, 9, 9], [1, 0, 0, 3, 3]]))
+    for rois in (torch.tensor([WHOLE_MAP]), drawn_rois(30, 2, generator), torch.empty(0, 5)):
+        assert torch.equal(program(features, rois), Pool()(features, rois)), f"seed {SEED}"
+
+
+def test_a_recorded_program_has_the_gradients() -> None:
+    generator = torch.Generator().manual_seed(SEED)
+    features = torch.randperm(2 * 3 * 80, generator=generator).float().view(2, 3, 8, 10)
+    features.requires_grad_()
+    rois = drawn_rois(9, 2, generator)
+    program = exported(features, rois)
+    (expected,) = torch.autograd.grad(Pool()(features, rois).square().sum(), features)
+    (actual,) = torch.autograd.grad(program(features, rois).square().sum(), features)
+    torch.testing.assert_close(actual, expected)
+
+
+def test_a_program_for_any_size_of_images_is_refused() -> None:
+    arguments = torch.randn(1, 3, 8, 10), torch.tensor([WHOLE_MAP, WHOLE_MAP])
+    shapes = ({2: torch.export.Dim("height")}, {})
+    with pytest.raises(RuntimeError, match="height and width of the images must be constant"):
+        torch.export.export(Pool(), arguments, dynamic_shapes=shapes)
 
 
 def test_gradients_are_those_of_the_maxima() -> None:

@@ -48,6 +48,14 @@ def _normal(*shape: int) -> Callable[[int], tuple[Tensor, ...]]:
     return lambda batch: (torch.randn(batch, *shape, generator=generator_for(*shape)),)
 
 
+def _boxes(batch: int) -> tuple[Tensor, Tensor]:
+    """As many boxes as images: larger ones for more, some of them beyond the border."""
+    generator = generator_for("boxes", batch)
+    images = torch.randn(batch, 3, 64, 48, generator=generator)
+    corners = torch.rand(batch, 4, generator=generator) * 30 * batch - 8
+    return images, torch.cat((torch.arange(batch)[:, None], corners), dim=1)
+
+
 def _graph(_: int) -> tuple[Tensor, Tensor]:
     generator = generator_for("graph")
     edges = (torch.rand(7, 7, generator=generator) < 0.4).float().triu(1)
@@ -75,11 +83,12 @@ NETWORKS = (
         _normal(3, 32, 32),
         scripted=False,
     ),
+    SmallNetwork("fast_rcnn_head", {"num_classes": 3, "hidden_features": 16}, _boxes),
     SmallNetwork("alexnet_227", {"num_classes": 5}, _normal(3, 227, 227)),
 )
 
 # What takes seconds: weights by the hundred megabytes, or several calls of large layers.
-_SLOW = {"alexnet_227", "deconvnet", "deeplabv3", "fcn", "pspnet"}
+_SLOW = {"alexnet_227", "deconvnet", "deeplabv3", "fast_rcnn_head", "fcn", "pspnet"}
 
 each_network = pytest.mark.parametrize(
     "network",
