@@ -1,11 +1,21 @@
 """What several families of models are made of."""
 
 from types import ModuleType
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
+from torch.utils import _pytree as pytree
 
 from cnnext import nn
+
+_Outputs = TypeVar("_Outputs", bound=tuple)
+
+
+def in_saved_programs(cls: type[_Outputs]) -> type[_Outputs]:
+    """Decorates a model's named outputs, which ``torch.export.save`` has to know."""
+    name = f"{cls.__module__}.{cls.__qualname__}"
+    pytree._register_namedtuple(cls, serialized_type_name=name)
+    return cls
 
 
 def conv_relu(

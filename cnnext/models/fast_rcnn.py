@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from cnnext import nn
-from cnnext.models.common import init_convolutions
+from cnnext.models.common import in_saved_programs, init_convolutions
 from cnnext.models.roi_pooling import roi_max_pool
 from cnnext.models.vgg import VGG16_STAGES, make_features
 
@@ -20,6 +20,7 @@ _POOLED = 7
 _STRIDE = 16
 
 
+@in_saved_programs
 class FastRCNNOutputs(NamedTuple):
     """Logits ``(K, num_classes + 1)`` of the boxes, and corrections ``(K, 4 * (num_classes + 1))``.
 

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from cnnext import nn
+from cnnext.models.common import in_saved_programs
 from cnnext.ops.fused.blocks import in_rows
 
 
+@in_saved_programs
 class GoogLeNetOutputs(NamedTuple):
     """Logits ``(N, num_classes)`` of the network and of its two auxiliary classifiers.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from tests.pytorch_integration.cases import (
     outcome,
     outputs_of,
 )
-from tests.pytorch_integration.networks import SmallNetwork, each_network
+from tests.pytorch_integration.networks import NETWORKS, SmallNetwork, each_network
 
 
 def exported(module: nn.Module, layer: Layer, **options: Any) -> torch.export.ExportedProgram:
@@ -94,6 +95,17 @@ def test_an_exported_model(network: SmallNetwork) -> None:
         for size in (2, 3) if network.batched else (2,):
             inputs = network.inputs(size)
             assert_same_sums(program.module()(*inputs), native(*inputs))
+
+
+def test_programs_with_named_outputs_are_saved() -> None:
+    network = next(each for each in NETWORKS if each.name == "fast_rcnn_head")
+    model, native = network.pair()
+    inputs, file = network.inputs(2), io.BytesIO()
+    with torch.no_grad():
+        torch.export.save(torch.export.export(model, inputs), file)
+        outputs = torch.export.load(io.BytesIO(file.getvalue())).module()(*inputs)
+        assert_same_sums(outputs, native(*inputs))
+    assert isinstance(outputs, cnnext.models.FastRCNNOutputs)
 
 
 def training_step(module: nn.Module) -> Callable[..., Any]:
