@@ -15,7 +15,9 @@ from cnnext.cli import device
 from cnnext.cli.arguments import demo_module, positive_float, positive_int, seed
 from cnnext.cli.subjects import check_name, functions
 from cnnext.cli.training_run import TrainingRun
+from cnnext.training import processes
 from cnnext.training.catalog import TASKS
+from cnnext.training.processes import Processes
 from cnnext.training.run_folder import RunFolder
 from cnnext.training.settings import LAYERS, OPTIMIZERS, SCHEDULES, Settings
 from cnnext.training.task import Defaults
@@ -31,7 +33,8 @@ def add_parser(commands: Any) -> None:
         description=(
             "Train a model, test it on data that it never learns from, and store checkpoint, log,"
             " curves and results. The same settings give the same weights, also after --resume."
-            " Exit code 130 if interrupted."
+            " Started by torchrun, processes share each batch, and the first of them prints and"
+            " writes. Exit code 130 if interrupted."
         ),
     )
     parser.add_argument("model", metavar="MODEL", help="a builder of cnnext.models, e.g. lenet5")
@@ -63,7 +66,10 @@ def add_parser(commands: Any) -> None:
         "--batch-size",
         type=positive_int,
         metavar="N",
-        help="samples of a step (default: by data, 32 for digits)",
+        help=(
+            "samples of a step, of all processes together (default: by data, 32 for digits); the"
+            " last step of an epoch has what is left, and its mean is exact for any number"
+        ),
     )
     parser.add_argument(
         "--lr",
@@ -90,7 +96,12 @@ def add_parser(commands: Any) -> None:
         action="store_true",
         help="mixed precision by torch.autocast: bfloat16 on the CPU, float16 on a GPU",
     )
-    parser.add_argument("--device", choices=device.TYPES, default="cpu", help="default: cpu")
+    parser.add_argument(
+        "--device",
+        choices=device.TYPES,
+        default="cpu",
+        help="default: cpu; cuda is one GPU, or one a process under torchrun",
+    )
     parser.add_argument(
         "--init",
         type=Path,
@@ -137,6 +148,11 @@ def add_parser(commands: Any) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, test, print and write the files; 130 if interrupted."""
+    with processes.joined(arguments.device) as job:
+        return _train(arguments, job)
+
+
+def _train(arguments: argparse.Namespace, job: Processes) -> int:
     check_name(arguments.model, functions())
     for module in ("sklearn.metrics", "matplotlib.figure"):
         demo_module(module)  # before an epoch is spent
@@ -147,20 +163,28 @@ def run(arguments: argparse.Namespace) -> int:
     folder = RunFolder(arguments.out or _default_folder(settings), task.results_file)
     devices = [torch.cuda.current_device()] if settings.device == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        training_run = TrainingRun(settings, task, folder)
+        training_run = TrainingRun(settings, task, folder, job)
         if arguments.resume:
             training_run.resume(epochs)
         else:
             training_run.start()
-            folder.start(overwrite=arguments.overwrite)
-        print(
-            f"{settings.model} with {settings.layers} layers on {settings.data}: {task.description}"
-        )
+            job.wait()  # another process may still read --init from the folder
+            if job.first:
+                folder.start(overwrite=arguments.overwrite)
+        if job.first:
+            print(
+                f"{settings.model} with {settings.layers} layers on {settings.data}:"
+                f" {task.description}"
+            )
         try:
             training_run.train(epochs)
-            training_run.finish()
+            if job.first:
+                training_run.finish()
+            job.wait()
         except KeyboardInterrupt:
-            print(f"\n{_how_to_resume(arguments, settings, epochs, folder)}", file=sys.stderr)
+            if job.reports():
+                hint = _how_to_resume(arguments, settings, epochs, folder, job)
+                print(f"\n{hint}", file=sys.stderr)
             return _INTERRUPTED
     return 0
 
@@ -194,12 +218,17 @@ def _default_folder(settings: Settings) -> Path:
 
 
 def _how_to_resume(
-    arguments: argparse.Namespace, settings: Settings, epochs: int, folder: RunFolder
+    arguments: argparse.Namespace,
+    settings: Settings,
+    epochs: int,
+    folder: RunFolder,
+    job: Processes,
 ) -> str:
     if not folder.checkpoint.exists():
         return "Interrupted before the end of the first epoch: there is nothing to resume."
     options = asdict(settings) | {"epochs": epochs, "root": arguments.root, "out": folder.path}
-    command = ["python", "-m", "cnnext", "train", options.pop("model")]
+    launcher = ["python"] if job.count == 1 else ["torchrun", "--nproc-per-node", str(job.count)]
+    command = [*launcher, "-m", "cnnext", "train", options.pop("model")]
     del options["schedule_epochs"]
     if options.pop("amp"):
         command.append("--amp")

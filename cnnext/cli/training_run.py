@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import reduce
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from cnnext.training import checkpoint
 from cnnext.training.errors import UserError
 from cnnext.training.history import Epoch, plot_curves, write_csv
 from cnnext.training.loop import Training
+from cnnext.training.processes import Processes
 from cnnext.training.run_folder import RunFolder, replacing
 from cnnext.training.settings import Settings
 from cnnext.training.task import Task
@@ -24,13 +27,19 @@ from cnnext.training.transfer import load_weights
 
 
 class TrainingRun:
-    """A training with its epochs so far and the folder that keeps them."""
+    """A training with its epochs so far and the folder that keeps them.
 
-    def __init__(self, settings: Settings, task: Task, folder: RunFolder) -> None:
+    All processes train; the first alone prints and writes.
+    """
+
+    def __init__(
+        self, settings: Settings, task: Task, folder: RunFolder, processes: Processes
+    ) -> None:
         self._settings = settings
         self._task = task
         self._folder = folder
-        self._training = Training(settings, task)
+        self._processes = processes
+        self._training = Training(settings, task, processes)
         self._history: list[Epoch] = []
 
     def start(self) -> None:
@@ -41,7 +50,7 @@ class TrainingRun:
         """
         if self._settings.init is not None:
             remark = load_weights(self._training.model, Path(self._settings.init))
-            if remark is not None:
+            if remark is not None and self._processes.first:
                 print(remark)
 
     def resume(self, epochs: int) -> None:
@@ -58,7 +67,7 @@ class TrainingRun:
             raise UserError(
                 f"{str(self._folder.path)!r} has {done} epochs: --epochs {epochs} is too few"
             )
-        if problem is not None:
+        if problem is not None and self._processes.first:
             print(
                 f"{problem}; going on from epoch {done} of {self._folder.previous.name}",
                 file=sys.stderr,
@@ -71,11 +80,11 @@ class TrainingRun:
             UserError: the loss is not finite, or a file cannot be written.
         """
         training = self._training
+        first = self._processes.first
         with (
-            epoch_writer(
-                self._folder.tensorboard, training.epochs, self._task.score
-            ) as write_epoch,
+            self._keeper() if first else nullcontext() as keep,
             tqdm(
+                disable=not first,
                 total=epochs * training.steps,
                 initial=training.epochs * training.steps,
                 bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}",
@@ -92,16 +101,22 @@ class TrainingRun:
                 if not math.isfinite(epoch.train_loss) or not math.isfinite(epoch.test_loss):
                     raise UserError(f"the loss is not finite in epoch {epoch.epoch}: lower --lr")
                 self._history.append(epoch)
-                checkpoint.save(
-                    self._folder,
-                    self._settings,
-                    training,
-                    self._history,
-                    self._task.score,
-                )
+                if keep is not None:
+                    keep(epoch)
+            bar.set_postfix_str(self._achieved(self._history[-1].train_loss))
+
+    @contextmanager
+    def _keeper(self) -> Iterator[Callable[[Epoch], None]]:
+        """A function that writes the last epoch into the folder."""
+        score = self._task.score
+        with epoch_writer(self._folder.tensorboard, self._training.epochs, score) as write_epoch:
+
+            def keep(epoch: Epoch) -> None:
+                checkpoint.save(self._folder, self._settings, self._training, self._history, score)
                 self._write_log()
                 write_epoch(epoch)
-            bar.set_postfix_str(self._achieved(self._history[-1].train_loss))
+
+            yield keep
 
     def finish(self) -> None:
         """Print what the trained model achieves and write the remaining files."""

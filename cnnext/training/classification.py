@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy, pad
 from torch.utils.data import Dataset
 
 from cnnext.training.errors import UserError, demo_module
-from cnnext.training.task import Build, Defaults, Score, Table, Task, Tested
+from cnnext.training.task import Build, Defaults, Score, Share, Table, Task, Tested
 
 #: The label of what is neither learned from nor scored.
 UNLABELLED = -100
@@ -90,12 +90,14 @@ class ImageClassification(Classification):
         self._shift = shift
         self._mirror = mirror
 
-    def augment(self, inputs: list[Tensor], generator: torch.Generator) -> list[Tensor]:
+    def augment(
+        self, inputs: list[Tensor], generator: torch.Generator, share: Share
+    ) -> list[Tensor]:
         (images,) = inputs
-        images = shifted(images, self._shift, generator)
+        images = shifted(images, self._shift, generator, share)
         if self._mirror:
-            mirrored = torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
-            images = torch.where(mirrored, images.flip(3), images)
+            mirrored = torch.rand(share.size, 1, 1, 1, generator=generator) < 0.5
+            images = torch.where(mirrored[share.rows], images.flip(3), images)
         return [images]
 
 
@@ -105,10 +107,20 @@ class NodeClassification(Classification):
     batched = False
 
 
-def shifted(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
-    """Each image shifted by its own whole number of pixels; the border is repeated."""
+def shifted(
+    images: Tensor, most: int, generator: torch.Generator, share: Share | None = None
+) -> Tensor:
+    """Each image shifted by its own whole number of pixels; the border is repeated.
+
+    Args:
+        images: those to shift.
+        most: by how many pixels.
+        generator: draws the shifts of all images of the batch.
+        share: which of the batch the images are; None for all.
+    """
     count, _, height, width = images.shape
+    size, rows = (count, slice(None)) if share is None else (share.size, share.rows)
     padded = pad(images, (most,) * 4, mode="replicate")
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)
-    top, left = torch.randint(2 * most + 1, (2, count), generator=generator)
+    top, left = torch.randint(2 * most + 1, (2, size), generator=generator)[:, rows]
     return windows[torch.arange(count), :, top, left]

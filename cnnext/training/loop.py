@@ -14,10 +14,12 @@ from torch.utils.data import DataLoader
 from cnnext.training import transfer
 from cnnext.training.errors import UserError
 from cnnext.training.history import Epoch
+from cnnext.training.processes import ALONE, Processes
 from cnnext.training.settings import LAYERS, OPTIMIZERS, Settings, make_schedule
-from cnnext.training.task import Task, Tested
+from cnnext.training.task import Share, Task, Tested
 
-#: Called after each step with the batch's mean loss, before the step.
+#: Called after each step with the batch's mean loss, before the step; where processes share the
+#: batch, that of this one's share.
 Progress = Callable[[float], None]
 
 
@@ -28,20 +30,23 @@ class Training:
     global generator, from which weights and dropout are drawn.
 
     Attributes:
-        model: the model.
+        model: the model; where processes share the batches, the same in all of them.
         epochs: how many epochs it has been trained.
     """
 
-    def __init__(self, settings: Settings, task: Task) -> None:
+    def __init__(self, settings: Settings, task: Task, processes: Processes = ALONE) -> None:
+        _check_shares(settings, task, processes)
         torch.manual_seed(settings.seed)
         self._settings = settings
         self._task = task
+        self._processes = processes
         self.model: torch.nn.Module = task.build(LAYERS[settings.layers])
         self.epochs = 0
         if settings.freeze is not None:
             transfer.freeze(self.model, settings.freeze)
         self._device = torch.device(settings.device)
         self.model.to(self._device)
+        self._parallel = processes.parallel(self.model)
         decay = task.defaults.weight_decay
         self._optimizer = OPTIMIZERS[settings.optimizer](
             [each for each in self.model.parameters() if each.requires_grad],
@@ -64,6 +69,8 @@ class Training:
             task.train, batch_size=size, shuffle=True, generator=self._generator
         )
         self._test = DataLoader(task.test, batch_size=size)
+        self._train_share = processes.shared(self._train)
+        self._test_share = processes.shared(self._test)
 
     @property
     def steps(self) -> int:
@@ -81,11 +88,7 @@ class Training:
 
     def tested(self) -> Iterator[Tested]:
         """The test data with what the model makes of them, batch by batch."""
-        self.model.eval()
-        for *inputs, targets in _read(self._test):
-            with torch.no_grad(), self._autocast():
-                outputs = self.model(*self._placed(inputs))
-            yield Tested(inputs, outputs.float().cpu(), targets)
+        return self._tested(self._test, self.model)
 
     def state(self) -> dict[str, Any]:
         """All that the epochs to come depend on."""
@@ -124,25 +127,28 @@ class Training:
         self.model.train()
         for norm in transfer.frozen_norms(self.model):
             norm.eval()
-        sums = _Sums(self._task)
-        for *inputs, targets in _read(self._train):
+        self._processes.seed(self._settings.seed, self.epochs)
+        sums = _Sums(self._task, self._processes)
+        for share, (*inputs, targets) in zip(
+            self._processes.shares(self._train), _read(self._train_share), strict=True
+        ):
             self._optimizer.zero_grad()
-            inputs = self._placed(self._task.augment(inputs, self._generator))
+            inputs = self._placed(self._task.augment(inputs, self._generator, share))
             (targets,) = self._placed([targets])
             with self._autocast():
                 outputs = self._trained(inputs)
                 loss = self._task.loss(outputs, targets)
-            self._scaler.scale(loss).backward()
+            self._scaler.scale(self._processes.weighted(loss, share)).backward()
             self._scaler.step(self._optimizer)
             self._scaler.update()
-            sums.add(loss, outputs.detach(), targets)
+            sums.add(loss, outputs.detach(), targets, share)
             progress(loss.item())
         self._schedule.step()
         return sums.means()
 
     def _trained(self, inputs: list[Tensor]) -> Tensor:
         try:
-            return self.model(*inputs)
+            return self._parallel(*inputs)
         except ValueError as error:  # of a batch norm that sees a single value
             count = len(inputs[0])
             raise UserError(
@@ -154,10 +160,40 @@ class Training:
         return [tensor.to(self._device, non_blocking=True) for tensor in tensors]
 
     def _score(self) -> tuple[float, float]:
-        sums = _Sums(self._task)
-        for _, outputs, targets in self.tested():
-            sums.add(self._task.loss(outputs, targets), outputs, targets)
+        """Mean loss and score on the test data.
+
+        Batch norms have the statistics of the first process, which are those that are stored.
+        """
+        sums = _Sums(self._task, self._processes)
+        for share, (_, outputs, targets) in zip(
+            self._processes.shares(self._test),
+            self._tested(self._test_share, self._parallel),
+            strict=True,
+        ):
+            sums.add(self._task.loss(outputs, targets), outputs, targets, share)
         return sums.means()
+
+    def _tested(self, loader: DataLoader[Any], model: torch.nn.Module) -> Iterator[Tested]:
+        model.eval()
+        for *inputs, targets in _read(loader):
+            with torch.no_grad(), self._autocast():
+                outputs = model(*self._placed(inputs))
+            yield Tested(inputs, outputs.float().cpu(), targets)
+
+
+def _check_shares(settings: Settings, task: Task, processes: Processes) -> None:
+    if processes.count == 1:
+        return
+    if not task.batched:
+        raise UserError(
+            f"--data {settings.data} is a single sample, which {processes.count} processes cannot"
+            " share: run it without torchrun"
+        )
+    if settings.batch_size % processes.count != 0:
+        raise UserError(
+            f"--batch-size {settings.batch_size} cannot be shared by {processes.count} processes:"
+            f" choose a multiple of {processes.count}"
+        )
 
 
 def _read(loader: DataLoader[Any]) -> Iterator[Any]:
@@ -174,18 +210,23 @@ def _read(loader: DataLoader[Any]) -> Iterator[Any]:
 
 
 class _Sums:
-    """The losses and statistics of an epoch."""
+    """The losses and statistics of an epoch, of all processes."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, processes: Processes) -> None:
         self._task = task
+        self._processes = processes
         self._loss, self._count = 0.0, 0
         self._statistics: Tensor | int = 0
 
-    def add(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
+    def add(self, loss: Tensor, outputs: Tensor, targets: Tensor, share: Share) -> None:
+        if share.weight == 0:
+            outputs, targets = outputs[:0], targets[:0]
         self._loss += loss.item() * len(targets)
         self._count += len(targets)
         self._statistics = self._statistics + self._task.statistics(outputs, targets)
 
     def means(self) -> tuple[float, float]:
         assert isinstance(self._statistics, Tensor), "the data are not empty"
-        return self._loss / self._count, self._task.value(self._statistics)
+        sums = torch.tensor([self._loss, self._count], dtype=torch.float64)
+        loss, count = self._processes.summed(sums).tolist()
+        return loss / count, self._task.value(self._processes.summed(self._statistics))

@@ -52,6 +52,24 @@ class Defaults:
     weight_decay: float | None = None
 
 
+class Share(NamedTuple):
+    """The samples of a batch that one process has, those from ``start`` to ``stop``.
+
+    Attributes:
+        size: samples of the whole batch.
+        weight: of their mean loss in the mean over the processes; 0 if they are another's.
+    """
+
+    size: int
+    start: int
+    stop: int
+    weight: float
+
+    @property
+    def rows(self) -> slice:
+        return slice(self.start, self.stop)
+
+
 class Tested(NamedTuple):
     """A batch of test data, on the CPU, and what the model makes of it."""
 
@@ -102,8 +120,14 @@ class Task(ABC):
         self.defaults = defaults
         self.description = description
 
-    def augment(self, inputs: list[Tensor], generator: torch.Generator) -> list[Tensor]:
-        """Training inputs, changed at random in ways that keep their targets."""
+    def augment(
+        self, inputs: list[Tensor], generator: torch.Generator, share: Share
+    ) -> list[Tensor]:
+        """Training inputs, changed at random in ways that keep their targets.
+
+        Random numbers are drawn for the whole batch, of which the inputs are a share: they must
+        not depend on the number of processes.
+        """
         return inputs
 
     @abstractmethod
