@@ -68,7 +68,7 @@ def add_parser(commands: Any) -> None:
         metavar="N",
         help=(
             "samples of a step, of all processes together (default: by data, 32 for digits); the"
-            " last step of an epoch has what is left, and its mean is exact for any number"
+            " last step of an epoch has what is left, and all samples of a step weigh the same"
         ),
     )
     parser.add_argument(

@@ -15,6 +15,8 @@ import pytest
 import torch
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
+from cnnext import cli
+from cnnext.testing.timing import torch_threads
 from cnnext.training import catalog, loop
 from cnnext.training.classification import shifted
 from cnnext.training.errors import UserError
@@ -34,10 +36,9 @@ _ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
 SGD = ("lenet5", "--optimizer", "sgd", "--lr", 0.05, "--batch-size", 66)
 
 
-def launch(*options: object, processes: int = 2) -> subprocess.CompletedProcess[str]:
-    launcher = _TORCHRUN if processes == 2 else ()
+def launch(*options: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        (sys.executable, *launcher, *_TRAIN, *map(str, options)),
+        (sys.executable, *_TORCHRUN, *_TRAIN, *map(str, options)),
         cwd=_ROOT,
         env=_ENVIRONMENT,
         capture_output=True,
@@ -47,8 +48,13 @@ def launch(*options: object, processes: int = 2) -> subprocess.CompletedProcess[
 
 
 def trained(out: Path, *options: object, processes: int = 2) -> Path:
-    finished = launch(*options, "--out", out, processes=processes)
-    assert finished.returncode == 0, finished.stderr
+    options = (*options, "--out", out)
+    if processes == 1:
+        with torch_threads(1):
+            assert cli.main(["train", *map(str, options)]) == 0
+    else:
+        finished = launch(*options)
+        assert finished.returncode == 0, finished.stderr
     return out
 
 

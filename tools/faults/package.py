@@ -82,6 +82,14 @@ PACKAGE = (
         tests=("tests/cli/test_train_options.py",),
     ),
     Fault(
+        name="shares-of-a-batch-weigh-the-same",
+        kind="mean over processes",
+        file="cnnext/training/processes.py",
+        old="loss * share.weight",
+        new="loss * 1.0",
+        tests=("tests/cli/test_train_distributed.py",),
+    ),
+    Fault(
         name="test-images-have-a-say-in-the-mean",
         kind="leak of test data",
         file="cnnext/training/digits.py",
