@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Direct convolution of few output channels: lanes are neighbouring pixels of a row of outputs, so
-// that no lane is left for channels that there are not.
+// that no lane is left for channels that there are not. The input gradient at stride 1 is one of
+// few input channels.
 //
 //   packing: the filter to [filter row][c][tap of the row][k]
 //   then one task per (image, block of rows):
@@ -24,15 +25,15 @@
 namespace cnnext {
 namespace {
 
-template <int Lanes>
+template <int Lanes, Pass kPass>
 struct DirectPixels {
-  static constexpr bool kPools = true;
+  static constexpr bool kPools = kPass == Pass::forward;
   // Registers hold the sums of all channels, of one to four vectors of pixels each.
   static constexpr int kMaxChannels = 8;
   static constexpr int kAccumulators = Lanes == 16 ? 24 : 12;
 
   static Plan plan(const Conv2dShape& s, int threads) {
-    const ConvGeometry g = make_geometry(s, Pass::forward, {}, 0);
+    const ConvGeometry g = make_geometry(s, kPass, {}, 0);
     Plan plan;
     plan.weights.order = "rows of taps";
     plan.weights.columns = g.k;
@@ -47,15 +48,16 @@ struct DirectPixels {
   static void pack(const Conv2dShape& s, const Plan&, const Conv2dOperands<float>& o,
                    const Slice& slice) {
     if (slice.begin == slice.end) return;
-    const ConvGeometry g = make_geometry(s, Pass::forward, o, 0);
-    float* const filter = reinterpret_cast<float*>(slice.packed);
-    float* to = filter;
+    const ConvGeometry g = make_geometry(s, kPass, o, 0);
+    const float* const w = o.second + g.h.tap_first * g.w_h + g.w.tap_first * g.w_w;
+    const int64_t tap_h = g.h.tap_step * g.w_h, tap_w = g.w.tap_step * g.w_w;
+    float* to = reinterpret_cast<float*>(slice.packed);
     bool finite = true;
     for (int64_t r = 0; r < g.h.taps; ++r) {
       for (int64_t c = 0; c < g.c; ++c) {
         for (int64_t t = 0; t < g.w.taps; ++t) {
           for (int64_t k = 0; k < g.k; ++k) {
-            const float weight = o.second[r * g.w_h + t * g.w_w + c * g.w_c + k * g.w_k];
+            const float weight = w[r * tap_h + t * tap_w + c * g.w_c + k * g.w_k];
             finite = finite && is_finite(weight);
             *to++ = weight;
           }
@@ -67,7 +69,7 @@ struct DirectPixels {
 
   static void run(const Conv2dShape& s, const Plan& plan, const Conv2dOperands<float>& o,
                   const Slice& slice) {
-    const ConvGeometry g = make_geometry(s, Pass::forward, o, 0);
+    const ConvGeometry g = make_geometry(s, kPass, o, 0);
     for (int64_t task = slice.begin; task < slice.end; ++task) {
       run_task(g, plan.block[0], o, reinterpret_cast<const float*>(slice.packed), task,
                reinterpret_cast<float*>(slice.chunk));

@@ -19,7 +19,7 @@ double reference_cost(const Conv2dShape& s, int threads) {
 }
 
 // The multiply-adds of full vectors of output channels, which is what the tiles of the forward pass
-// compute; near enough for the other passes.
+// compute; near enough for weight gradients.
 double vector_macs(const Conv2dShape& s, Isa isa) {
   const int64_t k = s.c_out_per_group();
   return s.macs() / static_cast<double>(k) * static_cast<double>(round_up(k, simd_lanes(isa)));
@@ -269,6 +269,43 @@ template <Isa isa>
 constexpr auto winograd2_fused_cost = winograd_fused_cost<isa, 2>;
 template <Isa isa>
 constexpr auto winograd2_shared_cost = winograd_shared_cost<isa, 2>;
+
+// The convolution of dy that dx is; where there is none, since windows leave pixels of x out or see
+// nothing else than the border, one of as many multiply-adds.
+Conv2dShape of_gradient(const Conv2dShape& s) {
+  Conv2dShape gradient = s;
+  gradient.c_in = s.c_out;
+  gradient.c_out = s.c_in;
+  const int64_t pad_h = s.dilation_h * (s.k_h - 1) - s.pad_h;
+  const int64_t pad_w = s.dilation_w * (s.k_w - 1) - s.pad_w;
+  if (s.stride_h == 1 && s.stride_w == 1 && pad_h >= 0 && pad_w >= 0) {
+    gradient.h_in = s.h_out();
+    gradient.w_in = s.w_out();
+    gradient.pad_h = pad_h;
+    gradient.pad_w = pad_w;
+  }
+  return gradient;
+}
+
+template <auto cost>
+Cost gradient_cost(const Conv2dShape& s, int threads) {
+  return cost(of_gradient(s), threads);
+}
+template <Isa isa>
+Cost direct_pixels_bwd_input_cost(const Conv2dShape& s, int threads) {
+  const bool one_gather = s.stride_h == 1 && s.stride_w == 1;
+  return one_gather ? gradient_cost<direct_pixels_cost<isa>>(s, threads) : kNotApplicable;
+}
+template <Isa isa>
+constexpr auto direct_bwd_input_cost = gradient_cost<direct_cost<isa>>;
+template <Isa isa>
+constexpr auto winograd4_fused_bwd_input_cost = gradient_cost<winograd_fused_cost<isa, 4>>;
+template <Isa isa>
+constexpr auto winograd4_shared_bwd_input_cost = gradient_cost<winograd_shared_cost<isa, 4>>;
+template <Isa isa>
+constexpr auto winograd2_fused_bwd_input_cost = gradient_cost<winograd_fused_cost<isa, 2>>;
+template <Isa isa>
+constexpr auto winograd2_shared_bwd_input_cost = gradient_cost<winograd_shared_cost<isa, 2>>;
 
 template <class T>
 bool is_algorithm(const Conv2dKernel<T>& kernel, std::string_view algorithm) {
