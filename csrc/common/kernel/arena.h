@@ -21,8 +21,8 @@ class Arena {
 
   static Arena& instance();
 
-  // A block of at least so many bytes, not initialised; null where there is no room. None has an
-  // arena on systems other than Linux, where addresses are limited, and where the environment has
+  // A block of at least so many bytes, not initialised; null where there is no room. There is none
+  // at all on systems other than Linux, where addresses are limited, and where the environment has
   // CNNEXT_KEEP_MEMORY=0.
   void* take(int64_t bytes);
   void give_back(void* block, int64_t bytes) noexcept;
