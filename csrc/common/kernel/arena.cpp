@@ -55,7 +55,8 @@ void* Arena::take(int64_t bytes) {
   const int64_t size = round_up(bytes, kGrain);
   const std::lock_guard<std::mutex> lock(mutex_);
   // With a block between any two free ranges, giving back never allocates.
-  free_.reserve(static_cast<size_t>(blocks_) + 2);
+  const size_t ranges = static_cast<size_t>(blocks_) + 2;
+  if (free_.capacity() < ranges) free_.reserve(2 * ranges);
   Range* chosen = nullptr;
   for (Range& range : free_) {
     const int64_t length = range.end - range.begin;
