@@ -58,6 +58,11 @@ def _with_batch(case: CaseT, field: str, batch: int) -> CaseT:
     return replace(case, name=f"{case.name}_b{batch}", **{field: batch})
 
 
+def _options(case: Case, *names: str) -> dict[str, Any]:
+    """The fields of these names."""
+    return {name: getattr(case, name) for name in names}
+
+
 def _added(case: Case, base: type[Case]) -> dict[str, Any]:
     """The fields that a subclass has added to those of `base`."""
     common = {field.name for field in fields(base)}
@@ -125,12 +130,7 @@ class Conv2dCase(Case):
         return (taps + 1,), (self.c_out * self.k_h * self.k_w, pixels, pixels)
 
     def kwargs(self) -> dict[str, Any]:
-        return {
-            "stride": self.stride,
-            "padding": self.padding,
-            "dilation": self.dilation,
-            "groups": self.groups,
-        }
+        return _options(self, "stride", "padding", "dilation", "groups")
 
     def with_batch(self, n: int) -> Conv2dCase:
         return _with_batch(self, "n", n)
@@ -159,12 +159,7 @@ class Conv1dCase(Case):
         return (self.input_shape, (self.c_out, self.c_in // self.groups, self.k), (self.c_out,))
 
     def kwargs(self) -> dict[str, Any]:
-        return {
-            "stride": self.stride,
-            "padding": self.padding,
-            "dilation": self.dilation,
-            "groups": self.groups,
-        }
+        return _options(self, "stride", "padding", "dilation", "groups")
 
     def with_batch(self, n: int) -> Conv1dCase:
         return _with_batch(self, "n", n)
@@ -197,13 +192,7 @@ class ConvTranspose2dCase(Case):
         return (self.input_shape, weight, (self.c_out,))
 
     def kwargs(self) -> dict[str, Any]:
-        return {
-            "stride": self.stride,
-            "padding": self.padding,
-            "output_padding": self.output_padding,
-            "groups": self.groups,
-            "dilation": self.dilation,
-        }
+        return _options(self, "stride", "padding", "output_padding", "groups", "dilation")
 
     def with_batch(self, n: int) -> ConvTranspose2dCase:
         return _with_batch(self, "n", n)
@@ -326,7 +315,7 @@ class BatchNormCase(Case):
         return (self.shape, channels, channels)
 
     def kwargs(self) -> dict[str, Any]:
-        return {"training": self.training, "eps": self.eps}
+        return _options(self, "training", "eps")
 
     def with_batch(self, n: int) -> BatchNormCase:
         if self.shape[0] == n:
