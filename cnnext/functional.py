@@ -1,7 +1,9 @@
 """The functions of `torch.nn.functional` that cnnext has kernels for, with the same signatures."""
 
 from cnnext.ops.adaptive_avg_pool2d import adaptive_avg_pool2d
+from cnnext.ops.adaptive_max_pool1d import adaptive_max_pool1d
 from cnnext.ops.adaptive_max_pool2d import adaptive_max_pool2d
+from cnnext.ops.avg_pool1d import avg_pool1d
 from cnnext.ops.avg_pool2d import avg_pool2d
 from cnnext.ops.batch_norm import batch_norm
 from cnnext.ops.conv1d import conv1d
@@ -10,13 +12,16 @@ from cnnext.ops.conv_transpose2d import conv_transpose2d
 from cnnext.ops.leaky_relu import leaky_relu
 from cnnext.ops.linear import linear
 from cnnext.ops.lstm_cell import lstm_cell
+from cnnext.ops.max_pool1d import max_pool1d
 from cnnext.ops.max_pool2d import max_pool2d
 from cnnext.ops.recurrent_cells import gru_cell, rnn_relu_cell, rnn_tanh_cell
 from cnnext.ops.relu import relu
 
 __all__ = [
     "adaptive_avg_pool2d",
+    "adaptive_max_pool1d",
     "adaptive_max_pool2d",
+    "avg_pool1d",
     "avg_pool2d",
     "batch_norm",
     "conv1d",
@@ -26,6 +31,7 @@ __all__ = [
     "leaky_relu",
     "linear",
     "lstm_cell",
+    "max_pool1d",
     "max_pool2d",
     "relu",
     "rnn_relu_cell",

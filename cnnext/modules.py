@@ -1,7 +1,9 @@
 """The modules of `torch.nn` that cnnext has kernels for: subclasses with the same arguments."""
 
 from cnnext.ops.adaptive_avg_pool2d import AdaptiveAvgPool2d
+from cnnext.ops.adaptive_max_pool1d import AdaptiveMaxPool1d
 from cnnext.ops.adaptive_max_pool2d import AdaptiveMaxPool2d
+from cnnext.ops.avg_pool1d import AvgPool1d
 from cnnext.ops.avg_pool2d import AvgPool2d
 from cnnext.ops.batch_norm import BatchNorm1d, BatchNorm2d
 from cnnext.ops.conv1d import Conv1d
@@ -10,6 +12,7 @@ from cnnext.ops.conv_transpose2d import ConvTranspose2d
 from cnnext.ops.leaky_relu import LeakyReLU
 from cnnext.ops.linear import Linear
 from cnnext.ops.lstm_cell import LSTMCell
+from cnnext.ops.max_pool1d import MaxPool1d
 from cnnext.ops.max_pool2d import MaxPool2d
 from cnnext.ops.recurrent_cells import GRUCell, RNNCell
 from cnnext.ops.recurrent_layers import GRU, LSTM, RNN
@@ -21,7 +24,9 @@ __all__ = [
     "LSTM",
     "RNN",
     "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
+    "AvgPool1d",
     "AvgPool2d",
     "BatchNorm1d",
     "BatchNorm2d",
@@ -32,6 +37,7 @@ __all__ = [
     "LSTMCell",
     "LeakyReLU",
     "Linear",
+    "MaxPool1d",
     "MaxPool2d",
     "RNNCell",
     "ReLU",

@@ -62,7 +62,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: IntOrSize) -> Tensor:
     return launch(ADAPTIVE_AVG_POOL2D, (input,), output_size)
 
 
-def _check(input: Tensor, output_size: IntOrSize) -> Checked:
+def check(input: Tensor, output_size: IntOrSize) -> Checked:
     size = adaptive_size(input, output_size)
     return None if size is None else (as_batch(input), *size)
 
@@ -97,7 +97,7 @@ ADAPTIVE_AVG_POOL2D = declare(
         autograd=AdaptiveAvgPool2dFunction,
         raw=("adaptive_avg_pool2d", "adaptive_avg_pool2d_backward", "adaptive_avg_pool2d_forward"),
         kernels="adaptive_avg_pool2d",
-        check=_check,
+        check=check,
         compiled=ops.adaptive_avg_pool2d.default,
         recorded=_Recorded.apply,
         direct=direct.adaptive_avg_pool2d_forward,

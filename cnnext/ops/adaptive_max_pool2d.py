@@ -102,7 +102,7 @@ def adaptive_max_pool2d(input: Tensor, output_size: IntOrSize, return_indices: b
     return launch(ADAPTIVE_MAX_POOL2D, (input,), output_size, return_indices)
 
 
-def _check(input: Tensor, output_size: IntOrSize, return_indices: Any) -> Checked:
+def check(input: Tensor, output_size: IntOrSize, return_indices: Any) -> Checked:
     size = adaptive_size(input, output_size)
     return None if size is None else (as_batch(input), *size, bool(return_indices))
 
@@ -155,7 +155,7 @@ ADAPTIVE_MAX_POOL2D = declare(
         autograd=AdaptiveMaxPool2dFunction,
         raw=("adaptive_max_pool2d", "adaptive_max_pool2d_backward", "adaptive_max_pool2d_forward"),
         kernels="adaptive_max_pool2d",
-        check=_check,
+        check=check,
         compiled=_compiled,
         recorded=_recorded,
         direct=_direct,

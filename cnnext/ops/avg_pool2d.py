@@ -46,7 +46,7 @@ class AvgPool2dFunction(_Recorded):
         count_include_pad: bool = True,
         divisor_override: int | None = None,
     ) -> Tensor:
-        arguments = _check(
+        arguments = check(
             input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
         )
         if arguments is None:
@@ -97,7 +97,7 @@ def avg_pool2d(
     )  # fmt: skip
 
 
-def _check(
+def check(
     input: Tensor,
     kernel_size: Any,
     stride: Any,
@@ -185,7 +185,7 @@ AVG_POOL2D = declare(
         autograd=AvgPool2dFunction,
         raw=("avg_pool2d", "avg_pool2d_backward", "avg_pool2d_forward"),
         kernels="avg_pool2d",
-        check=_check,
+        check=check,
         compiled=ops.avg_pool2d.default,
         recorded=_Recorded.apply,
         direct=direct.avg_pool2d_forward,

@@ -16,6 +16,7 @@ from torch.nn.functional import conv1d as native_conv1d
 from cnnext.ops import conv2d
 from cnnext.ops.common.arguments import as_int, single_ints
 from cnnext.ops.common.drop_in import NativeLayer
+from cnnext.ops.common.sequences import from_images
 from cnnext.runtime.launch import launch
 from cnnext.runtime.operator import Checked, CudaRule, Operator, declare
 
@@ -79,10 +80,6 @@ def _check(
     return conv2d.check(images, filters, bias, (1, step), pads, (1, spread), groups)
 
 
-def _from_images(output: Tensor, dim: int) -> Tensor:
-    return output.squeeze(2) if dim == 3 else output.squeeze(2).squeeze(0)
-
-
 _native = NativeLayer(torch.nn.Conv1d, "forward", "_conv_forward")
 
 
@@ -119,7 +116,7 @@ CONV1D = declare(
         compiled=conv2d.CONV2D.compiled,
         recorded=conv2d.CONV2D.recorded,
         direct=conv2d.CONV2D.direct,
-        from_images=_from_images,
+        from_images=from_images,
         cuda=CudaRule("native", "cuDNN multiplies on tensor cores", has_kernels=False),
     )
 )

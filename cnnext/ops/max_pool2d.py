@@ -118,7 +118,7 @@ class MaxPool2dFunction(_Recorded):
         ceil_mode: bool = False,
         return_indices: bool = False,
     ) -> Any:
-        checked = _check(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+        checked = check(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
         if not isinstance(checked, tuple):
             raise ValueError(
                 f"MaxPool2dFunction: there are no kernels for input.shape={shape_of(input)}, "
@@ -166,7 +166,7 @@ def max_pool2d(
     )
 
 
-def _check(
+def check(
     input: Tensor,
     kernel_size: Any,
     stride: Any,
@@ -174,6 +174,7 @@ def _check(
     dilation: Any,
     ceil_mode: Any,
     return_indices: Any,
+    op: str = "max_pool2d",
 ) -> Checked:
     shape, geometry = input.shape, window_geometry(kernel_size, stride, padding, dilation)
     if geometry is None or len(shape) not in (3, 4) or 0 in shape:
@@ -188,7 +189,7 @@ def _check(
         )
         if may_need_gradient(input):  # native's gradient would write outside of its memory
             raise RuntimeError(
-                f"max_pool2d(): there is no gradient, since {reason}; "
+                f"{op}(): there is no gradient, since {reason}; "
                 f"got input.shape={shape_of(input)}, padding={geometry[4:6]}"
             )
         return reason
@@ -261,7 +262,7 @@ MAX_POOL2D = declare(
         autograd=MaxPool2dFunction,
         raw=("max_pool2d", "max_pool2d_backward", "max_pool2d_forward", "max_pool2d_indices"),
         kernels="max_pool2d",
-        check=_check,
+        check=check,
         compiled=_compiled,
         recorded=_Recorded.apply,
         direct=_direct,

@@ -268,6 +268,63 @@ class AdaptivePool2dCase(PoolCase):
 
 
 @dataclass(frozen=True)
+class Pool1dCase(Case):
+    """A pool over (n, channels, length); what a subclass adds are arguments of its function."""
+
+    n: int
+    channels: int
+    length: int
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        return (self.n, self.channels, self.length)
+
+    @property
+    def operand_shapes(self) -> tuple[Shape, ...]:
+        return (self.input_shape,)
+
+    def kwargs(self) -> dict[str, Any]:
+        return _added(self, Pool1dCase)
+
+    def with_batch(self: CaseT, n: int) -> CaseT:
+        return _with_batch(self, "n", n)
+
+
+@dataclass(frozen=True)
+class MaxPool1dCase(Pool1dCase):
+    """A call of ``max_pool1d``."""
+
+    kernel_size: int
+    stride: int
+    padding: int = 0
+    dilation: int = 1
+    ceil_mode: bool = False
+
+
+@dataclass(frozen=True)
+class AvgPool1dCase(Pool1dCase):
+    """A call of ``avg_pool1d``."""
+
+    kernel_size: int
+    stride: int
+    padding: int = 0
+    ceil_mode: bool = False
+    count_include_pad: bool = True
+
+    @property
+    def terms(self) -> Terms:
+        """As of `AvgPool2dCase`."""
+        return (self.kernel_size + 1,), (-(-self.kernel_size // self.stride) + 1,)
+
+
+@dataclass(frozen=True)
+class AdaptiveMaxPool1dCase(Pool1dCase):
+    """A call of ``adaptive_max_pool1d``."""
+
+    output_size: int
+
+
+@dataclass(frozen=True)
 class ElementwiseCase(Case):
     """A tensor of any shape, whose first size is the batch.
 

@@ -164,6 +164,23 @@ def adaptive_max_pool2d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]
 
 
 @st.composite
+def _rows(draw: Draw, pool_of_images: Any) -> tuple[list[Shape | None], dict[str, Any]]:
+    """Pools of rows of the images that a pool is drawn for, by its options along them."""
+    (image,), options = draw(pool_of_images())
+    for name, value in options.items():
+        if isinstance(value, int | list) and not isinstance(value, bool):
+            last = _pair(value)[1]
+            options[name] = draw(st.sampled_from((last, [last])))
+    options.pop("divisor_override", None)  # which pools of rows have not
+    return [(*image[:-2], image[-1])], options
+
+
+max_pool1d = functools.partial(_rows, max_pool2d)
+avg_pool1d = functools.partial(_rows, avg_pool2d)
+adaptive_max_pool1d = functools.partial(_rows, adaptive_max_pool2d)
+
+
+@st.composite
 def batch_norm(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
     """In training: drawn variances would be negative."""
     channels, sizes = draw(SIZES), draw(st.lists(EXTENTS, max_size=2))

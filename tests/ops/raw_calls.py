@@ -11,7 +11,9 @@ from torch import Tensor
 from cnnext.ops.common.pooling import pooled_size, window_geometry
 from cnnext.ops.common.recurrence_formulas import Cell
 from cnnext.testing.cases import (
+    AdaptiveMaxPool1dCase,
     AdaptivePool2dCase,
+    AvgPool1dCase,
     AvgPool2dCase,
     BatchNormCase,
     Conv1dCase,
@@ -19,6 +21,7 @@ from cnnext.testing.cases import (
     ConvTranspose2dCase,
     LinearCase,
     LSTMCellCase,
+    MaxPool1dCase,
     MaxPool2dCase,
 )
 from cnnext.testing.recurrence_cases import RecurrenceCase
@@ -155,6 +158,31 @@ def avg_pool2d(case: AvgPool2dCase, operands: Tensors) -> Iterator[RawCall]:
     size = pooled_size(case.h_in, case.w_in, geometry, case.ceil_mode)
     windows = (*geometry[:6], case.count_include_pad, case.divisor_override or 0)
     yield from _mean(case, image, size, windows)
+
+
+def max_pool1d(case: MaxPool1dCase, operands: Tensors) -> Iterator[RawCall]:
+    """As of images with a height of one, like those of all pools of sequences."""
+    window = ((1, case.kernel_size), (1, case.stride), (0, case.padding))
+    row = (case.n, case.channels, 1, case.length)
+    image = MaxPool2dCase(case.name, *row, *window, (1, case.dilation), case.ceil_mode)
+    yield from max_pool2d(image, _as_images(operands))
+
+
+def avg_pool1d(case: AvgPool1dCase, operands: Tensors) -> Iterator[RawCall]:
+    window = ((1, case.kernel_size), (1, case.stride), (0, case.padding))
+    row = (case.n, case.channels, 1, case.length)
+    image = AvgPool2dCase(case.name, *row, *window, case.ceil_mode, case.count_include_pad)
+    yield from avg_pool2d(image, _as_images(operands))
+
+
+def adaptive_max_pool1d(case: AdaptiveMaxPool1dCase, operands: Tensors) -> Iterator[RawCall]:
+    row = (case.n, case.channels, 1, case.length)
+    image = AdaptivePool2dCase(case.name, *row, (1, case.output_size))
+    yield from adaptive_max_pool2d(image, _as_images(operands))
+
+
+def _as_images(operands: Tensors) -> Tensors:
+    return tuple(operand.unsqueeze(2) for operand in operands)
 
 
 def adaptive_avg_pool2d(case: AdaptivePool2dCase, operands: Tensors) -> Iterator[RawCall]:

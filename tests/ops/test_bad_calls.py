@@ -49,7 +49,10 @@ CALLS: dict[str, dict[str, Any]] = {
         **{"w_ih": ones(GATES, INPUT), "w_hh": ones(GATES, HIDDEN)},
         **{"b_ih": ones(GATES), "b_hh": ones(GATES)},
     },
+    "max_pool1d": {"input": ones(2, 4, 6), "kernel_size": 3},
     "max_pool2d": {"input": ones(2, 4, 6, 6), "kernel_size": 3},
+    "avg_pool1d": {"input": ones(2, 4, 6), "kernel_size": 3},
+    "adaptive_max_pool1d": {"input": ones(2, 4, 6), "output_size": 3},
 }
 STATE = ones(BATCH, HIDDEN)
 
@@ -133,6 +136,29 @@ BAD: dict[str, dict[str, tuple[dict[str, Any], str]]] = {
         "b_ih_short": ({"b_ih": ones(15)}, "b_ih.shape=[15]"),
         "b_hh_short": ({"b_hh": ones(15)}, "b_hh.shape=[15]"),
         "b_hh_double": ({"b_hh": ones(GATES).double()}, "b_hh.dtype=torch.float64"),
+    },
+    "max_pool1d": {
+        "window_of_images": ({"kernel_size": (3, 3)}, "kernel_size=(3, 3)"),
+        "padding_above_half": ({"padding": 2}, "padding=2"),
+        "stride_zero": ({"stride": 0}, "stride=0"),
+        "window_beyond_input": ({"kernel_size": 7}, "input.shape=[2, 4, 6]"),
+        "input_of_images": ({"input": ones(2, 4, 6, 6)}, "input.shape=[2, 4, 6, 6]"),
+        "ceil_mode_number": ({"ceil_mode": 1}, "ceil_mode=1"),
+        "unknown_option": ({"count_include_pad": True}, "count_include_pad"),
+    },
+    "avg_pool1d": {
+        "window_of_images": ({"kernel_size": (3, 3)}, "kernel_size=(3, 3)"),
+        "padding_above_half": ({"padding": 2}, "padding=2"),
+        "padding_negative": ({"padding": -1}, "padding=-1"),
+        "window_beyond_input": ({"kernel_size": 7}, "input.shape=[2, 4, 6]"),
+        "input_of_images": ({"input": ones(2, 4, 6, 6)}, "input.shape=[2, 4, 6, 6]"),
+        "unknown_option": ({"divisor_override": 2}, "divisor_override"),
+    },
+    "adaptive_max_pool1d": {
+        "size_of_images": ({"output_size": (3, 3)}, "output_size=(3, 3)"),
+        "size_negative": ({"output_size": -1}, "output_size=-1"),
+        "size_missing": ({"output_size": None}, "output_size=None"),
+        "input_of_images": ({"input": ones(2, 4, 6, 6)}, "input.shape=[2, 4, 6, 6]"),
     },
     "max_pool2d": {
         f"{name}-{'indices' if indices else 'values'}": (

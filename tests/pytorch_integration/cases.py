@@ -46,7 +46,7 @@ class Operator:
     @property
     def node(self) -> str:
         """What autograd calls the function that its outputs come from."""
-        if self.name == "conv1d":  # which takes an axis out of an image
+        if SPECS[self.name].operator.from_images is not None:  # an axis is taken out
             return "SqueezeBackward1"
         function = SPECS[self.raw].operator.autograd
         assert function is not None
