@@ -5,6 +5,7 @@ from cnnext.ops.adaptive_max_pool2d import AdaptiveMaxPool2dFunction
 from cnnext.ops.avg_pool2d import AvgPool2dFunction
 from cnnext.ops.batch_norm import BatchNormFunction
 from cnnext.ops.conv2d import Conv2dFunction
+from cnnext.ops.conv3d import Conv3dFunction
 from cnnext.ops.conv_transpose2d import ConvTranspose2dFunction
 from cnnext.ops.leaky_relu import LeakyReLUFunction
 from cnnext.ops.linear import LinearFunction
@@ -19,6 +20,7 @@ __all__ = [
     "AvgPool2dFunction",
     "BatchNormFunction",
     "Conv2dFunction",
+    "Conv3dFunction",
     "ConvTranspose2dFunction",
     "LSTMCellFunction",
     "LeakyReLUFunction",

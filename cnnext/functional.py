@@ -8,6 +8,7 @@ from cnnext.ops.avg_pool2d import avg_pool2d
 from cnnext.ops.batch_norm import batch_norm
 from cnnext.ops.conv1d import conv1d
 from cnnext.ops.conv2d import conv2d
+from cnnext.ops.conv3d import conv3d
 from cnnext.ops.conv_transpose2d import conv_transpose2d
 from cnnext.ops.leaky_relu import leaky_relu
 from cnnext.ops.linear import linear
@@ -26,6 +27,7 @@ __all__ = [
     "batch_norm",
     "conv1d",
     "conv2d",
+    "conv3d",
     "conv_transpose2d",
     "gru_cell",
     "leaky_relu",

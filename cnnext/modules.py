@@ -8,6 +8,7 @@ from cnnext.ops.avg_pool2d import AvgPool2d
 from cnnext.ops.batch_norm import BatchNorm1d, BatchNorm2d
 from cnnext.ops.conv1d import Conv1d
 from cnnext.ops.conv2d import Conv2d
+from cnnext.ops.conv3d import Conv3d
 from cnnext.ops.conv_transpose2d import ConvTranspose2d
 from cnnext.ops.leaky_relu import LeakyReLU
 from cnnext.ops.linear import Linear
@@ -32,6 +33,7 @@ __all__ = [
     "BatchNorm2d",
     "Conv1d",
     "Conv2d",
+    "Conv3d",
     "ConvTranspose2d",
     "GRUCell",
     "LSTMCell",

@@ -203,7 +203,7 @@ def check(
         strides, pads, dilations = int_pairs(
             "conv2d", stride=stride, padding=padding, dilation=dilation
         )
-    geometry = (*strides, *pads, *dilations, groups)
+    geometry: Any = (*strides, *pads, *dilations, groups)
     if not _fits(input, weight, bias, geometry):
         return None
     return input, weight, bias, *geometry
@@ -229,23 +229,26 @@ def _fits(input: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry
 
 
 def pad_by_name(
-    input: Tensor, weight: Tensor, stride: Pair, padding: str | bytes, dilation: Pair
-) -> tuple[Tensor, Pair] | None:
-    """'valid' and 'same' in pixels; what 'same' needs on one side only is padded right here.
+    input: Tensor,
+    weight: Tensor,
+    stride: tuple[int, ...],
+    padding: str | bytes,
+    dilation: tuple[int, ...],
+) -> tuple[Tensor, tuple[int, ...]] | None:
+    """'valid' and 'same' in elements; what 'same' needs on one side only is padded right here.
 
-    None for what native rejects.
+    None for what native rejects. Of as many axes as stride and dilation are of.
     """
-    if weight.dim() != 4:
+    if weight.dim() != 2 + len(stride):
         return None
     if padding in ("valid", b"valid"):
-        return input, (0, 0)
-    if padding not in ("same", b"same") or stride != (1, 1):
+        return input, (0,) * len(stride)
+    if padding not in ("same", b"same") or any(step != 1 for step in stride):
         return None
-    total_h = dilation[0] * (weight.shape[2] - 1)
-    total_w = dilation[1] * (weight.shape[3] - 1)
-    if total_h % 2 or total_w % 2:
-        input = F.pad(input, (0, total_w % 2, 0, total_h % 2))
-    return input, (total_h // 2, total_w // 2)
+    totals = [step * (k - 1) for step, k in zip(dilation, weight.shape[2:], strict=True)]
+    if any(total % 2 for total in totals):
+        input = F.pad(input, [n for total in reversed(totals) for n in (0, total % 2)])
+    return input, tuple([total // 2 for total in totals])
 
 
 def _recorded(*arguments: Any) -> Tensor:
@@ -298,7 +301,9 @@ def convolve(
     return output
 
 
-def pad_by_mode(module: torch.nn.Conv1d | torch.nn.Conv2d, input: Tensor) -> tuple[Tensor, Any]:
+def pad_by_mode(
+    module: torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Conv3d, input: Tensor
+) -> tuple[Tensor, Any]:
     """The input with what the module pads before the convolution, and the padding that is left."""
     if module.padding_mode == "zeros":
         return input, module.padding

@@ -166,6 +166,36 @@ class Conv1dCase(Case):
 
 
 @dataclass(frozen=True)
+class Conv3dCase(Case):
+    """A convolution: input (n, c_in, *volume), weight (c_out, c_in / groups, *kernel)."""
+
+    n: int
+    c_in: int
+    volume: tuple[int, int, int]
+    c_out: int
+    kernel: tuple[int, int, int]
+    stride: tuple[int, int, int] = (1, 1, 1)
+    padding: tuple[int, int, int] = (0, 0, 0)
+    dilation: tuple[int, int, int] = (1, 1, 1)
+    groups: int = 1
+
+    @property
+    def input_shape(self) -> tuple[int, int, int, int, int]:
+        return (self.n, self.c_in, *self.volume)
+
+    @property
+    def operand_shapes(self) -> tuple[Shape, ...]:
+        weight = (self.c_out, self.c_in // self.groups, *self.kernel)
+        return (self.input_shape, weight, (self.c_out,))
+
+    def kwargs(self) -> dict[str, Any]:
+        return _options(self, "stride", "padding", "dilation", "groups")
+
+    def with_batch(self, n: int) -> Conv3dCase:
+        return _with_batch(self, "n", n)
+
+
+@dataclass(frozen=True)
 class ConvTranspose2dCase(Case):
     """A transposed convolution: its weight is (c_in, c_out / groups, k_h, k_w)."""
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Reordering for the ISA every build has (SSE on x86, NEON on Arm).
 #include "reorder/blocks.h"
+#include "reorder/depth_windows_slices.h"
 #include "reorder/pad_rows.h"
 #include "reorder/shuffle_pixels.h"
 

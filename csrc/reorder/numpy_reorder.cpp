@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// reorder, pad and shuffle for NumPy arrays: see common/numpy/around.h and <op>.h.
+// The operators of this folder for NumPy arrays: see common/numpy/around.h and <op>.h.
 #include "common/numpy/around.h"
+#include "reorder/depth_windows.h"
 #include "reorder/pad.h"
 #include "reorder/reorder.h"
 #include "reorder/shuffle.h"
@@ -63,9 +64,56 @@ ShuffleShape read_shape<Shuffle>(Fields& f) {
   return s;
 }
 
+template <>
+DepthWindowsShape read_shape<DepthWindows>(Fields& f) {
+  DepthWindowsShape s{};
+  s.n = f.positive("n");
+  s.c = f.positive("c");
+  s.d_in = f.positive("d_in");
+  s.pixels = f.positive("pixels");
+  s.taps = f.positive("taps");
+  s.stride = f.positive("stride");
+  s.pad = f.natural("pad");
+  s.dilation = f.positive("dilation");
+  if (!s.windows().fit()) throw py::value_error("the window is larger than the padded volume");
+  return s;
+}
+
 namespace {
 
+int64_t volume_size(const DepthWindowsShape& s) { return s.n * s.c * s.d_in * s.pixels; }
+int64_t windows_size(const DepthWindowsShape& s) {
+  return s.n * s.d_out() * s.c * s.taps * s.pixels;
+}
+
+py::array depth_windows(Pass pass, const std::string& name, const py::array& x, int threads,
+                        const py::kwargs& shape) {
+  const auto s = shape_from<DepthWindows>(shape);
+  const bool forward = pass == Pass::forward;
+  return with_kernel<DepthWindows>(name, [&](auto zero, const auto& kernel) -> py::array {
+    using T = decltype(zero);
+    const Input<T> in =
+        input<T>({forward ? "x" : "dy", forward ? volume_size(s) : windows_size(s)}, x);
+    const Output<T> out(forward ? windows_size(s) : volume_size(s));
+    run_for_test(kernel, pass, s, {in.data(), out.data()}, threads);
+    return result(forward ? "y" : "dx", out, kernel.name);
+  });
+}
+
 void bind(py::module_& m) {
+  bind_operator<DepthWindows>(m)
+      .def(
+          "forward",
+          [](const std::string& name, const py::array& x, int threads, const py::kwargs& shape) {
+            return depth_windows(Pass::forward, name, x, threads, shape);
+          },
+          "name"_a, "x"_a, py::kw_only(), "threads"_a = 1)
+      .def(
+          "bwd_input",
+          [](const std::string& name, const py::array& dy, int threads, const py::kwargs& shape) {
+            return depth_windows(Pass::bwd_input, name, dy, threads, shape);
+          },
+          "name"_a, "dy"_a, py::kw_only(), "threads"_a = 1);
   bind_around<Reorder>(
       m, [](const ReorderShape& s) { return floats(s, s.from, s.x_pixel); },
       [](const ReorderShape& s) { return floats(s, s.to, s.y_pixel); });

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Reordering, padding and shuffling as their formulas say it: the oracles.
+// The operators of this folder as their formulas say it: the oracles.
+#include "reorder/depth_windows.h"
 #include "reorder/pad.h"
 #include "reorder/reorder.h"
 #include "reorder/shuffle.h"
@@ -72,6 +73,49 @@ struct ShuffleReference {
         }
       }
     }
+  }
+};
+
+// Calls f(from, to) for each pixel of y that is made of one of x, with their places, or with -1 for
+// a pixel that is zero.
+template <class F>
+void each_of_windows(const DepthWindowsShape& s, const F& f) {
+  for (int64_t n = 0; n < s.n; ++n) {
+    for (int64_t c = 0; c < s.c; ++c) {
+      for (int64_t t = 0; t < s.taps; ++t) {
+        for (int64_t i = 0; i < s.d_out(); ++i) {
+          const int64_t d = i * s.stride - s.pad + t * s.dilation;
+          const bool inside = d >= 0 && d < s.d_in;
+          for (int64_t p = 0; p < s.pixels; ++p) {
+            f(inside ? ((n * s.c + c) * s.d_in + d) * s.pixels + p : -1,
+              (((n * s.d_out() + i) * s.c + c) * s.taps + t) * s.pixels + p);
+          }
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+struct DepthWindowsReference {
+  static Plan plan(const DepthWindowsShape&, int) { return one_task(); }
+
+  static void run(const DepthWindowsShape& s, const Plan&, const DepthWindowsOperands<T>& o,
+                  const Slice&) {
+    each_of_windows(s, [&](int64_t x, int64_t y) { o.y[y] = x < 0 ? T(0) : o.x[x]; });
+  }
+};
+
+template <class T>
+struct DepthWindowsReferenceBackwardInput {
+  static Plan plan(const DepthWindowsShape&, int) { return one_task(); }
+
+  static void run(const DepthWindowsShape& s, const Plan&, const DepthWindowsOperands<T>& o,
+                  const Slice&) {
+    for (int64_t at = 0; at < s.n * s.c * s.d_in * s.pixels; ++at) o.y[at] = T(0);
+    each_of_windows(s, [&](int64_t x, int64_t y) {
+      if (x >= 0) o.y[x] += o.x[y];
+    });
   }
 };
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Predicted times of reordering, padding and shuffling: of memory, whatever the ISA.
+// Predicted times of the operators of this folder: of memory, whatever the ISA.
 #include "common/kernel/machine.h"
 #include "common/kernel/registry.h"
+#include "reorder/depth_windows.h"
 #include "reorder/pad.h"
 #include "reorder/reorder.h"
 #include "reorder/shuffle.h"
@@ -40,6 +41,16 @@ double memory_cost(const ShuffleShape& s, int threads) {
   return Shuffle::work(s) / rates(isa).transposed_floats / threads;
 }
 
+template <Isa isa>
+double reference_cost(const DepthWindowsShape& s, int) {
+  return DepthWindows::work(s) / rates(isa).reference_macs;
+}
+
+template <Isa isa>
+double memory_cost(const DepthWindowsShape& s, int threads) {
+  return DepthWindows::work(s) / rates(isa).moved_floats / threads;
+}
+
 }  // namespace
 
 #define CNNEXT_KERNELS "reorder/kernels.inc"
@@ -48,5 +59,6 @@ double memory_cost(const ShuffleShape& s, int threads) {
 CNNEXT_REGISTER(Reorder)
 CNNEXT_REGISTER(Pad)
 CNNEXT_REGISTER(Shuffle)
+CNNEXT_REGISTER(DepthWindows)
 
 }  // namespace cnnext

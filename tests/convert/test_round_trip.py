@@ -51,7 +51,7 @@ def test_outputs_and_gradients_equal_native(model: nn.Module) -> None:
 @pytest.mark.parametrize("native", CNNEXT_FOR_NATIVE, ids=lambda cls: cls.__name__)
 def test_the_model_itself_may_be_a_layer(native: type[nn.Module]) -> None:
     arguments = {"Linear": (3, 4)}
-    arguments |= dict.fromkeys(("Conv1d", "Conv2d", "ConvTranspose2d"), (3, 4, 3))
+    arguments |= dict.fromkeys(("Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d"), (3, 4, 3))
     arguments |= dict.fromkeys(("GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell"), (3, 4))
     arguments |= {"ReLU": (), "Sequential": ()}
     layer = native(*arguments.get(native.__name__, (2,)))

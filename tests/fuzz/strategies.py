@@ -93,6 +93,23 @@ def conv1d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
 
 
 @st.composite
+def conv3d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
+    """Volumes of a few slices like the images that `conv2d` draws."""
+    (image, weight, bias), options = draw(conv2d())
+    assert image is not None and weight is not None
+    taps, depth = draw(st.integers(1, 3)), draw(st.integers(3, 6))
+    assume(depth * taps * math.prod(image) * math.prod(weight) <= 8 * MAX_PRODUCTS)
+    numbers = {"stride": st.integers(1, 3), "padding": st.integers(0, 2), "dilation": st.just(1)}
+    for name, value in options.items():
+        if name in numbers and not isinstance(value, str):
+            options[name] = [draw(numbers[name]), *_pair(value)]
+    image, weight = (
+        (*shape[:-2], size, *shape[-2:]) for shape, size in ((image, depth), (weight, taps))
+    )
+    return [image, weight, bias], options
+
+
+@st.composite
 def conv_transpose2d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
     groups, c_in, c_out = draw(st.sampled_from((1, 1, 1, 2, 3))), draw(SIZES), draw(SIZES)
     kernel, size, n = (draw(FEW), draw(FEW)), (draw(EXTENTS), draw(EXTENTS)), draw(FEW)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import batch_norm
 import conv2d
+import depth_windows
 import elementwise
 import finish
 import linear
@@ -22,6 +23,7 @@ from problem import Problem
 PROBLEMS: dict[str, Sequence[Problem]] = {
     "batch_norm": batch_norm.PROBLEMS,
     "conv2d": conv2d.PROBLEMS,
+    "depth_windows": depth_windows.PROBLEMS,
     "finish": finish.PROBLEMS,
     "linear": linear.PROBLEMS,
     "pad": pad.PROBLEMS,

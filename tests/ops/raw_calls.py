@@ -18,6 +18,7 @@ from cnnext.testing.cases import (
     BatchNormCase,
     Conv1dCase,
     Conv2dCase,
+    Conv3dCase,
     ConvTranspose2dCase,
     LinearCase,
     LSTMCellCase,
@@ -69,6 +70,20 @@ def conv2d(case: Conv2dCase, operands: Tensors) -> Iterator[RawCall]:
     yield "conv2d_backward_input", (gradient, weight, case.h_in, case.w_in, *geometry)
     yield "conv2d_backward_weight", (gradient, image, weight, *geometry)
     yield "conv2d", (*leaves(operands), *geometry)
+
+
+def conv3d(case: Conv3dCase, operands: Tensors) -> Iterator[RawCall]:
+    """Windows of slices, and the convolution of the images that they are."""
+    volumes, weight, bias = operands
+    depth, *plane = zip(case.stride, case.padding, case.dilation, strict=True)
+    window = (case.kernel[0], *depth)
+    yield "depth_windows", (*leaves((volumes,)), *window)
+    yield "depth_windows_forward", (volumes, *window)
+    images = raw.depth_windows_forward(volumes, *window)
+    gradient = seed_gradient(images)
+    yield "depth_windows_backward", (*leaves((gradient,)), case.volume[0], *window)
+    geometry = (*(n for steps in zip(*plane, strict=True) for n in steps), case.groups)
+    yield "conv2d", (*leaves((images, weight.flatten(1, 2), bias)), *geometry)
 
 
 def conv_transpose2d(case: ConvTranspose2dCase, operands: Tensors) -> Iterator[RawCall]:

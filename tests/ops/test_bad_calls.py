@@ -42,6 +42,7 @@ GATES = 4 * HIDDEN
 CALLS: dict[str, dict[str, Any]] = {
     "conv1d": {"input": ones(2, 4, 6), "weight": ones(8, 4, 3), "bias": ones(8)},
     "conv2d": {"input": ones(2, 4, 6, 6), "weight": ones(8, 4, 3, 3), "bias": ones(8)},
+    "conv3d": {"input": ones(2, 4, 5, 6, 6), "weight": ones(8, 4, 3, 3, 3), "bias": ones(8)},
     "conv_transpose2d": {"input": ones(2, 4, 6, 6), "weight": ones(4, 8, 3, 3), "bias": ones(8)},
     "linear": {"input": ones(3, 6), "weight": ones(4, 6), "bias": ones(4)},
     "lstm_cell": {
@@ -70,6 +71,19 @@ BAD: dict[str, dict[str, tuple[dict[str, Any], str]]] = {
         "groups_float": ({"groups": 1.0}, "conv1d(): groups"),
         "weight_of_images": ({"weight": ones(8, 4, 3, 3)}, "weight"),
         "weight_double": ({"weight": ones(8, 4, 3).double()}, "weight.dtype=torch.float64"),
+        "bias_double": ({"bias": ones(8).double()}, "bias.dtype=torch.float64"),
+        "unknown_option": ({"strides": 1}, ""),
+    },
+    "conv3d": {
+        "padding_same_strided": ({"padding": "same", "stride": 2}, "stride=2, padding='same'"),
+        "stride_of_a_pair": ({"stride": (1, 1)}, "a list of 3 values"),
+        "input_of_a_sequence": ({"input": ones(2, 4, 6)}, "input.shape=[2, 4, 6]"),
+        "input_unbatched_channels": ({"input": ones(3, 5, 6, 6)}, "to have 4 channels"),
+        "input_too_shallow": ({"input": ones(2, 4, 2, 6, 6)}, "input.shape=[2, 4, 2, 6, 6]"),
+        "groups_too_many": ({"groups": 2}, "to have 8 channels"),
+        "groups_float": ({"groups": 1.0}, "conv3d(): groups"),
+        "weight_of_images": ({"weight": ones(8, 4, 3, 3)}, "weight"),
+        "weight_double": ({"weight": ones(8, 4, 3, 3, 3).double()}, "weight.dtype=torch.float64"),
         "bias_double": ({"bias": ones(8).double()}, "bias.dtype=torch.float64"),
         "unknown_option": ({"strides": 1}, ""),
     },

@@ -46,9 +46,10 @@ class Operator:
     @property
     def node(self) -> str:
         """What autograd calls the function that its outputs come from."""
-        if SPECS[self.name].operator.from_images is not None:  # an axis is taken out
+        own = SPECS[self.name].operator
+        if own.from_images is not None and own.autograd is None:  # an axis is taken out
             return "SqueezeBackward1"
-        function = SPECS[self.raw].operator.autograd
+        function = own.autograd or SPECS[self.raw].operator.autograd
         assert function is not None
         return f"{function.__name__}Backward"
 

@@ -30,6 +30,7 @@ from tests.upstream_suites.outcomes import assert_same_outcome
 OURS = {module.__name__: module for module in cnnext.nn.MODULES}
 INFOS = {info.module_cls.__name__: info for info in module_db if info.module_cls.__name__ in OURS}
 FORMATS = (torch.contiguous_format, torch.channels_last)
+FORMATS_OF_VOLUMES = (torch.contiguous_format, torch.channels_last_3d)
 
 every_module = pytest.mark.parametrize("name", INFOS)
 every_dtype = pytest.mark.parametrize("dtype", (torch.float32, torch.float64), ids=str)
@@ -130,8 +131,8 @@ def test_constructors_take_device_and_dtype(name: str, dtype: torch.dtype) -> No
             assert torch.equal(mine, other) and mine.dtype == dtype
 
 
-def _in_format(memory_format: torch.memory_format, t: Tensor) -> Tensor:
-    return t.to(memory_format=memory_format) if t.dim() == 4 else t
+def _in_format(memory_format: torch.memory_format, axes: int, t: Tensor) -> Tensor:
+    return t.to(memory_format=memory_format) if t.dim() == axes else t
 
 
 @every_module
@@ -142,8 +143,10 @@ def test_memory_formats(name: str, dtype: torch.dtype) -> None:
         if getattr(ours, "inplace", False):
             continue
 
-        for of_input, of_module in product(FORMATS, repeat=2):
-            to = partial(_in_format, of_input)
+        of_volumes = name.endswith("3d")
+        axes, formats = (5, FORMATS_OF_VOLUMES) if of_volumes else (4, FORMATS)
+        for of_input, of_module in product(formats, repeat=2):
+            to = partial(_in_format, of_input, axes)
             mine = _results(ours.to(memory_format=of_module), _copied(arguments, to))
             other = _results(native.to(memory_format=of_module), _copied(arguments, to))
             assert_same_outcome(mine, other)
@@ -152,9 +155,9 @@ def test_memory_formats(name: str, dtype: torch.dtype) -> None:
                 # Native's gradient of a global mean has the output's strides, ours has the input's.
                 pairs = pairs[:1]
             for a, b in pairs:
-                if a.dim() == 4:
-                    assert [a.is_contiguous(memory_format=f) for f in FORMATS] == [
-                        b.is_contiguous(memory_format=f) for f in FORMATS
+                if a.dim() == axes:
+                    assert [a.is_contiguous(memory_format=f) for f in formats] == [
+                        b.is_contiguous(memory_format=f) for f in formats
                     ]
 
 

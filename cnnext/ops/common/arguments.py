@@ -64,6 +64,16 @@ def single_ints(op: str, **values: Any) -> list[int]:
     ]
 
 
+def int_triples(op: str, **values: Any) -> list[tuple[int, int, int]]:
+    """Each value as (depth, vertical, horizontal), from an int or a sequence of one or three."""
+    return [
+        (numbers[0], numbers[len(numbers) // 2], numbers[-1])
+        if len(numbers) in (1, 3)
+        else _reject_length(op, 3, name, numbers)
+        for name, numbers in _unpacked(op, values).items()
+    ]
+
+
 def _unpacked(op: str, values: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     return {name: _unpack(op, name, value) for name, value in values.items()}
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch._prims_common import suggest_memory_format
-
-from cnnext.ops.common.calls_at_once import Geometry
 
 Pair = tuple[int, int]
 Needed = tuple[bool, bool, bool]  # gradients of input, weight and bias
@@ -39,25 +39,27 @@ def differentiable_gradients(
     input: Tensor,
     weight: Tensor,
     out_channels: int,
-    geometry: Geometry,
+    geometry: Sequence[int],
     needed: Needed,
     output_padding: Pair | None = None,
 ) -> Gradients:
     """The gradients in operators of ATen, which have gradients themselves.
 
+    The geometry is of any number of axes: strides, paddings, dilations, and the number of groups.
     Those of a transposed convolution, if there is an output_padding.
     """
-    stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, groups = geometry
+    *steps, groups = geometry
+    axes = len(steps) // 3
     gradients: Gradients = torch.ops.aten.convolution_backward.default(
         grad_output,
         input,
         weight,
         [out_channels],
-        (stride_h, stride_w),
-        (pad_h, pad_w),
-        (dilation_h, dilation_w),
+        steps[:axes],
+        steps[axes : 2 * axes],
+        steps[2 * axes :],
         output_padding is not None,
-        output_padding or (0, 0),
+        output_padding or (0,) * axes,
         groups,
         needed,
     )

@@ -100,15 +100,27 @@ inline Tensor empty_2d(int64_t rows, int64_t columns, const Tensor& like) {
   return empty_strided(2, sizes, strides, like, like.scalar_type());
 }
 
-inline Tensor empty_4d(int64_t n, int64_t c, int64_t h, int64_t w, Layout layout,
-                       const Tensor& like, ScalarType dtype) {
-  const int64_t sizes[4] = {n, c, h, w};
+inline void check_size(IntHeaderOnlyArrayRef sizes) {
   int64_t elements = 1;
   for (const int64_t size : sizes) {
     CNNEXT_CHECK(size == 0 || elements <= kMaxElements / size, "a result of shape ",
                  in_brackets(sizes), " is too large");
     elements *= size;
   }
+}
+
+// Empty and contiguous, of a volume.
+inline Tensor empty_5d(int64_t n, int64_t c, int64_t d, int64_t h, int64_t w, const Tensor& like) {
+  const int64_t sizes[5] = {n, c, d, h, w};
+  check_size(sizes);
+  const int64_t strides[5] = {c * d * h * w, d * h * w, h * w, w, 1};
+  return empty_strided(5, sizes, strides, like, like.scalar_type());
+}
+
+inline Tensor empty_4d(int64_t n, int64_t c, int64_t h, int64_t w, Layout layout,
+                       const Tensor& like, ScalarType dtype) {
+  const int64_t sizes[4] = {n, c, h, w};
+  check_size(sizes);
   const bool last = layout == Layout::channels_last;
   const int64_t strides[4] = {c * h * w, last ? 1 : h * w, last ? w * c : w, last ? c : 1};
   return empty_strided(4, sizes, strides, like, dtype);
