@@ -11,6 +11,7 @@ from cnnext.ops.leaky_relu import LeakyReLUFunction
 from cnnext.ops.linear import LinearFunction
 from cnnext.ops.lstm_cell import LSTMCellFunction
 from cnnext.ops.max_pool2d import MaxPool2dFunction
+from cnnext.ops.max_unpool2d import MaxUnpool2dFunction
 from cnnext.ops.recurrence import RecurrenceFunction
 from cnnext.ops.relu import ReLUFunction
 
@@ -26,6 +27,7 @@ __all__ = [
     "LeakyReLUFunction",
     "LinearFunction",
     "MaxPool2dFunction",
+    "MaxUnpool2dFunction",
     "ReLUFunction",
     "RecurrenceFunction",
 ]

@@ -15,6 +15,7 @@ from cnnext.ops.linear import linear
 from cnnext.ops.lstm_cell import lstm_cell
 from cnnext.ops.max_pool1d import max_pool1d
 from cnnext.ops.max_pool2d import max_pool2d
+from cnnext.ops.max_unpool2d import max_unpool2d
 from cnnext.ops.recurrent_cells import gru_cell, rnn_relu_cell, rnn_tanh_cell
 from cnnext.ops.relu import relu
 
@@ -35,6 +36,7 @@ __all__ = [
     "lstm_cell",
     "max_pool1d",
     "max_pool2d",
+    "max_unpool2d",
     "relu",
     "rnn_relu_cell",
     "rnn_tanh_cell",

@@ -15,6 +15,7 @@ from cnnext.ops.linear import Linear
 from cnnext.ops.lstm_cell import LSTMCell
 from cnnext.ops.max_pool1d import MaxPool1d
 from cnnext.ops.max_pool2d import MaxPool2d
+from cnnext.ops.max_unpool2d import MaxUnpool2d
 from cnnext.ops.recurrent_cells import GRUCell, RNNCell
 from cnnext.ops.recurrent_layers import GRU, LSTM, RNN
 from cnnext.ops.relu import ReLU
@@ -41,6 +42,7 @@ __all__ = [
     "Linear",
     "MaxPool1d",
     "MaxPool2d",
+    "MaxUnpool2d",
     "RNNCell",
     "ReLU",
     "Sequential",

@@ -125,6 +125,12 @@ def _why_not_on_device(op: str, operand: Tensor) -> str | None:
     return _CHOSEN if chosen(op) == "native" else None
 
 
+def is_plain(operand: Any) -> bool:
+    """Whether our operators work on this as they do on a strided tensor."""
+    plain = type(operand) in _PLAIN_TYPES or _is_as_plain(operand)
+    return plain and operand.layout is _strided and not operand.is_nested
+
+
 def _is_as_plain(operand: Any) -> bool:
     """Whether our operators work on this as on a plain tensor, although its type is another.
 

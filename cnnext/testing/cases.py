@@ -298,6 +298,15 @@ class AdaptivePool2dCase(PoolCase):
 
 
 @dataclass(frozen=True)
+class MaxUnpool2dCase(PoolCase):
+    """A call of ``max_unpool2d``."""
+
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
 class Pool1dCase(Case):
     """A pool over (n, channels, length); what a subclass adds are arguments of its function."""
 

@@ -10,3 +10,4 @@
 #include "pooling/avg_pool2d.h"
 #include "pooling/max_pool2d_backward.h"
 #include "pooling/max_pool2d_forward.h"
+#include "pooling/max_unpool2d_planes.h"

@@ -6,6 +6,7 @@
 #include "pooling/adaptive_max_pool2d.h"
 #include "pooling/avg_pool2d.h"
 #include "pooling/max_pool2d.h"
+#include "pooling/max_unpool2d.h"
 
 namespace cnnext {
 namespace {
@@ -63,6 +64,12 @@ AdaptivePoolShape read_shape<AdaptiveAvgPool2d>(Fields& f) {
 template <>
 AdaptivePoolShape read_shape<AdaptiveMaxPool2d>(Fields& f) {
   return read_shape<AdaptiveAvgPool2d>(f);
+}
+
+template <>
+MaxUnpool2dShape read_shape<MaxUnpool2d>(Fields& f) {
+  return {f.positive("n"),     f.positive("c"),     f.positive("h_in"), f.positive("w_in"),
+          f.positive("h_out"), f.positive("w_out"), f.layout()};
 }
 
 namespace {
@@ -206,10 +213,48 @@ void bind_adaptive_max_pool2d(py::module_& m) {
                py::kw_only(), "threads"_a = 1);
 }
 
-[[maybe_unused]] const bool registered = register_bindings(bind_average<AvgPool2d>) &&
-                                         register_bindings(bind_average<AdaptiveAvgPool2d>) &&
-                                         register_bindings(bind_max_pool2d) &&
-                                         register_bindings(bind_adaptive_max_pool2d);
+py::tuple max_unpool2d_forward(const std::string& name, const py::array& x,
+                               const py::array& indices, int threads, const py::kwargs& shape) {
+  const MaxUnpool2dShape s = shape_from<MaxUnpool2d>(shape);
+  return with_kernel<MaxUnpool2d>(name, [&](auto zero, const auto& kernel) {
+    using T = decltype(zero);
+    const Input<T> in = input<T>({"x", x_size(s)}, x);
+    const Input<int64_t> positions = input<int64_t>({"indices", x_size(s)}, indices);
+    const Output<T> y(y_size(s));
+    int64_t invalid = INT64_MIN;
+    run_for_test(kernel, Pass::forward, s, {in.data(), positions.data(), y.data(), &invalid},
+                 threads);
+    return py::make_tuple(result("y", y, kernel.name),
+                          invalid == INT64_MIN ? py::object(py::none()) : py::int_(invalid));
+  });
+}
+
+py::array max_unpool2d_backward(const std::string& name, const py::array& dy,
+                                const py::array& indices, int threads, const py::kwargs& shape) {
+  const MaxUnpool2dShape s = shape_from<MaxUnpool2d>(shape);
+  return with_kernel<MaxUnpool2d>(name, [&](auto zero, const auto& kernel) {
+    using T = decltype(zero);
+    const Input<T> in = input<T>({"dy", y_size(s)}, dy);
+    const Input<int64_t> positions = input<int64_t>({"indices", x_size(s)}, indices);
+    const Output<T> dx(x_size(s));
+    run_for_test(kernel, Pass::bwd_input, s, {in.data(), positions.data(), dx.data(), nullptr},
+                 threads);
+    return result("dx", dx, kernel.name);
+  });
+}
+
+void bind_max_unpool2d(py::module_& m) {
+  py::module_ bindings = bind_operator<MaxUnpool2d>(m);
+  bindings.def("forward", &max_unpool2d_forward, "name"_a, "x"_a, "indices"_a, py::kw_only(),
+               "threads"_a = 1, "Returns y, and an index that is no position, or None.");
+  bindings.def("bwd_input", &max_unpool2d_backward, "name"_a, "dy"_a, "indices"_a, py::kw_only(),
+               "threads"_a = 1);
+}
+
+[[maybe_unused]] const bool registered =
+    register_bindings(bind_average<AvgPool2d>) &&
+    register_bindings(bind_average<AdaptiveAvgPool2d>) && register_bindings(bind_max_pool2d) &&
+    register_bindings(bind_adaptive_max_pool2d) && register_bindings(bind_max_unpool2d);
 
 }  // namespace
 }  // namespace cnnext

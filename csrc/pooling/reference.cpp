@@ -5,6 +5,7 @@
 #include "pooling/adaptive_max_pool2d.h"
 #include "pooling/avg_pool2d.h"
 #include "pooling/max_pool2d.h"
+#include "pooling/max_unpool2d.h"
 
 namespace cnnext {
 namespace {
@@ -199,6 +200,47 @@ struct AdaptiveMaxPool2dReferenceBackwardInput {
                   const Slice& slice) {
     for (int64_t plane = slice.begin; plane < slice.end; ++plane) {
       scatter_plane(s, plane, o, [&](int64_t, int64_t, int64_t at) { return o.indices[at]; });
+    }
+  }
+};
+
+// ----------------------------------------------------------------------------------------
+// unpooling
+
+template <class T>
+struct MaxUnpool2dReference {
+  static Plan plan(const MaxUnpool2dShape& s, int) { return one_task_a_plane(s); }
+
+  static void run(const MaxUnpool2dShape& s, const Plan&, const MaxUnpool2dOperands<T>& o,
+                  const Slice& slice) {
+    const PlaneIndex x{s.c, s.h_in, s.w_in, s.layout}, y{s.c, s.h_out, s.w_out, s.layout};
+    for (int64_t plane = slice.begin; plane < slice.end; ++plane) {
+      for (int64_t p = 0; p < s.out(); ++p) o.to[y(plane, p / s.w_out, p % s.w_out)] = 0;
+      for (int64_t p = 0; p < s.in(); ++p) {
+        const int64_t at = x(plane, p / s.w_in, p % s.w_in), index = o.indices[at];
+        if (index >= 0 && index < s.out()) {
+          o.to[y(plane, index / s.w_out, index % s.w_out)] = o.from[at];
+        } else {
+          __atomic_store_n(o.invalid, index, __ATOMIC_RELAXED);
+        }
+      }
+    }
+  }
+};
+
+template <class T>
+struct MaxUnpool2dReferenceBackwardInput {
+  static Plan plan(const MaxUnpool2dShape& s, int) { return one_task_a_plane(s); }
+
+  static void run(const MaxUnpool2dShape& s, const Plan&, const MaxUnpool2dOperands<T>& o,
+                  const Slice& slice) {
+    const PlaneIndex x{s.c, s.h_in, s.w_in, s.layout}, y{s.c, s.h_out, s.w_out, s.layout};
+    for (int64_t plane = slice.begin; plane < slice.end; ++plane) {
+      for (int64_t p = 0; p < s.in(); ++p) {
+        const int64_t at = x(plane, p / s.w_in, p % s.w_in), index = o.indices[at];
+        const bool inside = index >= 0 && index < s.out();
+        o.to[at] = inside ? o.from[y(plane, index / s.w_out, index % s.w_out)] : 0;
+      }
     }
   }
 };

@@ -8,6 +8,7 @@
 #include "pooling/adaptive_max_pool2d.h"
 #include "pooling/avg_pool2d.h"
 #include "pooling/max_pool2d.h"
+#include "pooling/max_unpool2d.h"
 
 namespace cnnext {
 namespace {
@@ -43,5 +44,6 @@ CNNEXT_REGISTER(AvgPool2d)
 CNNEXT_REGISTER(AdaptiveAvgPool2d)
 CNNEXT_REGISTER(MaxPool2d)
 CNNEXT_REGISTER(AdaptiveMaxPool2d)
+CNNEXT_REGISTER(MaxUnpool2d)
 
 }  // namespace cnnext

@@ -2,6 +2,7 @@
 // The pools on the CPU, for torch.
 #include "common/torch/cpu.h"
 #include "pooling/torch_adapter.h"
+#include "pooling/torch_max_unpool2d.h"
 
 namespace cnnext {
 namespace {
@@ -18,13 +19,18 @@ struct Device : CpuDevice {
 
 STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
   pooling::define_operators(m);
-  define_kernel_lists<AvgPool2d, AdaptiveAvgPool2d, MaxPool2d, AdaptiveMaxPool2d>(m);
+  pooling::define_max_unpool2d(m);
+  define_kernel_lists<AvgPool2d, AdaptiveAvgPool2d, MaxPool2d, AdaptiveMaxPool2d, MaxUnpool2d>(m);
 }
 
-STABLE_TORCH_LIBRARY_IMPL(cnnext, CPU, m) { pooling::implement_operators<Device>(m); }
+STABLE_TORCH_LIBRARY_IMPL(cnnext, CPU, m) {
+  pooling::implement_operators<Device>(m);
+  pooling::implement_max_unpool2d<Device>(m);
+}
 
 STABLE_TORCH_LIBRARY_IMPL(cnnext, CompositeExplicitAutograd, m) {
-  implement_kernel_lists<AvgPool2d, AdaptiveAvgPool2d, MaxPool2d, AdaptiveMaxPool2d>(m);
+  implement_kernel_lists<AvgPool2d, AdaptiveAvgPool2d, MaxPool2d, AdaptiveMaxPool2d, MaxUnpool2d>(
+      m);
 }
 
 }  // namespace cnnext

@@ -167,6 +167,17 @@ def avg_pool2d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
 
 
 @st.composite
+def max_unpool2d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
+    """Padding may leave too few places, which is an error."""
+    options: dict[str, Any] = {"kernel_size": draw(_per_axis(st.integers(1, 4)))}
+    if draw(st.booleans()):
+        options["stride"] = draw(st.one_of(st.none(), _per_axis(st.integers(1, 4))))
+    if draw(st.booleans()):
+        options["padding"] = draw(_per_axis(st.integers(0, 1)))
+    return [_batched(draw, (draw(FEW), draw(SIZES), draw(EXTENTS), draw(EXTENTS)))], options
+
+
+@st.composite
 def adaptive_avg_pool2d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
     sizes = st.one_of(st.integers(1, 9), st.none())
     wanted = draw(st.one_of(st.integers(0, 9), st.lists(sizes, min_size=2, max_size=2)))

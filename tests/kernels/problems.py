@@ -18,6 +18,7 @@ import resample
 import scale
 import shuffle
 import softmax
+import unpool
 from problem import Problem
 
 PROBLEMS: dict[str, Sequence[Problem]] = {
@@ -26,6 +27,7 @@ PROBLEMS: dict[str, Sequence[Problem]] = {
     "depth_windows": depth_windows.PROBLEMS,
     "finish": finish.PROBLEMS,
     "linear": linear.PROBLEMS,
+    "max_unpool2d": unpool.PROBLEMS,
     "pad": pad.PROBLEMS,
     "recurrence": recurrence.PROBLEMS,
     "reorder": reorder.PROBLEMS,

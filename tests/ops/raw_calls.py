@@ -24,9 +24,11 @@ from cnnext.testing.cases import (
     LSTMCellCase,
     MaxPool1dCase,
     MaxPool2dCase,
+    MaxUnpool2dCase,
 )
 from cnnext.testing.recurrence_cases import RecurrenceCase
 from cnnext.testing.spec import OperatorSpec
+from cnnext.testing.specs.max_unpool2d import indices_for
 from tests.ops.support import Tensors, seed_gradient
 
 raw = torch.ops.cnnext
@@ -211,6 +213,15 @@ def _mean(case: Any, image: Tensor, size: tuple[int, ...], windows: Any) -> Iter
     gradient = seed_gradient(getattr(raw, f"{name}_forward")(image, *size, *windows))
     for channels_last in (False, True):
         yield f"{name}_backward", (gradient, case.h_in, case.w_in, channels_last, *windows)
+
+
+def max_unpool2d(case: MaxUnpool2dCase, operands: Tensors) -> Iterator[RawCall]:
+    (image,) = operands
+    indices = indices_for(image)
+    output = torch.nn.functional.max_unpool2d(image, indices, **case.kwargs())
+    yield "max_unpool2d_forward", (image, indices, *output.shape[2:])
+    yield "max_unpool2d", (*leaves(operands), indices, *output.shape[2:])
+    yield "max_unpool2d_backward", (seed_gradient(output), indices)
 
 
 def adaptive_max_pool2d(case: AdaptivePool2dCase, operands: Tensors) -> Iterator[RawCall]:

