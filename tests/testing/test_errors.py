@@ -113,11 +113,13 @@ class TestContract:
         native = self.reference.float() + 1e-3
         assert check_contract(native, native, self.reference).ok
 
-    def test_limits_are_those_of_the_contract(self):
-        verdict = check_contract(self.reference, self.result(1e-3), self.reference)
-        assert verdict.max_limit == pytest.approx(2 * 1e-3 + 2e-6 * 1000)
+    @pytest.mark.parametrize(("layers", "more"), [(1, 1), (9, 3)])
+    def test_limits_are_those_of_the_contract(self, layers, more):
+        verdict = check_contract(self.reference, self.result(1e-3), self.reference, layers=layers)
+        assert verdict.max_limit == pytest.approx(2 * 1e-3 + more * 2e-6 * 1000)
+        rms = 1e-3 / math.sqrt(1000)
         rms_ref = self.reference.square().mean().sqrt().item()
-        assert verdict.rms_limit == pytest.approx(1.5 * 1e-3 / math.sqrt(1000) + 8e-7 * rms_ref)
+        assert verdict.rms_limit == pytest.approx(1.5 * rms + more * 8e-7 * rms_ref)
 
     def test_single_large_error_breaks_the_maximum(self):
         error = 1.01 * check_contract(self.reference, self.reference, self.reference).max_limit
