@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ import cnnext
 from tests.ops.graphs import BATCHES, ops_in
 from tests.ops.support import assert_same_sums
 from tests.pytorch_integration.cases import (
+    LAYERS,
+    OPERATORS,
     Layer,
     Network,
     each_layer,
@@ -29,11 +33,11 @@ from tests.pytorch_integration.cases import (
 from tests.pytorch_integration.networks import NETWORKS, SmallNetwork, each_network
 
 
-def exported(module: nn.Module, layer: Layer, **options: Any) -> torch.export.ExportedProgram:
-    """With a dynamic batch."""
-    inputs = layer.inputs(batch=BATCHES[0])
+def exported(module: nn.Module, inputs_of: Callable[..., Any]) -> torch.export.ExportedProgram:
+    """With a dynamic batch; `inputs_of` takes it as `batch`."""
+    inputs = inputs_of(batch=BATCHES[0])
     dynamic = torch.utils._pytree.tree_map(lambda _: {0: torch.export.Dim("batch")}, inputs)
-    return torch.export.export(module, inputs, dynamic_shapes=(*dynamic,), **options)
+    return torch.export.export(module, inputs, dynamic_shapes=(*dynamic,))
 
 
 def check(run: Any, layer: Layer) -> None:
@@ -46,14 +50,14 @@ def check(run: Any, layer: Layer) -> None:
 
 @each_layer
 def test_saved_and_loaded(layer: Layer, tmp_path: Path) -> None:
-    program = exported(layer.build(cnnext.nn), layer)
+    program = exported(layer.build(cnnext.nn), layer.inputs)
     torch.export.save(program, tmp_path / "program.pt2")
     check(torch.export.load(tmp_path / "program.pt2").module(), layer)
 
 
 @each_layer
 def test_decompositions_keep_our_operators(layer: Layer) -> None:
-    program = exported(layer.build(cnnext.nn), layer)
+    program = exported(layer.build(cnnext.nn), layer.inputs)
     decomposed = program.run_decompositions()
     assert ops_in(decomposed.graph_module)
     check(decomposed.module(), layer)
@@ -138,18 +142,58 @@ def test_make_fx(layer: Layer, mode: str) -> None:
         assert_same_sums(graph(*arguments), training_step(native)(*arguments))
 
 
-@pytest.mark.slow
-def test_aot_inductor_package(tmp_path: Path) -> None:
-    model = Network(cnnext.nn).eval()
-    batch = torch.export.Dim("batch")
+class EveryLayer(nn.Module):
+    """The native counterparts of all our modules, each with inputs of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layer.build(nn) for layer in LAYERS)
+
+    def forward(self, inputs: tuple[Any, ...]) -> list[Any]:
+        return [layer(*own) for layer, own in zip(self.layers, inputs, strict=True)]
+
+    @staticmethod
+    def inputs(batch: int) -> tuple[tuple[Any, ...]]:
+        return (tuple(layer.inputs(batch=batch) for layer in LAYERS),)
+
+
+def packaged(program: torch.export.ExportedProgram, folder: Path) -> str:
+    """The file that AOTInductor makes of a program."""
+    path = folder / "model.pt2"
+    return torch._inductor.aoti_compile_and_package(program, package_path=str(path))
+
+
+def test_a_package_of_every_layer(tmp_path: Path) -> None:
+    model = cnnext.convert(EveryLayer().eval())
     with torch.no_grad():
-        program = torch.export.export(
-            model, (Network.images(BATCHES[0]),), dynamic_shapes=({0: batch},)
-        )
-        path = torch._inductor.aoti_compile_and_package(
-            program, package_path=str(tmp_path / "model.pt2")
-        )
-        run = torch._inductor.aoti_load_package(path)
+        program = exported(model, EveryLayer.inputs)
+        assert ops_in(program.graph_module) == {op.raw for op in OPERATORS}
+        run = torch._inductor.aoti_load_package(packaged(program, tmp_path))
         for batch in BATCHES:
-            images = Network.images(batch)
-            assert_same_sums(run(images), model(images))
+            inputs = EveryLayer.inputs(batch)
+            assert_same_sums(run(*inputs), model(*inputs))
+
+
+_ALONE = """
+import sys
+import torch
+library, package, values = sys.argv[1:]
+torch.ops.load_library(library)
+images, expected = torch.load(values)
+output = torch._inductor.aoti_load_package(package)(images)
+torch.testing.assert_close(output, expected)
+assert not any(name.partition(".")[0] == "cnnext" for name in sys.modules)
+"""
+
+
+@pytest.mark.slow
+def test_a_package_runs_on_the_library_alone(tmp_path: Path) -> None:
+    """As in a program that has no Python; operators that Python defines are not in it."""
+    model = Network(cnnext.nn).eval()
+    with torch.no_grad():
+        path = packaged(exported(model, lambda batch: (Network.images(batch),)), tmp_path)
+        images = Network.images()
+        torch.save((images, model(images)), tmp_path / "values.pt")
+    script = (sys.executable, "-c", _ALONE, cnnext._C.__file__, path, tmp_path / "values.pt")
+    done = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
