@@ -1,4 +1,4 @@
-"""The models that ``compare`` knows, each with its builder and its real input.
+"""The models that the commands know, each with its builder and its input.
 
 The user's own have other names (``own_model.py``), which all functions take as well.
 """
@@ -20,6 +20,8 @@ from cnnext.cli.arguments import UserError
 from cnnext.cli.data import Sample, digits, lines_of_digits, photographs
 from cnnext.models.common import init_convolutions
 from cnnext.testing.model_pair import Build
+from cnnext.training.karate import NODES
+from cnnext.training.sequences import STEPS
 
 #: The models compared by default.
 DEFAULT = ("lenet5", "vgg16", "resnet50", "bottleneck")
@@ -40,8 +42,26 @@ _OTHER_SHAPES: dict[str, tuple[int, ...]] = {
     BOTTLENECK: (256, 56, 56),
 }
 
-# Models whose input is something else than a batch of images.
-_TAKE_NO_IMAGES = {"fast_rcnn_head", "gcn", "simple_gru", "simple_lstm", "simple_rnn"}
+Shapes = tuple[tuple[int, ...], ...]
+
+# The features of Cora, of which the GCN is built.
+_NODE_FEATURES = 1433
+# Boxes of an image in the paper's training steps.
+_BOXES = 64
+
+
+def _series(batch: int) -> Shapes:
+    return ((batch, STEPS, 1),)
+
+
+# Models whose input is something else than a batch of images, and the shapes of one.
+_OTHER_INPUTS: dict[str, Callable[[int], Shapes]] = {
+    "fast_rcnn_head": lambda batch: ((batch, *_IMAGE_SHAPE), (batch * _BOXES, 5)),
+    "gcn": lambda batch: ((NODES, _NODE_FEATURES), (NODES, NODES)),
+    "simple_gru": _series,
+    "simple_lstm": _series,
+    "simple_rnn": _series,
+}
 
 
 def functions() -> list[str]:
@@ -51,16 +71,21 @@ def functions() -> list[str]:
 
 def builders() -> list[str]:
     """The builders of ``cnnext.models`` whose models take a batch of images."""
-    return [name for name in functions() if name not in _TAKE_NO_IMAGES]
+    return [name for name in functions() if name not in _OTHER_INPUTS]
 
 
 def names() -> list[str]:
-    """Every name that ``build`` takes."""
+    """The models that take a batch of images."""
     return [*builders(), BOTTLENECK]
 
 
+def all_names() -> list[str]:
+    """Every name that ``build`` takes."""
+    return [*functions(), BOTTLENECK]
+
+
 def check_name(name: str, known: Sequence[str] | None = None) -> None:
-    """Raise a UserError if no model has this name, of all or of the ``known`` ones."""
+    """Raise a UserError if no model has this name, of ``names()`` or of the ``known`` ones."""
     if known is None and own_model.is_one(name):
         own_model.check(name)
         return
@@ -112,6 +137,13 @@ def image_shape(name: str) -> tuple[int, ...]:
     if own_model.is_one(name):
         return tuple(own_model.sample(name, 1).images.shape[1:])
     return _OTHER_SHAPES.get(name, _IMAGE_SHAPE)
+
+
+def input_shapes(name: str, batch: int) -> Shapes:
+    """The shapes of what a model is called with, of the batch if there is one."""
+    if name in _OTHER_INPUTS:
+        return _OTHER_INPUTS[name](batch)
+    return ((batch, *image_shape(name)),)
 
 
 def seeded_images(name: str, batch: int, seed: int) -> Tensor:

@@ -42,11 +42,15 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "model",
         metavar="MODEL",
-        help=f"one of {', '.join(subjects.names())}; or MODULE:FUNCTION, a function of yours that"
-        " returns a model and a tensor to call it with",
+        help=f"one of {', '.join(subjects.all_names())}; or MODULE:FUNCTION, a function of yours"
+        " that returns a model and a tensor to call it with",
     )
     parser.add_argument(
-        "--batch", type=positive_int, default=1, metavar="N", help="images in a batch (default: 1)"
+        "--batch",
+        type=positive_int,
+        default=1,
+        metavar="N",
+        help="images or series in a batch (default: 1)",
     )
     parser.add_argument(
         "--size",
@@ -84,36 +88,40 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the table of one model."""
     name = arguments.model
     if not own_model.is_one(name):
-        subjects.check_name(name)
-    shape = (arguments.batch, *_input_shape(name, arguments.size))
+        subjects.check_name(name, subjects.all_names())
+    shapes = _input_shapes(name, arguments.batch, arguments.size)
+    inputs_text = " and ".join(map(_text, shapes))
     with torch.device("meta"):
         model = subjects.build(name)(nn)
         if any(map(is_lazy, model.parameters())):
             raise UserError(f"{name} returns a model with lazy layers: call it once before")
         recorder = _Recorder(model)
-        images = torch.empty(shape)
+        inputs = [torch.empty(shape) for shape in shapes]
     try:
-        recorder.record(images)
+        recorder.record(*inputs)
     except Exception as error:
         reason = next(iter(str(error).splitlines()), "")
         raise UserError(
-            f"{name} cannot be called with an input of {_text(shape)}:"
+            f"{name} cannot be called with an input of {inputs_text}:"
             f" {recorder.where()}{type(error).__name__}: {reason}"
         ) from error
-    print(_report(f"{name}, input {_text(shape)}", recorder.layers).text())
+    print(_report(f"{name}, input {inputs_text}", recorder.layers).text())
     size = sum(layer.parameter_bytes for layer in recorder.layers)
-    print(f"\nThe parameters take {size / 1e6:,.2f} MB.\n{_NOTE}")
+    unit, scale = ("MB", 1e6) if size >= 1e5 else ("kB", 1e3)
+    print(f"\nThe parameters take {size / scale:,.2f} {unit}.\n{_NOTE}")
     return 0
 
 
-def _input_shape(name: str, size: tuple[int, int] | None) -> tuple[int, ...]:
-    """The shape of one image."""
-    shape = subjects.image_shape(name)
+def _input_shapes(name: str, batch: int, size: tuple[int, int] | None) -> subjects.Shapes:
+    """The shapes of the model's input, with images of that size."""
+    first, *others = shapes = subjects.input_shapes(name, batch)
+    if batch > 1 and shapes == subjects.input_shapes(name, 1):
+        raise UserError(f"--batch: the input of {name} has no batch")
     if size is None:
-        return shape
-    if len(shape) < 3:
+        return shapes
+    if len(first) < 4:
         raise UserError(f"--size: the input of {name} has no height and width")
-    return (*shape[:-2], *size)
+    return ((*first[:-2], *size), *others)
 
 
 def _report(title: str, layers: list[Layer]) -> Report:
@@ -170,7 +178,7 @@ class _Recorder:
         self._counter = FlopCounterMode(display=False)
         self._calls: list[_Call] = []
 
-    def record(self, images: Tensor) -> None:
+    def record(self, *inputs: Tensor) -> None:
         """Call the model, then add the modules with parameters that it has not called."""
         for name, module in self._model.named_modules():
             module.register_forward_pre_hook(partial(self._enter, name))
@@ -178,7 +186,7 @@ class _Recorder:
         with warnings.catch_warnings(), torch.no_grad(), torch.device("meta"), self._counter:
             # cnnext's layers have no kernels on meta.
             warnings.simplefilter("ignore", NativeFallbackWarning)
-            self._model(images)
+            self._model(*inputs)
         for name in list(self._parameters):
             self._add(name, self._model.get_submodule(name), _NOT_CALLED, 0)
 

@@ -31,7 +31,8 @@ def roi_max_pool(
     maximum, of equal ones the first in row-major order.
 
     In programs of torch.export and in traces, which are also what is exported to ONNX, the height
-    and width of ``features`` are constants, and equal maxima share the gradient.
+    and width of ``features`` are constants, and equal maxima share the gradient. Of tensors on meta
+    it gives the shape.
 
     Args:
         features: ``(N, C, H, W)``.
@@ -44,7 +45,7 @@ def roi_max_pool(
     """
     if isinstance(output_size, int):
         output_size = (output_size, output_size)
-    if torch.compiler.is_exporting() or _is_tracing():
+    if features.is_meta or torch.compiler.is_exporting() or _is_tracing():
         return _pool_without_loops(features, rois, output_size, spatial_scale)
     channels, height, width = features.shape[1:]
     if len(rois) == 0:

@@ -76,6 +76,47 @@ def test_every_model(model, table):
     assert all(output.startswith("1x") or model == "crnn" for _, _, output, *_ in layers)
 
 
+_VGG16_CONVOLUTIONS = 15_346_630_656
+
+# Input, last output, parameters and their size, multiply-adds.
+WITHOUT_IMAGES = {
+    "fast_rcnn_head": (
+        *("1 x 3 x 224 x 224 and 64 x 5", "64x84", 134_690_729, "538.76 MB"),
+        _VGG16_CONVOLUTIONS + 64 * 4096 * (512 * 49 + 4096 + 21 + 84),
+    ),
+    "gcn": (
+        *("34 x 1433 and 34 x 34", "34x7", 23_063, "92.25 kB"),
+        34 * (1433 * 16 + 34 * 16 + 16 * 7 + 34 * 7),
+    ),
+    "simple_gru": ("1 x 50 x 1", "1x50x1", 3_393, "13.57 kB", 50 * (3 * 32 * 33 + 32)),
+    "simple_lstm": ("1 x 50 x 1", "1x50x1", 4_513, "18.05 kB", 50 * (4 * 32 * 33 + 32)),
+    "simple_rnn": ("1 x 50 x 1", "1x50x1", 1_153, "4.61 kB", 50 * (32 * 33 + 32)),
+}
+
+
+def test_all_models_without_images_are_listed_here():
+    assert set(WITHOUT_IMAGES) == set(subjects.all_names()) - set(subjects.names())
+
+
+@pytest.mark.parametrize("model", WITHOUT_IMAGES)
+def test_models_without_images(model, capsys):
+    inputs, output, parameters, size, multiply_adds = WITHOUT_IMAGES[model]
+    assert cli.main(["summary", model]) == 0
+    heading, *lines = capsys.readouterr().out.replace(" x ", "x").splitlines()
+    assert heading == f"{model}, input {inputs}".replace(" x ", "x")
+    assert f"The parameters take {size}." in lines
+    total = next(i for i, line in enumerate(lines) if line.startswith("total"))
+    assert lines[total - 1].split()[2] == output
+    assert lines[total].split() == ["total", f"{parameters:,}", f"{multiply_adds:,}"]
+
+
+def test_batches_without_images(table):
+    rows = {row[0]: row for row in table("fast_rcnn_head", "--batch", "2", "--size", "32x48")}
+    assert rows["features.0"][2] == "2x64x32x48"
+    assert rows["deltas"][2] == "128x84"
+    assert table("simple_lstm", "--batch", "3")[0][2] == "3x50x32"
+
+
 def test_batch_and_size(table):
     first, *_, total = table("vgg16", "--batch", "3", "--size", "32x64")
     assert first == ["features.0", "Conv2d", "3x64x32x64", "1,792", f"{3 * 32 * 64 * 27 * 64:,}"]
@@ -151,6 +192,13 @@ def test_several_results(table):
         ([f"{OWN}:nothing"], f"the module {OWN!r} has no function 'nothing'"),
         ([f"{OWN}:lazy"], "lazy returns a model with lazy layers: call it once before"),
         ([f"{OWN}:lstm", "--size", "8"], "has no height and width"),
+        (["simple_rnn", "--size", "8"], "--size: the input of simple_rnn has no height and width"),
+        (["gcn", "--size", "8"], "--size: the input of gcn has no height and width"),
+        (["gcn", "--batch", "2"], "--batch: the input of gcn has no batch"),
+        (
+            ["fast_rcnn_head", "--size", "8"],
+            "fast_rcnn_head cannot be called with an input of 1 x 3 x 8 x 8 and 64 x 5: features.",
+        ),
         (
             ["lenet5", "--size", "5"],
             "lenet5 cannot be called with an input of 1 x 1 x 5 x 5: features.2: RuntimeError: ",

@@ -176,3 +176,10 @@ def test_spatial_pyramid_is_its_levels_side_by_side(size: tuple[int, int]) -> No
     assert torch.equal(pooled[:, 48:-3:4], features[..., :rows, :columns].amax((2, 3)))
     assert torch.equal(pooled, spatial_pyramid_pool(features, layers=torch.nn))
     assert torch.equal(pooled[:, 48:-3], spatial_pyramid_pool(features, (2,), cnnext.nn))
+
+
+def test_boxes_on_meta_have_a_shape() -> None:
+    features, rois = torch.empty(2, 3, 8, 10, device="meta"), torch.empty(4, 5, device="meta")
+    output = roi_max_pool(features, rois, (2, 3), 1 / 8)
+    assert output.is_meta
+    assert output.shape == (4, 3, 2, 3)
