@@ -14,6 +14,8 @@ from cnnext.ops.max_pool2d import MaxPool2dFunction
 from cnnext.ops.max_unpool2d import MaxUnpool2dFunction
 from cnnext.ops.recurrence import RecurrenceFunction
 from cnnext.ops.relu import ReLUFunction
+from cnnext.ops.sigmoid import SigmoidFunction
+from cnnext.ops.tanh import TanhFunction
 
 __all__ = [
     "AdaptiveAvgPool2dFunction",
@@ -30,4 +32,6 @@ __all__ = [
     "MaxUnpool2dFunction",
     "ReLUFunction",
     "RecurrenceFunction",
+    "SigmoidFunction",
+    "TanhFunction",
 ]

@@ -18,6 +18,8 @@ from cnnext.ops.max_pool2d import max_pool2d
 from cnnext.ops.max_unpool2d import max_unpool2d
 from cnnext.ops.recurrent_cells import gru_cell, rnn_relu_cell, rnn_tanh_cell
 from cnnext.ops.relu import relu
+from cnnext.ops.sigmoid import sigmoid
+from cnnext.ops.tanh import tanh
 
 __all__ = [
     "adaptive_avg_pool2d",
@@ -40,4 +42,6 @@ __all__ = [
     "relu",
     "rnn_relu_cell",
     "rnn_tanh_cell",
+    "sigmoid",
+    "tanh",
 ]

@@ -20,6 +20,8 @@ from cnnext.ops.recurrent_cells import GRUCell, RNNCell
 from cnnext.ops.recurrent_layers import GRU, LSTM, RNN
 from cnnext.ops.relu import ReLU
 from cnnext.ops.sequential import Sequential
+from cnnext.ops.sigmoid import Sigmoid
+from cnnext.ops.tanh import Tanh
 
 __all__ = [
     "GRU",
@@ -46,4 +48,6 @@ __all__ = [
     "RNNCell",
     "ReLU",
     "Sequential",
+    "Sigmoid",
+    "Tanh",
 ]

@@ -42,7 +42,8 @@ _NOT_A_TENSOR = "an operand is not a tensor"
 _SEVERAL_DEVICES = "the operands are on different devices"
 _CHOSEN = "native PyTorch is the backend chosen for CUDA"
 _ONNX = "ONNX knows no kernels of ours"
-_SILENT = frozenset((_NOT_A_TENSOR, _SEVERAL_DEVICES, _CHOSEN, _ONNX))
+FASTER_NATIVELY = "native PyTorch is faster"
+_SILENT = frozenset((_NOT_A_TENSOR, _SEVERAL_DEVICES, _CHOSEN, _ONNX, FASTER_NATIVELY))
 # No fallback either: torch.fx records the call of our function, which computes when the graph runs.
 _SYMBOLIC = "torch.fx is tracing"
 _noticed: set[tuple[str, str]] = set()

@@ -3,11 +3,18 @@
 // that one instruction loads. What does not fill 16 bytes is left to threads of one element each;
 // so is everything where an array does not begin at a multiple of 16.
 #include "common/cuda/launch.h"
+#include "common/cuda/math.h"
 #include "common/cuda/operator.h"
 #include "elementwise/operators.h"
 
 namespace cnnext {
 namespace {
+
+template <class Value>
+struct Transcendental {
+  CNNEXT_INLINE static Value sigmoid(Value x) { return logistic(x); }
+  CNNEXT_INLINE static Value tanh(Value x) { return hyperbolic_tangent(x); }
+};
 
 template <class T>
 struct alignas(16) Pack {

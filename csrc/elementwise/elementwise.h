@@ -41,6 +41,7 @@ struct ElementwiseOperands {
 template <class Op>
 struct ElementwiseOperator {
   using Parameters = NoParameters;
+  static constexpr bool kInPlace = true;  // whether torch's function has a form in place
   using Shape = ElementwiseShape<Op>;
   template <class T>
   using Operands = ElementwiseOperands<T>;
@@ -55,6 +56,13 @@ CNNEXT_INLINE V constant(double value) {
   } else {
     return static_cast<V>(value);
   }
+}
+
+// sigmoid(x) and tanh(x) of a V. What runs the formulas defines them: the reference by the standard
+// library, kernels on vectors, CUDA.
+namespace {
+template <class V>
+struct Transcendental;
 }
 
 // An element of a pass's result, or a vector of them.

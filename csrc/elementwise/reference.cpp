@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The element-wise operators as their formulas say them: the oracle, and the float64 path.
+#include <cmath>
+
 #include "elementwise/operators.h"
 
 namespace cnnext {
 namespace {
+
+template <class T>
+struct Transcendental {
+  static T sigmoid(double x) { return static_cast<T>(1 / (1 + std::exp(-x))); }
+  static T tanh(double x) { return static_cast<T>(std::tanh(x)); }
+};
 
 template <class Op, Pass kPass, class T>
 struct ElementwiseReference {

@@ -1,14 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Element-wise operators on vectors. Little to compute, everything to move: memory bandwidth is the
-// limit, and a task is a block large enough (128 KB) that handing it to another core costs nothing
-// beside it.
+// limit (sigmoid and tanh, with an exponential each, come near it), and a task is a block large
+// enough (128 KB) that handing it to another core costs nothing beside it. What is left of a block
+// is a part of a vector, so that the bits of a result do not depend on its place.
 #pragma once
 
-#include "common/simd/simd.h"
+#include "common/simd/math.h"
 #include "elementwise/operators.h"
 
 namespace cnnext {
 namespace {
+
+template <class V>
+struct Transcendental {
+  static constexpr int kLanes = sizeof(V) / sizeof(float);
+  CNNEXT_INLINE static V sigmoid(V x) { return cnnext::sigmoid<kLanes>(x); }
+  CNNEXT_INLINE static V tanh(V x) { return cnnext::tanh<kLanes>(x); }
+};
 
 template <class Op, Pass kPass, int N>
 struct ElementwiseSimd {
@@ -30,10 +38,10 @@ struct ElementwiseSimd {
       const f32<N> second = kPass == Pass::forward ? first : load<N>(o.second + i);
       store<N>(o.result + i, evaluate<Op, kPass>(first, second, s.parameters));
     }
-    for (; i < end; ++i) {
-      const float second = kPass == Pass::forward ? 0 : o.second[i];
-      o.result[i] = evaluate<Op, kPass>(o.first[i], second, s.parameters);
-    }
+    if (i == end) return;
+    const f32<N> first = load_partial<N>(o.first + i, end - i);
+    const f32<N> second = kPass == Pass::forward ? first : load_partial<N>(o.second + i, end - i);
+    store_partial<N>(o.result + i, evaluate<Op, kPass>(first, second, s.parameters), end - i);
   }
 };
 

@@ -114,7 +114,7 @@ void define_operator(StableLibrary& m) {
   }
   const std::string tensors = "_backward(Tensor grad_output, Tensor " + std::string(Op::kSaved);
   define_forward(m, op, "(Tensor input" + parameters + ") -> Tensor");
-  m.def((op + "_(Tensor(a!) self" + parameters + ") -> ()").c_str());
+  if (Op::kInPlace) m.def((op + "_(Tensor(a!) self" + parameters + ") -> ()").c_str());
   m.def((op + tensors + parameters + ") -> Tensor").c_str());
 }
 
@@ -123,7 +123,7 @@ void implement_operator(StableLibrary& m) {
   using F = Functions<Op, Device, std::make_index_sequence<Op::Parameters::kCount>>;
   const std::string op = Op::kName;
   implement_forward(m, op, TORCH_BOX(&F::forward));
-  m.impl((op + "_").c_str(), TORCH_BOX(&F::forward_));
+  if (Op::kInPlace) m.impl((op + "_").c_str(), TORCH_BOX(&F::forward_));
   m.impl((op + "_backward").c_str(), TORCH_BOX(&F::backward));
 }
 

@@ -3,17 +3,13 @@
 // value between them and the new state goes through memory. The gates are kept for the backward
 // pass.
 #include "common/cuda/launch.h"
+#include "common/cuda/math.h"
 #include "common/cuda/operator.h"
 #include "common/kernel/divisor.h"
 #include "recurrence/cells.h"
 
 namespace cnnext {
 namespace {
-
-CNNEXT_INLINE float exponential(float x) { return expf(x); }
-CNNEXT_INLINE double exponential(double x) { return exp(x); }
-CNNEXT_INLINE float hyperbolic_tangent(float x) { return tanhf(x); }
-CNNEXT_INLINE double hyperbolic_tangent(double x) { return ::tanh(x); }
 
 template <class T>
 struct Unit : UnitPlace<T> {
@@ -24,7 +20,7 @@ struct Unit : UnitPlace<T> {
     return p == nullptr ? Value(0) : Value(widen(p[at]));
   }
   CNNEXT_INLINE static void write(T* p, int64_t at, Value v) { p[at] = narrow<T>(v); }
-  CNNEXT_INLINE static Value sigmoid(Value x) { return 1 / (1 + exponential(-x)); }
+  CNNEXT_INLINE static Value sigmoid(Value x) { return logistic(x); }
   CNNEXT_INLINE static Value tanh(Value x) { return hyperbolic_tangent(x); }
 };
 

@@ -36,11 +36,12 @@ def _one_thread() -> Iterator[None]:
 def _strict(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fallback to ATen is an error, except in the tests that ask for `fallbacks`.
 
-    The quiet one, of small relus that need gradients, does not happen.
+    The quiet ones, where native is faster, do not happen.
     """
     strict = "fallbacks" not in request.fixturenames
     monkeypatch.setenv("CNNEXT_STRICT", "1" if strict else "0")
-    monkeypatch.setattr("cnnext.ops.common.elementwise._MIN_BYTES_FOR_FUNCTION", 0)
+    for asked in ("_trains_faster_natively", "_computes_faster_natively"):
+        monkeypatch.setattr(f"cnnext.ops.common.elementwise.{asked}", lambda *_: False)
 
 
 @pytest.fixture

@@ -228,6 +228,8 @@ def test_bad_input_of_elementwise_operators(
 ) -> None:
     if inplace and not spec.in_place:
         pytest.skip("it has no in-place form")
+    if isinstance(bad, torch.Tensor) and not spec.exact:
+        pytest.skip("native computes it, in floating point")
     options = {"inplace": True} if inplace else {}
     check_error(spec.name, {"input": bad, **options}, mentioned)
 

@@ -309,7 +309,8 @@ def test_rejected_by_elementwise_operators(spec: Spec) -> None:
             f"{saved} must have dtype Float like the other operands, but has Double",
         ),
     ):
-        check_operator_error(raw, (*arguments, *spec.options), mentioned)
+        if raw in spec.operator.raw:
+            check_operator_error(raw, (*arguments, *spec.options), mentioned)
 
 
 @pytest.mark.parametrize(

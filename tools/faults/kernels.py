@@ -17,9 +17,9 @@ KERNELS = (
         name="relu-tail-misses-the-last-element",
         kind="end of a loop",
         file="csrc/elementwise/simd.h",
-        old="i < end",
-        new="i + 1 < end",
-        within="for (; i < end; ++i) {",
+        old="i == end",
+        new="i + 1 >= end",
+        within="if (i == end) return;",
         tests=("tests/kernels/test_every_kernel.py", "-k", "relu"),
     ),
     Fault(

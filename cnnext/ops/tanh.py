@@ -1,0 +1,95 @@
+"""tanh: `torch.nn.functional.tanh` and `torch.nn.Tanh` on cnnext's kernels."""
+
+from __future__ import annotations
+
+from abc import ABCMeta
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from torch import tanh as native_tanh
+
+from cnnext.ops.common.drop_in import NativeLayer
+from cnnext.ops.common.elementwise import (
+    check_vectors_win,
+    declare_out_of_place,
+    register_elementwise,
+)
+from cnnext.runtime.fallback import is_scripting
+from cnnext.runtime.launch import launch
+from cnnext.runtime.operator import CudaRule, Operator
+
+# Measured with one thread: below, the two take the same time.
+_MIN_BYTES_FOR_FUNCTION: Final = 20 << 10
+
+# ----------------------------------------------------------------------------------- autograd
+
+
+def _differentiable_backward(grad_output: Tensor, output: Tensor) -> Tensor:
+    return torch.ops.aten.tanh_backward.default(grad_output, output)
+
+
+_Recorded: Any = register_elementwise(
+    "tanh", _differentiable_backward, saved="output", in_place=False
+)
+
+
+class TanhFunction(_Recorded):
+    """tanh of a tensor. Twice differentiable."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor) -> Tensor:
+        return _Recorded.forward(ctx, input)
+
+
+# ----------------------------------------------------------------------------------- function
+
+
+def tanh(input: Tensor) -> Tensor:
+    """The hyperbolic tangent of each element, as `torch.nn.functional.tanh`.
+
+    On the CPU, two kinds of tensors go to native PyTorch without a warning, since it is faster:
+    those smaller than 20 KB that need gradients, by the time that Python takes for an autograd
+    Function; and float64, for which there are no vectors of ours.
+
+    Args:
+        input: any shape, float32, on CUDA also float64, float16 or bfloat16 (anything else that
+            native takes is computed by native PyTorch, with one `NativeFallbackWarning`).
+
+    Raises:
+        RuntimeError: a dtype that native rejects.
+        TypeError: `input` is not a tensor.
+    """
+    return launch(TANH, (input,))
+
+
+# ------------------------------------------------------------------------------------- module
+
+
+_native = NativeLayer(torch.nn.Tanh)
+
+
+@_native.drop_in
+class Tanh(torch.nn.Tanh, metaclass=ABCMeta):
+    """`torch.nn.Tanh` on cnnext's kernels: same arguments, errors and results; any shape."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if is_scripting():
+            return native_tanh(input)
+        if _native.cls.forward is not _native.forward:
+            return _native.call_replaced("forward", self, input)
+        return tanh(input)
+
+
+TANH = declare_out_of_place(
+    Operator(
+        name="tanh",
+        function=tanh,
+        native=native_tanh,
+        module=Tanh,
+        autograd=TanhFunction,
+        check=check_vectors_win,
+        cuda=CudaRule("native", "ATen moves as many bytes"),
+    ),
+    _MIN_BYTES_FOR_FUNCTION,
+)
