@@ -1,4 +1,7 @@
-"""The modules of `torch.nn` that cnnext has kernels for: subclasses with the same arguments."""
+"""The modules of `torch.nn` that cnnext has kernels for, and two that it has by name alone.
+
+All are subclasses with the same arguments.
+"""
 
 from cnnext.ops.adaptive_avg_pool2d import AdaptiveAvgPool2d
 from cnnext.ops.adaptive_max_pool1d import AdaptiveMaxPool1d
@@ -22,6 +25,7 @@ from cnnext.ops.relu import ReLU
 from cnnext.ops.sequential import Sequential
 from cnnext.ops.sigmoid import Sigmoid
 from cnnext.ops.tanh import Tanh
+from cnnext.ops.without_kernels import Dropout, Softmax
 
 __all__ = [
     "GRU",
@@ -38,6 +42,7 @@ __all__ = [
     "Conv2d",
     "Conv3d",
     "ConvTranspose2d",
+    "Dropout",
     "GRUCell",
     "LSTMCell",
     "LeakyReLU",
@@ -49,5 +54,6 @@ __all__ = [
     "ReLU",
     "Sequential",
     "Sigmoid",
+    "Softmax",
     "Tanh",
 ]

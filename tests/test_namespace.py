@@ -20,7 +20,7 @@ import cnnext
 from cnnext.runtime.mirror import Mirror
 
 ROOT = Path(__file__).parents[1]
-CLASSES = {cls.__bases__[0]: cls for cls in cnnext.nn.SWAPPED}
+CLASSES = {cls.__bases__[0]: cls for cls in (*cnnext.nn.SWAPPED, *cnnext.nn.NATIVE)}
 FUNCTIONS = {
     getattr(nn.functional, name): getattr(cnnext.functional, name)
     for name in cnnext.functional.__all__

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 import cnnext
+from cnnext.ops.without_kernels import WITHOUT_KERNELS
 from cnnext.runtime.operator import OPERATORS, Operator
 from cnnext.testing import kernels
 from cnnext.testing.specs import MEASURED, SPECS
@@ -25,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 
 FUNCTIONS = {op.name for op in OPERATORS.values() if op.function is not None}
 MODULES = {op.module.__name__ for op in OPERATORS.values() if op.module is not None}
+BY_NAME = {cls.__name__ for cls in WITHOUT_KERNELS}
 RAW = {name for op in OPERATORS.values() for name in op.raw}
 KERNELS = {op.kernels for op in OPERATORS.values() if op.kernels is not None}
 
@@ -102,8 +104,8 @@ LISTS: dict[str, tuple[Callable[[], Collection[str]], set[str]]] = {
         lambda: [op for op in FUNCTIONS if vars(cnnext.nn.functional).get(op) is function(op)],
         FUNCTIONS.intersection(vars(nn.functional)),
     ),
-    "cnnext.nn": (lambda: modules_in(cnnext.nn), MODULES),
-    "cnnext": (lambda: modules_in(cnnext), MODULES),
+    "cnnext.nn": (lambda: modules_in(cnnext.nn), MODULES | BY_NAME),
+    "cnnext": (lambda: modules_in(cnnext), MODULES | BY_NAME),
     "cnnext.autograd": (
         lambda: cnnext.autograd.__all__,
         {op.autograd.__name__ for op in OPERATORS.values() if op.autograd is not None},

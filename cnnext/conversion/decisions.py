@@ -11,6 +11,7 @@ from torch.nn.utils import parametrize
 from cnnext import nn
 from cnnext.conversion.blocks import counterpart_of, is_counterpart
 from cnnext.ops.common.drop_in import NATIVE_LAYERS
+from cnnext.ops.without_kernels import WITHOUT_KERNELS
 
 Status = Literal["cnnext", "native", "kept"]
 
@@ -22,10 +23,11 @@ class Decision:
     """What becomes of a layer.
 
     Attributes:
-        status: ``"cnnext"`` for a cnnext layer, which ``restore`` swaps; ``"native"`` for one that
-            ``convert`` swaps; ``"kept"`` for one that both leave alone.
+        status: ``"cnnext"`` for a layer that cnnext computes; ``"native"`` for one that ``convert``
+            swaps; ``"kept"`` for one that it leaves alone.
         reason: why that is so.
-        counterpart: the class that it is swapped for, ``None`` if it is kept.
+        counterpart: the class that it is swapped for, by ``restore`` if that is one of its bases;
+            ``None`` if nothing swaps it.
     """
 
     status: Status
@@ -38,6 +40,9 @@ def decide(module: Module) -> Decision | None:
     cls = type(module)
     if (block := _decide_block(module)) is not None:
         return block
+    if cls in WITHOUT_KERNELS:
+        reason = f"native PyTorch computes it: {WITHOUT_KERNELS[cls]}"
+        return Decision("kept", reason, cls.__bases__[0])
     native = next((base for base in cls.__mro__ if base in _CNNEXT_FOR_NATIVE), None)
     if native is None:
         return _decide_by_name(module)

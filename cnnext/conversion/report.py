@@ -54,7 +54,7 @@ class ConversionReport:
         layers: the layers that cnnext has a counterpart of, or that look like it.
         functional_calls: calls which :func:`convert` cannot swap.
         unread: classes whose ``forward`` has no source in which to look for functional calls.
-        unsupported: ``torch.nn`` layers without a counterpart in cnnext, and how many of each.
+        unsupported: ``torch.nn`` layers that cnnext has no kernels for, and how many of each.
     """
 
     layers: tuple[Layer, ...]
@@ -86,7 +86,7 @@ class ConversionReport:
             yield f"Source not available, functional calls unknown: {', '.join(self.unread)}"
         if self.unsupported:
             names = (f"{name} ({count})" for name, count in self.unsupported.items())
-            yield f"No cnnext counterpart: {', '.join(names)}"
+            yield f"Native PyTorch computes: {', '.join(names)}"
         counts = Counter(layer.status for layer in self.layers)
         yield (
             f"{counts['cnnext']} cnnext, {counts['native']} native, {counts['kept']} kept, "

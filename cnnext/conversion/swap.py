@@ -9,7 +9,7 @@ from typing import TypeVar, cast
 
 from torch.nn import Module
 
-from cnnext.conversion.decisions import Status, decide
+from cnnext.conversion.decisions import decide
 from cnnext.conversion.report import ConversionReport, FunctionalCall, Layer, check_model, report
 from cnnext.conversion.structural_copy import copy_structure
 from cnnext.optimization.optimized import Optimized
@@ -41,7 +41,7 @@ def convert(model: _Model, *, inplace: bool = False) -> _Model:
     Raises:
         TypeError: if ``model`` is not a ``torch.nn.Module``.
     """
-    return _swap("convert", model, "native", inplace)
+    return _swap("convert", model, inplace)
 
 
 def restore(model: _Model, *, inplace: bool = False) -> _Model:
@@ -63,11 +63,11 @@ def restore(model: _Model, *, inplace: bool = False) -> _Model:
     """
     if isinstance(model, Optimized):
         return cast(_Model, model.original)
-    return _swap("restore", model, "cnnext", inplace)
+    return _swap("restore", model, inplace)
 
 
-def _swap(caller: str, model: _Model, status: Status, inplace: bool) -> _Model:
-    """Swaps the layers of this status for their counterparts."""
+def _swap(caller: str, model: _Model, inplace: bool) -> _Model:
+    """Swaps layers for their counterparts: those that are bases, or those that are not."""
     check_model(caller, model)
     originals: set[Module] = set()
     if not inplace:
@@ -77,7 +77,9 @@ def _swap(caller: str, model: _Model, status: Status, inplace: bool) -> _Model:
         if module in originals:  # a submodule that cannot or will not be copied
             continue
         decision = decide(module)
-        if decision is not None and decision.status == status:
-            assert decision.counterpart is not None
+        if decision is None or decision.counterpart is None:
+            continue
+        is_base = decision.counterpart in type(module).__mro__
+        if is_base == (caller == "restore"):
             module.__class__ = decision.counterpart
     return model

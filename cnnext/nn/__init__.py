@@ -12,6 +12,7 @@ import torch.nn
 from cnnext.modules import *  # noqa: F403
 from cnnext.modules import Sequential as Sequential
 from cnnext.nn import functional as functional
+from cnnext.ops.without_kernels import WITHOUT_KERNELS as _WITHOUT_KERNELS
 from cnnext.runtime.mirror import Mirror as _Mirror
 from cnnext.runtime.mirror import fill as _fill
 from cnnext.runtime.operator import OPERATORS as _OPERATORS
@@ -24,9 +25,12 @@ SWAPPED: tuple[type[torch.nn.Module], ...] = tuple(
 # Those with kernels of their own.
 MODULES: tuple[type[torch.nn.Module], ...] = tuple(cls for cls in SWAPPED if cls is not Sequential)
 
+# Those that are ours by name, and computed by native PyTorch.
+NATIVE: tuple[type[torch.nn.Module], ...] = tuple(_WITHOUT_KERNELS)
+
 if TYPE_CHECKING:  # where the first definition of a name counts
     from torch.nn import *  # type: ignore[assignment,no-redef]  # noqa: F403
 else:
-    _mirror = _Mirror({cls.__bases__[0]: cls for cls in SWAPPED})
+    _mirror = _Mirror({cls.__bases__[0]: cls for cls in (*SWAPPED, *NATIVE)})
     _mirror.install()
     _fill(globals(), torch.nn, _mirror.of)

@@ -17,10 +17,10 @@ from torch.ao.quantization import get_default_qat_qconfig
 from torch.distributed.fsdp.wrap import ModuleWrapPolicy
 
 import cnnext
-from cnnext.nn import SWAPPED
+from cnnext.nn import NATIVE, SWAPPED
 from tests.pytorch_integration.cases import Layer, each_layer
 
-each_class = pytest.mark.parametrize("cls", SWAPPED, ids=lambda cls: cls.__name__)
+each_class = pytest.mark.parametrize("cls", (*SWAPPED, *NATIVE), ids=lambda cls: cls.__name__)
 
 
 class Backbone(nn.Module):
