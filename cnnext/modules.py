@@ -25,12 +25,13 @@ from cnnext.ops.relu import ReLU
 from cnnext.ops.sequential import Sequential
 from cnnext.ops.sigmoid import Sigmoid
 from cnnext.ops.tanh import Tanh
-from cnnext.ops.without_kernels import Dropout, Softmax
+from cnnext.ops.without_kernels import AdaptiveAvgPool1d, Dropout, Softmax
 
 __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",

@@ -31,8 +31,14 @@ class Dropout(torch.nn.Dropout, metaclass=ABCMeta):
     """
 
 
+@NativeLayer(torch.nn.AdaptiveAvgPool1d).drop_in
+class AdaptiveAvgPool1d(torch.nn.AdaptiveAvgPool1d, metaclass=ABCMeta):
+    """`torch.nn.AdaptiveAvgPool1d`, by native PyTorch, whose means of rows are faster."""
+
+
 #: Why native PyTorch computes each.
 WITHOUT_KERNELS: Final[dict[type[Module], str]] = {
     Softmax: "no kernel of cnnext's is faster in general",
+    AdaptiveAvgPool1d: "native's means of rows are faster",
     Dropout: "random numbers take most of its time, and have to be native's",
 }
