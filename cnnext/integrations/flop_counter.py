@@ -35,7 +35,7 @@ def _conv2d_backward_input(
     return conv_flop_count(grad_output, weight, out_shape, transposed=True)
 
 
-@_counts(ops.conv_transpose2d)
+@_counts(ops.conv_transpose2d, ops.conv_transpose2d_forward)
 def _conv_transpose2d(input: Shape, weight: Shape, *rest: Any, out_shape: Shape) -> int:
     return conv_flop_count(input, weight, out_shape, transposed=True)
 

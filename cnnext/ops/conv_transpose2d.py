@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn.functional import conv_transpose2d as native_conv_transpose2d
 
-from cnnext.ops.common.arguments import IntOrPair, as_int, check_memory, int_pairs
+from cnnext.ops.common.arguments import IntOrPair, as_int, int_pairs
 from cnnext.ops.common.convolution import (
     Gradients,
     Pair,
@@ -29,7 +29,7 @@ from cnnext.runtime.exact_sums import warn_once
 from cnnext.runtime.launch import launch
 from cnnext.runtime.library import direct, ops
 from cnnext.runtime.operator import Checked, CudaRule, Operator, declare
-from cnnext.runtime.registration import define, register_autograd, register_fake
+from cnnext.runtime.registration import register_autograd, register_fake
 
 # Larger extents fit no memory, and native says what is wrong with them.
 _MAX_EXTENT = 2**48
@@ -57,25 +57,10 @@ def _pairs(
     )
 
 
-# ------------------------------------------------------------------------- operator for graphs
+# -------------------------------------------------------------------------------- fake kernel
 
 
-@define(
-    "conv_transpose2d(Tensor input, Tensor weight, Tensor? bias, SymInt h_out, SymInt w_out, "
-    "int stride_h, int stride_w, int pad_h, int pad_w, int dilation_h, int dilation_w, int groups)"
-    " -> Tensor"
-)
-def _forward(
-    input: Tensor, weight: Tensor, bias: Tensor | None, h_out: int, w_out: int, *geometry: int
-) -> Tensor:
-    output: Tensor = direct.conv2d_backward_input(input, weight, h_out, w_out, *geometry)
-    if bias is None:
-        return output
-    check_memory("conv_transpose2d", "bias", bias)
-    return output.add_(bias.view(-1, 1, 1))
-
-
-@register_fake("conv_transpose2d")
+@register_fake("conv_transpose2d", "conv_transpose2d_forward")
 def _fake(
     input: Tensor, weight: Tensor, bias: Tensor | None, h_out: int, w_out: int, *geometry: int
 ) -> Tensor:
@@ -114,13 +99,7 @@ def _backward(ctx: Any, grad_output: Tensor) -> Gradients:
     return grad_input, grad_weight, grad_bias
 
 
-def _forward_and_save(ctx: Any, *arguments: Any) -> Tensor:
-    output = _forward(*arguments)
-    _save(ctx, arguments, output)
-    return output
-
-
-_Recorded: Any = register_autograd("conv_transpose2d", _backward, _save, _forward_and_save)
+_Recorded: Any = register_autograd("conv_transpose2d", _backward, _save)
 
 
 class ConvTranspose2dFunction(_Recorded):
@@ -231,7 +210,7 @@ def _recorded(*arguments: Any) -> Tensor:
 
 
 def _direct(*arguments: Any) -> Tensor:
-    output = _forward(*arguments)
+    output: Tensor = direct.conv_transpose2d_forward(*arguments)
     warn_once()
     return output
 
@@ -271,7 +250,7 @@ CONV_TRANSPOSE2D = declare(
         native=native_conv_transpose2d,
         module=ConvTranspose2d,
         autograd=ConvTranspose2dFunction,
-        raw=("conv_transpose2d",),
+        raw=("conv_transpose2d", "conv_transpose2d_forward"),
         optional=1,
         check=_check,
         compiled=ops.conv_transpose2d.default,

@@ -32,23 +32,6 @@ def _library_for(registration: str) -> Library:
     return library
 
 
-def define(schema: str) -> Callable[[_Kernel], _Kernel]:
-    """Decorates what computes an operator of that schema, which consists of other operators.
-
-    It is defined once in a process, and serves graphs, in which a function needs a name.
-    """
-    name = schema.partition("(")[0]
-    if f"define {name}" not in _libraries:
-        _library_for(f"define {name}").define(schema)
-
-    def register(kernel: _Kernel) -> _Kernel:
-        library = _library_for(f"kernel {name}")
-        library.impl(name, kernel, "CompositeExplicitAutograd")
-        return kernel
-
-    return register
-
-
 def register_fake(*names: str) -> Callable[[_Kernel], _Kernel]:
     """Decorates what these operators return, but for the values: `torch.library.register_fake`."""
 

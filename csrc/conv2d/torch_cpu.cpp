@@ -6,6 +6,7 @@
 #include "conv2d/exact_sums.h"
 #include "conv2d/torch_adapter.h"
 #include "conv2d/torch_planned_calls.h"
+#include "conv2d/torch_transposed.h"
 
 namespace cnnext {
 namespace {
@@ -19,6 +20,7 @@ void note_plain_tiles(const ValueFacts& facts) {
 }
 
 struct Device : CpuDevice {
+  using CpuDevice::compute;
   using CpuDevice::CpuDevice;
 
   template <class Op, class T>
@@ -127,6 +129,7 @@ int64_t many_plain_tiles_address() { return reinterpret_cast<int64_t>(&many_plai
 
 STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
   conv2d::define_operators(m);
+  conv2d::define_transposed(m);
   m.def(
       "conv2d_candidates(str direction, bool is_double, bool channels_last, int n, "
       "int c_in, int h_in, int w_in, int c_out, int k_h, int k_w, int stride_h, int stride_w, "
@@ -148,6 +151,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
 
 STABLE_TORCH_LIBRARY_IMPL(cnnext, CPU, m) {
   conv2d::implement_operators<Device>(m);
+  conv2d::implement_transposed<Device>(m);
   m.impl("conv2d_planned", TORCH_BOX(&forward_planned));
   m.impl("conv2d_value_facts", TORCH_BOX(&value_facts));
 }

@@ -92,6 +92,7 @@ def conv_transpose2d(case: ConvTranspose2dCase, operands: Tensors) -> Iterator[R
     image, weight, bias = operands
     geometry = (*case.stride, *case.padding, *case.dilation, case.groups)
     output = torch.nn.functional.conv_transpose2d(image, weight, bias, **case.kwargs())
+    yield "conv_transpose2d_forward", (*operands, *output.shape[2:], *geometry)
     yield "conv_transpose2d", (*leaves(operands), *output.shape[2:], *geometry)
 
 

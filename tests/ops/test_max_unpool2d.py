@@ -33,7 +33,7 @@ class Around(nn.Module):
 def test_overlapping_windows_have_places_that_repeat(
     dtype: torch.dtype, layout: str, generator: torch.Generator
 ) -> None:
-    """Of which native takes the last as well."""
+    """Native takes the last of those as well."""
     images = make_input("normal", (2, 5, 9, 11), generator, dtype)
     pooled, indices = nn.functional.max_pool2d(images, 3, 1, return_indices=True)
     other = make_input("normal", tuple(pooled.shape), generator, dtype)

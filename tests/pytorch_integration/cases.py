@@ -36,7 +36,7 @@ class Operator:
     @property
     def raw_forward(self) -> str:
         """The raw operator that computes its outputs."""
-        return "conv2d_backward_input" if self.name == "conv_transpose2d" else f"{self.raw}_forward"
+        return f"{self.raw}_forward"
 
     @property
     def raw_backward(self) -> str:

@@ -120,16 +120,5 @@ def check_matmul_dtypes(op: str, input: Tensor, **others: Tensor | None) -> None
             )
 
 
-def check_memory(op: str, name: str, vector: Tensor) -> None:
-    """Raises where a vector reaches beyond its storage, which ATen would read without a look."""
-    last = vector.storage_offset() + (vector.shape[0] - 1) * vector.stride(0)
-    size = vector.untyped_storage().nbytes()
-    if (last + 1) * vector.itemsize > size:
-        raise RuntimeError(
-            f"{op}(): The tensor has a non-zero number of elements, but its data is not allocated "
-            f"yet: {name} reaches to element {last} of a storage of {size} bytes"
-        )
-
-
 def shape_of(tensor: Tensor) -> list[int]:
     return list(tensor.shape)

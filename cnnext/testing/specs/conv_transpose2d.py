@@ -80,6 +80,6 @@ SPEC = OperatorSpec(
         ),
     },
     raw={
-        "conv_transpose2d": Arguments({**_OPERANDS, "h_out": 10, "w_out": 10, **_GEOMETRY}),
+        "conv_transpose2d_forward": Arguments({**_OPERANDS, "h_out": 10, "w_out": 10, **_GEOMETRY}),
     },
 )
