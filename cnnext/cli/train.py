@@ -108,7 +108,7 @@ def add_parser(commands: Any) -> None:
         metavar="FILE",
         help=(
             "weights to start from: a state_dict of ours or torchvision's, or a checkpoint of this"
-            " command; a last layer of another size is left out"
+            " command; a last layer of another size, or for other classes, is left out"
         ),
     )
     parser.add_argument(
@@ -160,7 +160,7 @@ def _train(arguments: argparse.Namespace, job: Processes) -> int:
     device.find(arguments.device, "auto")
     epochs = arguments.epochs or task.defaults.epochs
     settings = _settings(arguments, task.defaults, epochs)
-    folder = RunFolder(arguments.out or _default_folder(settings), task.results_file)
+    folder = RunFolder(arguments.out or _default_folder(settings), task.results_files)
     devices = [torch.cuda.current_device()] if settings.device == "cuda" else []
     with torch.random.fork_rng(devices=devices):
         training_run = TrainingRun(settings, task, folder, job)

@@ -49,7 +49,9 @@ class TrainingRun:
             UserError: the file cannot be read, or holds other weights.
         """
         if self._settings.init is not None:
-            remark = load_weights(self._training.model, Path(self._settings.init))
+            remark = load_weights(
+                self._training.model, Path(self._settings.init), self._task.classes
+            )
             if remark is not None and self._processes.first:
                 print(remark)
 
@@ -108,11 +110,13 @@ class TrainingRun:
     @contextmanager
     def _keeper(self) -> Iterator[Callable[[Epoch], None]]:
         """A function that writes the last epoch into the folder."""
-        score = self._task.score
-        with epoch_writer(self._folder.tensorboard, self._training.epochs, score) as write_epoch:
+        task = self._task
+        with epoch_writer(
+            self._folder.tensorboard, self._training.epochs, task.score
+        ) as write_epoch:
 
             def keep(epoch: Epoch) -> None:
-                checkpoint.save(self._folder, self._settings, self._training, self._history, score)
+                checkpoint.save(self._folder, self._settings, self._training, self._history, task)
                 self._write_log()
                 write_epoch(epoch)
 
@@ -128,12 +132,14 @@ class TrainingRun:
                 for _, outputs, targets in self._training.tested()
             ),
         )
-        with replacing(self._folder.results) as path:
-            table = self._task.write_results(path, self._training.tested())
+        results = self._task.results(self._training.tested())
+        for file, write in zip(self._folder.results, results.writers, strict=True):
+            with replacing(file) as path:
+                write(path)
         title = f"{self._settings.model} on {self._settings.data}, {self._settings.layers} layers"
         with replacing(self._folder.curves) as path:
             plot_curves(path, self._history, self._task.score, title)
-        if table is not None:
+        if (table := results.table) is not None:
             print(f"\n{table.title}\n\n{format_table(table.headers, table.rows)}")
         print(f"\nLayers\n\n{report(self._training.model)}")
         print(f"\nTest {self._task.score.name} {self._task.describe(statistics)}")

@@ -46,8 +46,8 @@ def classify_images(
     model: str, source: ImageSource, defaults: Defaults, *, mirror: bool = False
 ) -> Task:
     """The task of giving each image a class."""
-    classes = source.classes
-    build, shape = fit_images(model, source, lambda _: (1, classes), "classify images")
+    output = (1, len(source.classes))
+    build, shape = fit_images(model, source, lambda _: output, "classify images")
     split = source.load(shape)
     return ImageClassification(
         build,
@@ -55,7 +55,7 @@ def classify_images(
         split.test,
         defaults,
         split.describe("images"),
-        classes=classes,
+        classes=source.classes,
         mirror=mirror,
     )
 
@@ -77,7 +77,7 @@ def _shapes(model: str, root: Path | None) -> Task:
     build, shape = fit_images(
         model,
         source,
-        lambda images: (1, source.classes, *images[2:]),
+        lambda images: (1, len(source.classes), *images[2:]),
         "segment images",
         base_width=_UNET_WIDTH,
     )
@@ -120,7 +120,7 @@ def _karate(model: str, root: Path | None) -> Task:
         for part in (known, ~known)
     )
     description = f"2 nodes of one graph to learn from, {nodes - 2} to test"
-    return NodeClassification(build, train, test, _KARATE, description, classes=2)
+    return NodeClassification(build, train, test, _KARATE, description, classes=("0", "1"))
 
 
 #: By the name of the data: from the name of a model and the folder of stored images, the task.

@@ -14,7 +14,7 @@ from cnnext.training.history import Epoch
 from cnnext.training.loop import Training
 from cnnext.training.run_folder import RunFolder, replacing
 from cnnext.training.settings import Settings
-from cnnext.training.task import Score
+from cnnext.training.task import Score, Task
 
 
 def save(
@@ -22,7 +22,7 @@ def save(
     settings: Settings,
     training: Training,
     history: Sequence[Epoch],
-    score: Score,
+    task: Task,
 ) -> None:
     """Replace the folder's checkpoint, and keep it as the previous one.
 
@@ -33,7 +33,8 @@ def save(
     """
     document = training.state() | {
         "settings": asdict(settings),
-        "history": [epoch.row(score) for epoch in history],
+        "classes": [*task.classes],
+        "history": [epoch.row(task.score) for epoch in history],
     }
     with replacing(folder.checkpoint, folder.previous) as temporary:
         try:

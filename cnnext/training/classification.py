@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
-from torch.utils.data import Dataset
 
 from cnnext.training.errors import UserError, demo_module
-from cnnext.training.task import Build, Defaults, Score, Share, Table, Task, Tested
+from cnnext.training.figures import figure_of, writer_of
+from cnnext.training.task import Results, Score, Share, Table, Task, Tested
 
 #: The label of what is neither learned from nor scored.
 UNLABELLED = -100
+
+# Where there are more, their names and numbers would cover each other.
+_MAX_NAMED_CLASSES = 20
 
 
 def checked_cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
@@ -35,19 +39,7 @@ class Classification(Task):
     """Cross entropy and accuracy, with a confusion matrix at the end."""
 
     score = Score("accuracy", larger_is_better=True, format=".2%")
-    results_file = "confusion.csv"
-
-    def __init__(
-        self,
-        build: Build,
-        train: Dataset[Any],
-        test: Dataset[Any],
-        defaults: Defaults,
-        description: str,
-        classes: int,
-    ) -> None:
-        super().__init__(build, train, test, defaults, description)
-        self._classes = classes
+    results_files = ("confusion.csv", "confusion.png")
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return checked_cross_entropy(outputs, targets)
@@ -65,19 +57,50 @@ class Classification(Task):
         right, count = statistics.tolist()
         return f"{super().describe(statistics)} ({right} of {count})"
 
-    def write_results(self, path: Path, tested: Iterable[Tested]) -> Table:
-        """The confusion matrix."""
+    def results(self, tested: Iterable[Tested]) -> Results:
+        """The confusion matrix, as numbers and as a picture."""
         parts = [(batch.targets, batch.outputs.argmax(1)) for batch in tested]
         labels, predictions = (torch.cat(each) for each in zip(*parts, strict=True))
         known = labels != UNLABELLED
         confusion = demo_module("sklearn.metrics").confusion_matrix(
-            labels[known], predictions[known], labels=range(self._classes)
+            labels[known], predictions[known], labels=range(len(self.classes))
         )
-        headers = ("true", *map(str, range(self._classes)))
-        rows = [(str(label), *map(str, row)) for label, row in enumerate(confusion.tolist())]
-        with path.open("w", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([headers, *rows])
-        return Table("Confusion matrix (columns: predicted)", headers, rows)
+        table = Table(
+            "Confusion matrix (columns: predicted)",
+            ("true", *self.classes),
+            [
+                (name, *map(str, row))
+                for name, row in zip(self.classes, confusion.tolist(), strict=True)
+            ],
+        )
+        picture = confusion_figure(confusion, self.classes)
+        return Results([partial(write_table, table=table), writer_of(picture)], table)
+
+
+def write_table(path: Path, table: Table) -> None:
+    """A table as CSV."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([table.headers, *table.rows])
+
+
+def confusion_figure(confusion: Any, classes: Sequence[str]) -> Any:
+    """A confusion matrix (true, predicted) in colors; with names and numbers if they are few.
+
+    Raises:
+        UserError: scikit-learn or matplotlib is not installed.
+    """
+    figure, (axis,) = figure_of(1)
+    few = len(classes) <= _MAX_NAMED_CLASSES
+    # Names are no formulas, as text between dollars would be.
+    names = [name.replace("$", r"\$") for name in classes] if few else None
+    display = demo_module("sklearn.metrics").ConfusionMatrixDisplay(confusion, display_labels=names)
+    display.plot(
+        ax=axis, include_values=few, colorbar=not few, cmap="Blues", xticks_rotation="vertical"
+    )
+    if not few:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    return figure
 
 
 class ImageClassification(Classification):

@@ -10,7 +10,7 @@ from torch.utils.data import TensorDataset
 from cnnext.training.errors import demo_module
 from cnnext.training.fitting import ImageSource, Split, repeated_channels
 
-_CLASSES = 10
+_CLASSES = [*map(str, range(10))]
 _TEST_SHARE = 0.25
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from cnnext.training.errors import demo_module
@@ -17,3 +20,8 @@ def figure_of(panels: int, *, sharey: bool = True) -> tuple[Any, Any]:
         figsize=(1 + 5 * panels, 4), layout="constrained"
     )
     return figure, figure.subplots(1, panels, squeeze=False, sharey=sharey)[0]
+
+
+def writer_of(figure: Any) -> Callable[[Path], None]:
+    """What writes a figure as a PNG, whatever the file is called."""
+    return partial(figure.savefig, format="png")

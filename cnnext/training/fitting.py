@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -44,13 +44,13 @@ class ImageSource:
     """Images before they are read.
 
     Attributes:
-        classes: how many there are.
+        classes: their names, in the order of the labels.
         channels: of an image.
         size: its height and width; None if images of any size can be made.
         load: from the shape (C, H, W) that the model takes, the images in it.
     """
 
-    classes: int
+    classes: Sequence[str]
     channels: int
     size: int | None
     load: Callable[[tuple[int, int, int]], Split]
@@ -83,7 +83,7 @@ def fit_images(
     for channels, size in _shapes(model, source):
         fixed = {} if source.size is None else _sized(channels, size)
         build = build_function(
-            model, num_classes=source.classes, in_channels=channels, **fixed, **offered
+            model, num_classes=len(source.classes), in_channels=channels, **fixed, **offered
         )
         shape = (channels, size, size)
         expected = output((1, *shape))

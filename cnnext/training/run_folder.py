@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,19 +14,19 @@ from cnnext.training.errors import UserError
 class RunFolder:
     """Where a run keeps its checkpoint, its log and its results."""
 
-    def __init__(self, path: Path, results_file: str) -> None:
+    def __init__(self, path: Path, results_files: Sequence[str]) -> None:
         self.path = path
         self.checkpoint = path / "checkpoint.pt"
         self.previous = path / "checkpoint.previous.pt"
         self.tensorboard = path / "tensorboard"
         self.log = path / "log.csv"
         self.curves = path / "curves.png"
-        self.results = path / results_file
+        self.results = tuple(path / name for name in results_files)
 
     @property
     def files(self) -> tuple[Path, ...]:
         """All that a run leaves, except for what TensorBoard writes."""
-        return self.checkpoint, self.previous, self.log, self.curves, self.results
+        return self.checkpoint, self.previous, self.log, self.curves, *self.results
 
     def start(self, *, overwrite: bool) -> None:
         """Make the folder, where needed, for a new run.

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from cnnext.training.classification import checked_cross_entropy
 from cnnext.training.errors import demo_module
-from cnnext.training.task import Build, Defaults, Score, Task, Tested
+from cnnext.training.figures import writer_of
+from cnnext.training.task import Results, Score, Task, Tested
 
 _PLOTTED_IMAGES = 4
 
@@ -21,28 +19,16 @@ class Segmentation(Task):
     """Cross entropy of each pixel and mean intersection over union, with masks at the end."""
 
     score = Score("mean IoU", larger_is_better=True, format=".4f")
-    results_file = "masks.png"
-
-    def __init__(
-        self,
-        build: Build,
-        train: Dataset[Any],
-        test: Dataset[Any],
-        defaults: Defaults,
-        description: str,
-        classes: int,
-    ) -> None:
-        super().__init__(build, train, test, defaults, description)
-        self._classes = classes
+    results_files = ("masks.png",)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return checked_cross_entropy(outputs, targets)
 
     def statistics(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The pixels of each class (rows) that the model gives each class (columns)."""
-        pairs = targets * self._classes + outputs.argmax(1)
-        counts = torch.bincount(pairs.flatten(), minlength=self._classes**2)
-        return counts.view(self._classes, self._classes)
+        size = len(self.classes)
+        pairs = targets * size + outputs.argmax(1)
+        return torch.bincount(pairs.flatten(), minlength=size**2).view(size, size)
 
     def value(self, statistics: Tensor) -> float:
         """The mean over the classes that occur, in the masks or in the predictions."""
@@ -50,8 +36,8 @@ class Segmentation(Task):
         either = statistics.sum(0) + statistics.sum(1) - both
         return float((both / either)[either > 0].mean())
 
-    def write_results(self, path: Path, tested: Iterable[Tested]) -> None:
-        """Draw the first images with their true and predicted masks."""
+    def results(self, tested: Iterable[Tested]) -> Results:
+        """The first images with their true and predicted masks."""
         batch = next(iter(tested))
         count = min(_PLOTTED_IMAGES, len(batch.targets))
         figure = demo_module("matplotlib.figure").Figure(
@@ -65,10 +51,10 @@ class Segmentation(Task):
             row[0].imshow(image.mean(0).numpy(), cmap="gray")
             for axis, classes in zip(row[1:], (mask, prediction), strict=True):
                 axis.imshow(
-                    classes.numpy(), vmin=0, vmax=self._classes - 1, interpolation="nearest"
+                    classes.numpy(), vmin=0, vmax=len(self.classes) - 1, interpolation="nearest"
                 )
             for axis in row:
                 axis.set_axis_off()
         for axis, title in zip(rows[0], ("image", "true mask", "predicted mask"), strict=True):
             axis.set_title(title)
-        figure.savefig(path, format="png")
+        return Results([writer_of(figure)])

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 from torch.utils.data import TensorDataset
 
-from cnnext.training.figures import figure_of
+from cnnext.training.figures import figure_of, writer_of
 from cnnext.training.fitting import Split
-from cnnext.training.task import Score, Task, Tested
+from cnnext.training.task import Results, Score, Task, Tested
 
 STEPS = 50
 _STEP = 0.1
@@ -29,7 +28,7 @@ class SequenceRegression(Task):
     """
 
     score = Score("mean squared error", larger_is_better=False, format=".3g")
-    results_file = "predictions.png"
+    results_files = ("predictions.png",)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return mse_loss(outputs[:, 1:], targets[:, 1:])
@@ -43,8 +42,8 @@ class SequenceRegression(Task):
         total, count = statistics.tolist()
         return total / count
 
-    def write_results(self, path: Path, tested: Iterable[Tested]) -> None:
-        """Plot predicted against true values of the first windows."""
+    def results(self, tested: Iterable[Tested]) -> Results:
+        """A plot of predicted against true values of the first windows."""
         batch = next(iter(tested))
         figure, axes = figure_of(min(_PLOTTED_WINDOWS, len(batch.targets)))
         for axis, outputs, targets in zip(axes, batch.outputs, batch.targets, strict=False):
@@ -52,7 +51,7 @@ class SequenceRegression(Task):
             axis.plot(outputs[:, 0].tolist(), linestyle="--", label="predicted")
             axis.set_xlabel("step")
         axes[0].legend()
-        figure.savefig(path, format="png")
+        return Results([writer_of(figure)])
 
 
 def sine_windows() -> Split:

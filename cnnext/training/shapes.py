@@ -10,7 +10,7 @@ from cnnext.training.fitting import ImageSource, Split, repeated_channels
 
 _SIZE = 64
 _CELL = 32  # each with at most one shape, so that none hides another
-_CLASSES = 4  # background, disc, rectangle, triangle
+_CLASSES = ("background", "disc", "rectangle", "triangle")
 _MIN_RADIUS, _MAX_RADIUS = 8, 14
 _MIN_BRIGHTNESS = 0.6
 _NOISE = 0.15
@@ -43,7 +43,7 @@ def draw_shapes(count: int, seed: int) -> tuple[Tensor, Tensor]:
     def uniform(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(cells, 1, 1, generator=generator)
 
-    classes = torch.randint(_CLASSES, (cells, 1, 1), generator=generator)
+    classes = torch.randint(len(_CLASSES), (cells, 1, 1), generator=generator)
     radius = uniform(_MIN_RADIUS, _MAX_RADIUS)
     place = radius - _CELL / 2
     pixels = torch.arange(_CELL) - (_CELL - 1) / 2

@@ -17,7 +17,6 @@ from cnnext.training.fitting import ImageSource, Split, repeated_channels
 
 DEFAULT_ROOT = Path("data")
 
-_CLASSES = 10
 _FOLDER_SIZE = 224
 _FOLDER_TEST_NAMES = ("test", "val")
 
@@ -71,7 +70,11 @@ def known_images(name: str, kind: str, root: Path | None) -> ImageSource:
             f"--data {name} finds no files in {str(root)!r}: choose the folder with --root, or run"
             f" torchvision.datasets.{kind}({str(root)!r}, download=True) once"
         ) from error
-    (images, labels), (test_images, test_labels) = (_tensors(name, part) for part in parts)
+    # MNIST's are such as "0 - zero".
+    classes = [each.partition(" - ")[0] for each in parts[0].classes]
+    (images, labels), (test_images, test_labels) = (
+        _tensors(name, part, len(classes)) for part in parts
+    )
     std, mean = torch.std_mean(images[:10_000].float() / 255, dim=(0, 2, 3), keepdim=True)
     mean, std = mean[0], std[0]
 
@@ -81,10 +84,10 @@ def known_images(name: str, kind: str, root: Path | None) -> ImageSource:
             _Images(test_images, test_labels, shape, mean, std),
         )
 
-    return ImageSource(_CLASSES, images.shape[1], images.shape[2], load)
+    return ImageSource(classes, images.shape[1], images.shape[2], load)
 
 
-def _tensors(name: str, dataset: Any) -> tuple[Tensor, Tensor]:
+def _tensors(name: str, dataset: Any, classes: int) -> tuple[Tensor, Tensor]:
     """Bytes (N, C, H, W) and labels, both checked."""
     images, labels = torch.as_tensor(dataset.data), torch.as_tensor(dataset.targets).long()
     images = images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
@@ -93,9 +96,9 @@ def _tensors(name: str, dataset: Any) -> tuple[Tensor, Tensor]:
     if len(images) != len(labels):
         raise UserError(f"--data {name} has {len(images)} images and {len(labels)} labels")
     low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= _CLASSES:
+    if low < 0 or high >= classes:
         label = low if low < 0 else high
-        raise UserError(f"--data {name} has the label {label}: expected 0 to {_CLASSES - 1}")
+        raise UserError(f"--data {name} has the label {label}: expected 0 to {classes - 1}")
     return images, labels
 
 
@@ -134,7 +137,7 @@ def image_folder(root: Path | None) -> ImageSource:
             part.transform = transform
         return Split(train, test)
 
-    return ImageSource(len(train.classes), channels=3, size=_FOLDER_SIZE, load=load)
+    return ImageSource(train.classes, channels=3, size=_FOLDER_SIZE, load=load)
 
 
 def _torchvision(module: str) -> ModuleType:

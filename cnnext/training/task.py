@@ -86,6 +86,18 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
 
 
+class Results(NamedTuple):
+    """What is kept of the test data, and shown.
+
+    Attributes:
+        writers: for each of the task's ``results_files``, what writes it.
+        table: what is printed.
+    """
+
+    writers: Sequence[Callable[[Path], None]]
+    table: Table | None = None
+
+
 class Task(ABC):
     """Data to learn from, other data to test with, and what makes an output good.
 
@@ -97,12 +109,13 @@ class Task(ABC):
         test: what to test with.
         defaults: options of a run that are not given.
         description: how much data there are, for the user.
+        classes: names of what outputs tell apart, in their order; none if they are no classes.
     """
 
     #: How outputs are scored.
     score: ClassVar[Score]
-    #: The file that ``write_results`` makes.
-    results_file: ClassVar[str]
+    #: The files of the ``results``.
+    results_files: ClassVar[tuple[str, ...]]
     #: Whether samples are joined to batches; if not, one sample is all there is.
     batched: ClassVar[bool] = True
 
@@ -113,12 +126,14 @@ class Task(ABC):
         test: Dataset[Any],
         defaults: Defaults,
         description: str,
+        classes: Sequence[str] = (),
     ) -> None:
         self.build = build
         self.train = train
         self.test = test
         self.defaults = defaults
         self.description = description
+        self.classes = classes
 
     def augment(
         self, inputs: list[Tensor], generator: torch.Generator, share: Share
@@ -147,5 +162,5 @@ class Task(ABC):
         return self.score.text(self.value(statistics))
 
     @abstractmethod
-    def write_results(self, path: Path, tested: Iterable[Tested]) -> Table | None:
-        """Write the results of a trained model to a file, and return what is to be printed."""
+    def results(self, tested: Iterable[Tested]) -> Results:
+        """What a trained model makes of the test data."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -15,12 +15,14 @@ from cnnext.training.errors import UserError
 FEATURES = "features"
 
 
-def load_weights(model: torch.nn.Module, path: Path) -> str | None:
-    """Give the model the weights of a file, except for a last layer of another size.
+def load_weights(model: torch.nn.Module, path: Path, classes: Sequence[str] = ()) -> str | None:
+    """Give the model the weights of a file, except for a last layer that tells apart other classes.
 
     Args:
         model: the model.
         path: a ``state_dict`` with the model's keys, or a checkpoint that holds one as "model".
+        classes: what the model is to tell apart. A last layer of another size is for others, and
+            so is that of a checkpoint with other "classes".
 
     Returns:
         A sentence about the last layer, if it was left as initialised.
@@ -28,32 +30,41 @@ def load_weights(model: torch.nn.Module, path: Path) -> str | None:
     Raises:
         UserError: the file cannot be read, or holds other weights.
     """
-    weights = _read(path)
+    weights, known = _read(path)
     own = model.state_dict()
     head = _head(model)
     missing = [key for key in own if key not in weights]
     unexpected = [key for key in weights if key not in own]
     for what, keys in (("lacks", missing), ("has the unexpected", unexpected)):
         if keys:
-            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-            raise UserError(f"--init {str(path)!r} {what} {', '.join(keys[:3])}{more}")
+            raise UserError(f"--init {str(path)!r} {what} {_listed(keys)}")
     other = [key for key, value in weights.items() if value.shape != own[key].shape]
     outside = [key for key in other if not key.startswith(f"{head}.")]
     if outside:
         key = outside[0]
         found, expected = (" x ".join(map(str, w[key].shape)) for w in (weights, own))
         raise UserError(f"--init {str(path)!r} has {key} of {found}, not {expected}")
-    taken = {
-        key: value for key, value in weights.items() if not (other and key.startswith(f"{head}."))
-    }
-    model.load_state_dict(taken, strict=False)
-    if not other:
+    if other:
+        what = f"{other[0]} is"
+        found, expected = (" x ".join(map(str, w[other[0]].shape)) for w in (weights, own))
+    elif known and classes and known != [*classes]:
+        what = "its classes are"
+        found, expected = _listed(known), _listed(classes)
+    else:
+        model.load_state_dict(weights)
         return None
-    found, expected = (" x ".join(map(str, w[other[0]].shape)) for w in (weights, own))
-    return f"{head} stays as initialised: {other[0]} is {found} in {path.name}, not {expected}"
+    taken = {key: value for key, value in weights.items() if not key.startswith(f"{head}.")}
+    model.load_state_dict(taken, strict=False)
+    return f"{head} stays as initialised: {what} {found} in {path.name}, not {expected}"
 
 
-def _read(path: Path) -> Mapping[str, Tensor]:
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more}"
+
+
+def _read(path: Path) -> tuple[Mapping[str, Tensor], list[str]]:
+    """The weights of a file, and the classes that they tell apart where it says so."""
     try:
         document = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
@@ -62,13 +73,16 @@ def _read(path: Path) -> Mapping[str, Tensor]:
         raise UserError(
             f"--init {str(path)!r} is damaged, or holds more than weights: {type(error).__name__}"
         ) from error
+    classes: list[str] = []
     if isinstance(document, Mapping) and isinstance(document.get("model"), Mapping):
+        if isinstance(document.get("classes"), list):
+            classes = [*map(str, document["classes"])]
         document = document["model"]
     if not isinstance(document, Mapping) or not all(
         isinstance(value, Tensor) for value in document.values()
     ):
         raise UserError(f"--init {str(path)!r} holds no state_dict")
-    return document
+    return document, classes
 
 
 def _head(model: torch.nn.Module) -> str:

@@ -1,5 +1,6 @@
 """Commands without the time: one call a block, a few digits an epoch, suffice for contracts."""
 
+import dataclasses
 import functools
 
 import pytest
@@ -8,8 +9,9 @@ from torch.utils.data import TensorDataset
 from cnnext.cli import bench, comparison
 from cnnext.testing.timing import compare_blocks
 from cnnext.training import catalog
+from cnnext.training.digits import digits as all_digits
 from cnnext.training.digits import split_digits
-from cnnext.training.fitting import ImageSource, Split
+from cnnext.training.fitting import Split
 from tests.cli.training_runs import TEST_SIZE, TRAIN_SIZE
 from tests.testing.fakes import fake_gpu
 
@@ -38,11 +40,11 @@ def few_digits(monkeypatch):
             TensorDataset(*split.train[:TRAIN_SIZE]), TensorDataset(*split.test[:TEST_SIZE])
         )
 
-    source = ImageSource(10, 1, None, load)
+    source = dataclasses.replace(all_digits(), load=load)
     monkeypatch.setitem(
         catalog.TASKS,
         "digits",
-        lambda model, root: catalog.classify_images(model, source, catalog.DIGITS),
+        lambda model, *_: catalog.classify_images(model, source, catalog.DIGITS),
     )
     return load((1, 32, 32))
 

@@ -1,8 +1,10 @@
 """``train`` learns, like its native counterpart, and shows and stores what it has learned."""
 
 import csv
+import io
 import statistics
 
+import numpy
 import pytest
 import torch
 
@@ -10,12 +12,12 @@ import cnnext.nn
 from cnnext import cli, models
 from cnnext.testing.timing import torch_threads
 from cnnext.training import catalog, loop
-from cnnext.training.classification import shifted
+from cnnext.training.classification import confusion_figure, shifted
 from cnnext.training.settings import LAYERS, OPTIMIZERS
 from tests.cli.training_runs import FILES, TEST_SIZE, assert_same_run, command, load, log, settings
 
 pytest.importorskip("sklearn")
-pytest.importorskip("matplotlib")
+text = pytest.importorskip("matplotlib.text")
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +113,28 @@ def test_prints_and_writes(few_digits, out, capsys):
     counts = torch.tensor([list(map(int, row[1:])) for row in confusion])
     assert counts.diag().sum() == right
     assert torch.equal(counts.sum(1), torch.bincount(few_digits.test.tensors[1], minlength=10))
-    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("curves.png", "confusion.png"):
+        assert (out / name).read_bytes().startswith(b"\x89PNG")
+
+
+def shown(figure):
+    """The texts of a picture, after it was drawn."""
+    figure.savefig(io.BytesIO())
+    return {each.get_text() for each in figure.findobj(text.Text)}
+
+
+def test_picture_of_the_confusion_matrix_has_names_and_numbers():
+    confusion = numpy.array([[17, 4], [0, 23]])
+    texts = shown(confusion_figure(confusion, ["a $_{ and $", "größer"]))
+    names = {r"a \$_{ and \$", "größer"}  # escaped, and shown as they are
+    assert {"17", "4", "0", "23", *names, "True label", "Predicted label"} <= texts
+
+
+def test_picture_of_many_classes_has_colors_alone():
+    names = [f"class {number}" for number in range(99)]
+    confusion = 1000 + numpy.arange(99 * 99).reshape(99, 99)
+    texts = shown(confusion_figure(confusion, names))
+    assert not texts & {*names, "1000", str(confusion.max())}
 
 
 def test_native_model_says_so(few_digits, out, capsys):

@@ -165,6 +165,32 @@ def test_head_of_the_same_size_is_taken(weights):
     assert (model.fc.weight == 1).all()
 
 
+def test_head_for_other_classes_stays_as_initialised(tmp_path):
+    """Though it has the same size."""
+    other, model = fresh(5), fresh(5)
+    for each in (other.conv1, other.fc):
+        torch.nn.init.ones_(each.weight)
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"model": other.state_dict(), "classes": [*"01234"]}, path)
+    before = model.fc.weight.clone()
+    assert transfer.load_weights(model, path, "56789") == (
+        "fc stays as initialised: its classes are 0, 1, 2 and 2 more in checkpoint.pt, not 5, 6, 7"
+        " and 2 more"
+    )
+    assert (model.conv1.weight == 1).all()
+    assert torch.equal(model.fc.weight, before)
+    assert transfer.load_weights(model, path, "01234") is None
+    assert (model.fc.weight == 1).all()
+
+
+def test_head_of_a_checkpoint_without_classes_is_taken(weights):
+    """Those of version 0.1, and of models that tell no classes apart."""
+    other, model = fresh(5), fresh(5)
+    torch.nn.init.ones_(other.fc.weight)
+    assert transfer.load_weights(model, weights(other), "56789") is None
+    assert (model.fc.weight == 1).all()
+
+
 def test_checkpoint_of_this_command_is_taken(few_digits, tmp_path):
     first, second = tmp_path / "first", tmp_path / "second"
     assert command(first, "--epochs", 2) == 0

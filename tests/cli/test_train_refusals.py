@@ -15,7 +15,7 @@ from cnnext.training.settings import Settings
 from tests.cli.training_runs import assert_same_run, command, load, settings
 
 pytest.importorskip("sklearn")
-pytest.importorskip("matplotlib")
+figure = pytest.importorskip("matplotlib.figure")
 
 
 def refused(capsys, out, *options):
@@ -68,8 +68,8 @@ def test_other_model_is_not_resumed(few_digits, out):
     task = catalog.TASKS["digits"]("lenet5", None)
     run = loop.Training(settings(), task)
     out.mkdir(parents=True)
-    folder = run_folder.RunFolder(out, task.results_file)
-    checkpoint.save(folder, settings(), run, [], task.score)
+    folder = run_folder.RunFolder(out, task.results_files)
+    checkpoint.save(folder, settings(), run, [], task)
     other = Settings(**{**vars(settings()), "model": "vgg11", "data": "letters"})
     with pytest.raises(UserError, match="model 'lenet5', not 'vgg11'; data 'digits', not 'letter"):
         checkpoint.resume(folder, other, run, task.score)
@@ -172,7 +172,8 @@ def test_previous_checkpoint_of_other_settings_is_not_resumed(few_digits, out, c
         (torch, "save"),
         (training_run, "write_csv"),
         (training_run, "plot_curves"),
-        (classification.Classification, "write_results"),
+        (classification, "write_table"),
+        (figure.Figure, "savefig"),
     ],
 )
 def test_full_disk_loses_no_epoch(module, name, few_digits, tmp_path, monkeypatch, capsys):
@@ -181,7 +182,7 @@ def test_full_disk_loses_no_epoch(module, name, few_digits, tmp_path, monkeypatc
     assert command(whole, "--epochs", 2) == 0
     assert command(parts, "--epochs", 1) == 0
 
-    def full(*arguments):
+    def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:

@@ -7,7 +7,8 @@ import torch
 from cnnext import cli
 from cnnext.training.settings import Settings
 
-FILES = {"checkpoint.pt", "log.csv", "curves.png", "confusion.csv"}  # after one epoch
+# After one epoch.
+FILES = {"checkpoint.pt", "log.csv", "curves.png", "confusion.csv", "confusion.png"}
 TRAIN_SIZE, TEST_SIZE, BATCH = 80, 40, 32
 
 

@@ -38,7 +38,7 @@ def main() -> None:
     program = torch.export.export(Network(cnnext.nn), (Network.images(),))
     torch.export.save(program, folder / "exported.pt2")
     assert cli.main([*TRAINING, "--epochs", "1", "--out", str(folder / "run")]) == 0
-    for unneeded in ("curves.png", "confusion.csv"):
+    for unneeded in ("curves.png", "confusion.csv", "confusion.png"):
         (folder / "run" / unneeded).unlink()
 
 
