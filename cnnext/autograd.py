@@ -14,6 +14,7 @@ from cnnext.ops.max_pool2d import MaxPool2dFunction
 from cnnext.ops.max_unpool2d import MaxUnpool2dFunction
 from cnnext.ops.recurrence import RecurrenceFunction
 from cnnext.ops.relu import ReLUFunction
+from cnnext.ops.roi_pool import RoIPoolFunction
 from cnnext.ops.sigmoid import SigmoidFunction
 from cnnext.ops.tanh import TanhFunction
 
@@ -32,6 +33,7 @@ __all__ = [
     "MaxUnpool2dFunction",
     "ReLUFunction",
     "RecurrenceFunction",
+    "RoIPoolFunction",
     "SigmoidFunction",
     "TanhFunction",
 ]

@@ -1,4 +1,7 @@
-"""The functions of `torch.nn.functional` that cnnext has kernels for, with the same signatures."""
+"""The functions of `torch.nn.functional` that cnnext has kernels for, with the same signatures.
+
+`roi_pool` is torchvision's.
+"""
 
 from cnnext.ops.adaptive_avg_pool2d import adaptive_avg_pool2d
 from cnnext.ops.adaptive_max_pool1d import adaptive_max_pool1d
@@ -18,6 +21,7 @@ from cnnext.ops.max_pool2d import max_pool2d
 from cnnext.ops.max_unpool2d import max_unpool2d
 from cnnext.ops.recurrent_cells import gru_cell, rnn_relu_cell, rnn_tanh_cell
 from cnnext.ops.relu import relu
+from cnnext.ops.roi_pool import roi_pool
 from cnnext.ops.sigmoid import sigmoid
 from cnnext.ops.tanh import tanh
 
@@ -42,6 +46,7 @@ __all__ = [
     "relu",
     "rnn_relu_cell",
     "rnn_tanh_cell",
+    "roi_pool",
     "sigmoid",
     "tanh",
 ]

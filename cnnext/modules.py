@@ -1,6 +1,6 @@
 """The modules of `torch.nn` that cnnext has kernels for, and two that it has by name alone.
 
-All are subclasses with the same arguments.
+All are subclasses with the same arguments. `RoIPool` is torchvision's.
 """
 
 from cnnext.ops.adaptive_avg_pool2d import AdaptiveAvgPool2d
@@ -22,6 +22,7 @@ from cnnext.ops.max_unpool2d import MaxUnpool2d
 from cnnext.ops.recurrent_cells import GRUCell, RNNCell
 from cnnext.ops.recurrent_layers import GRU, LSTM, RNN
 from cnnext.ops.relu import ReLU
+from cnnext.ops.roi_pool import RoIPool
 from cnnext.ops.sequential import Sequential
 from cnnext.ops.sigmoid import Sigmoid
 from cnnext.ops.tanh import Tanh
@@ -53,6 +54,7 @@ __all__ = [
     "MaxUnpool2d",
     "RNNCell",
     "ReLU",
+    "RoIPool",
     "Sequential",
     "Sigmoid",
     "Softmax",

@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[1]
 FUNCTIONS = {op.name for op in OPERATORS.values() if op.function is not None}
 MODULES = {op.module.__name__ for op in OPERATORS.values() if op.module is not None}
 BY_NAME = {cls.__name__ for cls in WITHOUT_KERNELS}
+OWN_MODULES = {op.own_module.__name__ for op in OPERATORS.values() if op.own_module is not None}
 RAW = {name for op in OPERATORS.values() for name in op.raw}
 KERNELS = {op.kernels for op in OPERATORS.values() if op.kernels is not None}
 
@@ -34,7 +35,7 @@ KERNELS = {op.kernels for op in OPERATORS.values() if op.kernels is not None}
 STEPS = {"finish", "pad", "reorder", "resample", "scale", "shuffle", "softmax"}
 
 #: Operators without CUDA kernels, which native computes there.
-NATIVE_ON_CUDA = {"batch_norm", "conv_transpose2d", "max_unpool2d"}
+NATIVE_ON_CUDA = {"batch_norm", "conv_transpose2d", "max_unpool2d", "roi_pool"}
 
 # PyTorch's graphs hold these, with a gradient; <op>_forward computes the same.
 FOR_GRAPHS = {name for name in RAW if f"{name}_forward" in RAW}
@@ -104,8 +105,8 @@ LISTS: dict[str, tuple[Callable[[], Collection[str]], set[str]]] = {
         lambda: [op for op in FUNCTIONS if vars(cnnext.nn.functional).get(op) is function(op)],
         FUNCTIONS.intersection(vars(nn.functional)),
     ),
-    "cnnext.nn": (lambda: modules_in(cnnext.nn), MODULES | BY_NAME),
-    "cnnext": (lambda: modules_in(cnnext), MODULES | BY_NAME),
+    "cnnext.nn": (lambda: modules_in(cnnext.nn), MODULES | OWN_MODULES | BY_NAME),
+    "cnnext": (lambda: modules_in(cnnext), MODULES | OWN_MODULES | BY_NAME),
     "cnnext.autograd": (
         lambda: cnnext.autograd.__all__,
         {op.autograd.__name__ for op in OPERATORS.values() if op.autograd is not None},
@@ -123,7 +124,7 @@ LISTS: dict[str, tuple[Callable[[], Collection[str]], set[str]]] = {
             if op.raw and op.cuda and op.name not in NATIVE_ON_CUDA
         },
     ),
-    "README.md": (named_in_readme, FUNCTIONS | MODULES),
+    "README.md": (named_in_readme, FUNCTIONS | MODULES | OWN_MODULES),
     "cnnext/testing/specs": (lambda: [spec.operator.name for spec in SPECS.values()], {*OPERATORS}),
 }
 
@@ -143,11 +144,13 @@ def test_declaration(op: Operator) -> None:
     public: dict[str, Any] = {
         "function": (op.function, cnnext.functional, op.name),
         "module": (op.module, cnnext.nn, getattr(op.module, "__name__", "")),
+        "own_module": (op.own_module, cnnext.nn, getattr(op.own_module, "__name__", "")),
         "autograd": (op.autograd, cnnext.autograd, getattr(op.autograd, "__name__", "")),
     }
     for declared, home, name in public.values():
         assert declared is None or getattr(home, name) is declared
     assert op.module is None or op.module.__bases__[0] is getattr(nn, op.module.__name__)
+    assert op.own_module is None or not hasattr(nn, op.own_module.__name__)
     assert (op.function is None) == (op.native is None)
     assert op.function is None or op.native.__name__ == op.name
     assert op.kernels is None or all(name.startswith(op.kernels) for name in op.raw)

@@ -39,6 +39,7 @@ from cnnext.models.segmentation import (
 )
 from cnnext.models.simple_recurrent import SimpleRecurrent, simple_gru, simple_lstm, simple_rnn
 from cnnext.models.small_cnns import FashionCNN, SimpleCNN, fashion_cnn, simple_cnn
+from cnnext.models.spatial_pyramid import SpatialPyramidPool
 from cnnext.models.unet import UNet, unet
 from cnnext.models.vgg import (
     VGG,
@@ -83,6 +84,7 @@ __all__ = [
     "ResNet",
     "SimpleCNN",
     "SimpleRecurrent",
+    "SpatialPyramidPool",
     "UNet",
     "alexnet",
     "alexnet_227",

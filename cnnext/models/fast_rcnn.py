@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 
 from cnnext import nn
+from cnnext.functional import roi_pool
 from cnnext.models.common import in_saved_programs, init_convolutions
-from cnnext.models.roi_pooling import roi_max_pool
 from cnnext.models.vgg import VGG16_STAGES, make_features
+from cnnext.ops.common.roi_pooling import Boxes
+from cnnext.ops.common.roi_pooling import roi_pool as native_roi_pool
 
 _POOLED = 7
 _STRIDE = 16
@@ -43,7 +45,7 @@ class FastRCNNHead(torch.nn.Module):
 
     Shape:
         - Input: ``(N, 3, H, W)`` with ``H, W >= 16``, and ``(K, 5)``, boxes as
-          :func:`roi_max_pool` takes them
+          :func:`cnnext.functional.roi_pool` takes them
         - Output: :class:`FastRCNNOutputs`
     """
 
@@ -55,7 +57,8 @@ class FastRCNNHead(torch.nn.Module):
         layers: ModuleType = nn,
     ) -> None:
         super().__init__()
-        # RoI pooling stands in for the last max-pool.
+        # RoI pooling stands in for the last max-pool. PyTorch has none.
+        self.roi_pool = roi_pool if layers is nn else native_roi_pool
         self.features = make_features(VGG16_STAGES, False, layers)[:-1]
         self.classifier = layers.Sequential(
             layers.Linear(512 * _POOLED**2, hidden_features),
@@ -72,9 +75,9 @@ class FastRCNNHead(torch.nn.Module):
             torch.nn.init.normal_(linear.weight, mean=0.0, std=std)
             torch.nn.init.zeros_(linear.bias)
 
-    def forward(self, images: Tensor, rois: Tensor) -> FastRCNNOutputs:
+    def forward(self, images: Tensor, rois: Boxes) -> FastRCNNOutputs:
         x = self.features(images)
-        x = roi_max_pool(x, rois, _POOLED, 1 / _STRIDE)
+        x = self.roi_pool(x, rois, _POOLED, 1 / _STRIDE)
         x = torch.flatten(x, 1)
         x = self.classifier(x)
         return FastRCNNOutputs(self.scores(x), self.deltas(x))

@@ -35,6 +35,7 @@ class Operator:
         function: as in `cnnext.functional`.
         native: the function's counterpart in PyTorch.
         module: the direct subclass of its namesake in `torch.nn`.
+        own_module: one that has no namesake there, so that nothing is converted to it.
         autograd: as in `cnnext.autograd`.
         raw: all its operators in `torch.ops.cnnext` that take tensors.
         kernels: the name that its kernels begin with; None for what runs another operator's.
@@ -57,6 +58,7 @@ class Operator:
     function: Callable[..., Any] | None = None
     native: Callable[..., Any] | None = None
     module: type[Module] | None = None
+    own_module: type[Module] | None = None
     autograd: type[torch.autograd.Function] | None = None
     raw: tuple[str, ...] = ()
     kernels: str | None = None

@@ -364,6 +364,18 @@ class AdaptiveMaxPool1dCase(Pool1dCase):
 
 
 @dataclass(frozen=True)
+class RoIPoolCase(PoolCase):
+    """A call of ``roi_pool`` with a number of boxes."""
+
+    output_size: tuple[int, int]
+    spatial_scale: float
+    count: int
+
+    def kwargs(self) -> dict[str, Any]:
+        return {"output_size": self.output_size, "spatial_scale": self.spatial_scale}
+
+
+@dataclass(frozen=True)
 class ElementwiseCase(Case):
     """A tensor of any shape, whose first size is the batch.
 

@@ -11,3 +11,5 @@
 #include "pooling/max_pool2d_backward.h"
 #include "pooling/max_pool2d_forward.h"
 #include "pooling/max_unpool2d_planes.h"
+#include "pooling/roi_pool_backward.h"
+#include "pooling/roi_pool_forward.h"

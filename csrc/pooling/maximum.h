@@ -8,7 +8,7 @@ namespace cnnext {
 namespace {
 
 // The running maximum of N windows and where it is: an offset in the window or the plane. As in
-// ATen the first maximum wins a tie, and the last NaN over everything.
+// ATen the first maximum wins a tie, and the last NaN over everything, or NaN is never taken.
 template <int N>
 struct Maximum {
   f32<N> value;
@@ -32,6 +32,21 @@ struct Maximum {
     }
 #endif
     const i32<N> wins = (candidate > value) | (candidate != candidate);
+    value = wins ? candidate : value;
+    offset = wins ? i32<N>{} + candidate_offset : offset;
+  }
+
+  CNNEXT_INLINE void take_number(f32<N> candidate, int32_t candidate_offset) {
+#if defined(__AVX512F__)
+    if constexpr (N == 16) {
+      const __mmask16 wins = _mm512_cmp_ps_mask(candidate, value, _CMP_GT_OQ);
+      value = _mm512_mask_mov_ps(value, wins, candidate);
+      offset = reinterpret_cast<i32<N>>(
+          _mm512_mask_set1_epi32(reinterpret_cast<__m512i>(offset), wins, candidate_offset));
+      return;
+    }
+#endif
+    const i32<N> wins = candidate > value;
     value = wins ? candidate : value;
     offset = wins ? i32<N>{} + candidate_offset : offset;
   }

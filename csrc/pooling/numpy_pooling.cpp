@@ -7,6 +7,7 @@
 #include "pooling/avg_pool2d.h"
 #include "pooling/max_pool2d.h"
 #include "pooling/max_unpool2d.h"
+#include "pooling/roi_pool.h"
 
 namespace cnnext {
 namespace {
@@ -70,6 +71,13 @@ template <>
 MaxUnpool2dShape read_shape<MaxUnpool2d>(Fields& f) {
   return {f.positive("n"),     f.positive("c"),     f.positive("h_in"), f.positive("w_in"),
           f.positive("h_out"), f.positive("w_out"), f.layout()};
+}
+
+template <>
+RoiPoolShape read_shape<RoiPool>(Fields& f) {
+  return {f.positive("n"),     f.positive("c"),           f.positive("h_in"),
+          f.positive("w_in"),  f.natural("n_boxes"),      f.positive("h_out"),
+          f.positive("w_out"), f.number("spatial_scale"), f.layout()};
 }
 
 namespace {
@@ -251,10 +259,62 @@ void bind_max_unpool2d(py::module_& m) {
                "threads"_a = 1);
 }
 
+template <class T>
+Input<T> boxes_input(const RoiPoolShape& s, const py::array& boxes) {
+  Input<T> numbers = input<T>({"boxes", s.n_boxes * kBoxNumbers}, boxes);
+  for (int64_t k = 0; k < s.n_boxes; ++k) {
+    const T image = numbers.data()[k * kBoxNumbers];
+    if (!(image > -1 && image < static_cast<T>(s.n))) {
+      throw py::value_error("a box is of no image of the batch");
+    }
+  }
+  return numbers;
+}
+
+py::tuple roi_pool_forward(const std::string& name, const py::array& x, const py::array& boxes,
+                           bool record, int threads, const py::kwargs& shape) {
+  const RoiPoolShape s = shape_from<RoiPool>(shape);
+  return with_kernel<RoiPool>(name, [&](auto zero, const auto& kernel) {
+    using T = decltype(zero);
+    const Input<T> in = input<T>({"x", x_size(s)}, x), of_boxes = boxes_input<T>(s, boxes);
+    const Output<T> y(s.n_boxes * s.c * s.bins());
+    const Output<int32_t> argmax(record ? y.size() : 0);
+    run_for_test(kernel, Pass::forward, s,
+                 {in.data(), of_boxes.data(), y.data(), record ? argmax.data() : nullptr}, threads);
+    return py::make_tuple(result("y", y, kernel.name),
+                          record ? py::object(result("argmax", argmax, kernel.name)) : py::none());
+  });
+}
+
+py::array roi_pool_backward(const std::string& name, const py::array& dy, const py::array& boxes,
+                            const py::array& argmax, int threads, const py::kwargs& shape) {
+  const RoiPoolShape s = shape_from<RoiPool>(shape);
+  return with_kernel<RoiPool>(name, [&](auto zero, const auto& kernel) {
+    using T = decltype(zero);
+    const int64_t size = s.n_boxes * s.c * s.bins();
+    const Input<T> in = input<T>({"dy", size}, dy), of_boxes = boxes_input<T>(s, boxes);
+    const Input<int32_t> positions = input<int32_t>({"argmax", size}, argmax);
+    const Output<T> dx(x_size(s));
+    run_for_test(kernel, Pass::bwd_input, s,
+                 {in.data(), of_boxes.data(), dx.data(), positions.data()}, threads);
+    return result("dx", dx, kernel.name);
+  });
+}
+
+void bind_roi_pool(py::module_& m) {
+  py::module_ bindings = bind_operator<RoiPool>(m);
+  bindings.def("forward", &roi_pool_forward, "name"_a, "x"_a, "boxes"_a, "record"_a, py::kw_only(),
+               "threads"_a = 1,
+               "Returns y and the positions, or None if they are not to be recorded.");
+  bindings.def("bwd_input", &roi_pool_backward, "name"_a, "dy"_a, "boxes"_a, "argmax"_a,
+               py::kw_only(), "threads"_a = 1);
+}
+
 [[maybe_unused]] const bool registered =
     register_bindings(bind_average<AvgPool2d>) &&
     register_bindings(bind_average<AdaptiveAvgPool2d>) && register_bindings(bind_max_pool2d) &&
-    register_bindings(bind_adaptive_max_pool2d) && register_bindings(bind_max_unpool2d);
+    register_bindings(bind_adaptive_max_pool2d) && register_bindings(bind_max_unpool2d) &&
+    register_bindings(bind_roi_pool);
 
 }  // namespace
 }  // namespace cnnext

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The pools as their contracts say them, averages summed in double: the oracle, the float64 path,
 // and the path of windows too large for a byte.
+#include <limits>
+
 #include "pooling/adaptive_avg_pool2d.h"
 #include "pooling/adaptive_max_pool2d.h"
 #include "pooling/avg_pool2d.h"
 #include "pooling/max_pool2d.h"
 #include "pooling/max_unpool2d.h"
+#include "pooling/roi_pool.h"
 
 namespace cnnext {
 namespace {
@@ -240,6 +243,71 @@ struct MaxUnpool2dReferenceBackwardInput {
         const int64_t at = x(plane, p / s.w_in, p % s.w_in), index = o.indices[at];
         const bool inside = index >= 0 && index < s.out();
         o.to[at] = inside ? o.from[y(plane, index / s.w_out, index % s.w_out)] : 0;
+      }
+    }
+  }
+};
+
+// ------------------------------------------------------------------------------------------- boxes
+
+template <class T>
+struct RoiPoolReference {
+  static Plan plan(const RoiPoolShape& s, int) {
+    Plan plan;
+    plan.tasks[0] = s.n_boxes;
+    return plan;
+  }
+
+  static void run(const RoiPoolShape& s, const Plan&, const RoiPoolOperands<T>& o,
+                  const Slice& slice) {
+    const PlaneIndex x{s.c, s.h_in, s.w_in, s.layout};
+    const T scale = static_cast<T>(s.spatial_scale);
+    for (int64_t k = slice.begin; k < slice.end; ++k) {
+      const Box<T> box(s, o.boxes + k * kBoxNumbers, scale);
+      for (int64_t i = 0; i < s.h_out; ++i) {
+        const WindowRange row = box.rows.bin(i);
+        for (int64_t j = 0; j < s.w_out; ++j) {
+          const WindowRange column = box.columns.bin(j);
+          const bool empty = row.first >= row.last || column.first >= column.last;
+          for (int64_t c = 0; c < s.c; ++c) {
+            T best = empty ? 0 : std::numeric_limits<T>::lowest();
+            int64_t best_position = -1;
+            for (int64_t h = row.first; h < row.last; ++h) {
+              for (int64_t w = column.first; w < column.last; ++w) {
+                const T v = o.in[x(box.image * s.c + c, h, w)];
+                if (v > best) {
+                  best = v;
+                  best_position = h * s.w_in + w;
+                }
+              }
+            }
+            const int64_t at = ((k * s.c + c) * s.h_out + i) * s.w_out + j;
+            o.out[at] = best;
+            if (o.argmax != nullptr) o.argmax[at] = static_cast<int32_t>(best_position);
+          }
+        }
+      }
+    }
+  }
+};
+
+template <class T>
+struct RoiPoolReferenceBackwardInput {
+  static Plan plan(const RoiPoolShape& s, int) { return one_task_a_plane(s); }
+
+  static void run(const RoiPoolShape& s, const Plan&, const RoiPoolOperands<T>& o,
+                  const Slice& slice) {
+    const PlaneIndex x{s.c, s.h_in, s.w_in, s.layout};
+    for (int64_t plane = slice.begin; plane < slice.end; ++plane) {
+      for (int64_t p = 0; p < s.plane(); ++p) o.out[x(plane, p / s.w_in, p % s.w_in)] = 0;
+      for (int64_t k = 0; k < s.n_boxes; ++k) {
+        if (static_cast<int64_t>(o.boxes[k * kBoxNumbers]) != plane / s.c) continue;
+        const int64_t first = (k * s.c + plane % s.c) * s.bins();
+        for (int64_t at = first; at < first + s.bins(); ++at) {
+          const int64_t p = o.argmax[at];
+          if (p < 0 || p >= s.plane()) continue;
+          o.out[x(plane, p / s.w_in, p % s.w_in)] += o.in[at];
+        }
       }
     }
   }

@@ -9,6 +9,7 @@
 #include "pooling/avg_pool2d.h"
 #include "pooling/max_pool2d.h"
 #include "pooling/max_unpool2d.h"
+#include "pooling/roi_pool.h"
 
 namespace cnnext {
 namespace {
@@ -45,5 +46,6 @@ CNNEXT_REGISTER(AdaptiveAvgPool2d)
 CNNEXT_REGISTER(MaxPool2d)
 CNNEXT_REGISTER(AdaptiveMaxPool2d)
 CNNEXT_REGISTER(MaxUnpool2d)
+CNNEXT_REGISTER(RoiPool)
 
 }  // namespace cnnext

@@ -3,6 +3,7 @@
 #include "common/torch/cpu.h"
 #include "pooling/torch_adapter.h"
 #include "pooling/torch_max_unpool2d.h"
+#include "pooling/torch_roi_pool.h"
 
 namespace cnnext {
 namespace {
@@ -20,17 +21,20 @@ struct Device : CpuDevice {
 STABLE_TORCH_LIBRARY_FRAGMENT(cnnext, m) {
   pooling::define_operators(m);
   pooling::define_max_unpool2d(m);
-  define_kernel_lists<AvgPool2d, AdaptiveAvgPool2d, MaxPool2d, AdaptiveMaxPool2d, MaxUnpool2d>(m);
+  pooling::define_roi_pool(m);
+  define_kernel_lists<AvgPool2d, AdaptiveAvgPool2d, MaxPool2d, AdaptiveMaxPool2d, MaxUnpool2d,
+                      RoiPool>(m);
 }
 
 STABLE_TORCH_LIBRARY_IMPL(cnnext, CPU, m) {
   pooling::implement_operators<Device>(m);
   pooling::implement_max_unpool2d<Device>(m);
+  pooling::implement_roi_pool<Device>(m);
 }
 
 STABLE_TORCH_LIBRARY_IMPL(cnnext, CompositeExplicitAutograd, m) {
-  implement_kernel_lists<AvgPool2d, AdaptiveAvgPool2d, MaxPool2d, AdaptiveMaxPool2d, MaxUnpool2d>(
-      m);
+  implement_kernel_lists<AvgPool2d, AdaptiveAvgPool2d, MaxPool2d, AdaptiveMaxPool2d, MaxUnpool2d,
+                         RoiPool>(m);
 }
 
 }  // namespace cnnext

@@ -209,6 +209,15 @@ adaptive_max_pool1d = functools.partial(_rows, adaptive_max_pool2d)
 
 
 @st.composite
+def roi_pool(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
+    """Bins that are alike in every dtype: m / 7 * 7 may be m or more."""
+    options: dict[str, Any] = {"output_size": draw(_per_axis(st.integers(1, 6)))}
+    if draw(st.booleans()):
+        options["spatial_scale"] = draw(st.sampled_from((0.125, 0.5, 2.0)))
+    return [(draw(FEW), draw(SIZES), draw(EXTENTS), draw(EXTENTS))], options
+
+
+@st.composite
 def batch_norm(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
     """In training: drawn variances would be negative."""
     channels, sizes = draw(SIZES), draw(st.lists(EXTENTS, max_size=2))

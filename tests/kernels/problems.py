@@ -15,6 +15,7 @@ import pools
 import recurrence
 import reorder
 import resample
+import roi_pool
 import scale
 import shuffle
 import softmax
@@ -36,5 +37,6 @@ PROBLEMS: dict[str, Sequence[Problem]] = {
     "shuffle": shuffle.PROBLEMS,
     "softmax": softmax.PROBLEMS,
     **pools.PROBLEMS,
+    **roi_pool.PROBLEMS,
     **elementwise.PROBLEMS,
 }

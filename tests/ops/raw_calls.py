@@ -25,10 +25,12 @@ from cnnext.testing.cases import (
     MaxPool1dCase,
     MaxPool2dCase,
     MaxUnpool2dCase,
+    RoIPoolCase,
 )
 from cnnext.testing.recurrence_cases import RecurrenceCase
 from cnnext.testing.spec import OperatorSpec
 from cnnext.testing.specs.max_unpool2d import indices_for
+from cnnext.testing.specs.roi_pool import boxes_of
 from tests.ops.support import Tensors, seed_gradient
 
 raw = torch.ops.cnnext
@@ -232,6 +234,18 @@ def adaptive_max_pool2d(case: AdaptivePool2dCase, operands: Tensors) -> Iterator
     yield "adaptive_max_pool2d", (*leaves(operands), *size, True)
     output, indices = raw.adaptive_max_pool2d_forward(image, *size, True)
     yield "adaptive_max_pool2d_backward", (seed_gradient(output), indices, case.h_in, case.w_in)
+
+
+def roi_pool(case: RoIPoolCase, operands: Tensors) -> Iterator[RawCall]:
+    (image,), scale = operands, case.spatial_scale
+    boxes = boxes_of(image, scale, case.count)
+    for record in (True, False):
+        yield "roi_pool_forward", (image, boxes, *case.output_size, scale, record)
+    yield "roi_pool", (*leaves(operands), boxes, *case.output_size, scale, True)
+    output, argmax = raw.roi_pool_forward(image, boxes, *case.output_size, scale, True)
+    for channels_last in (False, True):
+        positions = (boxes, argmax, *image.shape[:1], case.h_in, case.w_in, channels_last)
+        yield "roi_pool_backward", (seed_gradient(output), *positions)
 
 
 def leaves(operands: Tensors) -> tuple[Any, ...]:

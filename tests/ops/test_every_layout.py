@@ -67,7 +67,11 @@ def test_empty_batch(spec: Spec, case: Any) -> None:
         spec.check(spec.problem(case.with_batch(0), dtype=dtype).in_layout(layout))
 
 
-@each_case("typical_cases", *(s.name for s in SPECS if s.of_images and s.name != "batch_norm"))
+#: Operators of batches alone.
+NO_IMAGE = ("batch_norm", "roi_pool")
+
+
+@each_case("typical_cases", *(s.name for s in SPECS if s.of_images and s.name not in NO_IMAGE))
 def test_unbatched(spec: Spec, case: Any) -> None:
     for dtype, view in product(DTYPES, VIEWS.values()):
         problem = spec.problem(case, dtype=dtype)

@@ -20,7 +20,8 @@ ROWS, MATRIX, VECTOR = torch.ones(3, 6), torch.ones(4, 6), torch.ones(4)
 OF_CONV, OF_POOL, OF_ROWS = torch.ones(2, 8, 4, 4), torch.ones(2, 4, 3, 3), torch.ones(3, 4)
 STATE, WEIGHTS = torch.ones(3, 4), (torch.ones(16, 6), torch.ones(16, 4))  # of an LSTM cell
 OFFSETS = torch.zeros(2, 4, 3, 3, dtype=torch.uint8)
-INDICES = OFFSETS.long()
+INDICES, ARGMAX = OFFSETS.long(), OFFSETS.int()
+BOXES, NAN = torch.tensor([[0.0, 1, 1, 4, 5], [1, 0, 2, 9, 9]]), float("nan")
 
 CONV = (1, 1, 0, 0, 1, 1, 1)  # stride, pad, dilation, groups
 POOL = (2, 2, 2, 2, 0, 0, 1, 1)  # kernel, stride, pad, dilation of 2x2 windows
@@ -262,6 +263,35 @@ REJECTED: dict[str, dict[str, tuple[tuple[Any, ...], str]]] = {
         "indices_dtype": ((IMAGE, IMAGE, 6, 6), "indices must have dtype Long, but has Float"),
         "input_negative": ((OF_POOL, INDICES, -6, 6), "input is (-6 x 6)"),
     },
+    "roi_pool_forward": {
+        "input_3d": ((IMAGE[0], BOXES, 3, 3, 0.5, True), "input must be 4-dimensional"),
+        "input_half": ((IMAGE.half(), BOXES.half(), 3, 3, 0.5, True), HALF),
+        "boxes_1d": ((IMAGE, BOXES[0], 3, 3, 0.5, True), "boxes must be 2-dimensional"),
+        "boxes_of_four": ((IMAGE, BOXES[:, 1:], 3, 3, 0.5, True), "shape [K, 5], but has shape"),
+        "boxes_double": ((IMAGE, BOXES.double(), 3, 3, 0.5, True), "boxes must have dtype Float"),
+        "boxes_beyond": ((IMAGE, BOXES + 2, 3, 3, 0.5, True), "boxes[0, 0] must be the index of"),
+        "boxes_before": ((IMAGE, BOXES - 1, 3, 3, 0.5, True), "2 images of input, but is -1"),
+        "boxes_nan": ((IMAGE, BOXES * NAN, 3, 3, 0.5, True), "boxes must be finite, but boxes[0, "),
+        "scale_nan": ((IMAGE, BOXES, 3, 3, NAN, True), "spatial_scale must be finite"),
+        "output_zero": ((IMAGE, BOXES, 0, 3, 0.5, False), "output is (0 x 3)"),
+        "output_huge": ((IMAGE, BOXES, 2**40, 2**40, 0.5, False), "is too large"),
+    },
+    "roi_pool_backward": {
+        "gradient_3d": (
+            (IMAGE[0], BOXES, ARGMAX, 2, 6, 6, False),
+            "grad_output must be 4-dimensional",
+        ),
+        "boxes_few": ((OF_POOL, BOXES[:1], ARGMAX, 2, 6, 6, False), "boxes must have shape [2, 5]"),
+        "boxes_beyond": ((OF_POOL, BOXES, ARGMAX, 1, 6, 6, True), "one of the 1 images"),
+        "argmax_dtype": ((OF_POOL, BOXES, INDICES, 2, 6, 6, False), "argmax must have dtype Int"),
+        "argmax_size": (
+            (OF_POOL, BOXES, ARGMAX[:1], 2, 6, 6, False),
+            "argmax must have shape [2, 4, 3, 3]",
+        ),
+        "batch_negative": ((OF_POOL, BOXES, ARGMAX, -2, 6, 6, False), "n must not be negative"),
+        "input_negative": ((OF_POOL, BOXES, ARGMAX, 2, -6, 6, False), "input is (-6 x 6)"),
+        "input_huge": ((OF_POOL, BOXES, ARGMAX, 2, 2**20, 2**20, False), "too many positions"),
+    },
 }
 
 
@@ -325,6 +355,14 @@ def test_rejected_by_elementwise_operators(spec: Spec) -> None:
 def test_max_pool2d_backward_ignores_positions_outside(where: Tensor) -> None:
     grad = ops.max_pool2d_backward(torch.ones(1, 1, 4, 4), where, 8, 8, *POOL)
     assert torch.equal(grad, torch.zeros(1, 1, 8, 8))
+
+
+@pytest.mark.parametrize("channels_last", (False, True))
+@pytest.mark.parametrize("position", (-1, -(2**31), 36, 2**31 - 1))
+def test_roi_pool_backward_ignores_positions_outside(position: int, channels_last: bool) -> None:
+    argmax = torch.full_like(ARGMAX, position)
+    grad = ops.roi_pool_backward(OF_POOL, BOXES, argmax, 2, 6, 6, channels_last)
+    assert torch.equal(grad, torch.zeros(2, 4, 6, 6))
 
 
 def test_large_stride_has_one_class_of_positions() -> None:

@@ -118,8 +118,8 @@ def test_a_fake_operand_among_real_ones(op: Operator) -> None:
 def test_fake_tensors_of_other_kinds(op: Operator) -> None:
     """Fake tensors on a GPU that is not there, and of a dtype without kernels."""
     for device, dtype in (("cuda", torch.float32), ("cpu", torch.bfloat16)):
-        if (op.name, device) == ("gru_cell", "cuda"):
-            continue  # native has no fake kernel of its cell on a GPU
+        if device == "cuda" and op.name in ("gru_cell", "roi_pool"):
+            continue  # native has no fake kernel of its cell on a GPU; indexing asks for the device
         facts = []
         for library in (CNNEXT, NATIVE):
             with FakeTensorMode():

@@ -10,8 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tests.ops.calls import OPS, call, operands_of
+from tests.ops import calls
+from tests.ops.calls import call, operands_of
 from tests.upstream_suites.patching import patched
+
+#: Those that native has.
+OPS = tuple(op for op in calls.OPS if hasattr(F, op) or hasattr(torch, op))
 
 
 @pytest.fixture(autouse=True)

@@ -57,6 +57,14 @@ KERNELS = (
         tests=("tests/kernels/test_every_kernel.py", "-k", "max_pool2d and not bwd"),
     ),
     Fault(
+        name="corner-at-a-half-is-rounded-down",
+        kind="halves",
+        file="csrc/pooling/roi_pool.h",
+        old=">= static_cast<T>(0.5)",
+        new="> static_cast<T>(0.5)",
+        tests=("tests/kernels/test_every_kernel.py", "-k", "roi_pool and not bwd"),
+    ),
+    Fault(
         name="masked-load-reads-one-more",
         kind="mask of AVX-512",
         file="csrc/common/simd/simd.h",
