@@ -29,6 +29,10 @@ ENOUGH = 64
 #: order of one, to within that much of one.
 CELL_TOLERANCE = 1e-5
 
+#: The root of the mean square error of what is normalised, which is of the order of one: elements
+#: share the errors of statistics, which count 300 times where all values are alike.
+NORM_TOLERANCES = {torch.float32: 1e-4, torch.float64: 1e-11}
+
 #: What cnnext computes itself, if all operands are of the same.
 COMPUTED = ("float32", "float64")
 
@@ -142,6 +146,8 @@ def _check(call: Call) -> None:
             what = f"{part}[{index}]"
             if exact or SPECS[call.op].exact or (results == "selected" and part == "outputs"):
                 _assert_same(mine, theirs, what)
+            elif call.op == "batch_norm":
+                _assert_normalised(mine, wide, what)
             elif not _is_close_to_one(call, mine, wide):
                 assert_agrees(mine, theirs, wide, what=what)
     assert len(ours.second) == len(native.second)
@@ -154,6 +160,14 @@ def _assert_same(ours: Tensor, native: Tensor, what: str) -> None:
     if native.is_complex():
         pair = [torch.view_as_real(t) for t in pair]
     assert_bitwise_equal(*pair, what=what)
+
+
+def _assert_normalised(ours: Tensor, reference: Tensor, what: str) -> None:
+    if ours.numel() == 0:
+        return
+    error, size = (t.square().mean().sqrt() for t in (ours.double() - reference, reference))
+    limit = NORM_TOLERANCES[ours.dtype] * max(1.0, size.item())
+    assert error <= limit, f"{what} is off by {error:.1e}"
 
 
 def _is_small(results: Results) -> bool:

@@ -219,11 +219,12 @@ def roi_pool(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
 
 @st.composite
 def batch_norm(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
-    """In training: drawn variances would be negative."""
+    """In training: drawn variances would be negative. Sizes of one have no order in memory."""
     channels, sizes = draw(SIZES), draw(st.lists(EXTENTS, max_size=2))
     affine = (channels,) if draw(st.booleans()) else None
     shape = (draw(FEW), channels, *sizes)
-    assume(math.prod(shape) > channels)
+    assume(min(shape) > 1)
+    assume(math.prod(shape) >= 8 * channels)  # of few values, gradients cancel out
     options = {"training": True, "momentum": draw(st.sampled_from((0.1, 0.0, 1.0, 0.3)))}
     return [shape, None, None, affine, affine], options
 
@@ -284,7 +285,8 @@ def good_calls(draw: Draw, op: str) -> Call:
     dtype = draw(st.sampled_from(("float32",) * 8 + ("float64",) * 2 + tuple(DTYPES)))
     order = 0
     if dtype in ("float32", "float64"):
-        order = draw(st.sampled_from((0, 1, 1, 1, 2)))
+        # Twice differentiated, what is normalised cancels out.
+        order = draw(st.sampled_from((0, 1, 1, 1, 2) if op != "batch_norm" else (0, 1)))
     # A sum with an infinity in it depends on whether padding is multiplied.
     kinds = KINDS if SPECS[op].results == "selected" and order < 2 else KINDS[:-1]
     operands = tuple(

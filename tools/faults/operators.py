@@ -118,8 +118,8 @@ OPERATORS = (
         name="same-padding-begins-with-the-larger-side",
         kind="padding by name",
         file="cnnext/ops/conv2d.py",
-        old="F.pad(input, (0, total_w % 2, 0, total_h % 2))",
-        new="F.pad(input, (total_w % 2, 0, total_h % 2, 0))",
+        old="for n in (0, total % 2)]",
+        new="for n in (total % 2, 0)]",
         tests=("tests/ops/test_conv2d.py", "tests/ops/test_conv2d_module.py"),
     ),
     Fault(

@@ -38,7 +38,7 @@ def _with_running(
     operands: Sequence[Any], options: tuple[Any, ...], named: dict[str, Any]
 ) -> tuple[Any, ...]:
     """The function's operands, with running statistics outside training."""
-    input, weight, bias = operands
+    input, *_, weight, bias = operands
     if options or named["training"]:
         return input, None, None, weight, bias
     fractions = torch.linspace(0, 1, input.shape[1], dtype=input.dtype, device=input.device)
