@@ -43,8 +43,9 @@ def add_parser(commands: Any) -> None:
         choices=TASKS,
         default="digits",
         help=(
-            "images: digits (default), mnist, fashion-mnist, cifar10, imagefolder; shapes to"
-            " segment; a sine wave to predict; the graph of the karate club"
+            "images: digits (default), digits-0-4 and then digits-5-9 for transfer learning, mnist,"
+            " fashion-mnist, cifar10, imagefolder; shapes to segment; a sine wave to predict; the"
+            " graph of the karate club"
         ),
     )
     parser.add_argument(
@@ -122,7 +123,7 @@ def add_parser(commands: Any) -> None:
         type=seed,
         default=0,
         metavar="N",
-        help="of the initial weights and the batches (default: 0)",
+        help="of the initial weights, the batches, and the few images of digits-5-9 (default: 0)",
     )
     parser.add_argument(
         "--layers",
@@ -156,7 +157,7 @@ def _train(arguments: argparse.Namespace, job: Processes) -> int:
     check_name(arguments.model, functions())
     for module in ("sklearn.metrics", "matplotlib.figure"):
         demo_module(module)  # before an epoch is spent
-    task = TASKS[arguments.data](arguments.model, arguments.root)
+    task = TASKS[arguments.data](arguments.model, arguments.root, arguments.seed)
     device.find(arguments.device, "auto")
     epochs = arguments.epochs or task.defaults.epochs
     settings = _settings(arguments, task.defaults, epochs)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch.utils.data import TensorDataset
@@ -60,19 +61,27 @@ def classify_images(
     )
 
 
-def _digits(model: str, root: Path | None) -> Task:
+def _digits(model: str, *_: object) -> Task:
     return classify_images(model, digits(), DIGITS)
 
 
-def _known(name: str, kind: str, mirror: bool, model: str, root: Path | None) -> Task:
+def _first_digits(model: str, *_: object) -> Task:
+    return classify_images(model, digits(0, 4), DIGITS)
+
+
+def _few_digits(model: str, root: Path | None, seed: int = 0) -> Task:
+    return classify_images(model, digits(5, 9, few=10, seed=seed), DIGITS)
+
+
+def _known(name: str, kind: str, mirror: bool, model: str, root: Path | None, *_: object) -> Task:
     return classify_images(model, known_images(name, kind, root), _STORED, mirror=mirror)
 
 
-def _folder(model: str, root: Path | None) -> Task:
+def _folder(model: str, root: Path | None, *_: object) -> Task:
     return classify_images(model, image_folder(root), _STORED, mirror=True)
 
 
-def _shapes(model: str, root: Path | None) -> Task:
+def _shapes(model: str, *_: object) -> Task:
     source = shapes()
     build, shape = fit_images(
         model,
@@ -92,7 +101,7 @@ def _shapes(model: str, root: Path | None) -> Task:
     )
 
 
-def _sine(model: str, root: Path | None) -> Task:
+def _sine(model: str, *_: object) -> Task:
     build = build_function(model, output_size=1, input_size=1)
     shape = (1, sequences.STEPS, 1)
     reason = mismatch(model, build, [shape], shape, "predict series")
@@ -103,7 +112,7 @@ def _sine(model: str, root: Path | None) -> Task:
     return SequenceRegression(build, split.train, split.test, _SINE, description)
 
 
-def _karate(model: str, root: Path | None) -> Task:
+def _karate(model: str, *_: object) -> Task:
     """Two nodes have labels to learn from: those whose quarrel split the club."""
     nodes, labels = karate.NODES, karate.factions()
     build = build_function(model, num_classes=2, in_features=nodes)
@@ -123,10 +132,23 @@ def _karate(model: str, root: Path | None) -> Task:
     return NodeClassification(build, train, test, _KARATE, description, classes=("0", "1"))
 
 
-#: By the name of the data: from the name of a model and the folder of stored images, the task.
-#: Raises a UserError where the model does not fit, or the data are missing.
-TASKS: Mapping[str, Callable[[str, Path | None], Task]] = {
+class MakeTask(Protocol):
+    """Makes a task from the name of a model, the folder of stored images, and a seed.
+
+    The seed draws what to learn from, where that is a sample.
+
+    Raises:
+        UserError: the model does not fit, or the data are missing.
+    """
+
+    def __call__(self, model: str, root: Path | None, seed: int = 0, /) -> Task: ...
+
+
+#: By the name of the data.
+TASKS: Mapping[str, MakeTask] = {
     "digits": _digits,
+    "digits-0-4": _first_digits,
+    "digits-5-9": _few_digits,
     "sine": _sine,
     "shapes": _shapes,
     "karate": _karate,

@@ -10,7 +10,6 @@ from cnnext.cli import bench, comparison
 from cnnext.testing.timing import compare_blocks
 from cnnext.training import catalog
 from cnnext.training.digits import digits as all_digits
-from cnnext.training.digits import split_digits
 from cnnext.training.fitting import Split
 from tests.cli.training_runs import TEST_SIZE, TRAIN_SIZE
 from tests.testing.fakes import fake_gpu
@@ -27,7 +26,7 @@ def fast_timing(monkeypatch):
 
 @pytest.fixture(scope="session")
 def digits():
-    return split_digits()
+    return all_digits().load((1, 32, 32))
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def few_digits(monkeypatch):
     """Makes an epoch three steps."""
 
     def load(shape):
-        split = split_digits(shape)
+        split = all_digits().load(shape)
         return Split(
             TensorDataset(*split.train[:TRAIN_SIZE]), TensorDataset(*split.test[:TEST_SIZE])
         )

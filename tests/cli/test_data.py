@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cnnext.cli import data, subjects
+from cnnext.training.digits import digits as digits_of
 
 pytest.importorskip("sklearn")
 pytest.importorskip("PIL")
@@ -42,6 +43,23 @@ def test_normalised_by_the_training_part_alone(digits):
     assert abs(images.mean()) < 1e-4
     assert abs(images.std() - 1) < 1e-4
     assert abs(digits.test.tensors[0].mean()) > 1e-4
+
+
+def test_some_digits_have_labels_from_zero():
+    split = digits_of(0, 4).load((1, 32, 32))
+    assert digits_of(0, 4).classes == ["0", "1", "2", "3", "4"]
+    assert (len(split.train), len(split.test)) == (675, 226)
+    assert split.train[:][1].unique().tolist() == [0, 1, 2, 3, 4]
+
+
+def test_few_digits_are_drawn_by_the_seed():
+    splits = [digits_of(5, 9, few=10, seed=seed).load((1, 32, 32)) for seed in (0, 0, 2**63 - 1)]
+    for split in splits:
+        assert torch.bincount(split.train[:][1]).tolist() == [10] * 5
+        assert len(split.test) == 846
+    first, same, other = (split.train[:][0] for split in splits)
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
 
 
 def test_photographs_are_all_different():

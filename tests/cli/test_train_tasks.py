@@ -220,6 +220,40 @@ def test_defaults_reach_the_target(model, data, seeds, least, layers, tmp_path):
     assert statistics.mean(runs) >= least
 
 
+# Transfer learning, from the digits 0 to 4 to ten images each of 5 to 9.
+
+
+def transferred(model, start, out, *options):
+    return score(model, "digits-5-9", out, "--init", start / "checkpoint.pt", *options)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    out = tmp_path_factory.mktemp("start")
+    assert command("lenet5", "digits-0-4", out, "--epochs", 1) == 0
+    return out
+
+
+@pytest.mark.parametrize(
+    ("options", "trained"),
+    [
+        ((), ""),
+        (("--freeze", "1"), "classifier."),
+        (("--freeze", "features"), "classifier.4."),
+    ],
+)
+def test_transfer_trains_what_is_not_frozen(options, trained, start, tmp_path, capsys):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    transferred("lenet5", start, whole, *options, "--epochs", 2)
+    assert "classifier.4 stays as initialised" in capsys.readouterr().out  # of other classes
+    before, after = load(start)["model"], load(whole)["model"]
+    for key, value in before.items():
+        assert torch.equal(after[key], value) != key.startswith(trained), key
+    transferred("lenet5", start, parts, *options, "--epochs", 1)
+    transferred("lenet5", start, parts, *options, "--epochs", 2, "--resume")
+    assert_same_run(whole, parts)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("layers", ["cnnext", "torch"])
 @pytest.mark.parametrize("model", ["simple_rnn", "simple_lstm", "simple_gru"])
