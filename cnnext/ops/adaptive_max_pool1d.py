@@ -15,11 +15,9 @@ from torch.nn.functional import adaptive_max_pool1d as native_adaptive_max_pool1
 
 from cnnext.ops import adaptive_max_pool2d
 from cnnext.ops.common.drop_in import NativeLayer
-from cnnext.ops.common.sequences import as_row, from_images
+from cnnext.ops.common.sequences import IntOrSingle, as_row, from_images
 from cnnext.runtime.launch import launch
 from cnnext.runtime.operator import Checked, CudaRule, Operator, declare
-
-IntOrSingle = int | tuple[int] | list[int]
 
 
 def adaptive_max_pool1d(

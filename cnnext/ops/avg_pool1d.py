@@ -15,11 +15,9 @@ from torch.nn.functional import avg_pool1d as native_avg_pool1d
 
 from cnnext.ops import avg_pool2d
 from cnnext.ops.common.drop_in import NativeLayer
-from cnnext.ops.common.sequences import as_row_window, from_images
+from cnnext.ops.common.sequences import IntOrSingle, as_row_window, from_images
 from cnnext.runtime.launch import launch
 from cnnext.runtime.operator import Checked, CudaRule, Operator, declare
-
-IntOrSingle = int | tuple[int] | list[int]
 
 
 def avg_pool1d(

@@ -16,11 +16,9 @@ from torch.nn.functional import conv1d as native_conv1d
 from cnnext.ops import conv2d
 from cnnext.ops.common.arguments import as_int, single_ints
 from cnnext.ops.common.drop_in import NativeLayer
-from cnnext.ops.common.sequences import from_images
+from cnnext.ops.common.sequences import IntOrSingle, from_images_no_view
 from cnnext.runtime.launch import launch
 from cnnext.runtime.operator import Checked, CudaRule, Operator, declare
-
-IntOrSingle = int | tuple[int] | list[int]
 
 
 def conv1d(
@@ -116,7 +114,7 @@ CONV1D = declare(
         compiled=conv2d.CONV2D.compiled,
         recorded=conv2d.CONV2D.recorded,
         direct=conv2d.CONV2D.direct,
-        from_images=from_images,
+        from_images=from_images_no_view,
         cuda=CudaRule("native", "cuDNN multiplies on tensor cores", has_kernels=False),
     )
 )

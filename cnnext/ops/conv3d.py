@@ -23,6 +23,7 @@ from cnnext.ops.common.calls_at_once import Geometry
 from cnnext.ops.common.convolution import Gradients, Needed, differentiable_gradients
 from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.ops.depth_windows import Window, count
+from cnnext.runtime.fallback import FASTER_NATIVELY
 from cnnext.runtime.launch import launch
 from cnnext.runtime.library import direct, ops
 from cnnext.runtime.operator import Checked, CudaRule, Operator, declare
@@ -53,10 +54,10 @@ def _images(input: Tensor, window: Window | None, windows: Callable[..., Tensor]
 
 
 def _filters(weight: Tensor, window: Window | None) -> Tensor:
+    """By way of a vector: sizes of one may have any strides, which a view would take over."""
     c_out, c_in, taps, *plane = weight.shape
-    return weight.reshape(
-        (c_out, c_in, taps, 1) if window is None else (c_out, c_in * taps, *plane)
-    )
+    shape = (c_out, c_in, taps, 1) if window is None else (c_out, c_in * taps, *plane)
+    return weight.reshape(-1).reshape(shape)
 
 
 def _exchanged(volumes: Tensor, windows: Callable[..., Tensor]) -> Tensor:
@@ -67,9 +68,9 @@ def _exchanged(volumes: Tensor, windows: Callable[..., Tensor]) -> Tensor:
     return _in_shape(volumes, (n, depth, c, *plane))
 
 
-def _in_shape(volumes: Tensor, shape: Sequence[int]) -> Tensor:
+def _in_shape(values: Tensor, shape: Sequence[int]) -> Tensor:
     """As a result that is no view, as that of native is none."""
-    return torch.ops.aten._unsafe_view.default(volumes.contiguous(), shape)
+    return torch.ops.aten._unsafe_view.default(values.contiguous(), shape)
 
 
 def _computed_by(windows: Callable[..., Tensor], convolve: Any) -> Callable[..., Tensor]:
@@ -149,12 +150,12 @@ def _gradients(
     )
     if of_input is not None:
         of_input = (
-            of_input.reshape(input.shape)
+            _in_shape(of_input, input.shape)
             if window is None
             else ops.depth_windows_backward.default(of_input, input.shape[2], *window)
         )
     if of_weight is not None:
-        of_weight = of_weight.reshape(weight.shape)
+        of_weight = _in_shape(of_weight, weight.shape)
     return of_input, of_weight, of_bias
 
 
@@ -206,8 +207,6 @@ def _check(
         return None
     if input.dim() == 4:
         input = input.unsqueeze(0)
-    if any(suggest_memory_format(t) is torch.channels_last_3d for t in (input, weight)):
-        return None
     groups = as_int("conv3d", "groups", groups)
     options = {"stride": stride, "dilation": dilation}
     if isinstance(padding, str | bytes):
@@ -225,8 +224,9 @@ def _check(
     ):
         if step <= 0 or spread <= 0 or pad < 0 or size + 2 * pad <= spread * (k - 1):
             return None
-    if weight.shape[1] == 1 < groups:
-        return None  # native has a kernel for depthwise filters
+    is_depthwise = weight.shape[1] == 1 < groups
+    if is_depthwise or torch.channels_last_3d in map(suggest_memory_format, (input, weight)):
+        return FASTER_NATIVELY
     return input, weight, bias, strides, pads, dilations, groups
 
 

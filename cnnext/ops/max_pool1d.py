@@ -16,11 +16,14 @@ from torch.nn.functional import max_pool1d as native_max_pool1d
 from cnnext.ops import max_pool2d
 from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.ops.common.pooling import Pair, Windows
-from cnnext.ops.common.sequences import as_row_window, from_images
+from cnnext.ops.common.sequences import (
+    IntOrSingle,
+    as_row_window,
+    from_images,
+    from_images_no_view,
+)
 from cnnext.runtime.launch import launch
 from cnnext.runtime.operator import Checked, CudaRule, Operator, declare
-
-IntOrSingle = int | tuple[int] | list[int]
 
 
 def max_pool1d(
@@ -69,9 +72,14 @@ def _check(
     window = as_row_window(kernel_size, stride, padding, dilation)
     if input.dim() not in (2, 3) or window is None:
         return None
-    return max_pool2d.check(
-        input.unsqueeze(-2), *window, ceil_mode, return_indices, op="max_pool1d"
-    )
+    (_, pad), (_, spread), length = *window[2:], input.shape[-1]
+    if pad > 0 and spread > length > 0:
+        reason = (
+            f"dilation={spread} exceeds the input's {length} elements, "
+            "so that a padded window may hold none of them"
+        )
+        return max_pool2d.without_gradient("max_pool1d", input, reason, pad)
+    return max_pool2d.check(input.unsqueeze(-2), *window, ceil_mode, return_indices)
 
 
 def _direct(input: Tensor, size: Pair, geometry: Windows, return_indices: bool) -> Any:
@@ -79,6 +87,12 @@ def _direct(input: Tensor, size: Pair, geometry: Windows, return_indices: bool) 
     images = input if return_indices else input.contiguous()
     compute: Any = max_pool2d.MAX_POOL2D.direct
     return compute(images, size, geometry, return_indices)
+
+
+def _from_images(result: Any, dim: int) -> Any:
+    """As native's, which is a view unless it is that of its other kernel."""
+    is_view = isinstance(result, tuple) or result.requires_grad
+    return from_images(result, dim) if is_view else from_images_no_view(result, dim)
 
 
 _native = NativeLayer(torch.nn.MaxPool1d)
@@ -121,7 +135,7 @@ MAX_POOL1D = declare(
         compiled=max_pool2d.MAX_POOL2D.compiled,
         recorded=max_pool2d.MAX_POOL2D.recorded,
         direct=_direct,
-        from_images=from_images,
+        from_images=_from_images,
         cuda=CudaRule("native", "ATen moves as many bytes", has_kernels=False),
     )
 )

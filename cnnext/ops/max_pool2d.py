@@ -174,7 +174,6 @@ def check(
     dilation: Any,
     ceil_mode: Any,
     return_indices: Any,
-    op: str = "max_pool2d",
 ) -> Checked:
     shape, geometry = input.shape, window_geometry(kernel_size, stride, padding, dilation)
     if geometry is None or len(shape) not in (3, 4) or 0 in shape:
@@ -187,13 +186,18 @@ def check(
             f"dilation={geometry[6:]} exceeds the input's {shape[-2]} x {shape[-1]} pixels, "
             "so that a padded window may hold none of them"
         )
-        if may_need_gradient(input):  # native's gradient would write outside of its memory
-            raise RuntimeError(
-                f"{op}(): there is no gradient, since {reason}; "
-                f"got input.shape={shape_of(input)}, padding={geometry[4:6]}"
-            )
-        return reason
+        return without_gradient("max_pool2d", input, reason, geometry[4:6])
     return as_batch(input), size, geometry, bool(return_indices)
+
+
+def without_gradient(op: str, input: Tensor, reason: str, padding: Any) -> str:
+    """The reason why native computes; if a gradient is wanted, it would write outside of memory."""
+    if may_need_gradient(input):
+        raise RuntimeError(
+            f"{op}(): there is no gradient, since {reason}; "
+            f"got input.shape={shape_of(input)}, padding={padding}"
+        )
+    return reason
 
 
 def _window_may_miss(input: Tensor, geometry: Windows) -> bool:

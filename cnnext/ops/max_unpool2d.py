@@ -158,6 +158,16 @@ def _size(input: Tensor, kernel: Pair, step: Pair, pad: Pair, output_size: Any) 
     return size
 
 
+def _explain(input: Tensor, indices: Tensor, h_out: int, w_out: int) -> None:
+    """Kernels look at the indices as well."""
+    wrong = indices[(indices < 0) | (indices >= h_out * w_out)]
+    if wrong.numel() > 0:
+        raise RuntimeError(
+            f"max_unpool2d(): Found an invalid max index: {int(wrong[0])} "
+            f"(output volumes are of size {h_out}x{w_out}), in indices"
+        )
+
+
 # ------------------------------------------------------------------------------------- module
 
 
@@ -196,6 +206,7 @@ MAX_UNPOOL2D = declare(
         compiled=ops.max_unpool2d.default,
         recorded=_Recorded.apply,
         direct=direct.max_unpool2d_forward,
+        explain=_explain,
         unbatched=without_batch,
         cuda=CudaRule("native", "ATen moves as many bytes", has_kernels=False),
     )

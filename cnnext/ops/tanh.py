@@ -19,7 +19,7 @@ from cnnext.runtime.fallback import is_scripting
 from cnnext.runtime.launch import launch
 from cnnext.runtime.operator import CudaRule, Operator
 
-# Measured with one thread: below, the two take the same time.
+# Measured with one thread: from here on the two take the same time.
 _MIN_BYTES_FOR_FUNCTION: Final = 20 << 10
 
 # ----------------------------------------------------------------------------------- autograd

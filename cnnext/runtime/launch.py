@@ -45,17 +45,19 @@ def launch(
         if isinstance(checked, str):
             return call_native(operator, checked, *(given or operands), *arguments)
     compute = way_of(operator, operands, direct)
-    if operator.explain is not None:
+    if operator.explain is None:
+        result = compute(*checked)
+    else:
         try:
-            return compute(*checked)
+            result = compute(*checked)
         except RuntimeError:
             operator.explain(*checked)
             raise
     if operator.from_images is not None:
-        return operator.from_images(compute(*checked), operands[0].dim())
+        return operator.from_images(result, operands[0].dim())
     if operator.unbatched is None or operands[0].dim() != 3:
-        return compute(*checked)
-    return operator.unbatched(compute(*checked))
+        return result
+    return operator.unbatched(result)
 
 
 def way_of(

@@ -4,7 +4,8 @@
 //   y[n,c,indices[n,c,i,j]] = x[n,c,i,j], and zero elsewhere
 //
 // with positions h * w_out + w of a plane. Of several x with one position the last in row-major
-// order counts, as in ATen. An index that is no position moves nothing, and is stored in `invalid`.
+// order counts, as in ATen. An index that is no position moves nothing, and is stored in `invalid`,
+// which stays 0 if there is none.
 // The gradient is the gather
 //
 //   dx[n,c,i,j] = dy[n,c,indices[n,c,i,j]], and zero where that is no position

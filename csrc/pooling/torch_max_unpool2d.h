@@ -10,8 +10,6 @@
 namespace cnnext {
 namespace pooling {
 
-constexpr int64_t kAllValid = INT64_MIN;
-
 inline void check_indices(const Tensor& indices, const Tensor& like) {
   check_dim(indices, 4, "indices");
   CNNEXT_CHECK(indices.scalar_type() == ScalarType::Long, "indices must have dtype Long, but has ",
@@ -25,12 +23,12 @@ void max_unpool2d_pass(Pass pass, const MaxUnpool2dShape& s, const Tensor& from,
   Device::with_element_type(from, [&](auto zero) {
     using T = decltype(zero);
     const Device device(to);
-    int64_t invalid = kAllValid;
+    int64_t invalid = 0;
     const MaxUnpool2dOperands<T> o{device.template read<T>(from),
                                    device.template read<int64_t>(indices),
                                    device.template write<T>(to), &invalid};
     device.template compute<MaxUnpool2d>(pass, s, o);
-    CNNEXT_CHECK(invalid == kAllValid, "Found an invalid max index: ", invalid,
+    CNNEXT_CHECK(invalid == 0, "Found an invalid max index: ", invalid,
                  " (output volumes are of size ", s.h_out, "x", s.w_out, ")");
   });
 }

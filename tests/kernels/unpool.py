@@ -45,7 +45,7 @@ class MaxUnpool(Problem):
         rng = generator("max_unpool2d", self, kernel.direction, kernel.dtype)
         positions = self.out[0] * self.out[1]
         of_x, of_y = ((self.n, self.c, *size) for size in (self.image, self.out))
-        for invalid in (None, -1, positions):
+        for invalid in (None, -1, positions, -(2**63)):
             indices = rng.integers(0, positions, of_x)
             if invalid is not None:
                 indices.flat[rng.integers(indices.size)] = invalid

@@ -120,3 +120,15 @@ def test_a_kept_filter_follows_its_weight(generator: torch.Generator) -> None:
     with torch.enable_grad():
         layer(x)
     assert planned_calls.kept_bytes(layer) == 0
+
+
+# ------------------------------------------------------------------------------------- no views
+
+
+@pytest.mark.parametrize("layer", (cnnext.Conv1d(3, 4, 3), cnnext.MaxPool1d(2)), ids=repr)
+@torch.no_grad()
+def test_results_of_sequences_are_no_views(layer: nn.Module, generator: torch.Generator) -> None:
+    """What is a view cannot be detached in place, and not be written to with a gradient."""
+    x = make_input("normal", (2, 3, 9), generator)
+    for result in (layer(x), layer(x[0])):
+        result.detach_().add_(torch.ones(1, requires_grad=True))

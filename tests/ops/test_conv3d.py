@@ -13,7 +13,9 @@ from cnnext.runtime.fallback import NativeFallbackWarning
 from cnnext.testing.errors import make_input
 from tests.ops.graphs import check_compiled
 from tests.ops.support import (
+    CNNEXT,
     DTYPES,
+    NATIVE,
     Problem,
     assert_bitwise_equal,
     check_derivatives,
@@ -88,3 +90,20 @@ def test_the_input_is_kept_and_not_its_windows(generator: torch.Generator) -> No
     with torch.autograd.graph.saved_tensors_hooks(keep, keep):
         cnnext.functional.conv3d(x, weight)
     assert [tensor.data_ptr() for tensor in kept] == [x.data_ptr(), weight.data_ptr()]
+
+
+def test_gradients_are_dense_and_no_views(generator: torch.Generator) -> None:
+    """Also of a weight whose sizes of one have strides that look like channels_last."""
+    x = make_input("normal", (2, 3, 4, 5, 5), generator)
+    for weight in (
+        make_input("normal", (1, 4, 1, 1, 3), generator).permute(1, 4, 0, 2, 3),
+        make_input("normal", (4, 3, 3, 3, 3), generator),
+        make_input("normal", (4, 3, 3, 1, 1), generator),
+    ):
+        gradients = []
+        for library in (CNNEXT, NATIVE):
+            leaves = [t.detach().requires_grad_() for t in (x, weight)]
+            gradients.append(torch.autograd.grad(library.conv3d(*leaves).sum(), leaves))
+        for ours, native in zip(*gradients, strict=True):
+            assert ours.stride() == native.stride()
+            assert not ours._is_view() and not native._is_view()

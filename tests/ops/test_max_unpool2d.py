@@ -49,7 +49,7 @@ def test_overlapping_windows_have_places_that_repeat(
         assert_bitwise_equal(ours, expected)
 
 
-@pytest.mark.parametrize("place", (-1, 36, 2**40), ids=str)
+@pytest.mark.parametrize("place", (-1, 36, 2**40, -(2**63)), ids=str)
 @pytest.mark.parametrize("shape", ((2, 4, 3, 3), (4, 3, 3)), ids=str)
 def test_a_place_outside_is_an_error(shape: tuple[int, ...], place: int) -> None:
     indices = torch.zeros(shape, dtype=torch.int64)

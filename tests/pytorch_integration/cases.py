@@ -48,7 +48,7 @@ class Operator:
         """What autograd calls the function that its outputs come from."""
         own = SPECS[self.name].operator
         if own.from_images is not None and own.autograd is None:  # an axis is taken out
-            return "SqueezeBackward1"
+            return "UnsafeViewBackward0" if self.name == "conv1d" else "SqueezeBackward1"
         function = own.autograd or SPECS[self.raw].operator.autograd
         assert function is not None
         return f"{function.__name__}Backward"

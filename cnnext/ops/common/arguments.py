@@ -47,35 +47,29 @@ def int_pairs(op: str, **values: Any) -> list[tuple[int, int]]:
         plain = [plain_pair(value) for value in values.values()]
         if None not in plain:
             return plain  # type: ignore[return-value]
-    unpacked = _unpacked(op, values)
-    return [
-        (numbers[0], numbers[-1])
-        if len(numbers) in (1, 2)
-        else _reject_length(op, 2, name, numbers)
-        for name, numbers in unpacked.items()
-    ]
+    return _per_axis(op, 2, values)  # type: ignore[return-value]
 
 
 def single_ints(op: str, **values: Any) -> list[int]:
     """Each value as a number, from an int or a sequence of one; in the order of `int_pairs`."""
-    return [
-        numbers[0] if len(numbers) == 1 else _reject_length(op, 1, name, numbers)
-        for name, numbers in _unpacked(op, values).items()
-    ]
+    return [number for (number,) in _per_axis(op, 1, values)]
 
 
 def int_triples(op: str, **values: Any) -> list[tuple[int, int, int]]:
     """Each value as (depth, vertical, horizontal), from an int or a sequence of one or three."""
+    return _per_axis(op, 3, values)  # type: ignore[return-value]
+
+
+def _per_axis(op: str, axes: int, values: dict[str, Any]) -> list[tuple[int, ...]]:
+    unpacked = {name: _unpack(op, name, value) for name, value in values.items()}
     return [
-        (numbers[0], numbers[len(numbers) // 2], numbers[-1])
-        if len(numbers) in (1, 3)
-        else _reject_length(op, 3, name, numbers)
-        for name, numbers in _unpacked(op, values).items()
+        numbers * axes
+        if len(numbers) == 1
+        else numbers
+        if len(numbers) == axes
+        else _reject_length(op, axes, name, numbers)
+        for name, numbers in unpacked.items()
     ]
-
-
-def _unpacked(op: str, values: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    return {name: _unpack(op, name, value) for name, value in values.items()}
 
 
 def plain_pair(value: Any) -> tuple[int, int] | None:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from cnnext.ops.common.pooling import Pair, as_non_negative_int
+
+IntOrSingle = int | tuple[int] | list[int]
 
 
 def from_images(result: Any, dim: int) -> Any:
@@ -12,6 +17,13 @@ def from_images(result: Any, dim: int) -> Any:
     if isinstance(result, tuple):
         return tuple([from_images(each, dim) for each in result])
     return result.squeeze(2) if dim == 3 else result.squeeze(2).squeeze(0)
+
+
+def from_images_no_view(result: Tensor, dim: int) -> Tensor:
+    """Likewise, where native's result is no view: such may be detached in place, for example."""
+    n, c, _, length = result.shape
+    shape = (n, c, length) if dim == 3 else (c, length)
+    return torch.ops.aten._unsafe_view.default(result, shape)
 
 
 def as_row(value: Any, vertical: int) -> Pair | None:
