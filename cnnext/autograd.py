@@ -7,6 +7,7 @@ from cnnext.ops.batch_norm import BatchNormFunction
 from cnnext.ops.conv2d import Conv2dFunction
 from cnnext.ops.conv3d import Conv3dFunction
 from cnnext.ops.conv_transpose2d import ConvTranspose2dFunction
+from cnnext.ops.dropout import DropoutFunction
 from cnnext.ops.leaky_relu import LeakyReLUFunction
 from cnnext.ops.linear import LinearFunction
 from cnnext.ops.lstm_cell import LSTMCellFunction
@@ -26,6 +27,7 @@ __all__ = [
     "Conv2dFunction",
     "Conv3dFunction",
     "ConvTranspose2dFunction",
+    "DropoutFunction",
     "LSTMCellFunction",
     "LeakyReLUFunction",
     "LinearFunction",

@@ -13,6 +13,7 @@ from cnnext.ops.conv1d import conv1d
 from cnnext.ops.conv2d import conv2d
 from cnnext.ops.conv3d import conv3d
 from cnnext.ops.conv_transpose2d import conv_transpose2d
+from cnnext.ops.dropout import dropout
 from cnnext.ops.leaky_relu import leaky_relu
 from cnnext.ops.linear import linear
 from cnnext.ops.lstm_cell import lstm_cell
@@ -36,6 +37,7 @@ __all__ = [
     "conv2d",
     "conv3d",
     "conv_transpose2d",
+    "dropout",
     "gru_cell",
     "leaky_relu",
     "linear",

@@ -13,6 +13,7 @@ from cnnext.ops.conv1d import Conv1d
 from cnnext.ops.conv2d import Conv2d
 from cnnext.ops.conv3d import Conv3d
 from cnnext.ops.conv_transpose2d import ConvTranspose2d
+from cnnext.ops.dropout import Dropout
 from cnnext.ops.leaky_relu import LeakyReLU
 from cnnext.ops.linear import Linear
 from cnnext.ops.lstm_cell import LSTMCell
@@ -26,7 +27,7 @@ from cnnext.ops.roi_pool import RoIPool
 from cnnext.ops.sequential import Sequential
 from cnnext.ops.sigmoid import Sigmoid
 from cnnext.ops.tanh import Tanh
-from cnnext.ops.without_kernels import AdaptiveAvgPool1d, Dropout, Softmax
+from cnnext.ops.without_kernels import AdaptiveAvgPool1d, Softmax
 
 __all__ = [
     "GRU",

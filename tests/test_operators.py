@@ -35,7 +35,7 @@ KERNELS = {op.kernels for op in OPERATORS.values() if op.kernels is not None}
 STEPS = {"finish", "pad", "reorder", "resample", "scale", "shuffle", "softmax"}
 
 #: Operators without CUDA kernels, which native computes there.
-NATIVE_ON_CUDA = {"batch_norm", "conv_transpose2d", "max_unpool2d", "roi_pool"}
+NATIVE_ON_CUDA = {"batch_norm", "conv_transpose2d", "dropout", "max_unpool2d", "roi_pool"}
 
 # PyTorch's graphs hold these, with a gradient; <op>_forward computes the same.
 FOR_GRAPHS = {name for name in RAW if f"{name}_forward" in RAW}

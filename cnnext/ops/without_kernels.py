@@ -23,14 +23,6 @@ class Softmax(torch.nn.Softmax, metaclass=ABCMeta):
     """
 
 
-@NativeLayer(torch.nn.Dropout).drop_in
-class Dropout(torch.nn.Dropout, metaclass=ABCMeta):
-    """`torch.nn.Dropout`, by native PyTorch: the same seed drops the same elements.
-
-    Their random numbers take most of its time, and no others would do.
-    """
-
-
 @NativeLayer(torch.nn.AdaptiveAvgPool1d).drop_in
 class AdaptiveAvgPool1d(torch.nn.AdaptiveAvgPool1d, metaclass=ABCMeta):
     """`torch.nn.AdaptiveAvgPool1d`, by native PyTorch, whose means of rows are faster."""
@@ -40,5 +32,4 @@ class AdaptiveAvgPool1d(torch.nn.AdaptiveAvgPool1d, metaclass=ABCMeta):
 WITHOUT_KERNELS: Final[dict[type[Module], str]] = {
     Softmax: "no kernel of cnnext's is faster in general",
     AdaptiveAvgPool1d: "native's means of rows are faster",
-    Dropout: "random numbers take most of its time, and have to be native's",
 }

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, TypeVar
 
 CaseT = TypeVar("CaseT", bound="Case")
-ElementwiseCaseT = TypeVar("ElementwiseCaseT", bound="ElementwiseCase")
+TensorCaseT = TypeVar("TensorCaseT", bound="TensorCase")
 
 Shape = tuple[int, ...]
 
@@ -376,7 +376,7 @@ class RoIPoolCase(PoolCase):
 
 
 @dataclass(frozen=True)
-class ElementwiseCase(Case):
+class TensorCase(Case):
     """A tensor of any shape, whose first size is the batch.
 
     What a subclass adds are numbers that its function takes.
@@ -393,12 +393,24 @@ class ElementwiseCase(Case):
         return (self.shape,)
 
     def kwargs(self) -> dict[str, Any]:
-        return _added(self, ElementwiseCase)
+        return _added(self, TensorCase)
 
-    def with_batch(self: ElementwiseCaseT, n: int) -> ElementwiseCaseT:
+    def with_batch(self: TensorCaseT, n: int) -> TensorCaseT:
         if self.shape[0] == n:
             return self
         return replace(self, name=f"{self.name}_b{n}", shape=(n, *self.shape[1:]))
+
+
+@dataclass(frozen=True)
+class ElementwiseCase(TensorCase):
+    """A call of an element-wise operator."""
+
+
+@dataclass(frozen=True)
+class DropoutCase(TensorCase):
+    """A call of ``dropout``."""
+
+    p: float
 
 
 @dataclass(frozen=True)

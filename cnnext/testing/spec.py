@@ -100,6 +100,7 @@ class OperatorSpec:
         in_layouts: whether its time depends on the memory layout of images.
         weights: the places of the operands that are weights; those behind them are biases.
         states: the names of those operands, behind the first, that are given as one tuple ``hx``.
+        has_graphs: whether graphs hold its raw operators, rather than native's.
         runs: what the names of the kernels that compute it begin with, its own first.
         cases: those that speed is measured on.
         edge_cases: small ones that only correctness is checked on.
@@ -111,8 +112,8 @@ class OperatorSpec:
         arrange: makes what the function takes of the operands and its other arguments, by position
             and by name, where that is more.
         smooth: makes an input at which the operator is smooth.
-        function_of: the function of a case, `f(library, operands)`, where no function of
-            `torch.nn.functional` is the operator.
+        function_of: the function of a case, `f(library, operands)`, where it is more than a call of
+            a function of `torch.nn.functional`.
         shapes, options: the operands of an ordinary call, and what follows them.
         layers: its modules, as they are ordinarily built and called.
         calls, modules, raw: all arguments of ordinary calls of the function, of the modules and of
@@ -125,6 +126,7 @@ class OperatorSpec:
     in_layouts: bool = False
     weights: tuple[int, ...] = ()
     states: tuple[str, ...] = ()
+    has_graphs: bool = True
     runs: tuple[str, ...] = ()
     cases: tuple[Case, ...] = ()
     edge_cases: tuple[Case, ...] = ()

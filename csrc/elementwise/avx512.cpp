@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Element-wise operators for AVX-512.
+#include "elementwise/dropout_blocks.h"
 #include "elementwise/simd.h"
 
 namespace cnnext {

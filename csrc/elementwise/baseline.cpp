@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Element-wise operators for the ISA every build has (SSE on x86, NEON on Arm).
+#include "elementwise/dropout_blocks.h"
 #include "elementwise/simd.h"
 
 namespace cnnext {

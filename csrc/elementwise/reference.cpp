@@ -2,6 +2,7 @@
 // The element-wise operators as their formulas say them: the oracle, and the float64 path.
 #include <cmath>
 
+#include "elementwise/dropout.h"
 #include "elementwise/operators.h"
 
 namespace cnnext {
@@ -27,6 +28,28 @@ struct ElementwiseReference {
     for (int64_t i = 0; i < s.size; ++i) {
       const T second = kPass == Pass::forward ? 0 : o.second[i];
       o.result[i] = evaluate<Op, kPass>(o.first[i], second, s.parameters);
+    }
+  }
+};
+
+template <Pass kPass, class T>
+struct DropoutReference {
+  static Plan plan(const DropoutShape&, int) {
+    Plan plan;
+    plan.tasks[0] = 1;
+    return plan;
+  }
+
+  static void run(const DropoutShape& s, const Plan&, const DropoutOperands<T>& o, const Slice&) {
+    for (int64_t i = 0; i < s.size; ++i) {
+      uint8_t kept;
+      if constexpr (kPass == Pass::forward) {
+        const double u = static_cast<double>(o.numbers[i] & ((int64_t{1} << 53) - 1)) / kDrawn;
+        o.new_mask[i] = kept = u < s.keep;
+      } else {
+        kept = o.mask[i];
+      }
+      o.to[i] = o.from[i] * (static_cast<T>(kept) / static_cast<T>(s.keep));
     }
   }
 };

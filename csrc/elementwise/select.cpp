@@ -2,6 +2,7 @@
 // Predicted times of element-wise operators: memory is the limit, whatever the ISA.
 #include "common/kernel/machine.h"
 #include "common/kernel/registry.h"
+#include "elementwise/dropout.h"
 #include "elementwise/operators.h"
 
 namespace cnnext {
@@ -24,5 +25,6 @@ double memory_cost(const Shape& s, int) {
 
 #define CNNEXT_REGISTER_OPERATOR(Op, op) CNNEXT_REGISTER(Op)
 CNNEXT_FOR_ELEMENTWISE(CNNEXT_REGISTER_OPERATOR)
+CNNEXT_REGISTER(Dropout)
 
 }  // namespace cnnext

@@ -53,7 +53,7 @@ def test_the_model_itself_may_be_a_layer(native: type[nn.Module]) -> None:
     arguments = {"Linear": (3, 4)}
     arguments |= dict.fromkeys(("Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d"), (3, 4, 3))
     arguments |= dict.fromkeys(("GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell"), (3, 4))
-    arguments |= dict.fromkeys(("ReLU", "Sequential", "Sigmoid", "Tanh"), ())
+    arguments |= dict.fromkeys(("Dropout", "ReLU", "Sequential", "Sigmoid", "Tanh"), ())
     layer = native(*arguments.get(native.__name__, (2,)))
     assert type(convert(layer)) is CNNEXT_FOR_NATIVE[native]
     assert type(layer) is native

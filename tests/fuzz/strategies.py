@@ -178,6 +178,16 @@ def max_unpool2d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
 
 
 @st.composite
+def dropout(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
+    """What is dropped is asked by tests that seed the generator: here it is all or nothing."""
+    options: dict[str, Any] = {"p": draw(st.sampled_from((0.0, 2.0**-40, 1.0, 1.5)))}
+    for name in ("training", "inplace"):
+        if draw(st.booleans()):
+            options[name] = draw(st.booleans())
+    return [_batched(draw, (draw(FEW), draw(SIZES), draw(EXTENTS), draw(EXTENTS)))], options
+
+
+@st.composite
 def adaptive_avg_pool2d(draw: Draw) -> tuple[list[Shape | None], dict[str, Any]]:
     sizes = st.one_of(st.integers(1, 9), st.none())
     wanted = draw(st.one_of(st.integers(0, 9), st.lists(sizes, min_size=2, max_size=2)))

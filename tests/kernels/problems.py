@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import batch_norm
 import conv2d
 import depth_windows
+import dropout
 import elementwise
 import finish
 import linear
@@ -26,6 +27,7 @@ PROBLEMS: dict[str, Sequence[Problem]] = {
     "batch_norm": batch_norm.PROBLEMS,
     "conv2d": conv2d.PROBLEMS,
     "depth_windows": depth_windows.PROBLEMS,
+    "dropout": dropout.PROBLEMS,
     "finish": finish.PROBLEMS,
     "linear": linear.PROBLEMS,
     "max_unpool2d": unpool.PROBLEMS,

@@ -42,6 +42,8 @@ def _strict(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("CNNEXT_STRICT", "1" if strict else "0")
     for asked in ("_trains_faster_natively", "_computes_faster_natively"):
         monkeypatch.setattr(f"cnnext.ops.common.elementwise.{asked}", lambda *_: False)
+    for least in ("_MIN_ELEMENTS", "_MIN_ELEMENTS_FOR_FUNCTION"):
+        monkeypatch.setattr(f"cnnext.ops.dropout.{least}", 0)
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from cnnext.testing.cases import (
     Conv2dCase,
     Conv3dCase,
     ConvTranspose2dCase,
+    DropoutCase,
     LinearCase,
     LSTMCellCase,
     MaxPool1dCase,
@@ -225,6 +226,13 @@ def max_unpool2d(case: MaxUnpool2dCase, operands: Tensors) -> Iterator[RawCall]:
     yield "max_unpool2d_forward", (image, indices, *output.shape[2:])
     yield "max_unpool2d", (*leaves(operands), indices, *output.shape[2:])
     yield "max_unpool2d_backward", (seed_gradient(output), indices)
+
+
+def dropout(case: DropoutCase, operands: Tensors) -> Iterator[RawCall]:
+    (image,) = operands
+    yield "dropout_forward", (image, case.p)
+    output, mask = raw.dropout_forward(image, case.p)
+    yield "dropout_backward", (seed_gradient(output), mask, case.p)
 
 
 def adaptive_max_pool2d(case: AdaptivePool2dCase, operands: Tensors) -> Iterator[RawCall]:

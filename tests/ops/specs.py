@@ -50,6 +50,11 @@ class Spec(OperatorSpec):
         return self.name if self.operator.raw else self.kernels[0]
 
     @property
+    def in_graphs(self) -> str | None:
+        """What compilers' graphs hold; None for native's."""
+        return self.raw_name if self.has_graphs else None
+
+    @property
     def layouts(self) -> tuple[str, ...]:
         return tuple(LAYOUTS) if self.of_images else ("nchw",)
 

@@ -56,7 +56,7 @@ def test_strides_of_fake_tensors(spec: Spec, field: str, dtype: Any) -> None:
 def test_compile(spec: Spec, case: Any) -> None:
     for layout in spec.layouts:
         for problem in spec.with_and_without_bias(spec.problem(case).in_layout(layout)):
-            check_compiled(spec.raw_name, problem, "aot_eager")
+            check_compiled(spec.in_graphs, problem, "aot_eager")
 
 
 @each_spec
@@ -64,14 +64,14 @@ def test_compile_by_inductor(spec: Spec) -> None:
     for layout in spec.layouts:
         problem = spec.problem(spec.typical_cases[-1]).in_layout(layout)
         *_, without_bias = spec.with_and_without_bias(problem)
-        check_compiled(spec.raw_name, without_bias, "inductor")
+        check_compiled(spec.in_graphs, without_bias, "inductor")
 
 
 @pytest.mark.slow
 @each_case("typical_cases", *WEIGHTED)
 def test_compile_with_bias_by_inductor(spec: Spec, case: Any) -> None:
     """For the gradient of a bias, and for nothing else here, it calls a C++ compiler."""
-    check_compiled(spec.raw_name, spec.problem(case), "inductor")
+    check_compiled(spec.in_graphs, spec.problem(case), "inductor")
 
 
 @pytest.mark.parametrize("op", ("conv2d", "conv_transpose2d", "max_pool2d"))
@@ -84,7 +84,7 @@ def test_compile_unbatched(op: str) -> None:
 
 @each_case("typical_cases")
 def test_compile_with_dynamic_batch(spec: Spec, case: Any) -> None:
-    check_dynamic_batch(spec.raw_name, lambda batch: spec.problem(case.with_batch(batch)))
+    check_dynamic_batch(spec.in_graphs, lambda batch: spec.problem(case.with_batch(batch)))
 
 
 def layer(name: str, *arguments: Any, shape: Any, **options: Any) -> Layer:

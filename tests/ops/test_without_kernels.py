@@ -21,7 +21,7 @@ def native_of(cls: type[nn.Module]) -> type[nn.Module]:
 
 
 def built(cls: type[nn.Module]) -> nn.Module:
-    arguments = {"AdaptiveAvgPool1d": 3, "Dropout": 0.25, "Softmax": 1}
+    arguments = {"AdaptiveAvgPool1d": 3, "Softmax": 1}
     return cls(arguments[cls.__name__])
 
 
@@ -42,12 +42,11 @@ def test_all_but_the_name_is_natives(cls: type[nn.Module]) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @each_module
 def test_results_and_gradients_are_natives_to_the_bit(cls: type[nn.Module]) -> None:
-    """After the same seed, which is all that dropout depends on; scripted, too."""
+    """Scripted, too."""
     rows = torch.randn(2, 3, 7)
     results = []
     for module in (built(cls), built(native_of(cls)), torch.jit.script(built(cls))):
         leaf = rows.clone().requires_grad_()
-        torch.manual_seed(7)
         output = module(leaf)
         output.square().sum().backward()
         results.append((output, leaf.grad))

@@ -119,6 +119,13 @@ def _each(name: str, cases: tuple[Any, ...]) -> Any:
 
 each_operator = _each("op", OPERATORS)
 each_layer = _each("layer", LAYERS)
+
+#: Those that graphs hold; of the others, they hold native's.
+_OF_NATIVE = {op.module for op in (s.operator for s in SPECS.values() if not s.has_graphs)}
+each_operator_in_graphs = _each("op", tuple(op for op in OPERATORS if SPECS[op.name].has_graphs))
+each_layer_in_graphs = _each(
+    "layer", tuple(layer for layer in LAYERS if getattr(cnnext, layer.name) not in _OF_NATIVE)
+)
 each_trainable_layer = _each("layer", TRAINABLE)
 
 

@@ -10,7 +10,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.ops.support import CNNEXT, NATIVE, assert_same_sums
-from tests.pytorch_integration.cases import Operator, each_operator, loss_of
+from tests.pytorch_integration.cases import (
+    Operator,
+    each_operator,
+    each_operator_in_graphs,
+    loss_of,
+)
 
 
 class Dispatched(TorchDispatchMode):
@@ -38,7 +43,7 @@ class Asked(TorchFunctionMode):
 
 
 @pytest.mark.parametrize("graph", (True, False), ids=("graph", "no_graph"))
-@each_operator
+@each_operator_in_graphs
 def test_a_dispatch_mode_sees_our_operators(op: Operator, graph: bool) -> None:
     operands = op.leaves() if graph else op.operands()
     with Dispatched() as mode:

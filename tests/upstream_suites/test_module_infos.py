@@ -237,5 +237,6 @@ def test_error_inputs(name: str, dtype: torch.dtype, training: bool) -> None:
         assert re.search(error.error_regex, str(raised.value))
 
 
-def test_every_module_has_inputs() -> None:
-    assert set(INFOS) == set(OURS)
+def test_every_module_but_two_has_inputs() -> None:
+    """PyTorch has no ModuleInfos of these."""
+    assert set(INFOS) == set(OURS) - {"Dropout", "MaxUnpool2d"}

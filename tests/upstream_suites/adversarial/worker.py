@@ -62,6 +62,7 @@ def _run(call: Call, library: Any, case: Case) -> Any:
         for operand in operands:
             if operand.is_leaf and not operand.is_inference():
                 operand.requires_grad_()
+    torch.manual_seed(0)  # of dropout
     result = call.apply(library, **arguments)
     outputs = [r for r in tree_leaves(result) if _differentiable(r) and r.requires_grad]
     if not training or not outputs:
