@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 from torch.nn import Parameter
 from torch.nn.functional import dropout as native_dropout
 
+from cnnext.ops.common.arguments import is_allocated
 from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.runtime.fallback import FASTER_NATIVELY, is_scripting
 from cnnext.runtime.launch import launch
@@ -88,7 +89,7 @@ class DropoutFunction(torch.autograd.Function):
 
 
 def _recorded(input: Tensor, p: float) -> Any:
-    if input.numel() < _MIN_ELEMENTS_FOR_FUNCTION and _is_allocated(input):
+    if input.numel() < _MIN_ELEMENTS_FOR_FUNCTION and is_allocated(input):
         return native_dropout(input, p)
     return DropoutFunction.apply(input, p)
 
@@ -133,17 +134,8 @@ def _check(input: Tensor, p: Any, training: Any, inplace: Any) -> Checked:
     if inplace or torch.compiler.is_compiling() or type(input) not in (Tensor, Parameter):
         return FASTER_NATIVELY
     if input.numel() < _MIN_ELEMENTS or _modes_of_dispatch() or not draws_as_bernoulli():
-        return FASTER_NATIVELY if _is_allocated(input) else (input, p)
+        return FASTER_NATIVELY if is_allocated(input) else (input, p)
     return input, p
-
-
-def _is_allocated(input: Tensor) -> bool:
-    """Whether its memory is there. Where it was freed or shrunk, ATen's kernels read on."""
-    last = input.storage_offset() - 1 + input.numel()
-    if not input.is_contiguous():
-        steps = zip(input.shape, input.stride(), strict=True)
-        last = input.storage_offset() + sum((size - 1) * stride for size, stride in steps)
-    return last < input.untyped_storage().nbytes() // input.itemsize
 
 
 # ------------------------------------------------------------------------------------- module

@@ -14,8 +14,9 @@ from torch.nn import Module
 from torch.nn.functional import max_pool1d as native_max_pool1d
 
 from cnnext.ops import max_pool2d
+from cnnext.ops.common.arguments import shape_of
 from cnnext.ops.common.drop_in import NativeLayer
-from cnnext.ops.common.pooling import Pair, Windows
+from cnnext.ops.common.pooling import Pair, Windows, may_need_gradient
 from cnnext.ops.common.sequences import (
     IntOrSingle,
     as_row_window,
@@ -70,7 +71,10 @@ def _check(
     return_indices: Any,
 ) -> Checked:
     window = as_row_window(kernel_size, stride, padding, dilation)
-    if input.dim() not in (2, 3) or window is None:
+    if input.dim() not in (2, 3):
+        return None
+    if window is None:
+        _refuse_endless(input, kernel_size)
         return None
     (_, pad), (_, spread), length = *window[2:], input.shape[-1]
     if pad > 0 and spread > length > 0:
@@ -80,6 +84,17 @@ def _check(
         )
         return max_pool2d.without_gradient("max_pool1d", input, reason, pad)
     return max_pool2d.check(input.unsqueeze(-2), *window, ceil_mode, return_indices)
+
+
+def _refuse_endless(input: Tensor, kernel_size: Any) -> None:
+    """Raises for windows on which native does not come to an end, where it records nothing."""
+    is_sequence = isinstance(kernel_size, tuple | list) and len(kernel_size) == 1
+    number = kernel_size[0] if is_sequence else kernel_size
+    if type(number) is int and 2**31 <= number < 2**63 and not may_need_gradient(input):
+        raise RuntimeError(
+            f"max_pool1d(): Invalid computed output size of windows with {kernel_size=}; "
+            f"got input.shape={shape_of(input)}"
+        )
 
 
 def _direct(input: Tensor, size: Pair, geometry: Windows, return_indices: bool) -> Any:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import Module
 from torch.nn.functional import max_unpool2d as native_max_unpool2d
 
-from cnnext.ops.common.arguments import IntOrPair, shape_of
+from cnnext.ops.common.arguments import IntOrPair, is_allocated, shape_of
 from cnnext.ops.common.drop_in import NativeLayer
 from cnnext.ops.common.pooling import (
     Pair,
@@ -140,8 +140,11 @@ def _check(
 
 
 def _pair(value: Any) -> Pair | None:
-    """(vertical, horizontal); of sequences, native wants both."""
-    return None if isinstance(value, tuple | list) and len(value) != 2 else as_pair(value)
+    """(vertical, horizontal) of plain integers: native's arithmetic takes all else in its way."""
+    numbers = value if isinstance(value, tuple | list) else (value, value)
+    if len(numbers) != 2 or not all(type(n) is int or isinstance(n, torch.SymInt) for n in numbers):
+        return None
+    return as_pair(tuple(numbers))
 
 
 def _size(input: Tensor, kernel: Pair, step: Pair, pad: Pair, output_size: Any) -> Pair | None:
@@ -152,7 +155,7 @@ def _size(input: Tensor, kernel: Pair, step: Pair, pad: Pair, output_size: Any) 
         return whole
     if not isinstance(output_size, tuple | list) or len(output_size) not in (2, 4):
         return None
-    size = as_pair(tuple(output_size[-2:]))
+    size = _pair(tuple(output_size[-2:]))
     if size is None or any(abs(n - m) >= s for n, m, s in zip(size, whole, step, strict=True)):
         return None
     return size
@@ -160,11 +163,14 @@ def _size(input: Tensor, kernel: Pair, step: Pair, pad: Pair, output_size: Any) 
 
 def _explain(input: Tensor, indices: Tensor, h_out: int, w_out: int) -> None:
     """Kernels look at the indices as well."""
-    wrong = indices[(indices < 0) | (indices >= h_out * w_out)]
+    if not is_allocated(indices):
+        return
+    places = min(h_out * w_out, 2**63 - 1)
+    wrong = indices[(indices < 0) | (indices >= places)]
     if wrong.numel() > 0:
         raise RuntimeError(
-            f"max_unpool2d(): Found an invalid max index: {int(wrong[0])} "
-            f"(output volumes are of size {h_out}x{w_out}), in indices"
+            f"Found an invalid max index: {int(wrong[-1])} "
+            f"(output volumes are of size {h_out}x{w_out})"
         )
 
 

@@ -73,18 +73,17 @@ class ModelPair:
             torch.manual_seed(seed)
             native = build(torch.nn).to(images.device)
         state = native.state_dict()
-        channels_last: Any = {"memory_format": torch.channels_last}
         self._build = build
         self._labels = labels
         self.inference = INFERENCE if optimized else IMPLEMENTATIONS
         self.models = {
             NCHW: native,
-            CHANNELS_LAST: _with_state(build, torch.nn, state).to(**channels_last),
+            CHANNELS_LAST: _in_channels_last(_with_state(build, torch.nn, state)),
             CNNEXT: _with_state(build, cnnext.nn, state),
         }
         self.inputs = {
             NCHW: images,
-            CHANNELS_LAST: images.contiguous(**channels_last),
+            CHANNELS_LAST: images.contiguous(memory_format=torch.channels_last),
             CNNEXT: images,
             OPTIMIZED: images,
         }
@@ -218,6 +217,14 @@ def _loss(output: Tensor, labels: Tensor) -> Tensor:
     if output.ndim == 2:
         return torch.nn.functional.cross_entropy(output, labels)
     return output.square().mean()
+
+
+def _in_channels_last(model: torch.nn.Module) -> torch.nn.Module:
+    """With filters of images in that layout, which those of volumes cannot have."""
+    for parameter in model.parameters():
+        if parameter.dim() == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return model
 
 
 def _with_state(build: Build, layers: Any, state: dict[str, Tensor]) -> torch.nn.Module:

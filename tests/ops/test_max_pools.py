@@ -147,3 +147,13 @@ def test_the_last_element_of_a_large_window(window: int) -> None:
     image = torch.arange(2.0 * window).view(1, 1, 1, 2 * window)
     _, indices = CNNEXT.max_pool2d(image, (1, window), return_indices=True)
     assert indices.flatten().tolist() == [window - 1, 2 * window - 1]
+
+
+# ---------------------------------------------------------------------------------- max_pool1d
+
+
+@pytest.mark.parametrize("kernel_size", (2**40, [2**62], (2**63 - 1,)), ids=str)
+@torch.no_grad()
+def test_windows_on_which_native_is_endless(kernel_size: Any) -> None:
+    with pytest.raises(RuntimeError, match=r"Invalid computed output size .*\d{13}"):
+        CNNEXT.max_pool1d(torch.ones(2, 4, 6), kernel_size)

@@ -113,7 +113,7 @@ def test_error_inputs(name: str) -> None:
 
 
 def test_every_function_but_the_cells_has_samples() -> None:
-    """PyTorch has no OpInfos of recurrent cells."""
+    """PyTorch has no OpInfos of recurrent cells, and torchvision none of its operators."""
     named = {name.removeprefix("nn.functional.") for name in INFOS}
     cells = {name for name in cnnext.functional.__all__ if name.endswith("_cell")}
-    assert named == set(cnnext.functional.__all__) - cells
+    assert named == set(cnnext.functional.__all__) - cells - {"roi_pool"}

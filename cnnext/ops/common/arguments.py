@@ -114,5 +114,14 @@ def check_matmul_dtypes(op: str, input: Tensor, **others: Tensor | None) -> None
             )
 
 
+def is_allocated(input: Tensor) -> bool:
+    """Whether its memory is there. Where it was freed or shrunk, ATen's kernels read on."""
+    last = input.storage_offset() - 1 + input.numel()
+    if not input.is_contiguous():
+        steps = zip(input.shape, input.stride(), strict=True)
+        last = input.storage_offset() + sum((size - 1) * stride for size, stride in steps)
+    return last < input.untyped_storage().nbytes() // input.itemsize
+
+
 def shape_of(tensor: Tensor) -> list[int]:
     return list(tensor.shape)

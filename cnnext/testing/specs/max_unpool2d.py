@@ -86,7 +86,7 @@ SPEC = OperatorSpec(
     shapes=(IMAGES,),
     options=(2,),
     calls={"max_unpool2d": _ARGUMENTS},
-    modules={"MaxUnpool2d": _ARGUMENTS},
+    modules={"MaxUnpool2d": Arguments({"input": _INPUT, "state": _INDICES, **_WINDOW})},
     raw={
         "max_unpool2d_forward": Arguments(
             {"input": _INPUT, "indices": _INDICES, "h_out": 6, "w_out": 6}

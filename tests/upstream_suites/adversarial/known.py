@@ -8,6 +8,8 @@ _ASSERTION = "native fails an assertion of its own"
 _PADDING = "the padding is native's, which reads on"
 _NOT_READ = "the values of weight are not read, only its shape"
 _HOURS = "a sum of that many elements, which takes hours; native's would as well"
+_ENDLESS = "native does not come to an end, where it records nothing"
+_DENSE = "native's backward pass takes dense indices alone"
 _NOT_SAVED = "native keeps the state for the backward pass, which we do not need"
 _INFINITE = "zero padding times an infinite factor, which native's backends see differently"
 
@@ -15,7 +17,8 @@ _INFINITE = "zero padding times an infinite factor, which native's backends see 
 KNOWN: dict[tuple[str, str, str], str] = {
     **{("linear", "weight", "meta"): _UNINITIALISED, ("linear", "bias", "meta"): _UNINITIALISED},
     **{(op, argument, "meta"): _UNINITIALISED
-       for op in ("conv1d", "conv2d", "conv_transpose2d") for argument in ("weight", "bias")},
+       for op in ("conv1d", "conv2d", "conv3d", "conv_transpose2d")
+       for argument in ("weight", "bias")},
     **{("lstm_cell", f"{letter}_{to}", "meta"): _UNINITIALISED
        for letter in "wb" for to in ("ih", "hh")},
     **{("lstm_cell", state, "meta"): _UNINITIALISED for state in "hc"},
@@ -28,8 +31,14 @@ KNOWN: dict[tuple[str, str, str], str] = {
         for value in (str(2**63 - 1), str((2**63 - 1, 2**63 - 1)))
     },
     **{(subject, "groups", "tensor(True)"): _ASSERTION
-       for subject in ("conv2d", "Conv1d", "Conv2d", "ConvTranspose2d")},
+       for subject in ("conv2d", "Conv1d", "Conv2d", "Conv3d", "ConvTranspose2d")},
     **{(f"Conv{axes}d-reflect", "input", "shrunk"): _PADDING for axes in (1, 2)},
+    **{(subject, "kernel_size", str(value)): _ENDLESS
+       for subject in ("max_pool1d", "max_pool1d-unbatched", "MaxPool1d")
+       for value in (2**40, 2**62, 2**63 - 1)},
+    **{(subject, argument, value): _DENSE
+       for subject, argument in (("max_unpool2d", "indices"), ("MaxUnpool2d", "state"))
+       for value in ("overlapping", "transposed")},
     ("conv2d", "weight", "infinite"): _INFINITE,
     **{("conv_transpose2d", argument, "infinite"): _INFINITE for argument in ("input", "weight")},
     ("gru_cell", "hx", "inference"): _NOT_SAVED,
