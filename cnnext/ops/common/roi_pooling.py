@@ -35,11 +35,11 @@ def roi_pool(
         operands = (input, boxes)
         return handle_torch_function(roi_pool, operands, *operands, output_size, spatial_scale)
     with _without_tracer_warnings() if _is_tracing() else nullcontext():
-        rois, size = _check(input, boxes, output_size, spatial_scale)
+        rois, size, scale = _check(input, boxes, output_size, spatial_scale)
     if torch.compiler.is_compiling() or _is_tracing() or rois.is_meta or _is_fake(rois):
-        return _pool_without_loops(input, rois, size, spatial_scale)
+        return _pool_without_loops(input, rois, size, scale)
     check_numbers(rois, input.shape[0])
-    return _pool(input, rois, size, spatial_scale)
+    return _pool(input, rois, size, scale)
 
 
 @contextmanager
@@ -50,17 +50,19 @@ def _without_tracer_warnings() -> Iterator[None]:
         yield
 
 
-def _check(input: Any, boxes: Any, output_size: Any, spatial_scale: Any) -> tuple[Tensor, Pair]:
-    """Boxes as one tensor, and the bins in height and width."""
+def _check(
+    input: Any, boxes: Any, output_size: Any, spatial_scale: Any
+) -> tuple[Tensor, Pair, float]:
+    """Boxes as one tensor, the bins in height and width, and the scale."""
     rois = as_rois(boxes, input)
     _check_types(input, rois)
     if (size := as_bins(output_size)) is None:
         raise ValueError("roi_pool(): output_size must be one or two positive integers")
     if (wrong := why_wrong_shapes(input, rois)) is not None:
         raise RuntimeError(f"roi_pool(): {wrong}")
-    if as_scale(spatial_scale) is None:
+    if (scale := as_scale(spatial_scale)) is None:
         raise ValueError("roi_pool(): spatial_scale must be a finite number")
-    return rois, size
+    return rois, size, scale
 
 
 def as_rois(boxes: Any, input: Any) -> Any:

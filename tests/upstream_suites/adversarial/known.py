@@ -10,6 +10,7 @@ _NOT_READ = "the values of weight are not read, only its shape"
 _HOURS = "a sum of that many elements, which takes hours; native's would as well"
 _ENDLESS = "native does not come to an end, where it records nothing"
 _DENSE = "native's backward pass takes dense indices alone"
+_SAVED = "boxes are kept for the backward pass, for which native keeps what it makes of them"
 _NOT_SAVED = "native keeps the state for the backward pass, which we do not need"
 _INFINITE = "zero padding times an infinite factor, which native's backends see differently"
 
@@ -41,6 +42,7 @@ KNOWN: dict[tuple[str, str, str], str] = {
        for value in ("overlapping", "transposed")},
     ("conv2d", "weight", "infinite"): _INFINITE,
     **{("conv_transpose2d", argument, "infinite"): _INFINITE for argument in ("input", "weight")},
+    ("roi_pool", "boxes", "inference"): _SAVED,
     ("gru_cell", "hx", "inference"): _NOT_SAVED,
     ("GRUCell", "state", "inference"): _NOT_SAVED,
     **{
