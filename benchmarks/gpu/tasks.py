@@ -53,9 +53,9 @@ def _convs() -> tuple[list[Case], list[Case]]:
 
 
 def _images(cases: tuple[Case, ...]) -> list[Case]:
-    """Those of VGG and ResNet at the larger batch too."""
+    """Those of VGG and ResNet at the larger batch too, which some have as they are."""
     larger = [case.with_batch(BATCH) for case in cases if not case.name.startswith("lenet5")]
-    return [*cases, *larger]
+    return list(dict.fromkeys((*cases, *larger)))
 
 
 #: Those that have CUDA kernels; some multiply nothing, so that precisions make no difference.

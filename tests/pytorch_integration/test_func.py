@@ -79,7 +79,13 @@ each_operand = [
 @pytest.mark.parametrize(("op", "place"), each_operand)
 def test_transform(op: Operator, place: int, transform: str, fallbacks: list[str]) -> None:
     apply = TRANSFORMS[transform]
-    results = [outcome(apply, *of_operand(op, library, place)) for library in (CNNEXT, NATIVE)]
+
+    def results_of() -> list[Any]:
+        return [outcome(apply, *of_operand(op, library, place)) for library in (CNNEXT, NATIVE)]
+
+    results = results_of()
+    if KeyError in results:  # torch's tracer behind linearize now and then loses a tensor
+        results = results_of()
     assert_same_outcome(*results)
     if not isinstance(results[0], type):
         why = FORWARD_MODE if transform == "linearize" else TRANSFORMED
