@@ -174,6 +174,7 @@ def joined(device: str) -> Iterator[Processes]:
         if backend != "gloo":
             _choose_gpu()
         yield processes
+        processes.wait()  # torchrun ends all once one has ended badly: the first may still write
     except (UserError, RuntimeError, _Ended) as error:
         _ignore_signals()
         if isinstance(error, RuntimeError) and not _is_of_the_group(error):
