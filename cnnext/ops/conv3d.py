@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._prims_common import suggest_memory_format
 from torch.autograd import Function
 from torch.nn import Module
 from torch.nn.functional import conv3d as native_conv3d
@@ -22,6 +21,7 @@ from cnnext.ops.common.arguments import as_int, int_triples
 from cnnext.ops.common.calls_at_once import Geometry
 from cnnext.ops.common.convolution import Gradients, Needed, differentiable_gradients
 from cnnext.ops.common.drop_in import NativeLayer
+from cnnext.ops.common.pooling import prefers_channels_last
 from cnnext.ops.depth_windows import Window, count
 from cnnext.runtime.fallback import FASTER_NATIVELY
 from cnnext.runtime.launch import launch
@@ -225,7 +225,7 @@ def _check(
         if step <= 0 or spread <= 0 or pad < 0 or size + 2 * pad <= spread * (k - 1):
             return None
     is_depthwise = weight.shape[1] == 1 < groups
-    if is_depthwise or torch.channels_last_3d in map(suggest_memory_format, (input, weight)):
+    if is_depthwise or any(map(prefers_channels_last, (input, weight))):
         return FASTER_NATIVELY
     return input, weight, bias, strides, pads, dilations, groups
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -91,6 +93,30 @@ def test_layout_that_is_preferred(seed: int) -> None:
         expected = suggest_memory_format(input) is torch.channels_last
         assert prefers_channels_last(input) == expected, (size, input.stride())
     assert not prefers_channels_last(torch.empty(2, 0, 3, 3))
+
+
+def test_layout_of_volumes_that_is_preferred(seed: int) -> None:
+    """Likewise, of strides that are those of an order of the axes, or any."""
+    rng = random.Random(seed)
+    for _ in range(2000):
+        size = [rng.choice((1, 1, 2, 3)) for _ in range(5)]
+        input = torch.empty_strided(size, [rng.choice((0, 1, 1, 2, 3, 6, 12)) for _ in size])
+        order = rng.sample(range(5), 5)
+        permuted = torch.empty([size[axis] for axis in order]).permute(
+            sorted(range(5), key=order.__getitem__)
+        )
+        for volume in (input, permuted, permuted.contiguous(memory_format=torch.channels_last_3d)):
+            expected = suggest_memory_format(volume) is torch.channels_last_3d
+            assert prefers_channels_last(volume) == expected, (size, volume.stride())
+
+
+def test_an_eager_call_on_volumes_imports_no_algebra() -> None:
+    """SymPy takes more than a tenth of a second."""
+    script = (
+        "import sys, torch, cnnext; cnnext.Conv3d(2, 3, 3)(torch.ones(1, 2, 4, 5, 5)); "
+        "assert 'sympy' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 # -------------------------------------------------------------------------- options and shapes

@@ -105,14 +105,17 @@ def pooled_size(height: int, width: int, windows: Windows, ceil_mode: Any) -> Pa
 
 
 def prefers_channels_last(input: Tensor) -> bool:
-    """ATen's rule (c10::is_channels_last_strides_2d), of symbols by torch, which imports SymPy."""
+    """ATen's rule (c10::is_channels_last_strides_2d and _3d).
+
+    Of symbols by torch, which imports SymPy.
+    """
     sizes, strides = input.shape, input.stride()
     if not all(type(number) is int for number in (*sizes, *strides)):
-        return suggest_memory_format(input) is torch.channels_last
-    if len(sizes) != 4 or 0 in sizes or strides[1] == 0:
+        return suggest_memory_format(input) in (torch.channels_last, torch.channels_last_3d)
+    if len(sizes) not in (4, 5) or 0 in sizes or strides[1] == 0:
         return False
     least = 0
-    for axis in (1, 3, 2, 0):
+    for axis in (1, *range(len(sizes) - 1, 1, -1), 0):
         if strides[axis] < least or (axis == 0 and least == strides[1]):  # N111 is ambiguous
             return False
         least = strides[axis] * sizes[axis]
