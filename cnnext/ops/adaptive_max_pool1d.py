@@ -10,7 +10,6 @@ from typing import Any, no_type_check
 
 import torch
 from torch import Tensor
-from torch.nn import Module
 from torch.nn.functional import adaptive_max_pool1d as native_adaptive_max_pool1d
 
 from cnnext.ops import adaptive_max_pool2d
@@ -51,7 +50,7 @@ def _check(input: Tensor, output_size: Any, return_indices: Any) -> Checked:
     return adaptive_max_pool2d.check(input.unsqueeze(-2), size, return_indices)
 
 
-_native = NativeLayer(torch.nn.AdaptiveMaxPool1d)
+_native = NativeLayer(torch.nn.AdaptiveMaxPool1d, scriptable=False)
 
 
 @_native.drop_in
@@ -68,9 +67,6 @@ class AdaptiveMaxPool1d(torch.nn.AdaptiveMaxPool1d, metaclass=ABCMeta):
         if _native.cls.forward is not _native.forward:
             return _native.call_replaced("forward", self, input)
         return adaptive_max_pool1d(input, self.output_size, self.return_indices)
-
-    def __prepare_scriptable__(self) -> Module:
-        return _native.counterpart(self)
 
 
 ADAPTIVE_MAX_POOL1D = declare(

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Module
 from torch.nn.functional import avg_pool1d as native_avg_pool1d
 
 from cnnext.ops import avg_pool2d
@@ -65,7 +64,7 @@ def _check(
     return avg_pool2d.check(input.unsqueeze(-2), *window[:3], *modes)
 
 
-_native = NativeLayer(torch.nn.AvgPool1d)
+_native = NativeLayer(torch.nn.AvgPool1d, scriptable=False)
 
 
 @_native.drop_in
@@ -87,9 +86,6 @@ class AvgPool1d(torch.nn.AvgPool1d, metaclass=ABCMeta):
             self.ceil_mode,
             self.count_include_pad,
         )
-
-    def __prepare_scriptable__(self) -> Module:
-        return _native.counterpart(self)
 
 
 AVG_POOL1D = declare(

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import Module
 from torch.nn.functional import batch_norm as native_batch_norm
 
 from cnnext.ops.common.drop_in import NativeLayer
@@ -414,7 +413,7 @@ def _forward_of_module(module: Any, input: Tensor) -> Tensor:
     )
 
 
-_native_2d = NativeLayer(torch.nn.BatchNorm2d)
+_native_2d = NativeLayer(torch.nn.BatchNorm2d, scriptable=False)
 
 
 @_native_2d.drop_in
@@ -429,11 +428,8 @@ class BatchNorm2d(torch.nn.BatchNorm2d, metaclass=ABCMeta):
             return _native_2d.call_replaced("forward", self, input)
         return _forward_of_module(self, input)
 
-    def __prepare_scriptable__(self) -> Module:
-        return _native_2d.counterpart(self)
 
-
-_native_1d = NativeLayer(torch.nn.BatchNorm1d)
+_native_1d = NativeLayer(torch.nn.BatchNorm1d, scriptable=False)
 
 
 @_native_1d.drop_in
@@ -448,9 +444,6 @@ class BatchNorm1d(torch.nn.BatchNorm1d, metaclass=ABCMeta):
         if _native_1d.cls.forward is not _native_1d.forward:
             return _native_1d.call_replaced("forward", self, input)
         return _forward_of_module(self, input)
-
-    def __prepare_scriptable__(self) -> Module:
-        return _native_1d.counterpart(self)
 
 
 _CUDA = CudaRule("native", "cuDNN and ATen move as many bytes", has_kernels=False)

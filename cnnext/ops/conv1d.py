@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Module
 from torch.nn.functional import conv1d as native_conv1d
 
 from cnnext.ops import conv2d
@@ -78,7 +77,7 @@ def _check(
     return conv2d.check(images, filters, bias, (1, step), pads, (1, spread), groups)
 
 
-_native = NativeLayer(torch.nn.Conv1d, "forward", "_conv_forward")
+_native = NativeLayer(torch.nn.Conv1d, "forward", "_conv_forward", scriptable=False)
 
 
 @_native.drop_in
@@ -98,9 +97,6 @@ class Conv1d(torch.nn.Conv1d, metaclass=ABCMeta):
         if _native.cls._conv_forward is not _native._conv_forward:
             return _native.call_replaced("_conv_forward", self, input, weight, bias)
         return conv2d.convolve(CONV1D, self, input, weight, bias)
-
-    def __prepare_scriptable__(self) -> Module:
-        return _native.counterpart(self)
 
 
 CONV1D = declare(

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.autograd import Function
-from torch.nn import Module
 from torch.nn.functional import conv3d as native_conv3d
 
 from cnnext.ops import conv2d
@@ -249,7 +248,7 @@ def _from_batch(output: Tensor, dim: int) -> Tensor:
 # ------------------------------------------------------------------------------------- module
 
 
-_native = NativeLayer(torch.nn.Conv3d, "forward", "_conv_forward")
+_native = NativeLayer(torch.nn.Conv3d, "forward", "_conv_forward", scriptable=False)
 
 
 @_native.drop_in
@@ -271,9 +270,6 @@ class Conv3d(torch.nn.Conv3d, metaclass=ABCMeta):
         input, padding = conv2d.pad_by_mode(self, input)
         options = (self.stride, padding, self.dilation, self.groups)
         return launch(CONV3D, (input, weight, bias), *options)
-
-    def __prepare_scriptable__(self) -> Module:
-        return _native.counterpart(self)
 
 
 CONV3D = declare(

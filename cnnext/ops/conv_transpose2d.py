@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Module
 from torch.nn.functional import conv_transpose2d as native_conv_transpose2d
 
 from cnnext.ops.common.arguments import IntOrPair, as_int, int_pairs
@@ -218,7 +217,7 @@ def _direct(*arguments: Any) -> Tensor:
 # ------------------------------------------------------------------------------------- module
 
 
-_native = NativeLayer(torch.nn.ConvTranspose2d, "forward", "_output_padding")
+_native = NativeLayer(torch.nn.ConvTranspose2d, "forward", "_output_padding", scriptable=False)
 
 
 @_native.drop_in
@@ -238,9 +237,6 @@ class ConvTranspose2d(torch.nn.ConvTranspose2d, metaclass=ABCMeta):
         output_padding = self._output_padding(input, output_size, *geometry)
         options = (self.stride, self.padding, output_padding, self.groups, self.dilation)
         return launch(CONV_TRANSPOSE2D, (input, self.weight, self.bias), *options)
-
-    def __prepare_scriptable__(self) -> Module:
-        return _native.counterpart(self)
 
 
 CONV_TRANSPOSE2D = declare(

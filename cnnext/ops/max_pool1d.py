@@ -10,7 +10,6 @@ from typing import Any, no_type_check
 
 import torch
 from torch import Tensor
-from torch.nn import Module
 from torch.nn.functional import max_pool1d as native_max_pool1d
 
 from cnnext.ops import max_pool2d
@@ -110,7 +109,7 @@ def _from_images(result: Any, dim: int) -> Any:
     return from_images(result, dim) if is_view else from_images_no_view(result, dim)
 
 
-_native = NativeLayer(torch.nn.MaxPool1d)
+_native = NativeLayer(torch.nn.MaxPool1d, scriptable=False)
 
 
 @_native.drop_in
@@ -135,9 +134,6 @@ class MaxPool1d(torch.nn.MaxPool1d, metaclass=ABCMeta):
             self.ceil_mode,
             self.return_indices,
         )
-
-    def __prepare_scriptable__(self) -> Module:
-        return _native.counterpart(self)
 
 
 MAX_POOL1D = declare(

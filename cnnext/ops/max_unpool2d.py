@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Module
 from torch.nn.functional import max_unpool2d as native_max_unpool2d
 
 from cnnext.ops.common.arguments import IntOrPair, is_allocated, shape_of
@@ -177,7 +176,7 @@ def _explain(input: Tensor, indices: Tensor, h_out: int, w_out: int) -> None:
 # ------------------------------------------------------------------------------------- module
 
 
-_native = NativeLayer(torch.nn.MaxUnpool2d)
+_native = NativeLayer(torch.nn.MaxUnpool2d, scriptable=False)
 
 
 @_native.drop_in
@@ -194,9 +193,6 @@ class MaxUnpool2d(torch.nn.MaxUnpool2d, metaclass=ABCMeta):
         return max_unpool2d(
             input, indices, self.kernel_size, self.stride, self.padding, output_size
         )
-
-    def __prepare_scriptable__(self) -> Module:
-        return _native.counterpart(self)
 
 
 MAX_UNPOOL2D = declare(

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Module
 from torch.nn.utils.rnn import PackedSequence
 
 from cnnext.ops.common.drop_in import NativeLayer
@@ -169,7 +168,7 @@ def _weights_of(layers: torch.nn.RNNBase) -> Iterator[Sequence[Tensor | None]]:
         yield weights if layers.bias else (*weights, None, None)
 
 
-_native_lstm = NativeLayer(torch.nn.LSTM, *_METHODS)
+_native_lstm = NativeLayer(torch.nn.LSTM, *_METHODS, scriptable=False)
 
 
 @_native_lstm.drop_in
@@ -184,11 +183,8 @@ class LSTM(torch.nn.LSTM, metaclass=ABCMeta):
     def forward(self, input: Any, hx: Any = None) -> Any:
         return _forward(self, _native_lstm, input, hx)
 
-    def __prepare_scriptable__(self) -> Module:
-        return _native_lstm.counterpart(self)
 
-
-_native_gru = NativeLayer(torch.nn.GRU, *_METHODS)
+_native_gru = NativeLayer(torch.nn.GRU, *_METHODS, scriptable=False)
 
 
 @_native_gru.drop_in
@@ -202,11 +198,8 @@ class GRU(torch.nn.GRU, metaclass=ABCMeta):
     def forward(self, input: Any, hx: Any = None) -> Any:
         return _forward(self, _native_gru, input, hx)
 
-    def __prepare_scriptable__(self) -> Module:
-        return _native_gru.counterpart(self)
 
-
-_native_rnn = NativeLayer(torch.nn.RNN, *_METHODS)
+_native_rnn = NativeLayer(torch.nn.RNN, *_METHODS, scriptable=False)
 
 
 @_native_rnn.drop_in
@@ -219,9 +212,6 @@ class RNN(torch.nn.RNN, metaclass=ABCMeta):
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         return _forward(self, _native_rnn, input, hx)
-
-    def __prepare_scriptable__(self) -> Module:
-        return _native_rnn.counterpart(self)
 
 
 _CUDA = CudaRule("native", "cuDNN takes all steps in one call", has_kernels=False)

@@ -33,6 +33,7 @@ class NativeLayer:
     Args:
         cls: the class; held here, since torch.nn's name for it may come to mean another.
         methods: the names of the methods.
+        scriptable: whether TorchScript compiles our forward pass; if not, native's.
     """
 
     cls: Any
@@ -40,8 +41,9 @@ class NativeLayer:
     forward: Any
     _conv_forward: Any
 
-    def __init__(self, cls: type[Module], *methods: str) -> None:
+    def __init__(self, cls: type[Module], *methods: str, scriptable: bool = True) -> None:
         self.cls = cls
+        self._scriptable = scriptable
         self._names = [name for name in methods or ("forward",) if hasattr(cls, name)]
         self._define(lambda method: method if self._is_known(method) else None)
 
@@ -63,9 +65,10 @@ class NativeLayer:
         def prepare_scriptable(layer: Module) -> Module:
             """TorchScript compiles methods that were replaced, too.
 
-            Else it compiles ours: it leaves in the user's model what this returns.
+            Else it compiles ours, if it can: it leaves in the user's model what this returns.
             """
-            return self.counterpart(layer) if type(layer) is cls and self.is_replaced() else layer
+            is_native = not self._scriptable or (type(layer) is cls and self.is_replaced())
+            return self.counterpart(layer) if is_native else layer
 
         layer_type: Any = cls
 
