@@ -50,8 +50,8 @@ class Operator:
         explain: takes what `check` returned, where the kernels reject that, and raises what native
             says of it. Checks that they make as well cost a call that is right nothing then.
         unbatched: takes the result for an image out of that for a batch of one.
-        from_images: takes what is computed of images and the number of the input's dimensions, and
-            returns the result, where the input is of sequences.
+        from_images: takes what is computed by way of images and the number of the input's
+            dimensions, and returns the result, where the input is of sequences or volumes.
     """
 
     name: str
